@@ -1,1 +1,3 @@
 //! The backend of a small clinic.
+
+pub mod database_url;
