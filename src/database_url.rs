@@ -6,8 +6,9 @@
 //!
 //! Where this is not libpq: only this text counts (no `PG…` variable, password file, service file or `~/.postgresql`); a
 //! `sslrootcert` that cannot be read is an error in every mode that needs it, so that a typing mistake never turns checking
-//! off; `prefer` never checks the certificate and falls back to plain text only where the server offers no TLS; and
-//! `allow`, client certificates and revocation lists are refused by name.
+//! off; `prefer` never checks the certificate and falls back to plain text only where the server offers no TLS; a
+//! host's name is looked for among the certificate's alternative names only, not in its common name; and `allow`, client
+//! certificates and revocation lists are refused by name.
 
 mod certificate;
 mod parameters;

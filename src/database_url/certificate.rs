@@ -1,4 +1,4 @@
-//! The two fields of a server's certificate that its verification does not hand out.
+//! What a server's certificate says that its verification does not hand out.
 //!
 //! A certificate is nested elements of one shape, a tag, a length and that many bytes (DER), so a reader of ten lines does
 //! instead of a parser crate. It decides about nobody's trust: that is the verifier's work.
@@ -7,6 +7,8 @@
 pub(super) struct Fields<'a> {
     /// The identifier of the algorithm that the issuer signed the certificate with.
     pub(super) signature_algorithm: &'a [u8],
+    /// Whether it names itself as its issuer.
+    pub(super) names_itself: bool,
     /// The server's public key with its algorithm, the element as a whole.
     pub(super) public_key: &'a [u8],
 }
@@ -22,19 +24,20 @@ struct Element<'a> {
 pub(super) fn fields(der: &[u8]) -> Option<Fields<'_>> {
     let signed = element(element(der)?.content)?;
     let signature_algorithm = element(element(signed.rest)?.content)?.content;
-    // Version (left out in the first one), serial number, algorithm, issuer, validity, subject, then the key.
+    // The version may be left out; then come number, algorithm, issuer, validity, subject and key.
     let first = element(signed.content)?;
-    let mut field = if first.tag == 0xa0 {
+    let number = if first.tag == 0xa0 {
         element(first.rest)?
     } else {
         first
     };
-    for _ in 0..5 {
-        field = element(field.rest)?;
-    }
+    let issuer = element(element(number.rest)?.rest)?;
+    let subject = element(element(issuer.rest)?.rest)?;
+    let public_key = element(subject.rest)?.whole;
     Some(Fields {
         signature_algorithm,
-        public_key: field.whole,
+        names_itself: issuer.whole == subject.whole,
+        public_key,
     })
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use postgres::config::{Host, LoadBalanceHosts, SslMode as DriverSslMode, TargetSessionAttrs};
 use proptest::prelude::*;
 
-use super::{DatabaseUrl, SslMode};
+use super::{DatabaseUrl, SslMode, certificate};
 
 fn parsed(text: &str) -> DatabaseUrl {
     DatabaseUrl::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"))
@@ -349,4 +349,26 @@ proptest! {
     fn no_text_makes_it_panic(text in "(postgres://)?[a-c:@/?&=%,'\\\\\\[\\] é0-9]{0,40}") {
         let _ = DatabaseUrl::parse(&text);
     }
+}
+
+#[test]
+fn a_certificates_fields_are_found_and_nothing_else_makes_it_panic() {
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let certificate = rcgen::CertificateParams::default()
+        .self_signed(&key)
+        .expect("a certificate");
+    let der = certificate.der().as_ref();
+
+    let fields = certificate::fields(der).expect("the fields");
+    assert!(fields.names_itself);
+    assert_eq!(
+        fields.signature_algorithm,
+        [0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 3, 2],
+        "ECDSA with SHA-256"
+    );
+    assert!(fields.public_key.ends_with(key.public_key_raw()));
+    for end in 0..der.len() {
+        assert!(certificate::fields(&der[..end]).is_none(), "cut at {end}");
+    }
+    assert!(certificate::fields(&[0x30, 0x84, 0xff, 0xff, 0xff, 0xff, 0]).is_none());
 }

@@ -81,6 +81,10 @@ impl ServerCertVerifier for Verifier {
         };
         let parsed = ParsedCertificate::try_from(certificate)?;
         if !roots.certificates.contains(certificate) {
+            // Nobody else vouches for a certificate that signed itself. The chain's own error about it is a riddle.
+            if certificate::fields(certificate).is_some_and(|fields| fields.names_itself) {
+                return Err(CertificateError::UnknownIssuer.into());
+            }
             let algorithms = self.algorithms.all;
             verify_server_cert_signed_by_trust_anchor(
                 &parsed,
