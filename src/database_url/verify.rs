@@ -21,7 +21,7 @@ use super::certificate;
 
 /// The value of `sslrootcert` that stands for the system's own store.
 pub(super) const SYSTEM: &str = "system";
-/// Names another file for the system's store, as it does for most programs.
+/// Names another file for the system's store, as it does for most programs; then none of the usual ones counts.
 const SYSTEM_VARIABLE: &str = "SSL_CERT_FILE";
 /// Where systems keep their store: Debian and Alpine, Red Hat, SUSE, the BSDs and macOS.
 const SYSTEM_FILES: [&str; 4] = [
@@ -165,15 +165,19 @@ impl Roots {
     }
 
     fn of_the_system() -> Result<Roots, String> {
-        let variable = std::env::var(SYSTEM_VARIABLE).ok();
-        let files = variable.iter().map(String::as_str).chain(SYSTEM_FILES);
-        let found = files.into_iter().find_map(|file| certificates(file).ok());
-        let found = found.ok_or_else(|| {
-            format!(
-                "`sslrootcert`: no system store in {}; name its file",
-                SYSTEM_FILES.join(", ")
-            )
-        })?;
+        let found = match std::env::var(SYSTEM_VARIABLE) {
+            Ok(file) => certificates(&file)
+                .map_err(|reason| format!("`sslrootcert`: system: {file}: {reason}"))?,
+            Err(_) => SYSTEM_FILES
+                .into_iter()
+                .find_map(|file| certificates(file).ok())
+                .ok_or_else(|| {
+                    format!(
+                        "`sslrootcert`: no system store in {}; name its file",
+                        SYSTEM_FILES.join(", ")
+                    )
+                })?,
+        };
         let mut authorities = RootCertStore::empty();
         authorities.add_parsable_certificates(found);
         // The store holds authorities only, so none of them is a server's own certificate.
