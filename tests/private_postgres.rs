@@ -4,7 +4,7 @@
 //! by [`Server`].
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -342,7 +342,8 @@ fn server() {
         return;
     };
     let running = PrivatePostgres::start(Path::new(&data_dir)).expect("a start");
-    println!("\nready {}", running.connection_string());
+    writeln!(std::io::stdout(), "\nready {}", running.connection_string())
+        .expect("a listening parent");
     // The parent never writes; at its end, were it to crash, this ends too.
     let _ = std::io::stdin().lines().next();
 }

@@ -46,7 +46,7 @@ impl Search {
     ///
     /// # Errors
     /// One line: nothing found, or all too old, and the command that installs it on this system.
-    pub fn newest_first(&self) -> Result<Programs, String> {
+    pub fn best(&self) -> Result<Programs, String> {
         let mut too_old = None;
         for programs in self.installations() {
             if programs.major >= OLDEST_MAJOR {
@@ -84,7 +84,7 @@ impl Search {
             others.push(programs.major.to_string());
         }
         if others.is_empty() {
-            return self.newest_first();
+            return self.best();
         }
         others.dedup();
         let install = match self.package_manager() {
@@ -310,10 +310,7 @@ mod tests {
             ("ID=plan9\n", "install PostgreSQL's server package"),
         ] {
             root.os_release(os_release);
-            let line = root
-                .search("")
-                .newest_first()
-                .expect_err("nothing is installed");
+            let line = root.search("").best().expect_err("nothing is installed");
             assert!(line.contains(command), "{os_release}: {line}");
             assert!(
                 line.contains("DATABASE_URL") && !line.contains('\n'),
@@ -331,7 +328,7 @@ mod tests {
             "15.18 (Debian 15.18-0+deb12u1)",
         );
         assert_eq!(
-            root.search("").newest_first(),
+            root.search("").best(),
             Ok(Programs {
                 bin: fifteen.clone(),
                 major: 15
@@ -340,13 +337,13 @@ mod tests {
 
         let seventeen = root.install("usr/pgsql-17/bin", "17.2");
         assert_eq!(
-            root.search("").newest_first().map(|found| found.major),
+            root.search("").best().map(|found| found.major),
             Ok(15),
             "an earlier place wins"
         );
         let path = format!("relative:{}", seventeen.display());
         assert_eq!(
-            root.search(&path).newest_first(),
+            root.search(&path).best(),
             Ok(Programs {
                 bin: seventeen.clone(),
                 major: 17
@@ -378,7 +375,7 @@ mod tests {
         let root = Root::new("old");
         root.os_release("ID=debian\n");
         root.install("usr/lib/postgresql/9.6/bin", "9.6.24");
-        let line = root.search("").newest_first().expect_err("9.6 is too old");
+        let line = root.search("").best().expect_err("9.6 is too old");
         assert!(
             line.contains("PostgreSQL 9 in") && line.contains("too old"),
             "{line}"
@@ -388,7 +385,7 @@ mod tests {
         fs::remove_file(client_only.join("initdb")).expect("a program less");
         assert!(
             root.search(&client_only.display().to_string())
-                .newest_first()
+                .best()
                 .is_err()
         );
     }
@@ -402,7 +399,7 @@ mod tests {
         root.script(&bin.join("pg_config"), &hidden.display().to_string());
         assert_eq!(
             root.search(&bin.display().to_string())
-                .newest_first()
+                .best()
                 .map(|found| found.bin),
             Ok(hidden)
         );
