@@ -395,6 +395,14 @@ impl Place {
 
     fn at(name: &str, data: &Path) -> Place {
         let temp = fs::canonicalize(std::env::temp_dir()).expect("the temp dir");
+        // Root's PostgreSQL runs as another user, which cannot enter a temp dir of root's own.
+        let is_open = temp.ancestors().all(|folder| mode(folder) & 0o001 != 0);
+        let is_mine = fs::metadata(&temp).expect("the temp dir").uid() != 0;
+        let temp = if is_open || is_mine {
+            temp
+        } else {
+            PathBuf::from("/tmp")
+        };
         let root = temp.join(format!("hcpg-{}-{name}", std::process::id()));
         fs::DirBuilder::new()
             .mode(0o755)

@@ -162,6 +162,9 @@ fn initdb(cluster: &Cluster, folder: &Path, settings: &Settings) -> Result<(), S
             break; // another locale would not help
         }
     }
+    if last.contains("user does not exist") {
+        last += ": run as a user that has a line in /etc/passwd"; // a container's user may be a bare number
+    }
     Err(format!("initdb failed in {}: {last}", folder.display()))
 }
 
