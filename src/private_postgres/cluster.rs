@@ -297,5 +297,12 @@ pub(super) fn short_hash(text: &OsStr) -> String {
 
 /// The line for an operation that the system refused.
 pub(super) fn cannot(verb: &str, path: &Path, error: &std::io::Error) -> String {
-    format!("cannot {verb} {}: {error}", path.display())
+    let what_to_do = match error.kind() {
+        ErrorKind::PermissionDenied => {
+            ": run as its owner, or set DATA_DIR to a folder of your own"
+        }
+        ErrorKind::StorageFull => ": free some space",
+        _ => "",
+    };
+    format!("cannot {verb} {}: {error}{what_to_do}", path.display())
 }
