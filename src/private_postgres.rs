@@ -190,7 +190,7 @@ impl PrivatePostgres {
             let output = pg_ctl
                 .output()
                 .map_err(|error| cluster::cannot("run", &program, &error))?;
-            if !output.status.success() && self.child.is_none() {
+            if !output.status.success() && self.child_with(running.pid).is_none() {
                 return Ok(()); // there was no process to tell: it had been killed
             }
             let deadline = Instant::now() + STOP_LIMIT;
@@ -209,11 +209,16 @@ impl PrivatePostgres {
     }
 
     fn is_gone(&mut self, running: &PidFile) -> bool {
-        match &mut self.child {
+        match self.child_with(running.pid) {
             Some(child) => !matches!(child.try_wait(), Ok(None)),
             // Removing this file is the last thing that a postmaster does.
             None => PidFile::read(&self.cluster.files).is_none_or(|now| now.pid != running.pid),
         }
+    }
+
+    /// The postmaster with this process id, if it is this process's child. Another process may have started it anew.
+    fn child_with(&mut self, pid: u32) -> Option<&mut Child> {
+        self.child.as_mut().filter(|child| child.id() == pid)
     }
 }
 

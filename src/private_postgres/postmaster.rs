@@ -22,9 +22,10 @@ pub(super) fn bring_up(
     settings: &Settings,
     deadline: Instant,
 ) -> Result<(Option<Child>, String), String> {
+    let mut is_told = false;
     loop {
         if let Some(running) = PidFile::read(&cluster.files)
-            && Path::new(&running.files) == cluster.files
+            && running.files == cluster.files.to_string_lossy()
         {
             if answers(&running.socket_folder).is_ok() {
                 return Ok((None, running.socket_folder));
@@ -40,7 +41,13 @@ pub(super) fn bring_up(
                     cluster.files.display()
                 ));
             }
-            Spawned::Busy(_) => thread::sleep(10 * POLL),
+            Spawned::Busy(line) => {
+                if !is_told {
+                    log::info!("waiting for the private PostgreSQL that is running: {line}");
+                }
+                is_told = true;
+                thread::sleep(10 * POLL);
+            }
         }
     }
 }
@@ -189,14 +196,15 @@ impl PidFile {
     /// The file of the postmaster that runs on this cluster, or that did not get to remove it; `None` while there is none,
     /// or while one is being written.
     pub fn read(files: &Path) -> Option<PidFile> {
-        let text = fs::read_to_string(files.join("postmaster.pid")).ok()?;
+        let bytes = fs::read(files.join("postmaster.pid")).ok()?;
+        let text = String::from_utf8_lossy(&bytes); // it holds paths
         // Process id, cluster, start time, port, socket folder, address, shared memory, state.
-        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        let lines: Vec<&str> = text.lines().collect();
         Some(PidFile {
-            pid: lines.first()?.parse().ok()?,
+            pid: lines.first()?.trim().parse().ok()?,
             files: (*lines.get(1)?).to_owned(),
             socket_folder: (*lines.get(4)?).to_owned(),
-            is_ready: lines.get(7).is_some_and(|state| *state == "ready"),
+            is_ready: lines.get(7).is_some_and(|state| state.trim() == "ready"),
         })
     }
 
