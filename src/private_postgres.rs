@@ -196,6 +196,8 @@ impl PrivatePostgres {
             let deadline = Instant::now() + STOP_LIMIT;
             while Instant::now() < deadline {
                 if self.is_gone(&running) {
+                    // Made anew by each start; where it had to be in the temporary directory, nothing stays there.
+                    let _ = std::fs::remove_dir(&running.socket_folder);
                     return Ok(());
                 }
                 thread::sleep(POLL);

@@ -188,7 +188,7 @@ fn connect_once(socket_folder: &str) -> Result<(), String> {
 pub(super) struct PidFile {
     pub pid: u32,
     files: String,
-    socket_folder: String,
+    pub socket_folder: String,
     is_ready: bool,
 }
 
