@@ -1,0 +1,279 @@
+//! The embedded default: a PostgreSQL of our own for a server that was given no `DATABASE_URL`.
+//!
+//! It is an ordinary PostgreSQL, installed by the system's package manager, on files beneath `DATA_DIR`:
+//!
+//! ```text
+//! DATA_DIR/postgresql          the cluster (or a link to it, see `cluster.rs`)
+//! DATA_DIR/postgresql.socket   mode 0700: the only way in; there is no TCP listener
+//! DATA_DIR/postgresql.log      what PostgreSQL says; never a value of a row
+//! DATA_DIR/postgresql.lock     held while a process starts or stops it
+//! DATA_DIR/postgresql.users    held, shared, by every process that uses it
+//! ```
+//!
+//! **Several processes** may use one `DATA_DIR`: a server and a `create-admin`, or two servers on two ports. The first starts
+//! PostgreSQL, and the last to leave stops it. The locks are the kernel's and end with their process, so a killed server is not
+//! counted; the PostgreSQL that it left running is taken over by the next one.
+
+mod account;
+mod cluster;
+mod create;
+mod postmaster;
+mod programs;
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use cluster::Cluster;
+use postmaster::{PidFile, bring_up, connection_to};
+
+/// The role that owns everything in the private PostgreSQL, and the database's name.
+const USER: &str = "healthcare";
+
+/// How long a start may take. Recovery after a crash is the slow case.
+const START_LIMIT: Duration = Duration::from_secs(120);
+
+/// How long a clean stop may take, and after it a hard one; also the wait for another process that starts or stops it.
+const STOP_LIMIT: Duration = Duration::from_secs(20);
+
+/// The time between two looks at something that another process does.
+const POLL: Duration = Duration::from_millis(4);
+
+/// What differs between real data (the default) and a test's.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Whether a commit waits for the disk. Off only for data that may be lost with the power.
+    pub fsync: bool,
+    /// The most connections at a time, three of which PostgreSQL keeps for itself.
+    pub max_connections: u32,
+    /// More of PostgreSQL's settings, as name and value.
+    pub extra: Vec<(String, String)>,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            fsync: true,
+            max_connections: 50,
+            extra: Vec::new(),
+        }
+    }
+}
+
+/// A running private PostgreSQL. [`stop`](PrivatePostgres::stop) says whether stopping worked; dropping the value stops it too.
+#[derive(Debug)]
+pub struct PrivatePostgres {
+    cluster: Cluster,
+    connection_string: String,
+    /// The postmaster, if this process started it.
+    child: Option<Child>,
+    found: Found,
+    /// Locked, shared, for as long as this process uses the cluster.
+    users: File,
+    is_left: bool,
+}
+
+/// What a start met.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Found {
+    /// Nothing: this process started it.
+    Stopped,
+    /// Running, and in use by another process.
+    InUse,
+    /// Running, with nobody using it: an earlier server was killed.
+    Abandoned,
+}
+
+impl PrivatePostgres {
+    /// Starts the private PostgreSQL beneath `data_dir` for real data, or joins the one that runs there; see
+    /// [`start_with`](PrivatePostgres::start_with).
+    ///
+    /// # Errors
+    /// One line that says what is wrong and what to do.
+    pub fn start(data_dir: &Path) -> Result<PrivatePostgres, String> {
+        PrivatePostgres::start_with(data_dir, &Settings::default())
+    }
+
+    /// Finds the programs, makes the folder and the cluster on the first start, starts it and waits until it answers; 120 s at
+    /// the most. One that is already running is joined as it is, whatever its settings.
+    ///
+    /// # Errors
+    /// One line that says what is wrong and what to do.
+    pub fn start_with(data_dir: &Path, settings: &Settings) -> Result<PrivatePostgres, String> {
+        let deadline = Instant::now() + START_LIMIT;
+        let data_dir = make_data_dir(data_dir)?;
+        let _gate = pass_gate(&data_dir, deadline)?;
+        // Behind the gate, nobody else takes or leaves these locks.
+        let users = cluster::open(&data_dir, "postgresql.users")?;
+        let is_alone = users.try_lock().is_ok();
+        users
+            .lock_shared()
+            .map_err(|error| cluster::cannot("lock", &data_dir, &error))?;
+
+        let cluster = Cluster::find_or_make(&data_dir, settings)?;
+        let (child, socket_folder) = bring_up(&cluster, settings, deadline)?;
+        let found = match (&child, is_alone) {
+            (Some(_), _) => Found::Stopped,
+            (None, true) => Found::Abandoned,
+            (None, false) => Found::InUse,
+        };
+        let connection_string = connection_to(&socket_folder, USER);
+        Ok(PrivatePostgres {
+            cluster,
+            connection_string,
+            child,
+            found,
+            users,
+            is_left: false,
+        })
+    }
+
+    /// How to connect, in libpq's `key=value` form, which `postgres::Config` parses: socket folder, port, user, database.
+    pub fn connection_string(&self) -> &str {
+        &self.connection_string
+    }
+
+    /// Whether it was running before this process came. Commands such as `check` then leave it as they found it, with
+    /// [`leave_running`](PrivatePostgres::leave_running).
+    pub fn was_running(&self) -> bool {
+        self.found != Found::Stopped
+    }
+
+    /// The folder of PostgreSQL's programs that match this cluster's version.
+    pub fn programs(&self) -> &Path {
+        &self.cluster.programs.bin
+    }
+
+    /// Stops PostgreSQL and returns when it is gone, unless another process is using it: the last one stops it. Sessions end
+    /// at once, so the caller's connections should be at rest. After 20 s it is stopped the hard way, which loses nothing: the
+    /// next start recovers.
+    ///
+    /// # Errors
+    /// One line, if it is still running after all.
+    pub fn stop(mut self) -> Result<(), String> {
+        self.is_left = true;
+        self.leave()
+    }
+
+    /// Goes away without stopping it, as a command does that found it running. If the server that was using it has stopped
+    /// meanwhile, and left it to this process, it is stopped after all.
+    pub fn leave_running(mut self) {
+        self.is_left = true;
+        if self.found == Found::InUse
+            && let Err(problem) = self.leave()
+        {
+            log::warn!("{problem}");
+        }
+    }
+
+    fn leave(&mut self) -> Result<(), String> {
+        let _gate = pass_gate(&self.cluster.data_dir, Instant::now() + STOP_LIMIT)?;
+        let is_last = self.users.try_lock().is_ok();
+        let stopped = if is_last { self.shut_down() } else { Ok(()) };
+        // Said aloud, because a child process in the making may hold a copy of the file open for a moment.
+        let _ = self.users.unlock();
+        stopped
+    }
+
+    fn shut_down(&mut self) -> Result<(), String> {
+        let Some(running) = PidFile::read(&self.cluster.files) else {
+            return Ok(());
+        };
+        for mode in ["fast", "immediate"] {
+            let mut pg_ctl = self.cluster.program("pg_ctl");
+            pg_ctl
+                .args(["stop", "--no-wait", "--silent", "-m", mode, "-D"])
+                .arg(&self.cluster.files);
+            let program = self.cluster.programs.bin.join("pg_ctl");
+            let output = pg_ctl
+                .output()
+                .map_err(|error| cluster::cannot("run", &program, &error))?;
+            if !output.status.success() && self.child_with(running.pid).is_none() {
+                return Ok(()); // there was no process to tell: it had been killed
+            }
+            let deadline = Instant::now() + STOP_LIMIT;
+            while Instant::now() < deadline {
+                if self.is_gone(&running) {
+                    // Made anew by each start; where it had to be in the temporary directory, nothing stays there.
+                    let _ = std::fs::remove_dir(&running.socket_folder);
+                    return Ok(());
+                }
+                thread::sleep(POLL);
+            }
+        }
+        let folder = self.cluster.files.display();
+        Err(format!(
+            "the private PostgreSQL in {folder} does not stop: end it with `kill -KILL {}`",
+            running.pid
+        ))
+    }
+
+    fn is_gone(&mut self, running: &PidFile) -> bool {
+        match self.child_with(running.pid) {
+            Some(child) => !matches!(child.try_wait(), Ok(None)),
+            // Removing this file is the last thing that a postmaster does.
+            None => PidFile::read(&self.cluster.files).is_none_or(|now| now.pid != running.pid),
+        }
+    }
+
+    /// The postmaster with this process id, if it is this process's child. Another process may have started it anew.
+    fn child_with(&mut self, pid: u32) -> Option<&mut Child> {
+        self.child.as_mut().filter(|child| child.id() == pid)
+    }
+}
+
+impl Drop for PrivatePostgres {
+    fn drop(&mut self) {
+        if !self.is_left
+            && let Err(problem) = self.leave()
+        {
+            log::warn!("{problem}");
+        }
+    }
+}
+
+/// Finds PostgreSQL's programs and returns their folder: on the `PATH`, as `pg_config --bindir` says, in
+/// `/usr/lib/postgresql/*/bin` (the highest version first), where Homebrew has them, in `/usr/pgsql-*/bin`.
+///
+/// # Errors
+/// One line with the command that installs them on this system.
+pub fn find_programs() -> Result<PathBuf, String> {
+    programs::Search::of_this_process()
+        .best()
+        .map(|programs| programs.bin)
+}
+
+/// Makes `DATA_DIR` where it is missing, with the mode that the private PostgreSQL needs, and returns its absolute path. For
+/// whoever writes there before it is started.
+///
+/// # Errors
+/// One line: which folder cannot be made and why.
+pub fn make_data_dir(data_dir: &Path) -> Result<PathBuf, String> {
+    cluster::make_data_dir(data_dir)
+}
+
+/// Waits until no other process is starting or stopping the cluster. The gate closes again with the returned file.
+fn pass_gate(data_dir: &Path, deadline: Instant) -> Result<File, String> {
+    let gate = cluster::open(data_dir, "postgresql.lock")?;
+    loop {
+        match gate.try_lock() {
+            Ok(()) => return Ok(gate),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::sleep(POLL),
+            Err(TryLockError::WouldBlock) => {
+                return Err(format!(
+                    "another process has been starting the PostgreSQL in {} for too long: end it",
+                    data_dir.display()
+                ));
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(cluster::cannot(
+                    "lock",
+                    &data_dir.join("postgresql.lock"),
+                    &error,
+                ));
+            }
+        }
+    }
+}

@@ -1,0 +1,422 @@
+//! Finding PostgreSQL's programs on this system, and the sentence to say when they are not there.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::account::effective_uid;
+
+/// The oldest major version whose `initdb` knows the options used here, and which is still maintained.
+const OLDEST_MAJOR: u32 = 14;
+
+/// What a folder must hold to count: all of one installation, so that versions are never mixed.
+const PROGRAMS: [&str; 3] = ["initdb", "postgres", "pg_ctl"];
+
+/// Where packages put the programs that they do not put on the `PATH`: folder, and how the names of the versions in it start.
+const WELL_KNOWN: [(&str, &str); 4] = [
+    ("usr/lib/postgresql", ""),         // Debian, Ubuntu
+    ("opt/homebrew/opt", "postgresql"), // Homebrew on Apple silicon
+    ("usr/local/opt", "postgresql"),    // Homebrew on Intel
+    ("usr", "pgsql-"),                  // PostgreSQL's own packages for Fedora and RHEL
+];
+
+/// The folder of one installation's programs, with its major version.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Programs {
+    pub bin: PathBuf,
+    pub major: u32,
+}
+
+/// What the search looks at; a test hides the installed programs by giving another `path` and `root`.
+pub(super) struct Search {
+    path: OsString,
+    root: PathBuf,
+}
+
+impl Search {
+    /// The `PATH` and the root folder of this process.
+    pub fn of_this_process() -> Search {
+        Search {
+            path: std::env::var_os("PATH").unwrap_or_default(),
+            root: PathBuf::from("/"),
+        }
+    }
+
+    /// The first installation that is new enough to make a cluster with.
+    ///
+    /// # Errors
+    /// One line: nothing found, or all too old, and the command that installs it on this system.
+    pub fn best(&self) -> Result<Programs, String> {
+        let mut too_old = None;
+        for programs in self.installations() {
+            if programs.major >= OLDEST_MAJOR {
+                return Ok(programs);
+            }
+            too_old = Some(programs);
+        }
+        let found = match too_old {
+            Some(old) => format!(
+                "PostgreSQL {} in {} is too old ({OLDEST_MAJOR} is needed)",
+                old.major,
+                old.bin.display()
+            ),
+            None => "PostgreSQL's programs (initdb, postgres, pg_ctl) were not found".to_owned(),
+        };
+        let install = match self.package_manager() {
+            Some(manager) => format!("install them with `{}`", manager.install_any()),
+            None => "install PostgreSQL's server package".to_owned(),
+        };
+        Err(format!(
+            "{found}: {install}, or set DATABASE_URL to a PostgreSQL of your own"
+        ))
+    }
+
+    /// The installation that can run a cluster of this major version: no other one can read its files.
+    ///
+    /// # Errors
+    /// One line: which versions are installed instead, and how to install the right one.
+    pub fn of_major(&self, major: u32) -> Result<Programs, String> {
+        let mut others = Vec::new();
+        for programs in self.installations() {
+            if programs.major == major {
+                return Ok(programs);
+            }
+            others.push(programs.major.to_string());
+        }
+        if others.is_empty() {
+            return self.best();
+        }
+        others.dedup();
+        let install = match self.package_manager() {
+            Some(manager) => format!("install it with `{}`", manager.install_major(major)),
+            None => format!("install PostgreSQL {major}"),
+        };
+        Err(format!(
+            "the private PostgreSQL holds data of version {major}, but only version {} is installed: {install}",
+            others.join(" and "),
+        ))
+    }
+
+    /// Every installation, best first, found only as far as the caller asks.
+    fn installations(&self) -> impl Iterator<Item = Programs> + '_ {
+        let on_path = || std::env::split_paths(&self.path).filter(|folder| folder.is_absolute());
+        let told_by_pg_config = on_path()
+            .map(|folder| folder.join("pg_config"))
+            .filter(|program| is_executable(program))
+            .filter_map(|program| first_line(Command::new(program).arg("--bindir")))
+            .map(PathBuf::from);
+        let well_known = WELL_KNOWN
+            .iter()
+            .flat_map(|(folder, start)| versions_in(&self.root.join(folder), start));
+        on_path()
+            .chain(told_by_pg_config)
+            .chain(well_known)
+            .filter_map(|folder| installation_in(&folder))
+    }
+
+    fn package_manager(&self) -> Option<PackageManager> {
+        if cfg!(target_os = "macos") && self.root == Path::new("/") {
+            return Some(PackageManager::Brew);
+        }
+        let text = fs::read_to_string(self.root.join("etc/os-release")).ok()?;
+        // ID first, then what the system says it is like: `ID_LIKE="rhel fedora"`.
+        let values = |key: &str| {
+            let line = text
+                .lines()
+                .find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+            line.unwrap_or_default().replace(['"', '\''], "")
+        };
+        let names = format!("{} {}", values("ID"), values("ID_LIKE"));
+        names.split_whitespace().find_map(|name| match name {
+            "debian" | "ubuntu" => Some(PackageManager::Apt),
+            "fedora" | "rhel" | "centos" => Some(PackageManager::Dnf),
+            "alpine" => Some(PackageManager::Apk),
+            "arch" => Some(PackageManager::Pacman),
+            _ => None,
+        })
+    }
+}
+
+/// Who installs packages on this system.
+#[derive(Clone, Copy)]
+enum PackageManager {
+    Apt,
+    Dnf,
+    Apk,
+    Pacman,
+    Brew,
+}
+
+impl PackageManager {
+    fn install_any(self) -> String {
+        self.install(match self {
+            PackageManager::Apt | PackageManager::Pacman | PackageManager::Brew => "postgresql",
+            PackageManager::Dnf => "postgresql-server postgresql-contrib",
+            PackageManager::Apk => "postgresql postgresql-contrib",
+        })
+    }
+
+    fn install_major(self, major: u32) -> String {
+        self.install(&match self {
+            PackageManager::Apt => format!("postgresql-{major}"),
+            PackageManager::Dnf => format!("postgresql{major}-server postgresql{major}-contrib"),
+            PackageManager::Apk => format!("postgresql{major} postgresql{major}-contrib"),
+            PackageManager::Pacman => "postgresql-old-upgrade".to_owned(),
+            PackageManager::Brew => format!("postgresql@{major}"),
+        })
+    }
+
+    /// The command that works when it is pasted: root in a container has no `sudo`, and Homebrew refuses it.
+    fn install(self, packages: &str) -> String {
+        let command = match self {
+            PackageManager::Apt => "apt-get install -y",
+            PackageManager::Dnf => "dnf install -y",
+            PackageManager::Apk => "apk add",
+            PackageManager::Pacman => "pacman -S",
+            PackageManager::Brew => return format!("brew install {packages}"),
+        };
+        let sudo = if effective_uid() == Ok(0) {
+            ""
+        } else {
+            "sudo "
+        };
+        format!("{sudo}{command} {packages}")
+    }
+}
+
+/// The `bin` folders of the versions beneath a folder, highest version first.
+fn versions_in(folder: &Path, start: &str) -> Vec<PathBuf> {
+    let mut versions: Vec<(Vec<u32>, PathBuf)> = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let version = name.strip_prefix(start)?;
+            let numbers = version
+                .split(|c: char| !c.is_ascii_digit())
+                .filter_map(|part| part.parse().ok())
+                .collect();
+            Some((numbers, entry.path().join("bin")))
+        })
+        .collect();
+    versions.sort();
+    versions.into_iter().rev().map(|(_, bin)| bin).collect()
+}
+
+/// The installation in a folder, if all of its programs are there and say a version.
+fn installation_in(folder: &Path) -> Option<Programs> {
+    let complete = |folder: &Path| {
+        PROGRAMS
+            .iter()
+            .all(|name| is_executable(&folder.join(name)))
+    };
+    if !complete(folder) {
+        return None;
+    }
+    // A folder on the `PATH` may hold links only; the real place is the same whatever the `PATH` is next time.
+    let real = fs::canonicalize(folder.join("postgres"))
+        .ok()?
+        .parent()?
+        .to_owned();
+    let bin = if complete(&real) {
+        real
+    } else {
+        folder.to_owned()
+    };
+    // "pg_ctl (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)"; the smallest of them loads in a quarter of the time.
+    let said = first_line(Command::new(bin.join("pg_ctl")).arg("--version"))?;
+    let version = said.split_whitespace().nth(2)?;
+    let major = version
+        .split(|c: char| !c.is_ascii_digit())
+        .next()?
+        .parse()
+        .ok()?;
+    Some(Programs { bin, major })
+}
+
+fn is_executable(program: &Path) -> bool {
+    fs::metadata(program)
+        .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+}
+
+/// The first line that a short command prints, if it succeeds.
+pub(super) fn first_line(command: &mut Command) -> Option<String> {
+    let output = command
+        .output()
+        .ok()
+        .filter(|output| output.status.success())?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    text.lines().next().map(|line| line.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A root folder in the temp dir, removed with the value.
+    struct Root(PathBuf);
+
+    impl Root {
+        fn new(name: &str) -> Root {
+            let folder = std::env::temp_dir()
+                .join(format!("healthcare-programs-{}-{name}", std::process::id()));
+            fs::create_dir_all(folder.join("etc")).expect("a folder in the temp dir");
+            Root(folder)
+        }
+
+        fn os_release(&self, text: &str) {
+            fs::write(self.0.join("etc/os-release"), text).expect("os-release");
+        }
+
+        /// A shell script as a program. Another process writes it: while this one held the file open for writing, a test
+        /// on another thread could fork, and running the script would fail as "text file busy".
+        fn script(&self, program: &Path, says: &str) {
+            let write = "printf '#!/bin/sh\\necho \"%s\"\\n' \"$2\" > \"$1\" && chmod 755 \"$1\"";
+            let written = Command::new("sh")
+                .args(["-c", write, "sh"])
+                .arg(program)
+                .arg(says)
+                .status();
+            assert!(written.expect("sh").success());
+        }
+
+        /// Programs that only say their version.
+        fn install(&self, folder: &str, version: &str) -> PathBuf {
+            let bin = self.0.join(folder);
+            fs::create_dir_all(&bin).expect("a bin folder");
+            for name in PROGRAMS {
+                self.script(&bin.join(name), &format!("postgres (PostgreSQL) {version}"));
+            }
+            fs::canonicalize(bin).expect("the bin folder")
+        }
+
+        fn search(&self, path: &str) -> Search {
+            Search {
+                path: path.into(),
+                root: self.0.clone(),
+            }
+        }
+    }
+
+    impl Drop for Root {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn hidden_programs_are_one_line_with_the_command_of_this_system() {
+        let root = Root::new("hidden");
+        for (os_release, command) in [
+            ("ID=debian\n", "apt-get install -y postgresql"),
+            (
+                "ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n",
+                "apt-get install -y postgresql",
+            ),
+            (
+                "NAME=x\nID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n",
+                "dnf install -y postgresql-server",
+            ),
+            ("ID=alpine\n", "apk add postgresql"),
+            ("ID=arch\n", "pacman -S postgresql"),
+            ("ID=plan9\n", "install PostgreSQL's server package"),
+        ] {
+            root.os_release(os_release);
+            let line = root.search("").best().expect_err("nothing is installed");
+            assert!(line.contains(command), "{os_release}: {line}");
+            assert!(
+                line.contains("DATABASE_URL") && !line.contains('\n'),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_path_comes_first_then_the_highest_version() {
+        let root = Root::new("order");
+        root.install("usr/lib/postgresql/9.6/bin", "9.6.24");
+        let fifteen = root.install(
+            "usr/lib/postgresql/15/bin",
+            "15.18 (Debian 15.18-0+deb12u1)",
+        );
+        assert_eq!(
+            root.search("").best(),
+            Ok(Programs {
+                bin: fifteen.clone(),
+                major: 15
+            })
+        );
+
+        let seventeen = root.install("usr/pgsql-17/bin", "17.2");
+        assert_eq!(
+            root.search("").best().map(|found| found.major),
+            Ok(15),
+            "an earlier place wins"
+        );
+        let path = format!("relative:{}", seventeen.display());
+        assert_eq!(
+            root.search(&path).best(),
+            Ok(Programs {
+                bin: seventeen.clone(),
+                major: 17
+            })
+        );
+
+        // An existing cluster needs its own version, wherever that is.
+        assert_eq!(
+            root.search(&path).of_major(15).map(|found| found.bin),
+            Ok(fifteen)
+        );
+        assert_eq!(
+            root.search("").of_major(17).map(|found| found.bin),
+            Ok(seventeen)
+        );
+        root.os_release("ID=ubuntu\n");
+        let line = root
+            .search("")
+            .of_major(16)
+            .expect_err("16 is not installed");
+        assert!(
+            line.contains("version 16") && line.contains("apt-get install -y postgresql-16"),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn programs_that_are_too_old_or_incomplete_do_not_count() {
+        let root = Root::new("old");
+        root.os_release("ID=debian\n");
+        root.install("usr/lib/postgresql/9.6/bin", "9.6.24");
+        let line = root.search("").best().expect_err("9.6 is too old");
+        assert!(
+            line.contains("PostgreSQL 9 in") && line.contains("too old"),
+            "{line}"
+        );
+
+        let client_only = root.install("usr/lib/postgresql/16/bin", "16.1");
+        fs::remove_file(client_only.join("initdb")).expect("a program less");
+        assert!(
+            root.search(&client_only.display().to_string())
+                .best()
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn pg_config_is_asked() {
+        let root = Root::new("pg-config");
+        let hidden = root.install("somewhere/else", "16.1");
+        let bin = root.0.join("bin");
+        fs::create_dir_all(&bin).expect("a folder");
+        root.script(&bin.join("pg_config"), &hidden.display().to_string());
+        assert_eq!(
+            root.search(&bin.display().to_string())
+                .best()
+                .map(|found| found.bin),
+            Ok(hidden)
+        );
+    }
+}
