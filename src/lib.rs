@@ -1,1 +1,4 @@
 //! The backend of a small clinic.
+
+#[cfg(target_os = "linux")]
+pub mod transport;
