@@ -126,7 +126,7 @@ fn transfer_coding<'a>(values: impl Iterator<Item = &'a [u8]>) -> Result<Framing
         return Err(bad_coding("The Transfer-Encoding header field is invalid"));
     }
     let chunked = |coding: &&'a [u8]| name_of(coding).eq_ignore_ascii_case(b"chunked");
-    let place = codings.iter().position(|coding| chunked(coding));
+    let place = codings.iter().position(chunked);
     if place.is_some_and(|place| place + 1 < codings.len()) {
         return Err(bad_coding("The coding chunked must stand once and last"));
     }
