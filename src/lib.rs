@@ -1,6 +1,51 @@
-//! The backend of a small clinic.
+//! The backend of a small clinic: one small binary and one PostgreSQL.
+//!
+//! The modules stand in the order in which a request passes them; read them from the top.
+//!
+//! ```no_run
+//! let config = healthcare_backend::Config { port: 0, ..Default::default() };
+//! let service = healthcare_backend::Service::start(config)?;
+//! println!("listening on {}", service.address());
+//! service.stop()?;
+//! # Ok::<(), String>(())
+//! ```
 
+// Start: what the operator says, and what all requests share.
+pub mod config;
+pub mod service;
+pub mod app;
+
+// The way in: threads, socket, request, route.
+pub mod crew;
+pub mod server;
+#[cfg(own_transport)]
+pub mod transport;
+pub mod request;
+pub mod network;
+pub mod routes;
+
+// What is asked: who, what, and is it well-formed.
+pub mod auth;
+pub mod handlers;
+pub mod validate;
+
+// The database: statements, connections, schema.
+pub mod sql;
+pub mod db;
+pub mod pulse;
+pub mod audit;
+pub mod migrate;
 pub mod database_url;
-#![warn(missing_docs)]
-
 pub mod private_postgres;
+
+// The way out: errors, the envelope, log lines, numbers.
+pub mod error;
+pub mod envelope;
+pub mod logging;
+pub mod metrics;
+
+// The command line, beside `serve`.
+pub mod commands;
+
+pub use config::Config;
+pub use service::Service;

@@ -1,0 +1,5 @@
+-- What the probes ask.
+
+-- name: schema_version() :one
+select coalesce(max(version), 0) as version
+  from schema_migrations;

@@ -1,0 +1,154 @@
+-- Mappings say which doctors care for which patient. They belong to the owner of the patient; `owner_id` null means any
+-- owner's, which only the admin routes ask for. A mapping shows parts of its patient and doctor, so its version is made of
+-- all three.
+
+-- name: create(patient_id bigint, doctor_id bigint, notes text, actor_id bigint, ip inet, request_id text) :one
+-- One row always: what was found of the two, and the mapping where both were. The pair is new or the unique constraint refuses.
+with patient as (
+    select id, name, version from patients where id = $1 and created_by = $4 for key share
+), doctor as (
+    select id, name, specialization, phone, email, version from doctors where id = $2 for key share
+), created as (
+    insert into mappings (patient_id, doctor_id, notes, created_by)
+    select patient.id, doctor.id, $3, $4 from patient, doctor
+    returning id, patient_id, doctor_id, notes, created_by, version, assigned_at, updated_at
+), audited as (
+    insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id)
+    select $4, 'create', 'mapping', id, $5, $6 from created
+)
+select patient.id is not null as patient_found, doctor.id is not null as doctor_found,
+       created.id, created.patient_id, created.doctor_id, created.notes, created.created_by, created.assigned_at,
+       created.updated_at, created.version || '.' || patient.version || '.' || doctor.version as version,
+       patient.name as patient_name, doctor.name as doctor_name, doctor.specialization as doctor_specialization,
+       doctor.phone as doctor_phone, doctor.email as doctor_email
+  from (select) as always
+  left join patient on true
+  left join doctor on true
+  left join created on true;
+
+-- name: list(owner_id bigint, after_id bigint, page_size bigint) :many
+select m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.assigned_at, m.updated_at,
+       m.version || '.' || p.version || '.' || d.version as version,
+       p.name as patient_name, d.name as doctor_name, d.specialization as doctor_specialization,
+       d.phone as doctor_phone, d.email as doctor_email
+  from mappings m
+  join patients p on p.id = m.patient_id
+  join doctors d on d.id = m.doctor_id
+ where m.created_by = $1
+   and (m.created_by, m.id) > ($1, $2)
+ order by m.created_by, m.id
+ limit $3;
+
+-- name: search(owner_id bigint, after_id bigint, page_size bigint, patient_id bigint, doctor_id bigint) :many planned
+select m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.assigned_at, m.updated_at,
+       m.version || '.' || p.version || '.' || d.version as version,
+       p.name as patient_name, d.name as doctor_name, d.specialization as doctor_specialization,
+       d.phone as doctor_phone, d.email as doctor_email
+  from mappings m
+  join patients p on p.id = m.patient_id
+  join doctors d on d.id = m.doctor_id
+ where ($1 is null or m.created_by = $1)
+   and m.id > $2
+   and ($4 is null or m.patient_id = $4)
+   and ($5 is null or m.doctor_id = $5)
+ order by m.id
+ limit $3;
+
+-- name: list_of_patient(owner_id bigint, patient_id bigint, after_id bigint, page_size bigint) :many
+-- No row: no such patient of this owner. One row with a null id: a patient without doctors.
+select m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.assigned_at, m.updated_at,
+       m.version || '.' || p.version || '.' || m.doctor_version as version,
+       p.name as patient_name, m.doctor_name, m.doctor_specialization, m.doctor_phone, m.doctor_email
+  from patients p
+  left join lateral (
+           select m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.assigned_at, m.updated_at, m.version,
+                  d.version as doctor_version, d.name as doctor_name, d.specialization as doctor_specialization,
+                  d.phone as doctor_phone, d.email as doctor_email
+             from mappings m
+             join doctors d on d.id = m.doctor_id
+            where m.patient_id = p.id
+              and (m.patient_id, m.id) > (p.id, $3)
+            order by m.patient_id, m.id
+            limit $4) m on true
+ where p.id = $2
+   and p.created_by = $1
+ order by m.id;
+
+-- name: find(id bigint, owner_id bigint, patient_id bigint) :opt
+-- `patient_id` is the one in the path; null where the path has none.
+select m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.assigned_at, m.updated_at,
+       m.version || '.' || p.version || '.' || d.version as version,
+       p.name as patient_name, d.name as doctor_name, d.specialization as doctor_specialization,
+       d.phone as doctor_phone, d.email as doctor_email
+  from mappings m
+  join patients p on p.id = m.patient_id
+  join doctors d on d.id = m.doctor_id
+ where m.id = $1
+   and m.created_by = coalesce($2, m.created_by)
+   and m.patient_id = coalesce($3, m.patient_id);
+
+-- name: update(id bigint, owner_id bigint, fields jsonb, versions text[], actor_id bigint, ip inet, request_id text) :opt
+-- No row: no such mapping of this owner. Otherwise what was found of the patient and doctor that it shall name, and
+-- `changed` false where the record is at none of `versions`.
+with found as (
+    select m.id, m.created_by, new.patient_id, new.doctor_id, new.notes, to_jsonb(m) - 'version' as before,
+           $4 is null or m.version || '.' || p.version || '.' || d.version = any ($4) as matches
+      from mappings m
+      join patients p on p.id = m.patient_id
+      join doctors d on d.id = m.doctor_id
+     cross join lateral jsonb_populate_record(m, $3) as new
+     where m.id = $1
+       and m.created_by = coalesce($2, m.created_by)
+       for update of m
+), patient as (
+    select p.id, p.name, p.version from patients p join found on p.id = found.patient_id and p.created_by = found.created_by
+       for key share of p
+), doctor as (
+    select d.id, d.name, d.specialization, d.phone, d.email, d.version from doctors d join found on d.id = found.doctor_id
+       for key share of d
+), changed as (
+    update mappings m
+       set patient_id = patient.id,
+           doctor_id = doctor.id,
+           notes = found.notes,
+           version = m.version + 1,
+           updated_at = now()
+      from found, patient, doctor
+     where m.id = found.id
+       and found.matches
+    returning m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.version, m.assigned_at, m.updated_at
+), audited as (
+    insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id, before)
+    select $5, 'update', 'mapping', changed.id, $6, $7, found.before from changed, found
+)
+select patient.id is not null as patient_found, doctor.id is not null as doctor_found, changed.id is not null as changed,
+       changed.id, changed.patient_id, changed.doctor_id, changed.notes, changed.created_by, changed.assigned_at,
+       changed.updated_at, changed.version || '.' || patient.version || '.' || doctor.version as version,
+       patient.name as patient_name, doctor.name as doctor_name, doctor.specialization as doctor_specialization,
+       doctor.phone as doctor_phone, doctor.email as doctor_email
+  from found
+  left join patient on true
+  left join doctor on true
+  left join changed on true;
+
+-- name: delete(id bigint, owner_id bigint, versions text[], actor_id bigint, ip inet, request_id text) :opt
+with found as (
+    select m.id, to_jsonb(m) - 'version' as before,
+           $3 is null or m.version || '.' || p.version || '.' || d.version = any ($3) as matches
+      from mappings m
+      join patients p on p.id = m.patient_id
+      join doctors d on d.id = m.doctor_id
+     where m.id = $1
+       and m.created_by = coalesce($2, m.created_by)
+       for update of m
+), deleted as (
+    delete from mappings m using found
+     where m.id = found.id
+       and found.matches
+    returning m.id
+), audited as (
+    insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id, before)
+    select $4, 'delete', 'mapping', deleted.id, $5, $6, found.before from deleted, found
+)
+select exists (select from deleted) as changed
+  from found;

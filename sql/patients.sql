@@ -1,0 +1,115 @@
+-- Patients belong to the user who registered them. Every statement carries the owner; `owner_id` null means any owner's,
+-- which only the admin routes ask for.
+
+-- name: create(fields jsonb, actor_id bigint, ip inet, request_id text) :one
+-- A new patient, owned by the actor, and the audit entry of it.
+with created as (
+    insert into patients (name, date_of_birth, gender, phone, email, address, medical_history, created_by)
+    select new.name, new.date_of_birth, new.gender, new.phone, new.email, new.address, new.medical_history, $2
+      from jsonb_populate_record(null::patients, $1) as new
+    returning id, name, date_of_birth, gender, phone, email, address, medical_history, created_by, version,
+              created_at, updated_at
+), audited as (
+    insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id)
+    select $2, 'create', 'patient', id, $3, $4 from created
+)
+select id, name, date_of_birth, gender, phone, email, address, medical_history, created_by, version, created_at, updated_at
+  from created;
+
+-- name: list(owner_id bigint, after_id bigint, page_size bigint) :many
+-- One page of an owner's patients. The row comparison keeps PostgreSQL on the index patients_created_by_id_idx, whatever it
+-- believes about the owner: page 1000 costs what page 1 costs.
+select id, name, date_of_birth, gender, phone, email, address, medical_history, created_by, version, created_at, updated_at
+  from patients
+ where created_by = $1
+   and (created_by, id) > ($1, $2)
+ order by created_by, id
+ limit $3;
+
+-- name: search(owner_id bigint, after_id bigint, page_size bigint, name_pattern text, gender text, date_of_birth date) :many planned
+-- The same page with filters; null stands for "any". Planned for its values each time, so that absent filters vanish and a
+-- rare name takes the trigram index.
+select id, name, date_of_birth, gender, phone, email, address, medical_history, created_by, version, created_at, updated_at
+  from patients
+ where created_by = $1
+   and (created_by, id) > ($1, $2)
+   and ($4 is null or name ilike $4)
+   and ($5 is null or gender = $5)
+   and ($6 is null or date_of_birth = $6)
+ order by created_by, id
+ limit $3;
+
+-- name: search_all(created_by bigint, after_id bigint, page_size bigint, name_pattern text, gender text, date_of_birth date) :many planned
+-- The page that an admin sees: the patients of all users, or of one.
+select id, name, date_of_birth, gender, phone, email, address, medical_history, created_by, version, created_at, updated_at
+  from patients
+ where ($1 is null or created_by = $1)
+   and id > $2
+   and ($4 is null or name ilike $4)
+   and ($5 is null or gender = $5)
+   and ($6 is null or date_of_birth = $6)
+ order by id
+ limit $3;
+
+-- name: find(id bigint, owner_id bigint) :opt
+select id, name, date_of_birth, gender, phone, email, address, medical_history, created_by, version, created_at, updated_at
+  from patients
+ where id = $1
+   and created_by = coalesce($2, created_by);
+
+-- name: update(id bigint, owner_id bigint, fields jsonb, versions text[], actor_id bigint, ip inet, request_id text) :opt
+-- Changes the fields that are sent. No row: no such patient of this owner. `changed` false: the record is at none of `versions`.
+with found as (
+    select id, $4 is null or version::text = any ($4) as matches, to_jsonb(patients) - 'version' as before
+      from patients
+     where id = $1
+       and created_by = coalesce($2, created_by)
+       for update
+), changed as (
+    update patients p
+       set (name, date_of_birth, gender, phone, email, address, medical_history) = (
+               select new.name, new.date_of_birth, new.gender, new.phone, new.email, new.address, new.medical_history
+                 from jsonb_populate_record(p, $3) as new),
+           version = p.version + 1,
+           updated_at = now()
+      from found
+     where p.id = found.id
+       and found.matches
+    returning p.id, p.name, p.date_of_birth, p.gender, p.phone, p.email, p.address, p.medical_history, p.created_by,
+              p.version, p.created_at, p.updated_at
+), audited as (
+    insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id, before)
+    select $5, 'update', 'patient', changed.id, $6, $7, found.before from changed, found
+)
+select changed.id is not null as changed, changed.id, name, date_of_birth, gender, phone, email, address, medical_history,
+       created_by, version, created_at, updated_at
+  from found
+  left join changed on true;
+
+-- name: delete(id bigint, owner_id bigint, versions text[], actor_id bigint, ip inet, request_id text) :opt
+-- Removes the patient and the patient's mappings. A mapping that arrives in the same moment makes the foreign key refuse,
+-- and the caller tries again.
+with found as (
+    select id, $3 is null or version::text = any ($3) as matches, to_jsonb(patients) - 'version' as before
+      from patients
+     where id = $1
+       and created_by = coalesce($2, created_by)
+       for update
+), unmapped as (
+    delete from mappings m using found
+     where m.patient_id = found.id
+       and found.matches
+    returning m.id, to_jsonb(m) - 'version' as before
+), deleted as (
+    delete from patients p using found
+     where p.id = found.id
+       and found.matches
+    returning p.id
+), audited as (
+    insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id, before)
+    select $4, 'delete', 'mapping', unmapped.id, $5, $6, unmapped.before from unmapped
+     union all
+    select $4, 'delete', 'patient', deleted.id, $5, $6, found.before from deleted, found
+)
+select exists (select from deleted) as changed
+  from found;

@@ -1,0 +1,188 @@
+-- Sessions: what a login makes, a refresh renews, a logout ends; and the count of failed logins that locks an account.
+
+-- name: attempt(email text, network text, max_failures integer, max_failures_total integer, lock_seconds integer) :one
+-- Counts the attempt as failed before the password is looked at, first for the network and then, if that is not locked, from
+-- anywhere: however many run at once, no more than the limits are checked. `allowed` false: locked. A success forgets the count.
+with in_network as (
+    insert into login_failures as f (account, network, failures, locked_until)
+    values (sha256(convert_to($1, 'UTF8')), $2, 1, case when $3 <= 1 then now() + make_interval(secs => $5) end)
+        on conflict (account, network) do update
+       set failures = case when f.locked_until is null then f.failures + 1 else 1 end,
+           locked_until = case when (case when f.locked_until is null then f.failures + 1 else 1 end) >= $3
+                               then now() + make_interval(secs => $5) end,
+           last_failed_at = now()
+     where f.locked_until is null or f.locked_until <= now()
+    returning account, failures, locked_until
+), in_total as (
+    insert into login_failures as f (account, network, failures, locked_until)
+    select account, '*', 1, case when $4 <= 1 then now() + make_interval(secs => $5) end from in_network
+        on conflict (account, network) do update
+       set failures = case when f.locked_until is null then f.failures + 1 else 1 end,
+           locked_until = case when (case when f.locked_until is null then f.failures + 1 else 1 end) >= $4
+                               then now() + make_interval(secs => $5) end,
+           last_failed_at = now()
+     where f.locked_until is null or f.locked_until <= now()
+    returning failures, locked_until
+)
+select in_total.failures is not null as allowed,
+       in_network.locked_until is not null or in_total.locked_until is not null as locks,
+       users.id, users.password_hash, users.disabled
+  from (select) as always
+  left join in_network on true
+  left join in_total on true
+  left join users on users.email = $1;
+
+-- name: record_failure(user_id bigint, locks boolean, ip inet, request_id text) :exec
+-- The audit entries of a refused login: the failure, and the lock where this failure brought it.
+insert into audit_entries (actor_id, action, resource, resource_id, outcome, ip, request_id)
+select null, action, 'user', $1, 'failed', $3, $4
+  from unnest(case when $2 then array['login_failed', 'lock'] else array['login_failed'] end) as action;
+
+-- name: create(user_id bigint, old_hash text, new_hash text, refresh_hash bytea, user_agent text, ip inet, network text, lifetime_seconds integer, idle_seconds integer, max_sessions bigint, request_id text) :opt
+-- A login that was right: forgets the failures, stores a stronger hash where one is given, ends the sessions beyond the limit
+-- (those unused longest), and makes the new one. No row: disabled, or the password was changed meanwhile.
+with account as (
+    select id, name, email, role, disabled, version, created_at, updated_at
+      from users
+     where id = $1
+       and password_hash = $2
+       and not disabled
+       for no key update
+), rehashed as (
+    update users set password_hash = $3 from account where users.id = account.id and $3 is not null
+), forgotten as (
+    delete from login_failures using account
+     where login_failures.account = sha256(convert_to(account.email, 'UTF8'))
+       and network in ($7, '*')
+), surplus as (
+    select sessions.id
+      from sessions
+      join account on account.id = user_id
+     where ended_at is null
+       and expires_at > now()
+       and last_used_at > now() - make_interval(secs => $9)
+     order by last_used_at desc, sessions.id desc
+    offset $10 - 1
+), ended as (
+    update sessions set ended_at = now() from surplus where sessions.id = surplus.id returning sessions.id
+), created as (
+    insert into sessions (user_id, user_agent, ip, expires_at)
+    select id, $5, $6, now() + make_interval(secs => $8) from account
+    returning id, expires_at
+), token as (
+    insert into refresh_tokens (hash, session_id) select $4, id from created
+), audited as (
+    insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id)
+    select $1, 'login', 'session', id, $6, $11 from created
+     union all
+    select $1, 'session_end', 'session', id, $6, $11 from ended
+)
+select created.id as session_id, created.expires_at, account.id, name, email, role, disabled, version, created_at, updated_at,
+       (select count(pg_notify('session_changes', 'session ' || ended.id)) from ended) as ended
+  from created, account;
+
+-- name: refresh(hash bytea, new_hash bytea, retry_seconds integer, idle_seconds integer, ip inet, request_id text) :opt
+-- Trades a refresh token for a new one. A second use within `retry_seconds` is a client's retry and succeeds as well; a later
+-- one means that the token leaked, and ends the session. No row: unknown token, or a session that is over.
+with found as (
+    select t.hash, t.session_id, s.user_id, s.expires_at,
+           t.used_at is not null and t.used_at <= now() - make_interval(secs => $3) as reused
+      from refresh_tokens t
+      join sessions s on s.id = t.session_id
+      join users u on u.id = s.user_id
+     where t.hash = $1
+       and s.ended_at is null
+       and s.expires_at > now()
+       and s.last_used_at > now() - make_interval(secs => $4)
+       and not u.disabled
+       for update of t, s
+), used as (
+    update refresh_tokens t
+       set used_at = coalesce(t.used_at, now())
+      from found
+     where t.hash = found.hash
+       and not found.reused
+), renewed as (
+    insert into refresh_tokens (hash, session_id) select $2, session_id from found where not reused
+), touched as (
+    update sessions s
+       set last_used_at = now(), ended_at = case when found.reused then now() end
+      from found
+     where s.id = found.session_id
+), audited as (
+    insert into audit_entries (actor_id, action, resource, resource_id, outcome, ip, request_id)
+    select user_id, 'refresh_reuse', 'session', session_id, 'failed', $5, $6 from found where reused
+     union all
+    select user_id, 'session_end', 'session', session_id, 'success', $5, $6 from found where reused
+)
+select found.reused, found.session_id, found.expires_at, u.id, u.name, u.email, u.role, u.disabled, u.version, u.created_at,
+       u.updated_at,
+       case when found.reused then pg_notify('session_changes', 'session ' || found.session_id)::text end as notified
+  from found
+  join users u on u.id = found.user_id;
+
+-- name: state(id bigint, idle_seconds integer) :opt
+-- What the token check needs to know of a session. No row: it has ended.
+select s.user_id, u.role, s.expires_at
+  from sessions s
+  join users u on u.id = s.user_id
+ where s.id = $1
+   and s.ended_at is null
+   and s.expires_at > now()
+   and s.last_used_at > now() - make_interval(secs => $2)
+   and not u.disabled;
+
+-- name: touch(ids bigint[]) :exec
+-- Notes that these sessions were used; called in batches.
+update sessions set last_used_at = now() where id = any ($1) and ended_at is null;
+
+-- name: list(user_id bigint, idle_seconds integer) :many
+select id, created_at, last_used_at, least(expires_at, last_used_at + make_interval(secs => $2)) as expires_at, user_agent, ip
+  from sessions
+ where user_id = $1
+   and ended_at is null
+   and expires_at > now()
+   and last_used_at > now() - make_interval(secs => $2)
+ order by id;
+
+-- name: end(id bigint, user_id bigint, action text, ip inet, request_id text) :opt
+-- Ends one session of the user; `action` is `logout` for the session that asks, `session_end` for another.
+with ended as (
+    update sessions
+       set ended_at = now()
+     where id = $1
+       and user_id = $2
+       and ended_at is null
+    returning id
+), audited as (
+    insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id)
+    select $2, $3, 'session', id, $4, $5 from ended
+)
+select id, pg_notify('session_changes', 'session ' || id)::text as notified
+  from ended;
+
+-- name: end_all(user_id bigint, actor_id bigint, ip inet, request_id text) :opt
+-- Ends every session of a user. No row: no such user.
+with found as (
+    select id from users where id = $1
+), ended as (
+    update sessions
+       set ended_at = now()
+      from found
+     where user_id = found.id
+       and ended_at is null
+    returning sessions.id
+), audited as (
+    insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id)
+    select $2, 'session_end', 'session', id, $3, $4 from ended
+)
+select id, pg_notify('session_changes', 'user ' || id)::text as notified, (select count(*) from ended) as ended
+  from found;
+
+-- name: prune() :exec
+-- Removes what no answer depends on any more: sessions over for a month (their refresh tokens with them) and failures of
+-- accounts that no one has tried for a week.
+with forgotten as (
+    delete from login_failures where last_failed_at < now() - interval '7 days' and coalesce(locked_until, now()) <= now()
+)
+delete from sessions where coalesce(ended_at, expires_at) < now() - interval '30 days';

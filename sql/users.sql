@@ -1,0 +1,161 @@
+-- Users: register, what a user sees of the own account, and what an admin sees and changes of all.
+
+-- name: register(name text, email text, password_hash text, role text, ip inet, request_id text) :one
+with created as (
+    insert into users (name, email, password_hash, role)
+    values ($1, $2, $3, $4)
+    returning id, name, email, role, disabled, version, created_at, updated_at
+), audited as (
+    insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id)
+    select id, 'register', 'user', id, $5, $6 from created
+)
+select id, name, email, role, disabled, version, created_at, updated_at
+  from created;
+
+-- name: find(id bigint) :opt
+select id, name, email, role, disabled, version, created_at, updated_at
+  from users
+ where id = $1;
+
+-- name: search(after_id bigint, page_size bigint, email_pattern text, role text, disabled boolean) :many planned
+select id, name, email, role, disabled, version, created_at, updated_at
+  from users
+ where id > $1
+   and ($3 is null or email ilike $3)
+   and ($4 is null or role = $4)
+   and ($5 is null or disabled = $5)
+ order by id
+ limit $2;
+
+-- name: change_password(id bigint, old_hash text, new_hash text, session_id bigint, email text, network text, ip inet, request_id text) :opt
+-- Sets the new hash where the old one still stands, forgets the failed attempts, and ends the user's other sessions.
+-- No row: the password was changed meanwhile.
+with changed as (
+    update users
+       set password_hash = $3, version = version + 1, updated_at = now()
+     where id = $1
+       and password_hash = $2
+       and not disabled
+    returning id, name, email, role, disabled, version, created_at, updated_at
+), forgotten as (
+    delete from login_failures using changed
+     where account = sha256(convert_to($5, 'UTF8'))
+       and network in ($6, '*')
+), ended as (
+    update sessions
+       set ended_at = now()
+      from changed
+     where user_id = changed.id
+       and sessions.id <> $4
+       and ended_at is null
+    returning sessions.id
+), audited as (
+    insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id)
+    select id, 'password_change', 'user', id, $7, $8 from changed
+     union all
+    select $1, 'session_end', 'session', id, $7, $8 from ended
+)
+select id, name, email, role, disabled, version, created_at, updated_at,
+       (select count(pg_notify('session_changes', 'session ' || ended.id)) from ended) as ended
+  from changed;
+
+-- name: update(id bigint, role text, disabled boolean, versions text[], actor_id bigint, ip inet, request_id text) :opt
+-- Changes role and `disabled` where they are given. The rows of all enabled admins are locked in one order, so that two
+-- requests at once cannot take the last two away. Disabling ends the user's sessions.
+-- No row: no such user. `changed` false: the record is at none of `versions`, or (`admin_remains` false) it is the last admin.
+with locked as (
+    select id, role, disabled, $4 is null or version::text = any ($4) as matches,
+           to_jsonb(users) - 'version' - 'password_hash' as before
+      from users
+     where id = $1
+        or (role = 'admin' and not disabled)
+     order by id
+       for update
+), found as (
+    select id, role, disabled, matches, before,
+           coalesce($2, role) = 'admin' and not coalesce($3, disabled)
+           or not (role = 'admin' and not disabled)
+           or exists (select from locked other where other.id <> $1 and other.role = 'admin' and not other.disabled)
+           as admin_remains
+      from locked
+     where id = $1
+), changed as (
+    update users u
+       set role = coalesce($2, u.role), disabled = coalesce($3, u.disabled), version = u.version + 1, updated_at = now()
+      from found
+     where u.id = found.id
+       and found.matches
+       and found.admin_remains
+    returning u.id, u.name, u.email, u.role, u.disabled, u.version, u.created_at, u.updated_at
+), ended as (
+    update sessions
+       set ended_at = now()
+      from changed
+     where user_id = changed.id
+       and changed.disabled
+       and ended_at is null
+    returning sessions.id
+), audited as (
+    insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id, before)
+    select $5, case when changed.role <> found.role then 'role_change'
+                    when changed.disabled and not found.disabled then 'disable'
+                    when found.disabled and not changed.disabled then 'enable'
+                    else 'update' end,
+           'user', changed.id, $6, $7, found.before
+      from changed, found
+     union all
+    select $5, case when changed.disabled then 'disable' else 'enable' end, 'user', changed.id, $6, $7, found.before
+      from changed, found
+     where changed.role <> found.role
+       and changed.disabled <> found.disabled
+     union all
+    select $5, 'session_end', 'session', ended.id, $6, $7, null from ended
+)
+select matches, admin_remains, changed.id is not null as changed, changed.id, name, email, changed.role, changed.disabled,
+       version, created_at, updated_at, pg_notify('session_changes', 'user ' || changed.id)::text as notified
+  from found
+  left join changed on true;
+
+-- name: unlock(id bigint, actor_id bigint, ip inet, request_id text) :opt
+-- Forgets the failed logins of an account, from every network.
+with found as (
+    select id, name, email, role, disabled, version, created_at, updated_at from users where id = $1
+), forgotten as (
+    delete from login_failures using found where account = sha256(convert_to(found.email, 'UTF8'))
+), audited as (
+    insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id)
+    select $2, 'unlock', 'user', id, $3, $4 from found
+)
+select id, name, email, role, disabled, version, created_at, updated_at
+  from found;
+
+-- name: set_role(email text, role text) :opt
+-- The command line's way to change a role; the operator has no user id. No row: no such user.
+with locked as (
+    select id, email, role, disabled, to_jsonb(users) - 'version' - 'password_hash' as before
+      from users
+     where email = $1
+        or (role = 'admin' and not disabled)
+     order by id
+       for update
+), found as (
+    select id, role, before,
+           $2 = 'admin' or role <> 'admin' or disabled
+           or exists (select from locked other where other.email <> $1 and other.role = 'admin' and not other.disabled)
+           as admin_remains
+      from locked
+     where email = $1
+), changed as (
+    update users u
+       set role = $2, version = u.version + 1, updated_at = now()
+      from found
+     where u.id = found.id
+       and found.admin_remains
+    returning u.id
+), audited as (
+    insert into audit_entries (action, resource, resource_id, before)
+    select 'role_change', 'user', changed.id, found.before from changed, found
+)
+select admin_remains, pg_notify('session_changes', 'user ' || changed.id)::text as notified
+  from found
+  left join changed on true;

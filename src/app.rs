@@ -1,0 +1,168 @@
+//! What all handlers share, and how it is put together before the socket opens.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::audit;
+use crate::auth::limits::Limiter;
+use crate::auth::sessions::Sessions;
+use crate::auth::tokens::{Tokens, random_hex};
+use crate::config::Config;
+use crate::database_url::DatabaseUrl;
+use crate::db::Db;
+use crate::error::{Error, Result};
+use crate::metrics::{Metrics, unix_seconds};
+use crate::migrate;
+use crate::private_postgres::{PrivatePostgres, Settings, make_data_dir};
+use crate::pulse::Pulse;
+use crate::request::Request;
+use crate::routes::{ROUTES, Routes};
+use crate::sql::Queries;
+
+/// Everything that outlives a request.
+pub struct App {
+    /// What the operator set.
+    pub config: Config,
+    /// The endpoints.
+    pub routes: Routes,
+    /// The statements.
+    pub sql: Queries,
+    /// The connections.
+    pub db: Db,
+    /// Signs and verifies access tokens.
+    pub tokens: Tokens,
+    /// What is remembered of sessions.
+    pub sessions: Sessions,
+    /// How often an address may try to log in.
+    pub limiter: Limiter,
+    /// Audit entries on their way to the database.
+    pub audit: audit::Buffer,
+    /// The numbers.
+    pub metrics: Arc<Metrics>,
+    /// Whether the database answers.
+    pub pulse: Arc<Pulse>,
+    /// The schema version that this program knows.
+    pub schema_version: i32,
+    /// Seconds since 1970.
+    pub started_at: f64,
+}
+
+/// Where the data is: one's own database, or the private one, which this process then holds.
+pub struct Database {
+    /// How to connect.
+    pub url: DatabaseUrl,
+    /// The private PostgreSQL, if it is that.
+    pub private: Option<PrivatePostgres>,
+}
+
+/// What the private PostgreSQL must admit: the pool, the listening connection, commands beside the server, and the three that
+/// PostgreSQL keeps for itself.
+fn max_connections(config: &Config) -> u32 {
+    u32::try_from(config.database_pool).unwrap_or(u32::MAX).saturating_add(20).max(50)
+}
+
+impl Database {
+    /// Reads `DATABASE_URL`, or starts the private PostgreSQL.
+    ///
+    /// # Errors
+    /// One line that says what is wrong and what to do.
+    pub fn open(config: &Config) -> std::result::Result<Database, String> {
+        match &config.database_url {
+            Some(text) => {
+                let url = DatabaseUrl::parse(text).map_err(|problem| format!("DATABASE_URL: {problem}"))?;
+                Ok(Database { url, private: None })
+            }
+            None => {
+                let settings = Settings { max_connections: max_connections(config), ..Settings::default() };
+                let private = PrivatePostgres::start_with(&config.data_dir, &settings)?;
+                let url = DatabaseUrl::parse(private.connection_string())?;
+                Ok(Database { url, private: Some(private) })
+            }
+        }
+    }
+
+    /// One connection, outside of any pool.
+    ///
+    /// # Errors
+    /// One line that names the host.
+    pub fn connect(&self) -> std::result::Result<postgres::Client, String> {
+        self.url.config.connect(self.url.tls.clone()).map_err(|error| {
+            format!("no connection to the database ({}): {}", self.url.masked(), migrate::explain(&error))
+        })
+    }
+}
+
+impl App {
+    /// Checks the routes and the SQL files, brings the schema up to date and opens the pool.
+    ///
+    /// # Errors
+    /// One line that says what is wrong and what to do.
+    pub fn new(config: Config, database: &Database) -> std::result::Result<App, String> {
+        let routes = Routes::new()?;
+        let sql = Queries::load(config.sql_dir.as_deref())?;
+        let migrations = migrate::load(config.sql_dir.as_deref())?;
+        let secret = match &config.jwt_secret {
+            Some(secret) => secret.clone(),
+            None => kept_secret(&config.data_dir)?,
+        };
+        let mut client = database.connect()?;
+        migrate::pending(&mut client, &migrations)?;
+        for name in migrate::run(&mut client, &migrations)? {
+            log::info!(target: "database", "applied migration {name}");
+        }
+        let schema_version = migrations.last().map_or(0, |migration| migration.version);
+        let metrics = Arc::new(Metrics::new(ROUTES.iter().map(|route| (route.method.name(), route.pattern))));
+        let pulse = Arc::new(Pulse::default());
+        let db = Db::new(&database.url, config.database_pool, Arc::clone(&pulse), Arc::clone(&metrics));
+        let tokens = Tokens::new(&secret, config.jwt_secret_previous.as_deref(), config.jwt_ttl_seconds);
+        let limiter = Limiter::new(config.auth_rate_per_minute);
+        let (sessions, audit, started_at) = (Sessions::default(), audit::Buffer::default(), unix_seconds());
+        Ok(App {
+            config,
+            routes,
+            sql,
+            db,
+            tokens,
+            sessions,
+            limiter,
+            audit,
+            metrics,
+            pulse,
+            schema_version,
+            started_at,
+        })
+    }
+
+    /// Takes one of the client's tries to log in, register or refresh.
+    ///
+    /// # Errors
+    /// `TooManyRequests`.
+    pub fn take_token(&self, request: &Request) -> Result<()> {
+        self.limiter.take(request.client).map_err(|limit| {
+            self.metrics.rate_limited.add(1);
+            Error::TooManyRequests(limit)
+        })
+    }
+}
+
+/// The secret that was made at the first start with the private PostgreSQL, readable by its owner only.
+fn kept_secret(data_dir: &Path) -> std::result::Result<String, String> {
+    let path = data_dir.join("jwt_secret");
+    if let Ok(secret) = fs::read_to_string(&path)
+        && secret.trim().len() >= 32
+    {
+        return Ok(secret.trim().to_string());
+    }
+    let secret = random_hex::<32>()?;
+    // As root, PostgreSQL's own user has to pass through this folder.
+    let data_dir = make_data_dir(data_dir)?;
+    let path = data_dir.join("jwt_secret");
+    let problem = |error: std::io::Error| format!("{} cannot be written: {error}", path.display());
+    let mut file =
+        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path).map_err(problem)?;
+    file.write_all(secret.as_bytes()).and_then(|()| file.sync_all()).map_err(problem)?;
+    Ok(secret)
+}

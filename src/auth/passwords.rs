@@ -1,0 +1,74 @@
+//! Passwords: the rules for new ones, and bcrypt. Nothing here touches the database, so no connection is held meanwhile.
+
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::validate::Checked;
+
+/// bcrypt reads no further; a longer password is refused, never cut.
+pub const MAX_BYTES: usize = 72;
+
+/// The passwords that everybody tries first, those of 8 characters and more, in lower case.
+static COMMON: LazyLock<HashSet<&str>> = LazyLock::new(|| include_str!("common_passwords.txt").lines().collect());
+
+/// Checks a new password on its own. It is taken exactly as it was sent.
+///
+/// # Errors
+/// The rule that it breaks.
+pub fn check_rules(password: &str, config: &Config) -> Checked<()> {
+    if password.chars().count() < config.password_min_length {
+        Err(format!("must have at least {} characters", config.password_min_length).into())
+    } else if password.len() > MAX_BYTES {
+        Err(format!("must have at most {MAX_BYTES} bytes").into())
+    } else if config.password_blocklist && COMMON.contains(password.to_lowercase().as_str()) {
+        Err("must not be a common password".into())
+    } else {
+        Ok(())
+    }
+}
+
+/// Whether the password is the e-mail address or the part before its `@`.
+pub fn is_the_email(password: &str, email: &str) -> bool {
+    let password = password.to_lowercase();
+    let email = email.to_lowercase();
+    password == email || email.split_once('@').is_some_and(|(local, _)| password == local)
+}
+
+/// Hashes a new password.
+///
+/// # Errors
+/// `Internal` where the system has no randomness.
+pub fn hash(password: &str, config: &Config) -> Result<String, Error> {
+    bcrypt::non_truncating_hash(password, config.bcrypt_cost).map_err(|error| Error::Internal(format!("bcrypt: {error}")))
+}
+
+/// Whether the password matches the hash. Without a hash (no such account) the same work is done for nothing, and a hash that
+/// is cheaper than today's is topped up, so that the time tells nothing.
+pub fn verify(password: &str, hash: Option<&str>, config: &Config) -> bool {
+    let matches = match hash {
+        Some(hash) => bcrypt::non_truncating_verify(password, hash).unwrap_or(false),
+        None => false,
+    };
+    if !matches && hash.is_none_or(|hash| is_outdated(hash, config) || password.len() > MAX_BYTES) {
+        let short: String = password.chars().take(8).collect();
+        let _ = bcrypt::non_truncating_verify(short, &dummy_hash(config.bcrypt_cost));
+    }
+    matches
+}
+
+/// Whether the hash is cheaper than the configuration asks for.
+pub fn is_outdated(hash: &str, config: &Config) -> bool {
+    cost_of(hash).is_some_and(|cost| cost < config.bcrypt_cost)
+}
+
+/// `$2b$12$…`
+fn cost_of(hash: &str) -> Option<u32> {
+    hash.split('$').nth(2)?.parse().ok()
+}
+
+/// A hash that no password has, made without hashing.
+fn dummy_hash(cost: u32) -> String {
+    format!("$2b${cost:02}${}", "abcdefghijklmnopqrstuu".to_string() + &"A".repeat(31))
+}

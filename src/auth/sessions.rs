@@ -1,0 +1,136 @@
+//! The session table: what this node remembers of sessions, so that a request with a token costs no query.
+//!
+//! The truth is in PostgreSQL. A node hears of every change through NOTIFY and forgets the sessions concerned; while it cannot
+//! hear, it asks for each request. What it remembers is at most a minute old even if both should fail.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::app::App;
+use crate::auth::Role;
+use crate::error::Result;
+
+/// A session ends after so long, used or not.
+pub const LIFETIME_SECONDS: i32 = 30 * 24 * 60 * 60;
+/// A session that is not used ends after so long.
+pub const IDLE_SECONDS: i32 = 7 * 24 * 60 * 60;
+/// Live sessions of a user; a further login ends the one that was unused longest.
+pub const MAX_PER_USER: i32 = 100;
+/// A second use of a refresh token within this time is a client's retry.
+pub const RETRY_SECONDS: i32 = 10;
+
+/// How long a remembered state is believed.
+const FRESH_FOR: Duration = Duration::from_secs(60);
+/// Sessions that are remembered at most, about 100 bytes each.
+const CAPACITY: usize = 50_000;
+const SHARDS: usize = 16;
+
+/// What a token check needs to know.
+#[derive(Clone, Copy, Debug)]
+pub struct State {
+    /// Whose session it is.
+    pub user_id: i64,
+    /// The user's role now, whatever it was when the token was made.
+    pub role: Role,
+    expires_at: i64,
+    loaded_at: Instant,
+}
+
+/// Remembered sessions.
+#[derive(Default)]
+pub struct Sessions {
+    shards: [Mutex<HashMap<i64, State>>; SHARDS],
+    /// Grows with every change that is heard. A state that was read before a change is not remembered after it.
+    changes: AtomicU64,
+    hearing: AtomicBool,
+    /// Sessions that were used since the last batch was written.
+    used: Mutex<HashSet<i64>>,
+}
+
+impl Sessions {
+    /// The state of a live session; none where it has ended.
+    ///
+    /// # Errors
+    /// `Unavailable` where the database has to be asked and does not answer: an unknown session is not let in.
+    pub fn state(&self, app: &App, session_id: i64) -> Result<Option<State>> {
+        let hearing = self.hearing.load(Ordering::Acquire);
+        if hearing && let Some(state) = self.remembered(session_id) {
+            return Ok(Some(state));
+        }
+        let changes = self.changes.load(Ordering::Acquire);
+        let row = app.db.query_opt(&app.sql.sessions.state, &[&session_id, &IDLE_SECONDS])?;
+        let Some(row) = row else { return Ok(None) };
+        let expires_at: jiff::Timestamp = row.get("expires_at");
+        let state = State {
+            user_id: row.get("user_id"),
+            role: Role::parse(row.get("role")),
+            expires_at: expires_at.as_second(),
+            loaded_at: Instant::now(),
+        };
+        lock(&self.used).insert(session_id);
+        let mut shard = self.shard(session_id);
+        if hearing && self.changes.load(Ordering::Acquire) == changes {
+            if shard.len() >= CAPACITY / SHARDS {
+                shard.retain(|_, state| state.loaded_at.elapsed() < FRESH_FOR / 2);
+            }
+            if shard.len() < CAPACITY / SHARDS {
+                shard.insert(session_id, state);
+            }
+        }
+        Ok(Some(state))
+    }
+
+    /// Forgets what a payload of the channel names: `session 12` or `user 3`.
+    pub fn hear(&self, payload: &str) {
+        match payload.split_once(' ').and_then(|(kind, id)| Some((kind, id.parse::<i64>().ok()?))) {
+            Some(("session", id)) => self.forget_session(id),
+            Some(("user", id)) => self.forget_user(id),
+            _ => {}
+        }
+    }
+
+    /// Forgets one session: it has ended.
+    pub fn forget_session(&self, session_id: i64) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        self.shard(session_id).remove(&session_id);
+    }
+
+    /// Forgets all sessions of a user: the role has changed, or they have ended.
+    pub fn forget_user(&self, user_id: i64) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        for shard in &self.shards {
+            lock(shard).retain(|_, state| state.user_id != user_id);
+        }
+    }
+
+    /// From now on changes are heard (or not). What is remembered from before is not believed.
+    pub fn set_hearing(&self, hearing: bool) {
+        self.hearing.store(false, Ordering::Release);
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        for shard in &self.shards {
+            lock(shard).clear();
+        }
+        self.hearing.store(hearing, Ordering::Release);
+    }
+
+    /// The sessions that were used since the last call.
+    pub fn take_used(&self) -> Vec<i64> {
+        lock(&self.used).drain().collect()
+    }
+
+    fn remembered(&self, session_id: i64) -> Option<State> {
+        let state = *self.shard(session_id).get(&session_id)?;
+        let now = jiff::Timestamp::now().as_second();
+        (state.loaded_at.elapsed() < FRESH_FOR && now < state.expires_at).then_some(state)
+    }
+
+    fn shard(&self, session_id: i64) -> MutexGuard<'_, HashMap<i64, State>> {
+        lock(&self.shards[session_id.unsigned_abs() as usize % SHARDS])
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,164 @@
+//! Access tokens: JSON Web Tokens (RFC 7519) signed with HMAC-SHA-256, and the random refresh tokens beside them.
+
+use std::sync::Once;
+
+use hmac::{Hmac, KeyInit, Mac};
+use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
+use jsonwebtoken::errors::{Error as JwtError, ErrorKind};
+use jsonwebtoken::signature::{self, Signer, Verifier};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// Who signs: checked, so that a token of another service with the same secret is refused.
+pub const ISSUER: &str = "healthcare-backend";
+/// How far the clock of the node that signed may be ahead of ours.
+const CLOCK_SKEW_SECONDS: i64 = 60;
+
+/// Signs and verifies.
+pub struct Tokens {
+    signing: EncodingKey,
+    /// The current secret, and the previous one while secrets are rotated.
+    verifying: Vec<DecodingKey>,
+    validation: Validation,
+    ttl_seconds: i64,
+}
+
+/// What a token says, once it is believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claims {
+    /// `sub`
+    pub user_id: i64,
+    /// `sid`
+    pub session_id: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireClaims {
+    iss: String,
+    sub: String,
+    sid: i64,
+    iat: i64,
+    exp: i64,
+}
+
+impl Tokens {
+    /// Tokens that live for `ttl_seconds`.
+    pub fn new(secret: &str, previous: Option<&str>, ttl_seconds: u64) -> Tokens {
+        install_hs256();
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.leeway = 0;
+        validation.set_issuer(&[ISSUER]);
+        validation.set_required_spec_claims(&["exp", "iss", "sub"]);
+        Tokens {
+            signing: EncodingKey::from_secret(secret.as_bytes()),
+            verifying: std::iter::once(secret).chain(previous).map(|key| DecodingKey::from_secret(key.as_bytes())).collect(),
+            validation,
+            ttl_seconds: i64::try_from(ttl_seconds).unwrap_or(i64::MAX),
+        }
+    }
+
+    /// A token for a session, and for how many seconds it is good: never longer than the session.
+    ///
+    /// # Errors
+    /// A text for the log; the signing itself cannot fail with a secret.
+    pub fn issue(&self, user_id: i64, session_id: i64, session_ends_at: i64) -> Result<(String, i64), String> {
+        let now = jiff::Timestamp::now().as_second();
+        let exp = now.saturating_add(self.ttl_seconds).min(session_ends_at);
+        let claims = WireClaims { iss: ISSUER.into(), sub: user_id.to_string(), sid: session_id, iat: now, exp };
+        let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.signing);
+        token.map(|token| (token, exp - now)).map_err(|error| error.to_string())
+    }
+
+    /// The claims of a token that is ours, whole, and not expired; none for every other.
+    pub fn verify(&self, token: &str) -> Option<Claims> {
+        let claims = self.verifying.iter().find_map(|key| {
+            jsonwebtoken::decode::<WireClaims>(token, key, &self.validation).ok().map(|token| token.claims)
+        })?;
+        let now = jiff::Timestamp::now().as_second();
+        // RFC 7519, 4.1.4: the current time must be before `exp`. The library lets the last second pass.
+        let believable = claims.exp > now && claims.iat <= now + CLOCK_SKEW_SECONDS && claims.iat < claims.exp;
+        let user_id = claims.sub.parse().ok().filter(|id| *id > 0)?;
+        believable.then_some(Claims { user_id, session_id: claims.sid })
+    }
+}
+
+/// A refresh token: 256 random bits for the client, and their SHA-256 for the database.
+///
+/// # Errors
+/// A text for the log where the system has no randomness.
+pub fn new_refresh_token() -> Result<(String, Vec<u8>), String> {
+    let token = random_hex::<32>()?;
+    let hash = refresh_token_hash(&token);
+    Ok((token, hash))
+}
+
+/// How a refresh token is looked up.
+pub fn refresh_token_hash(token: &str) -> Vec<u8> {
+    Sha256::digest(token.as_bytes()).to_vec()
+}
+
+/// `N` random bytes as hexadecimal digits.
+///
+/// # Errors
+/// A text where the system has no randomness.
+pub fn random_hex<const N: usize>() -> Result<String, String> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| format!("no random numbers: {error}"))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// `jsonwebtoken` takes its cryptography from outside. HS256 is all that is needed, and `hmac` and `sha2` are in the tree
+/// already. Every other algorithm is refused, `none` among them.
+fn install_hs256() {
+    static PROVIDER: CryptoProvider = CryptoProvider {
+        signer_factory: |algorithm, key| match algorithm {
+            Algorithm::HS256 => Ok(Box::new(Hs256::new(key.as_bytes())?)),
+            _ => Err(JwtError::from(ErrorKind::InvalidAlgorithm)),
+        },
+        verifier_factory: |algorithm, key| match algorithm {
+            Algorithm::HS256 => Ok(Box::new(Hs256::new(key.try_get_as_bytes()?)?)),
+            _ => Err(JwtError::from(ErrorKind::InvalidAlgorithm)),
+        },
+        key_utils: KeyUtils::new_unimplemented(),
+    };
+    static INSTALL: Once = Once::new();
+    INSTALL.call_once(|| {
+        // An embedding program may have installed its own; that one serves as well.
+        let _ = PROVIDER.install_default();
+    });
+}
+
+/// HMAC-SHA-256 with a key (RFC 7518, 3.2).
+struct Hs256(Hmac<Sha256>);
+
+impl Hs256 {
+    fn new(key: &[u8]) -> Result<Hs256, JwtError> {
+        Hmac::new_from_slice(key).map(Hs256).map_err(|_| JwtError::from(ErrorKind::InvalidKeyFormat))
+    }
+}
+
+impl Signer<Vec<u8>> for Hs256 {
+    fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, signature::Error> {
+        Ok(self.0.clone().chain_update(message).finalize().into_bytes().to_vec())
+    }
+}
+
+impl JwtSigner for Hs256 {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::HS256
+    }
+}
+
+impl Verifier<Vec<u8>> for Hs256 {
+    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), signature::Error> {
+        // In constant time.
+        self.0.clone().chain_update(message).verify_slice(signature).map_err(signature::Error::from_source)
+    }
+}
+
+impl JwtVerifier for Hs256 {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::HS256
+    }
+}

@@ -1,0 +1,106 @@
+//! The commands beside `serve`: each does one thing with the database and says what it did in one line.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+use crate::app::Database;
+use crate::auth::{Role, passwords};
+use crate::config::Config;
+use crate::migrate;
+use crate::routes::Routes;
+use crate::sql::{Queries, Query};
+use crate::validate;
+
+/// `migrate`: brings the schema up to date.
+///
+/// # Errors
+/// One line that says what is wrong and what to do; so for all commands.
+pub fn migrate(config: &Config, database: &Database) -> Result<String, String> {
+    let migrations = migrate::load(config.sql_dir.as_deref())?;
+    let mut client = database.connect()?;
+    migrate::pending(&mut client, &migrations)?;
+    let applied = migrate::run(&mut client, &migrations)?;
+    Ok(if applied.is_empty() { "the schema is up to date".into() } else { format!("applied {}", applied.join(", ")) })
+}
+
+/// `check`: what would `serve` do. Every statement is prepared, where the schema is up to date.
+pub fn check(config: &Config, database: &Database) -> Result<String, String> {
+    Routes::new()?;
+    let queries = Queries::load(config.sql_dir.as_deref())?;
+    let migrations = migrate::load(config.sql_dir.as_deref())?;
+    let mut client = database.connect()?;
+    let pending = migrate::pending(&mut client, &migrations)?;
+    if !pending.is_empty() {
+        return Ok(format!("ready: serve would apply {}", pending.join(", ")));
+    }
+    for query in queries.all() {
+        client
+            .prepare_typed(&query.text, &query.parameters)
+            .map_err(|error| format!("{}: {}", query.name, migrate::explain(&error)))?;
+    }
+    Ok(format!("ready: {} statements, {} migrations, all applied", queries.all().len(), migrations.len()))
+}
+
+/// `create-admin`: a new user with the role `admin`.
+pub fn create_admin(
+    config: &Config,
+    database: &Database,
+    email: &str,
+    name: &str,
+    password: String,
+) -> Result<String, String> {
+    let email = field("--email", validate::email(email.trim().into()))?;
+    let name = field("--name", validate::line(validate::NAME_MAX)(name.trim().into()))?;
+    if name.is_empty() {
+        return Err("--name must not be blank".into());
+    }
+    passwords::check_rules(&password, config).map_err(|rule| format!("the password {rule}"))?;
+    if passwords::is_the_email(&password, &email) {
+        return Err("the password must not be the e-mail address or its first part".into());
+    }
+    let hash = passwords::hash(&password, config).map_err(|_| "the password cannot be hashed".to_string())?;
+    migrate(config, database)?;
+    let queries = Queries::load(config.sql_dir.as_deref())?;
+    let (role, ip, request_id): (&str, Option<std::net::IpAddr>, Option<&str>) = (Role::WORDS[1], None, None);
+    let row = one_row(database, &queries.users.register, &[&name, &email, &hash, &role, &ip, &request_id])?;
+    Ok(format!("created admin {} with the id {}", email, row.map_or(0, |row| row.get::<_, i64>("id"))))
+}
+
+/// `set-role`: makes a user an admin, or an admin a user.
+pub fn set_role(config: &Config, database: &Database, email: &str, role: &str) -> Result<String, String> {
+    if !Role::WORDS.contains(&role) {
+        return Err(format!("--role must be one of {}", Role::WORDS.join(", ")));
+    }
+    let email = email.trim().to_lowercase();
+    migrate(config, database)?;
+    let queries = Queries::load(config.sql_dir.as_deref())?;
+    let row = one_row(database, &queries.users.set_role, &[&email, &role])?;
+    let row = row.ok_or_else(|| format!("there is no user with the e-mail {email}"))?;
+    if !row.get::<_, bool>("admin_remains") {
+        return Err(format!("{email} is the last enabled admin: make another one first"));
+    }
+    Ok(format!("{email} has the role {role} now"))
+}
+
+fn one_row(
+    database: &Database,
+    query: &Query,
+    parameters: crate::db::Parameters,
+) -> Result<Option<postgres::Row>, String> {
+    let mut client = database.connect()?;
+    let statement = client.prepare_typed(&query.text, &query.parameters).map_err(|error| migrate::explain(&error))?;
+    client.query_opt(&statement, parameters).map_err(|error| {
+        match error.as_db_error().and_then(|error| error.constraint()) {
+            Some("users_email_key") => "a user with this e-mail already exists; use set-role".to_string(),
+            _ => migrate::explain(&error),
+        }
+    })
+}
+
+fn field(option: &str, checked: Result<Value, Cow<'static, str>>) -> Result<String, String> {
+    match checked {
+        Ok(value) => Ok(value.as_str().unwrap_or_default().to_string()),
+        Err(rule) => Err(format!("{option} {rule}")),
+    }
+}

@@ -1,0 +1,277 @@
+//! The database: a pool of connections, each with its prepared statements; one statement a call.
+//!
+//! A connection is held for the time of a statement only, so that nothing that takes long (hashing a password, above all)
+//! can be done while holding one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use postgres::types::{ToSql, Type};
+use postgres::{Client, Row, Statement};
+use r2d2::ManageConnection;
+use r2d2_postgres::PostgresConnectionManager;
+
+use crate::database_url::{DatabaseUrl, Tls};
+use crate::error::{Error, Result};
+use crate::metrics::Metrics;
+use crate::migrate::explain;
+use crate::pulse::Pulse;
+use crate::sql::Query;
+
+/// The values of `$1, $2, …`.
+pub type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+/// How long a request waits for a connection.
+const POOL_WAIT: Duration = Duration::from_secs(3);
+/// A connection that has been idle for so long proves that it lives before it carries a change, which must not be repeated.
+const PROVE_AFTER: Duration = Duration::from_secs(1);
+/// What every connection sets: the time limits of a statement and of waiting for a lock, and times in UTC.
+const SESSION_SETTINGS: &str = "set statement_timeout = '10s'; set lock_timeout = '5s'; set timezone = 'UTC'; \
+                                set idle_in_transaction_session_timeout = '15s'";
+
+/// A connection and the statements that it has prepared so far.
+pub struct Connection {
+    client: Client,
+    prepared: Vec<Option<Statement>>,
+    last_used: Instant,
+}
+
+/// Opens connections for the pool.
+struct Manager {
+    inner: PostgresConnectionManager<Tls>,
+}
+
+impl ManageConnection for Manager {
+    type Connection = Connection;
+    type Error = postgres::Error;
+
+    fn connect(&self) -> std::result::Result<Connection, postgres::Error> {
+        let mut client = self.inner.connect()?;
+        client.batch_execute(SESSION_SETTINGS)?;
+        Ok(Connection { client, prepared: Vec::new(), last_used: Instant::now() })
+    }
+
+    fn is_valid(&self, connection: &mut Connection) -> std::result::Result<(), postgres::Error> {
+        self.inner.is_valid(&mut connection.client)
+    }
+
+    fn has_broken(&self, connection: &mut Connection) -> bool {
+        self.inner.has_broken(&mut connection.client)
+    }
+}
+
+/// Connections fail together; the pulse says so once, so the pool's own reports stay in the debug log.
+#[derive(Debug)]
+struct QuietErrors;
+
+impl r2d2::HandleError<postgres::Error> for QuietErrors {
+    fn handle_error(&self, error: postgres::Error) {
+        log::debug!(target: "database", "no connection: {}", explain(&error));
+    }
+}
+
+/// The pool.
+pub struct Db {
+    pool: r2d2::Pool<Manager>,
+    pulse: Arc<Pulse>,
+    metrics: Arc<Metrics>,
+    started: Instant,
+    /// Milliseconds after `started`: connections last used before this moment prove themselves first.
+    distrust_before: AtomicU64,
+}
+
+impl Db {
+    /// Makes the pool; its connections are opened in the background, so this succeeds without a database as well.
+    pub fn new(url: &DatabaseUrl, size: usize, pulse: Arc<Pulse>, metrics: Arc<Metrics>) -> Db {
+        let manager = Manager { inner: PostgresConnectionManager::new(url.config.clone(), url.tls.clone()) };
+        let pool = r2d2::Pool::builder()
+            .max_size(u32::try_from(size).unwrap_or(u32::MAX))
+            .min_idle(Some(1))
+            .connection_timeout(POOL_WAIT)
+            .test_on_check_out(false)
+            .max_lifetime(None)
+            .error_handler(Box::new(QuietErrors))
+            .build_unchecked(manager);
+        Db { pool, pulse, metrics, started: Instant::now(), distrust_before: AtomicU64::new(0) }
+    }
+
+    /// The only row.
+    ///
+    /// # Errors
+    /// See [`Db::query_many`]; `Internal` for any other number of rows.
+    pub fn query_one(&self, query: &Query, parameters: Parameters) -> Result<Row> {
+        self.query_opt(query, parameters)?.ok_or_else(|| Error::Internal(format!("{} answered without a row", query.name)))
+    }
+
+    /// The row, if there is one.
+    pub fn query_opt(&self, query: &Query, parameters: Parameters) -> Result<Option<Row>> {
+        let mut rows = self.query_many(query, parameters)?;
+        match rows.len() {
+            0 | 1 => Ok(rows.pop()),
+            many => Err(Error::Internal(format!("{} answered with {many} rows", query.name))),
+        }
+    }
+
+    /// All rows.
+    ///
+    /// # Errors
+    /// `Unavailable` where no connection is to be had or the time limit passed, `Conflict` where a named constraint refused,
+    /// `Internal` for everything else.
+    pub fn query_many(&self, query: &Query, parameters: Parameters) -> Result<Vec<Row>> {
+        let mut connection = self.connection(query)?;
+        let first = connection.run(query, parameters);
+        let Err(error) = first else { return Ok(first.unwrap_or_default()) };
+        if !is_dead(&error) {
+            return Err(translate(query, &error));
+        }
+        self.distrust_all();
+        if !query.is_read() {
+            // It may have been executed; only the client can know whether to repeat it.
+            return Err(translate(query, &error));
+        }
+        drop(connection);
+        self.connection(query)?.run(query, parameters).map_err(|error| translate(query, &error))
+    }
+
+    /// No rows.
+    pub fn exec(&self, query: &Query, parameters: Parameters) -> Result<()> {
+        self.query_many(query, parameters).map(drop)
+    }
+
+    /// Runs several statements in one transaction, which a returned error rolls back.
+    pub fn transaction<T>(&self, first: &Query, work: impl FnOnce(&mut Transaction) -> Result<T>) -> Result<T> {
+        let mut connection = self.connection(first)?;
+        connection.client.batch_execute("begin").map_err(|error| translate(first, &error))?;
+        let mut transaction = Transaction { connection: &mut connection };
+        let result = work(&mut transaction);
+        let end = if result.is_ok() { "commit" } else { "rollback" };
+        let ended = connection.client.batch_execute(end).map_err(|error| translate(first, &error));
+        result.and_then(|value| ended.map(|()| value))
+    }
+
+    /// Connections in use, idle, and the size of the pool.
+    pub fn pool_state(&self) -> (u32, u32, u32) {
+        let state = self.pool.state();
+        (state.connections - state.idle_connections, state.idle_connections, self.pool.max_size())
+    }
+
+    /// Whether the database answers, asked on a connection of the pool.
+    pub fn answers(&self) -> bool {
+        !self.pulse.is_frozen()
+            && self
+                .pool
+                .get_timeout(Duration::from_secs(1))
+                .is_ok_and(|mut connection| connection.client.is_valid(Duration::from_secs(1)).is_ok())
+    }
+
+    /// A connection that may be trusted with the query.
+    fn connection(&self, query: &Query) -> Result<r2d2::PooledConnection<Manager>> {
+        for _ in 0..=self.pool.max_size() {
+            if self.pulse.is_frozen() {
+                return Err(Error::Unavailable("the database does not answer".into()));
+            }
+            let mut connection = match self.pool.try_get() {
+                Some(connection) => connection,
+                None => self.wait_for_connection()?,
+            };
+            let idle = connection.last_used.elapsed();
+            let used_at = connection.last_used.duration_since(self.started).as_millis();
+            let distrusted = used_at < u128::from(self.distrust_before.load(Ordering::Relaxed));
+            let unproven = distrusted || (idle > PROVE_AFTER && !query.is_read());
+            if !unproven || connection.client.is_valid(POOL_WAIT).is_ok() {
+                connection.last_used = Instant::now();
+                return Ok(connection);
+            }
+            // Dropping it here lets the pool open a new one.
+        }
+        Err(Error::Unavailable("no connection of the pool is alive".into()))
+    }
+
+    fn wait_for_connection(&self) -> Result<r2d2::PooledConnection<Manager>> {
+        let _waiting = self.metrics.pool_waiting.enter();
+        self.pool.get().map_err(|_| {
+            self.metrics.pool_timeouts.add(1);
+            Error::Unavailable("no database connection within 3 s".into())
+        })
+    }
+
+    fn distrust_all(&self) {
+        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.distrust_before.store(now.saturating_add(1), Ordering::Relaxed);
+    }
+}
+
+/// Several statements that happen together or not at all.
+pub struct Transaction<'a> {
+    connection: &'a mut Connection,
+}
+
+impl Transaction<'_> {
+    /// The row, if there is one.
+    pub fn query_opt(&mut self, query: &Query, parameters: Parameters) -> Result<Option<Row>> {
+        self.connection.run(query, parameters).map(|mut rows| rows.pop()).map_err(|error| translate(query, &error))
+    }
+}
+
+impl Connection {
+    fn run(&mut self, query: &Query, parameters: Parameters) -> std::result::Result<Vec<Row>, postgres::Error> {
+        if query.planned {
+            let typed: Vec<(&(dyn ToSql + Sync), Type)> =
+                parameters.iter().copied().zip(query.parameters.iter().cloned()).collect();
+            return self.client.query_typed(&query.text, &typed);
+        }
+        if self.prepared.len() <= query.index {
+            self.prepared.resize_with(query.index + 1, || None);
+        }
+        let place = &mut self.prepared[query.index];
+        let statement = match place.take() {
+            Some(statement) => statement,
+            None => self.client.prepare_typed(&query.text, &query.parameters)?,
+        };
+        let rows = self.client.query(&statement, parameters);
+        *place = Some(statement);
+        rows
+    }
+}
+
+/// The connection is gone: closed, reset, or ended by an administrator or a shutdown (class 57P).
+fn is_dead(error: &postgres::Error) -> bool {
+    match error.code() {
+        Some(code) => matches!(code.code(), "57P01" | "57P02" | "57P03" | "08006" | "08003" | "08000"),
+        None => error.is_closed() || std::error::Error::source(error).is_some_and(|cause| cause.is::<std::io::Error>()),
+    }
+}
+
+/// What a failed statement means for the client. The log gets SQLSTATE, constraint and primary message; never the detail,
+/// which quotes values.
+fn translate(query: &Query, error: &postgres::Error) -> Error {
+    let Some(error) = error.as_db_error() else {
+        let text = format!("{}: {}", query.name, explain(error));
+        return if is_dead(error) { Error::Unavailable(text) } else { Error::Internal(text) };
+    };
+    let code = error.code().code();
+    let text = format!("{}: {} {} {}", query.name, code, error.constraint().unwrap_or_default(), error.message());
+    match (code, error.constraint()) {
+        ("23505" | "23503", Some(constraint)) => match conflict(constraint) {
+            Some(message) => Error::Conflict(message),
+            None => Error::Internal(text),
+        },
+        // Time limits, no connection or memory or disk left, read-only after a failover, serialization, shutdown.
+        ("57014" | "55P03" | "40001" | "40P01" | "25006" | "57P01" | "57P02" | "57P03", _) => Error::Unavailable(text),
+        (code, _) if code.starts_with("53") || code.starts_with("08") => Error::Unavailable(text),
+        _ => Error::Internal(text),
+    }
+}
+
+/// The named constraints that a client can run into.
+fn conflict(constraint: &str) -> Option<&'static str> {
+    Some(match constraint {
+        "users_email_key" => "A user with this e-mail already exists",
+        "doctors_license_number_key" => "A doctor with this license_number already exists",
+        "mappings_patient_id_doctor_id_key" => "This doctor is already assigned to this patient",
+        "mappings_doctor_id_fkey" => "The doctor is still assigned to a patient",
+        "mappings_patient_id_fkey" => "A doctor was assigned to the patient at the same moment, try again",
+        _ => return None,
+    })
+}

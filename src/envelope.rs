@@ -1,0 +1,118 @@
+//! `{"status", "message", "data"}`: the only place where a body is made.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+
+use crate::error::{Error, FieldError};
+
+/// An answer on its way out: status, headers and a finished body.
+#[derive(Debug)]
+pub struct Response {
+    /// The HTTP status code.
+    pub status: u16,
+    /// The headers beyond those that every answer carries.
+    pub headers: Vec<(&'static str, Cow<'static, str>)>,
+    /// The media type of the body.
+    pub content_type: &'static str,
+    /// The body; empty for 204 and 304.
+    pub body: Vec<u8>,
+}
+
+/// The shape of every body under `/api`.
+#[derive(Serialize)]
+struct Envelope<'a, T: Serialize> {
+    status: &'a str,
+    message: &'a str,
+    data: T,
+}
+
+/// `data` of a 400.
+#[derive(Serialize)]
+struct Errors<'a> {
+    errors: &'a [FieldError],
+}
+
+impl Response {
+    /// 200 `success`: a read, a login, a logout.
+    pub fn success(message: &str, data: impl Serialize) -> Response {
+        Response::new(200, "success", message, data)
+    }
+
+    /// 201 `created`: a new record, and the path that names it.
+    pub fn created(message: &str, location: String, data: impl Serialize) -> Response {
+        Response::new(201, "created", message, data).with_header("Location", location)
+    }
+
+    /// 200 `updated`: the whole new record.
+    pub fn updated(message: &str, data: impl Serialize) -> Response {
+        Response::new(200, "updated", message, data)
+    }
+
+    /// 200 `deleted`: nothing is left to show.
+    pub fn deleted(message: &str) -> Response {
+        Response::new(200, "deleted", message, ())
+    }
+
+    /// An answer without a body: 204 or 304.
+    pub fn empty(status: u16) -> Response {
+        Response { status, headers: Vec::new(), content_type: "", body: Vec::new() }
+    }
+
+    /// A page that is not JSON: `/docs`, `/metrics`.
+    pub fn page(content_type: &'static str, body: Vec<u8>) -> Response {
+        Response { status: 200, headers: Vec::new(), content_type, body }
+    }
+
+    /// The answer to a request that failed. A 5xx says nothing but the request id.
+    pub fn error(error: &Error, request_id: &str) -> Response {
+        let facts = error.facts();
+        let mut response = match error.fields() {
+            Some(errors) => Response::new(facts.status, facts.word, &facts.message, Errors { errors }),
+            None if matches!(error, Error::Internal(_)) => {
+                let message = format!("{}; the request id is {request_id}", facts.message);
+                Response::new(facts.status, facts.word, &message, ())
+            }
+            None => Response::new(facts.status, facts.word, &facts.message, ()),
+        };
+        response.headers.extend(error.headers());
+        response
+    }
+
+    /// The answer to what the transport refuses, before there is a request: a time-out and a full house are `failed`, everything
+    /// else is a bad request.
+    pub fn refusal(status: u16, message: &str) -> Response {
+        let word = if matches!(status, 408 | 500 | 503) { "failed" } else { "invalid" };
+        let response = if status == 400 {
+            let errors = [FieldError::new("request", message.to_string())];
+            Response::new(status, word, "The request is not valid HTTP/1.1", Errors { errors: &errors })
+        } else {
+            Response::new(status, word, message, ())
+        };
+        if status == 503 { response.with_header("Retry-After", "1") } else { response }
+    }
+
+    /// Adds a header.
+    pub fn with_header(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Response {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// Adds a header if there is something to say.
+    pub fn with_optional_header(self, name: &'static str, value: Option<String>) -> Response {
+        match value {
+            Some(value) => self.with_header(name, value),
+            None => self,
+        }
+    }
+
+    fn new(status: u16, word: &str, message: &str, data: impl Serialize) -> Response {
+        let envelope = Envelope { status: word, message, data };
+        let mut body = Vec::with_capacity(512);
+        // Our own records always serialize; if one ever did not, an empty `data` is still an envelope.
+        if serde_json::to_writer(&mut body, &envelope).is_err() {
+            body = format!(r#"{{"status":"failed","message":{message:?},"data":null}}"#).into_bytes();
+        }
+        Response { status, headers: Vec::new(), content_type: "application/json", body }
+    }
+}

@@ -1,0 +1,145 @@
+//! Everything that can go wrong with a request, and ONE table that says what the client is told of it.
+//!
+//! Two texts go with an error: the public message, which never carries anything a client did not already know, and, for our
+//! own faults, a private one for the log.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+
+/// The result of everything between the socket and the database.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// One field of the request that breaks a rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FieldError {
+    /// The JSON field, query parameter, path parameter or header; `body` for the body as a whole.
+    pub field: Cow<'static, str>,
+    /// The rule, as the end of a sentence that begins with the field: "must be …".
+    pub message: Cow<'static, str>,
+}
+
+impl FieldError {
+    /// A field and the rule that it breaks.
+    pub fn new(field: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) -> FieldError {
+        FieldError { field: field.into(), message: message.into() }
+    }
+}
+
+/// Why a request is not answered with what it asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Error {
+    /// Required fields are absent, null or blank; other fields may be bad as well.
+    Incomplete(Vec<FieldError>),
+    /// Fields, parameters or the body break a rule.
+    Invalid(Vec<FieldError>),
+    /// A login with a wrong e-mail or password, a locked or a disabled account: always the same answer.
+    WrongCredentials,
+    /// No token, or one that is not valid (any more).
+    Unauthenticated,
+    /// A valid token whose user may not do this.
+    Forbidden(&'static str),
+    /// No such route.
+    NoRoute,
+    /// No such record that this user may see; the name of the resource, capitalised.
+    NotFound(&'static str),
+    /// A known path with another method; the methods that it has, as the `Allow` header lists them.
+    MethodNotAllowed(String),
+    /// A rule between records: a duplicate, or a record that is still needed.
+    Conflict(&'static str),
+    /// `If-Match` names an older version.
+    PreconditionFailed,
+    /// The body is larger than this many bytes.
+    TooLarge(usize),
+    /// The body is not `application/json`, or is encoded.
+    UnsupportedMediaType(&'static str),
+    /// A method that this server does not know.
+    NotImplemented,
+    /// Too many attempts from one address.
+    TooManyRequests(Box<RateLimit>),
+    /// Our fault; the text is for the log.
+    Internal(String),
+    /// The database is away or everything is taken; the text is for the log.
+    Unavailable(String),
+}
+
+/// The state of a rate limit, for the headers of a 429 (draft-ietf-httpapi-ratelimit-headers).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Requests a minute.
+    pub per_minute: u32,
+    /// Seconds until one more request is welcome.
+    pub retry_after_seconds: u64,
+}
+
+/// What the client is told: HTTP status, status word and message.
+pub struct Facts {
+    /// The HTTP status code.
+    pub status: u16,
+    /// The `status` of the envelope.
+    pub word: &'static str,
+    /// The `message` of the envelope.
+    pub message: Cow<'static, str>,
+}
+
+impl Error {
+    /// A single bad field.
+    pub fn invalid(field: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) -> Error {
+        Error::Invalid(vec![FieldError::new(field, message)])
+    }
+
+    /// THE table: status, word and public message of every error.
+    #[rustfmt::skip]
+    pub fn facts(&self) -> Facts {
+        let (status, word, message): (u16, &'static str, Cow<'static, str>) = match self {
+            Error::Incomplete(_)           => (400, "incomplete", "Required fields are missing".into()),
+            Error::Invalid(_)              => (400, "invalid",    "The request is not valid".into()),
+            Error::WrongCredentials        => (401, "invalid",    "E-mail or password is wrong".into()),
+            Error::Unauthenticated         => (401, "forbidden",  "A valid access token is needed".into()),
+            Error::Forbidden(why)          => (403, "forbidden",  (*why).into()),
+            Error::NoRoute                 => (404, "failed",     "There is nothing at this path".into()),
+            Error::NotFound(resource)      => (404, "failed",     format!("{resource} not found").into()),
+            Error::MethodNotAllowed(_)     => (405, "failed",     "This path does not have that method".into()),
+            Error::Conflict(why)           => (409, "failed",     (*why).into()),
+            Error::PreconditionFailed      => (412, "failed",     "The record has changed since it was read".into()),
+            Error::TooLarge(bytes)         => (413, "invalid",    format!("The body is larger than {bytes} bytes").into()),
+            Error::UnsupportedMediaType(w) => (415, "invalid",    (*w).into()),
+            Error::NotImplemented          => (501, "invalid",    "This method is not served".into()),
+            Error::TooManyRequests(_)      => (429, "failed",     "Too many attempts, try again later".into()),
+            Error::Internal(_)             => (500, "failed",     "Something went wrong on our side".into()),
+            Error::Unavailable(_)          => (503, "failed",     "The service is busy or its database away, try again".into()),
+        };
+        Facts { status, word, message }
+    }
+
+    /// The fields of a 400, every one that breaks a rule.
+    pub fn fields(&self) -> Option<&[FieldError]> {
+        match self {
+            Error::Incomplete(fields) | Error::Invalid(fields) => Some(fields),
+            _ => None,
+        }
+    }
+
+    /// The headers that go with the status (RFC 9110, RFC 6750).
+    pub fn headers(&self) -> Vec<(&'static str, Cow<'static, str>)> {
+        match self {
+            Error::Unauthenticated => vec![("WWW-Authenticate", "Bearer".into())],
+            Error::MethodNotAllowed(allow) => vec![("Allow", allow.clone().into())],
+            Error::Unavailable(_) => vec![("Retry-After", "1".into())],
+            Error::TooManyRequests(limit) => vec![
+                ("Retry-After", limit.retry_after_seconds.to_string().into()),
+                ("RateLimit", format!("\"auth\";r=0;t={}", limit.retry_after_seconds).into()),
+                ("RateLimit-Policy", format!("\"auth\";q={};w=60", limit.per_minute).into()),
+            ],
+            _ => Vec::new(),
+        }
+    }
+
+    /// What the log is told, where it is told anything.
+    pub fn for_log(&self) -> Option<&str> {
+        match self {
+            Error::Internal(text) | Error::Unavailable(text) => Some(text),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! The audit trail, as an admin reads it. Nothing here changes it.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use postgres::Row;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{Record, listed};
+use crate::app::App;
+use crate::auth::Admin;
+use crate::db::Parameters;
+use crate::envelope::Response;
+use crate::error::Result;
+use crate::request::Request;
+
+/// The query parameters of the list.
+pub const FILTERS: &[&str] = &["limit", "before", "actor_id", "action", "resource", "resource_id"];
+/// What can be done.
+pub const ACTIONS: [&str; 18] = [
+    "register",
+    "login",
+    "login_failed",
+    "lock",
+    "unlock",
+    "logout",
+    "session_end",
+    "refresh_reuse",
+    "password_change",
+    "role_change",
+    "disable",
+    "enable",
+    "create",
+    "update",
+    "delete",
+    "read",
+    "list",
+    "denied",
+];
+/// To what.
+pub const RESOURCES: [&str; 5] = ["user", "session", "patient", "doctor", "mapping"];
+
+/// Who did what to which record, when, and from where.
+#[derive(Serialize)]
+struct AuditEntry {
+    id: i64,
+    at: Timestamp,
+    actor_id: Option<i64>,
+    action: String,
+    resource: String,
+    resource_id: Option<i64>,
+    /// The records that a list showed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource_ids: Option<Vec<i64>>,
+    outcome: String,
+    ip: Option<IpAddr>,
+    request_id: Option<String>,
+    before: Option<Value>,
+}
+
+impl AuditEntry {
+    fn from_row(row: &Row) -> AuditEntry {
+        AuditEntry {
+            id: row.get("id"),
+            at: row.get("at"),
+            actor_id: row.get("actor_id"),
+            action: row.get("action"),
+            resource: row.get("resource"),
+            resource_id: row.get("resource_id"),
+            resource_ids: row.get("resource_ids"),
+            outcome: row.get("outcome"),
+            ip: row.get("ip"),
+            request_id: row.get("request_id"),
+            before: row.get("before"),
+        }
+    }
+}
+
+impl Record for AuditEntry {
+    fn id(&self) -> i64 {
+        self.id
+    }
+
+    fn version(&self) -> String {
+        self.id.to_string()
+    }
+}
+
+/// `GET /api/admin/audit`: newest first.
+pub fn list(app: &App, request: &Request, _admin: &Admin) -> Result<Response> {
+    let mut query = request.query();
+    let page = query.page("before");
+    let (actor_id, action) = (query.id("actor_id"), query.one_of("action", &ACTIONS));
+    let (resource, resource_id) = (query.one_of("resource", &RESOURCES), query.id("resource_id"));
+    query.finish()?;
+    let before = page.after.unwrap_or(i64::MAX);
+    let parameters: Parameters = &[&before, &page.rows_wanted(), &actor_id, &action, &resource, &resource_id];
+    let rows = app.db.query_many(&app.sql.audit.list, parameters)?;
+    let entries = rows.iter().map(AuditEntry::from_row).collect();
+    Ok(listed(request, "Audit entries found", page, "before", entries).0)
+}

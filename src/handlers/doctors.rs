@@ -1,0 +1,186 @@
+//! Doctors: a directory that every user reads. An entry is changed by its creator or an admin.
+
+use jiff::Timestamp;
+use postgres::Row;
+use postgres::types::Json;
+use serde::Serialize;
+
+use super::{Record, changed, created, found, listed, updated};
+use crate::app::App;
+use crate::auth::{Admin, User};
+use crate::db::Parameters;
+use crate::envelope::Response;
+use crate::error::{Error, Result};
+use crate::request::Request;
+use crate::validate::{Fields, Form, NAME_MAX, email, line, phone, whole_number};
+
+/// The query parameters of a list.
+pub const FILTERS: &[&str] = &["limit", "after", "name", "specialization"];
+/// The query parameters of an admin's list.
+pub const ADMIN_FILTERS: &[&str] = &["limit", "after", "name", "specialization", "created_by"];
+/// The query parameter of an admin's delete.
+pub const CASCADE: &[&str] = &["cascade"];
+/// What the server sets.
+const READ_ONLY: &[&str] = &["id", "created_by", "created_at", "updated_at"];
+
+/// One entry of the directory.
+#[derive(Debug, Serialize)]
+pub struct Doctor {
+    id: i64,
+    name: String,
+    specialization: String,
+    phone: Option<String>,
+    email: Option<String>,
+    license_number: Option<String>,
+    years_of_experience: Option<i32>,
+    created_by: i64,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+    #[serde(skip)]
+    version: i64,
+}
+
+impl Doctor {
+    fn from_row(row: &Row) -> Doctor {
+        Doctor {
+            id: row.get("id"),
+            name: row.get("name"),
+            specialization: row.get("specialization"),
+            phone: row.get("phone"),
+            email: row.get("email"),
+            license_number: row.get("license_number"),
+            years_of_experience: row.get("years_of_experience"),
+            created_by: row.get("created_by"),
+            created_at: row.get("created_at"),
+            updated_at: row.get("updated_at"),
+            version: row.get("version"),
+        }
+    }
+}
+
+impl Record for Doctor {
+    fn id(&self) -> i64 {
+        self.id
+    }
+
+    fn version(&self) -> String {
+        self.version.to_string()
+    }
+}
+
+/// The fields that a client writes, and their rules.
+fn fields(mut form: Form) -> Result<Fields> {
+    form.required("name", line(NAME_MAX));
+    form.required("specialization", line(120));
+    form.optional("phone", phone);
+    form.optional("email", email);
+    form.optional("license_number", line(64));
+    form.optional("years_of_experience", whole_number(0, 80));
+    form.finish(READ_ONLY)
+}
+
+/// `POST /api/doctors`
+pub fn create(app: &App, request: &Request, user: &User) -> Result<Response> {
+    let fields = fields(request.new_record()?)?;
+    let parameters: Parameters = &[&Json(fields.to_json()), &user.id, &request.client, &request.id];
+    let doctor = Doctor::from_row(&app.db.query_one(&app.sql.doctors.create, parameters)?);
+    Ok(created("Doctor created", format!("/api/doctors/{}", doctor.id), &doctor))
+}
+
+/// `GET /api/doctors`: the whole directory.
+pub fn list(app: &App, request: &Request, _user: &User) -> Result<Response> {
+    let mut query = request.query();
+    let page = query.page("after");
+    let (name, specialization) = (query.pattern("name"), query.pattern("specialization"));
+    query.finish()?;
+    let (after, rows_wanted) = (page.after.unwrap_or(0), page.rows_wanted());
+    let rows = if name.is_none() && specialization.is_none() {
+        app.db.query_many(&app.sql.doctors.list, &[&after, &rows_wanted])?
+    } else {
+        let everyone: Option<i64> = None;
+        app.db.query_many(&app.sql.doctors.search, &[&everyone, &after, &rows_wanted, &name, &specialization])?
+    };
+    let doctors = rows.iter().map(Doctor::from_row).collect();
+    Ok(listed(request, "Doctors found", page, "after", doctors).0)
+}
+
+/// `GET /api/doctors/{id}`
+pub fn find(app: &App, request: &Request, _user: &User) -> Result<Response> {
+    let row = app.db.query_opt(&app.sql.doctors.find, &[&request.id("id")?])?;
+    let doctor = row.as_ref().map(Doctor::from_row).ok_or(Error::NotFound("Doctor"))?;
+    Ok(found(request, "Doctor found", &doctor))
+}
+
+/// `PUT` and `PATCH /api/doctors/{id}`: changes the fields that are sent; another user's entry is 403.
+pub fn update(app: &App, request: &Request, user: &User) -> Result<Response> {
+    let (id, versions) = (request.id("id")?, request.if_match()?);
+    let fields = Json(fields(request.changes()?)?.to_json());
+    let parameters: Parameters =
+        &[&id, &user.owner_unless_admin(), &fields, &versions, &user.id, &request.client, &request.id];
+    let row = app.db.query_opt(&app.sql.doctors.update, parameters)?.ok_or(Error::NotFound("Doctor"))?;
+    allowed(&row)?;
+    changed(&row)?;
+    Ok(updated("Doctor updated", &Doctor::from_row(&row)))
+}
+
+/// `DELETE /api/doctors/{id}`: refused while the doctor is assigned to a patient.
+pub fn delete(app: &App, request: &Request, user: &User) -> Result<Response> {
+    delete_of(app, request, user, false)
+}
+
+fn delete_of(app: &App, request: &Request, user: &User, cascade: bool) -> Result<Response> {
+    let (id, versions) = (request.id("id")?, request.if_match()?);
+    let parameters: Parameters =
+        &[&id, &user.owner_unless_admin(), &versions, &cascade, &user.id, &request.client, &request.id];
+    let delete = || app.db.query_opt(&app.sql.doctors.delete, parameters);
+    // With `cascade`, a mapping that arrives in the same moment makes the foreign key refuse; the second try sees it too.
+    let row = match delete() {
+        Err(Error::Conflict(_)) if cascade => delete(),
+        result => result,
+    }?;
+    let row = row.ok_or(Error::NotFound("Doctor"))?;
+    allowed(&row)?;
+    changed(&row)?;
+    Ok(Response::deleted("Doctor deleted"))
+}
+
+fn allowed(row: &Row) -> Result<()> {
+    if row.get("allowed") { Ok(()) } else { Err(Error::Forbidden("Only the creator of this doctor or an admin may do this")) }
+}
+
+/// The same for an admin: who made an entry can be asked for, and a doctor can go together with the mappings.
+pub mod admin {
+    use super::*;
+
+    /// `GET /api/admin/doctors`
+    pub fn list(app: &App, request: &Request, _admin: &Admin) -> Result<Response> {
+        let mut query = request.query();
+        let page = query.page("after");
+        let (name, specialization) = (query.pattern("name"), query.pattern("specialization"));
+        let created_by = query.id("created_by");
+        query.finish()?;
+        let after = page.after.unwrap_or(0);
+        let parameters: Parameters = &[&created_by, &after, &page.rows_wanted(), &name, &specialization];
+        let rows = app.db.query_many(&app.sql.doctors.search, parameters)?;
+        let doctors = rows.iter().map(Doctor::from_row).collect();
+        Ok(listed(request, "Doctors found", page, "after", doctors).0)
+    }
+
+    /// `GET /api/admin/doctors/{id}`
+    pub fn find(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
+        super::find(app, request, admin.user())
+    }
+
+    /// `PUT` and `PATCH /api/admin/doctors/{id}`
+    pub fn update(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
+        super::update(app, request, admin.user())
+    }
+
+    /// `DELETE /api/admin/doctors/{id}`: `?cascade=true` removes the doctor's mappings as well.
+    pub fn delete(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
+        let mut query = request.query();
+        let cascade = query.truth("cascade").unwrap_or(false);
+        query.finish()?;
+        delete_of(app, request, admin.user(), cascade)
+    }
+}

@@ -1,0 +1,45 @@
+//! The probes: whether the process lives, whether it can serve, and its numbers.
+
+use crate::app::App;
+use crate::envelope::Response;
+use crate::error::{Error, Result};
+use crate::metrics::Family;
+use crate::request::Request;
+
+/// `GET /healthz`: the process answers; no database is asked.
+pub fn healthz(_app: &App, _request: &Request) -> Result<Response> {
+    Ok(Response::success("The process answers", ()))
+}
+
+/// `GET /readyz`: the database answers and its schema is the one that this program knows.
+pub fn readyz(app: &App, _request: &Request) -> Result<Response> {
+    let version: i32 = app.db.query_one(&app.sql.health.schema_version, &[])?.get("version");
+    if version < app.schema_version {
+        return Err(Error::Unavailable(format!("the schema is at version {version}, not {}", app.schema_version)));
+    }
+    Ok(Response::success("The database answers", ()))
+}
+
+/// `GET /metrics`: the Prometheus text format.
+pub fn metrics(app: &App, _request: &Request) -> Result<Response> {
+    let (used, idle, size) = app.db.pool_state();
+    app.metrics.audit_buffered.set(app.audit.len());
+    let one = |name, help, kind, value| Family { name, help, kind, samples: vec![(String::new(), value)] };
+    let states = [("used", used), ("idle", idle), ("max", size)];
+    let extra = [
+        Family {
+            name: "database_pool_connections",
+            help: "Database connections by state.",
+            kind: "gauge",
+            samples: states.map(|(state, count)| (format!("state=\"{state}\""), f64::from(count))).to_vec(),
+        },
+        Family {
+            name: "build_info",
+            help: "The version of the program.",
+            kind: "gauge",
+            samples: vec![(format!("version=\"{}\"", env!("CARGO_PKG_VERSION")), 1.0)],
+        },
+        one("process_start_time_seconds", "When the process started, since 1970.", "gauge", app.started_at),
+    ];
+    Ok(Response::page("text/plain; version=0.0.4; charset=utf-8", app.metrics.page(&extra).into_bytes()))
+}

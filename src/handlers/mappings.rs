@@ -1,0 +1,234 @@
+//! Mappings: which doctors care for which patient. They belong to the owner of the patient.
+
+use jiff::Timestamp;
+use postgres::Row;
+use postgres::types::Json;
+use serde::Serialize;
+
+use super::{Record, audit_list, audit_read, changed, created, found, listed, updated};
+use crate::app::App;
+use crate::auth::{Admin, User};
+use crate::db::Parameters;
+use crate::envelope::Response;
+use crate::error::{Error, Result};
+use crate::request::Request;
+use crate::validate::{Fields, Form, lines, record_id};
+
+/// The query parameters of a list.
+pub const FILTERS: &[&str] = &["limit", "after", "patient_id", "doctor_id"];
+/// The query parameters of an admin's list.
+pub const ADMIN_FILTERS: &[&str] = &["limit", "after", "patient_id", "doctor_id", "created_by"];
+/// The query parameters of the list of one patient.
+pub const PAGE: &[&str] = &["limit", "after"];
+/// What the server sets.
+const READ_ONLY: &[&str] = &["id", "created_by", "assigned_at", "updated_at", "patient", "doctor"];
+
+/// One doctor's care for one patient.
+#[derive(Debug, Serialize)]
+pub struct Mapping {
+    id: i64,
+    patient_id: i64,
+    doctor_id: i64,
+    notes: Option<String>,
+    /// Shown to admins only: to everyone else it is always the reader.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_by: Option<i64>,
+    assigned_at: Timestamp,
+    updated_at: Timestamp,
+    patient: PatientSummary,
+    doctor: DoctorSummary,
+    #[serde(skip)]
+    version: String,
+}
+
+/// What a mapping shows of its patient.
+#[derive(Debug, Serialize)]
+pub struct PatientSummary {
+    id: i64,
+    name: String,
+}
+
+/// What a mapping shows of its doctor.
+#[derive(Debug, Serialize)]
+pub struct DoctorSummary {
+    id: i64,
+    name: String,
+    specialization: String,
+    phone: Option<String>,
+    email: Option<String>,
+}
+
+impl Mapping {
+    fn from_row(row: &Row) -> Mapping {
+        let (patient_id, doctor_id) = (row.get("patient_id"), row.get("doctor_id"));
+        Mapping {
+            id: row.get("id"),
+            patient_id,
+            doctor_id,
+            notes: row.get("notes"),
+            created_by: None,
+            assigned_at: row.get("assigned_at"),
+            updated_at: row.get("updated_at"),
+            patient: PatientSummary { id: patient_id, name: row.get("patient_name") },
+            doctor: DoctorSummary {
+                id: doctor_id,
+                name: row.get("doctor_name"),
+                specialization: row.get("doctor_specialization"),
+                phone: row.get("doctor_phone"),
+                email: row.get("doctor_email"),
+            },
+            version: row.get("version"),
+        }
+    }
+
+    fn with_owner(row: &Row) -> Mapping {
+        Mapping { created_by: row.get("created_by"), ..Mapping::from_row(row) }
+    }
+
+    /// The path that names it.
+    fn location(&self) -> String {
+        format!("/api/patients/{}/mappings/{}", self.patient_id, self.id)
+    }
+}
+
+impl Record for Mapping {
+    fn id(&self) -> i64 {
+        self.id
+    }
+
+    fn version(&self) -> String {
+        self.version.clone()
+    }
+}
+
+/// The fields that a client writes, and their rules.
+fn fields(mut form: Form) -> Result<Fields> {
+    form.required("patient_id", record_id);
+    form.required("doctor_id", record_id);
+    form.optional("notes", lines(2_000));
+    form.finish(READ_ONLY)
+}
+
+/// `POST /api/mappings`: the patient is one of the user's own, the doctor is known, the pair is new.
+pub fn create(app: &App, request: &Request, user: &User) -> Result<Response> {
+    let fields = fields(request.new_record()?)?;
+    let (patient_id, doctor_id) = (fields.integer("patient_id"), fields.integer("doctor_id"));
+    let parameters: Parameters =
+        &[&patient_id, &doctor_id, &fields.optional_text("notes"), &user.id, &request.client, &request.id];
+    let row = app.db.query_one(&app.sql.mappings.create, parameters)?;
+    both_found(&row)?;
+    let mapping = Mapping::from_row(&row);
+    Ok(created("Doctor assigned to patient", mapping.location(), &mapping))
+}
+
+/// `GET /api/mappings`: those of the user's own patients.
+pub fn list(app: &App, request: &Request, user: &User) -> Result<Response> {
+    let mut query = request.query();
+    let page = query.page("after");
+    let (patient_id, doctor_id) = (query.id("patient_id"), query.id("doctor_id"));
+    query.finish()?;
+    let (after, rows_wanted) = (page.after.unwrap_or(0), page.rows_wanted());
+    let rows = if patient_id.is_none() && doctor_id.is_none() {
+        app.db.query_many(&app.sql.mappings.list, &[&user.id, &after, &rows_wanted])?
+    } else {
+        let owner_id = Some(user.id);
+        app.db.query_many(&app.sql.mappings.search, &[&owner_id, &after, &rows_wanted, &patient_id, &doctor_id])?
+    };
+    let mappings = rows.iter().map(Mapping::from_row).collect();
+    let (response, shown) = listed(request, "Mappings found", page, "after", mappings);
+    audit_list(app, request, user, "mapping", &shown)?;
+    Ok(response)
+}
+
+/// `GET /api/mappings/{patient_id}` and `GET /api/patients/{patient_id}/mappings`: the doctors of one of the user's patients.
+pub fn list_of_patient(app: &App, request: &Request, user: &User) -> Result<Response> {
+    let patient_id = request.id("patient_id")?;
+    let mut query = request.query();
+    let page = query.page("after");
+    query.finish()?;
+    let parameters: Parameters = &[&user.id, &patient_id, &page.after.unwrap_or(0), &page.rows_wanted()];
+    let rows = app.db.query_many(&app.sql.mappings.list_of_patient, parameters)?;
+    if rows.is_empty() {
+        return Err(Error::NotFound("Patient"));
+    }
+    let mappings = rows.iter().filter(|row| row.get::<_, Option<i64>>("id").is_some()).map(Mapping::from_row).collect();
+    let (response, shown) = listed(request, "Doctors of the patient found", page, "after", mappings);
+    audit_list(app, request, user, "mapping", &shown)?;
+    Ok(response)
+}
+
+/// `GET /api/patients/{patient_id}/mappings/{id}`
+pub fn find(app: &App, request: &Request, user: &User) -> Result<Response> {
+    let (patient_id, id) = (request.id("patient_id")?, request.id("id")?);
+    let row = app.db.query_opt(&app.sql.mappings.find, &[&id, &Some(user.id), &Some(patient_id)])?;
+    let mapping = row.as_ref().map(Mapping::from_row).ok_or(Error::NotFound("Mapping"))?;
+    audit_read(app, request, user, "mapping", id)?;
+    Ok(found(request, "Mapping found", &mapping))
+}
+
+/// `PUT` and `PATCH /api/mappings/{id}`: changes the fields that are sent, under the rules of a new mapping.
+pub fn update(app: &App, request: &Request, user: &User) -> Result<Response> {
+    let (id, versions) = (request.id("id")?, request.if_match()?);
+    let fields = Json(fields(request.changes()?)?.to_json());
+    let parameters: Parameters = &[&id, &Some(user.id), &fields, &versions, &user.id, &request.client, &request.id];
+    let row = app.db.query_opt(&app.sql.mappings.update, parameters)?.ok_or(Error::NotFound("Mapping"))?;
+    both_found(&row)?;
+    changed(&row)?;
+    Ok(updated("Mapping updated", &Mapping::from_row(&row)))
+}
+
+/// `DELETE /api/mappings/{id}`
+pub fn delete(app: &App, request: &Request, user: &User) -> Result<Response> {
+    delete_of(app, request, user, Some(user.id))
+}
+
+fn delete_of(app: &App, request: &Request, user: &User, owner_id: Option<i64>) -> Result<Response> {
+    let (id, versions) = (request.id("id")?, request.if_match()?);
+    let parameters: Parameters = &[&id, &owner_id, &versions, &user.id, &request.client, &request.id];
+    let row = app.db.query_opt(&app.sql.mappings.delete, parameters)?.ok_or(Error::NotFound("Mapping"))?;
+    changed(&row)?;
+    Ok(Response::deleted("Mapping deleted"))
+}
+
+fn both_found(row: &Row) -> Result<()> {
+    if !row.get::<_, bool>("patient_found") {
+        return Err(Error::NotFound("Patient"));
+    }
+    if row.get("doctor_found") { Ok(()) } else { Err(Error::NotFound("Doctor")) }
+}
+
+/// The same for an admin: mappings of all users.
+pub mod admin {
+    use super::*;
+
+    /// `GET /api/admin/mappings`
+    pub fn list(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
+        let mut query = request.query();
+        let page = query.page("after");
+        let (patient_id, doctor_id) = (query.id("patient_id"), query.id("doctor_id"));
+        let created_by = query.id("created_by");
+        query.finish()?;
+        let after = page.after.unwrap_or(0);
+        let parameters: Parameters = &[&created_by, &after, &page.rows_wanted(), &patient_id, &doctor_id];
+        let rows = app.db.query_many(&app.sql.mappings.search, parameters)?;
+        let mappings = rows.iter().map(Mapping::with_owner).collect();
+        let (response, shown) = listed(request, "Mappings found", page, "after", mappings);
+        audit_list(app, request, admin.user(), "mapping", &shown)?;
+        Ok(response)
+    }
+
+    /// `GET /api/admin/mappings/{id}`
+    pub fn find(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
+        let id = request.id("id")?;
+        let any: Option<i64> = None;
+        let row = app.db.query_opt(&app.sql.mappings.find, &[&id, &any, &any])?;
+        let mapping = row.as_ref().map(Mapping::with_owner).ok_or(Error::NotFound("Mapping"))?;
+        audit_read(app, request, admin.user(), "mapping", id)?;
+        Ok(found(request, "Mapping found", &mapping))
+    }
+
+    /// `DELETE /api/admin/mappings/{id}`
+    pub fn delete(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
+        delete_of(app, request, admin.user(), None)
+    }
+}

@@ -1,0 +1,104 @@
+//! One file a resource: its records, then what can be done with them, in the order of `sql/` and of `tests/api/`.
+//!
+//! Every handler has the same shape: read the request, run one statement, answer. Here is what they share.
+
+pub mod audit;
+pub mod doctors;
+pub mod health;
+pub mod mappings;
+pub mod patients;
+pub mod sessions;
+pub mod users;
+
+use serde::Serialize;
+
+use crate::app::App;
+use crate::audit::{Action, Entry};
+use crate::auth::User;
+use crate::envelope::Response;
+use crate::error::{Error, Result};
+use crate::request::Request;
+use crate::validate::Page;
+
+/// A record that has a version.
+pub trait Record: Serialize {
+    /// The id, where the next page continues.
+    fn id(&self) -> i64;
+    /// Changes with everything that the record shows; the ETag is made of it.
+    fn version(&self) -> String;
+}
+
+/// The strong entity tag of a version (RFC 9110, 8.8.3).
+fn entity_tag(version: &str) -> String {
+    format!("\"{version}\"")
+}
+
+/// 200 with the record, or 304 where the client already has this version.
+fn found(request: &Request, message: &str, record: &impl Record) -> Response {
+    let version = record.version();
+    let response = if request.already_has(&version) { Response::empty(304) } else { Response::success(message, record) };
+    response.with_header("ETag", entity_tag(&version))
+}
+
+/// 201 with the record and the path that names it.
+fn created(message: &str, location: String, record: &impl Record) -> Response {
+    Response::created(message, location, record).with_header("ETag", entity_tag(&record.version()))
+}
+
+/// 200 with the whole new record.
+fn updated(message: &str, record: &impl Record) -> Response {
+    Response::updated(message, record).with_header("ETag", entity_tag(&record.version()))
+}
+
+/// One page of records, and where the next one is (RFC 8288) if there is more. `rows` holds one more than the page if so.
+fn listed<T: Record>(request: &Request, message: &str, page: Page, continues: &str, mut rows: Vec<T>) -> (Response, Vec<T>) {
+    let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next = rows.last().filter(|_| more).map(|last| {
+        let link = request.target_with(continues, &last.id().to_string());
+        format!("<{link}>; rel=\"next\"")
+    });
+    (Response::success(message, &rows).with_optional_header("Link", next), rows)
+}
+
+/// A delete or an update that found the record but at another version.
+fn changed(row: &postgres::Row) -> Result<()> {
+    if row.get("changed") { Ok(()) } else { Err(Error::PreconditionFailed) }
+}
+
+/// Records that a user looked at one record.
+fn audit_read(app: &App, request: &Request, user: &User, resource: &'static str, id: i64) -> Result<()> {
+    audit(app, request, user, Action::Read, resource, Some(id), None)
+}
+
+/// Records which records a list showed to a user.
+fn audit_list<T: Record>(app: &App, request: &Request, user: &User, resource: &'static str, shown: &[T]) -> Result<()> {
+    let ids = shown.iter().map(Record::id).collect();
+    audit(app, request, user, Action::List, resource, None, Some(ids))
+}
+
+fn audit(
+    app: &App,
+    request: &Request,
+    user: &User,
+    action: Action,
+    resource: &'static str,
+    resource_id: Option<i64>,
+    resource_ids: Option<Vec<i64>>,
+) -> Result<()> {
+    if !app.config.audit_reads {
+        return Ok(());
+    }
+    app.audit.record(Entry {
+        at: jiff::Timestamp::now(),
+        actor_id: user.id,
+        action,
+        resource,
+        resource_id,
+        resource_ids,
+        outcome: "success",
+        ip: request.client,
+        request_id: request.id.clone(),
+    })
+}

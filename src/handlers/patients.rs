@@ -1,0 +1,190 @@
+//! Patients. Each user sees and changes only the own ones; an admin, through `/api/admin/patients`, all.
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use postgres::Row;
+use postgres::types::Json;
+use serde::Serialize;
+
+use super::{Record, audit_list, audit_read, changed, created, found, listed, updated};
+use crate::app::App;
+use crate::auth::{Admin, User};
+use crate::db::Parameters;
+use crate::envelope::Response;
+use crate::error::{Error, Result};
+use crate::request::Request;
+use crate::validate::{Fields, Form, GENDERS, NAME_MAX, birth_date, email, line, lines, one_of, phone};
+
+/// The query parameters of a list.
+pub const FILTERS: &[&str] = &["limit", "after", "name", "gender", "date_of_birth"];
+/// The query parameters of an admin's list.
+pub const ADMIN_FILTERS: &[&str] = &["limit", "after", "name", "gender", "date_of_birth", "created_by"];
+/// What the server sets.
+const READ_ONLY: &[&str] = &["id", "created_by", "created_at", "updated_at"];
+
+/// One person under care.
+#[derive(Debug, Serialize)]
+pub struct Patient {
+    id: i64,
+    name: String,
+    date_of_birth: Date,
+    gender: String,
+    phone: Option<String>,
+    email: Option<String>,
+    address: Option<String>,
+    medical_history: Option<String>,
+    created_by: i64,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+    #[serde(skip)]
+    version: i64,
+}
+
+impl Patient {
+    fn from_row(row: &Row) -> Patient {
+        Patient {
+            id: row.get("id"),
+            name: row.get("name"),
+            date_of_birth: row.get("date_of_birth"),
+            gender: row.get("gender"),
+            phone: row.get("phone"),
+            email: row.get("email"),
+            address: row.get("address"),
+            medical_history: row.get("medical_history"),
+            created_by: row.get("created_by"),
+            created_at: row.get("created_at"),
+            updated_at: row.get("updated_at"),
+            version: row.get("version"),
+        }
+    }
+}
+
+impl Record for Patient {
+    fn id(&self) -> i64 {
+        self.id
+    }
+
+    fn version(&self) -> String {
+        self.version.to_string()
+    }
+}
+
+/// The fields that a client writes, and their rules.
+fn fields(mut form: Form) -> Result<Fields> {
+    form.required("name", line(NAME_MAX));
+    form.required("date_of_birth", birth_date);
+    form.required("gender", one_of(&GENDERS));
+    form.optional("phone", phone);
+    form.optional("email", email);
+    form.optional("address", lines(500));
+    form.optional("medical_history", lines(20_000));
+    form.finish(READ_ONLY)
+}
+
+/// `POST /api/patients`: the patient belongs to the user from now on.
+pub fn create(app: &App, request: &Request, user: &User) -> Result<Response> {
+    let fields = fields(request.new_record()?)?;
+    let parameters: Parameters = &[&Json(fields.to_json()), &user.id, &request.client, &request.id];
+    let patient = Patient::from_row(&app.db.query_one(&app.sql.patients.create, parameters)?);
+    Ok(created("Patient created", format!("/api/patients/{}", patient.id), &patient))
+}
+
+/// `GET /api/patients`: the user's own.
+pub fn list(app: &App, request: &Request, user: &User) -> Result<Response> {
+    let mut query = request.query();
+    let page = query.page("after");
+    let (name, gender, born) = (query.pattern("name"), query.one_of("gender", &GENDERS), query.birth_date("date_of_birth"));
+    query.finish()?;
+    let (after, rows_wanted) = (page.after.unwrap_or(0), page.rows_wanted());
+    let rows = if name.is_none() && gender.is_none() && born.is_none() {
+        app.db.query_many(&app.sql.patients.list, &[&user.id, &after, &rows_wanted])?
+    } else {
+        app.db.query_many(&app.sql.patients.search, &[&user.id, &after, &rows_wanted, &name, &gender, &born])?
+    };
+    let patients = rows.iter().map(Patient::from_row).collect();
+    let (response, shown) = listed(request, "Patients found", page, "after", patients);
+    audit_list(app, request, user, "patient", &shown)?;
+    Ok(response)
+}
+
+/// `GET /api/patients/{id}`: a patient of another user is reported as missing, because 403 would confirm that there is one.
+pub fn find(app: &App, request: &Request, user: &User) -> Result<Response> {
+    find_of(app, request, user, Some(user.id))
+}
+
+/// `PUT` and `PATCH /api/patients/{id}`: changes the fields that are sent.
+pub fn update(app: &App, request: &Request, user: &User) -> Result<Response> {
+    update_of(app, request, user, Some(user.id))
+}
+
+/// `DELETE /api/patients/{id}`: the patient's mappings go as well.
+pub fn delete(app: &App, request: &Request, user: &User) -> Result<Response> {
+    delete_of(app, request, user, Some(user.id))
+}
+
+fn find_of(app: &App, request: &Request, user: &User, owner_id: Option<i64>) -> Result<Response> {
+    let id = request.id("id")?;
+    let row = app.db.query_opt(&app.sql.patients.find, &[&id, &owner_id])?;
+    let patient = row.as_ref().map(Patient::from_row).ok_or(Error::NotFound("Patient"))?;
+    audit_read(app, request, user, "patient", id)?;
+    Ok(found(request, "Patient found", &patient))
+}
+
+fn update_of(app: &App, request: &Request, user: &User, owner_id: Option<i64>) -> Result<Response> {
+    let (id, versions) = (request.id("id")?, request.if_match()?);
+    let fields = Json(fields(request.changes()?)?.to_json());
+    let parameters: Parameters =
+        &[&id, &owner_id, &fields, &versions, &user.id, &request.client, &request.id];
+    let row = app.db.query_opt(&app.sql.patients.update, parameters)?.ok_or(Error::NotFound("Patient"))?;
+    changed(&row)?;
+    Ok(updated("Patient updated", &Patient::from_row(&row)))
+}
+
+fn delete_of(app: &App, request: &Request, user: &User, owner_id: Option<i64>) -> Result<Response> {
+    let (id, versions) = (request.id("id")?, request.if_match()?);
+    let parameters: Parameters = &[&id, &owner_id, &versions, &user.id, &request.client, &request.id];
+    let delete = || app.db.query_opt(&app.sql.patients.delete, parameters);
+    // A doctor who is assigned in the same moment makes the foreign key refuse; the second try sees that mapping too.
+    let row = match delete() {
+        Err(Error::Conflict(_)) => delete(),
+        result => result,
+    }?;
+    changed(&row.ok_or(Error::NotFound("Patient"))?)?;
+    Ok(Response::deleted("Patient deleted"))
+}
+
+/// The same for an admin: patients of all users.
+pub mod admin {
+    use super::*;
+
+    /// `GET /api/admin/patients`
+    pub fn list(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
+        let mut query = request.query();
+        let page = query.page("after");
+        let (name, gender) = (query.pattern("name"), query.one_of("gender", &GENDERS));
+        let (born, created_by) = (query.birth_date("date_of_birth"), query.id("created_by"));
+        query.finish()?;
+        let after = page.after.unwrap_or(0);
+        let parameters: Parameters = &[&created_by, &after, &page.rows_wanted(), &name, &gender, &born];
+        let rows = app.db.query_many(&app.sql.patients.search_all, parameters)?;
+        let patients = rows.iter().map(Patient::from_row).collect();
+        let (response, shown) = listed(request, "Patients found", page, "after", patients);
+        audit_list(app, request, admin.user(), "patient", &shown)?;
+        Ok(response)
+    }
+
+    /// `GET /api/admin/patients/{id}`
+    pub fn find(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
+        find_of(app, request, admin.user(), None)
+    }
+
+    /// `PUT` and `PATCH /api/admin/patients/{id}`
+    pub fn update(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
+        update_of(app, request, admin.user(), None)
+    }
+
+    /// `DELETE /api/admin/patients/{id}`
+    pub fn delete(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
+        delete_of(app, request, admin.user(), None)
+    }
+}

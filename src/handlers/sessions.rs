@@ -1,0 +1,185 @@
+//! Sessions: log in, refresh, log out; the list of the own sessions; and an admin's way to end all of a user's.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use postgres::Row;
+use serde::Serialize;
+
+use super::users::Account;
+use crate::app::App;
+use crate::auth::sessions::{IDLE_SECONDS, LIFETIME_SECONDS, MAX_PER_USER, RETRY_SECONDS};
+use crate::auth::tokens::{new_refresh_token, refresh_token_hash};
+use crate::auth::{Admin, User, passwords};
+use crate::db::Parameters;
+use crate::envelope::Response;
+use crate::error::{Error, Result};
+use crate::network::client_network;
+use crate::request::Request;
+use crate::validate::{EMAIL_MAX, line};
+
+/// What a login and a refresh answer with.
+#[derive(Serialize)]
+struct Grant {
+    token: String,
+    token_type: &'static str,
+    expires_in: i64,
+    refresh_token: String,
+    user: Account,
+}
+
+/// One live session in the user's own list.
+#[derive(Serialize)]
+struct Session {
+    id: i64,
+    created_at: Timestamp,
+    last_used_at: Timestamp,
+    expires_at: Timestamp,
+    user_agent: Option<String>,
+    ip: Option<IpAddr>,
+    current: bool,
+}
+
+/// An account whose password was right.
+pub struct Credentials {
+    user_id: i64,
+    /// The hash that the password matched.
+    pub password_hash: String,
+}
+
+/// `POST /api/auth/login`
+pub fn login(app: &App, request: &Request) -> Result<Response> {
+    let mut form = request.new_record()?;
+    form.required("email", line(EMAIL_MAX));
+    form.required_verbatim("password", |_| Ok(()));
+    let fields = form.finish(&[])?;
+    app.take_token(request)?;
+    let (email, password) = (fields.text("email").to_lowercase(), fields.text("password"));
+    let credentials = check_attempt(app, request, &email, password)?;
+    let outdated = passwords::is_outdated(&credentials.password_hash, &app.config);
+    let new_hash = if outdated { Some(passwords::hash(password, &app.config)?) } else { None };
+    let (refresh_token, refresh_hash) = new_refresh_token().map_err(Error::Internal)?;
+    let user_agent: Option<String> = request.headers.get("user-agent").map(|text| text.chars().take(255).collect());
+    let network = client_network(request.client).to_string();
+    let parameters: Parameters = &[
+        &credentials.user_id,
+        &credentials.password_hash,
+        &new_hash,
+        &refresh_hash,
+        &user_agent,
+        &request.client,
+        &network,
+        &LIFETIME_SECONDS,
+        &IDLE_SECONDS,
+        &i64::from(MAX_PER_USER),
+        &request.id,
+    ];
+    // No row: disabled, or the password was changed, while it was being hashed.
+    let row = app.db.query_opt(&app.sql.sessions.create, parameters)?.ok_or(Error::WrongCredentials)?;
+    if row.get::<_, i64>("ended") > 0 {
+        app.sessions.forget_user(credentials.user_id);
+    }
+    app.metrics.logins_ok.add(1);
+    grant(app, "Logged in", &row, refresh_token)
+}
+
+/// Counts the attempt, then looks at the password without a connection. A locked or disabled account, an unknown e-mail and a
+/// wrong password get the same answer after the same work.
+pub fn check_attempt(app: &App, request: &Request, email: &str, password: &str) -> Result<Credentials> {
+    let config = &app.config;
+    let network = client_network(request.client).to_string();
+    let limits = (config.login_max_failures, config.login_max_failures_total, config.login_lock_seconds);
+    let parameters: Parameters = &[&email, &network, &limits.0, &limits.1, &limits.2];
+    let row = app.db.query_one(&app.sql.sessions.attempt, parameters)?;
+    let (user_id, hash): (Option<i64>, Option<String>) = (row.get("id"), row.get("password_hash"));
+    let matches = passwords::verify(password, hash.as_deref(), config);
+    let allowed: bool = row.get("allowed");
+    let enabled = row.get::<_, Option<bool>>("disabled") == Some(false);
+    if let (true, true, true, Some(user_id), Some(password_hash)) = (allowed, enabled, matches, user_id, hash) {
+        return Ok(Credentials { user_id, password_hash });
+    }
+    let locks = allowed && row.get("locks");
+    app.db.exec(&app.sql.sessions.record_failure, &[&user_id, &locks, &request.client, &request.id])?;
+    if allowed { &app.metrics.logins_failed } else { &app.metrics.logins_locked }.add(1);
+    Err(Error::WrongCredentials)
+}
+
+/// `POST /api/auth/refresh`: a new pair for a refresh token, which is good for one use.
+pub fn refresh(app: &App, request: &Request) -> Result<Response> {
+    let mut form = request.new_record()?;
+    form.required_verbatim("refresh_token", |_| Ok(()));
+    let fields = form.finish(&[])?;
+    app.take_token(request)?;
+    let (refresh_token, refresh_hash) = new_refresh_token().map_err(Error::Internal)?;
+    let old_hash = refresh_token_hash(fields.text("refresh_token"));
+    let parameters: Parameters =
+        &[&old_hash, &refresh_hash, &RETRY_SECONDS, &IDLE_SECONDS, &request.client, &request.id];
+    let row = app.db.query_opt(&app.sql.sessions.refresh, parameters)?.ok_or(Error::Unauthenticated)?;
+    if row.get("reused") {
+        app.sessions.forget_session(row.get("session_id"));
+        return Err(Error::Unauthenticated);
+    }
+    grant(app, "Token refreshed", &row, refresh_token)
+}
+
+fn grant(app: &App, message: &str, row: &Row, refresh_token: String) -> Result<Response> {
+    let user = Account::from_row(row);
+    let expires_at: Timestamp = row.get("expires_at");
+    let session_id = row.get("session_id");
+    let (token, expires_in) =
+        app.tokens.issue(row.get("id"), session_id, expires_at.as_second()).map_err(Error::Internal)?;
+    Ok(Response::success(message, Grant { token, token_type: "Bearer", expires_in, refresh_token, user }))
+}
+
+/// `POST /api/auth/logout`: ends this session.
+pub fn logout(app: &App, request: &Request, user: &User) -> Result<Response> {
+    end_one(app, request, user, user.session_id, "logout")?;
+    Ok(Response::success("Logged out", ()))
+}
+
+/// `GET /api/auth/sessions`: the user's own live sessions.
+pub fn list(app: &App, _request: &Request, user: &User) -> Result<Response> {
+    let rows = app.db.query_many(&app.sql.sessions.list, &[&user.id, &IDLE_SECONDS])?;
+    let session = |row: &Row| Session {
+        id: row.get("id"),
+        created_at: row.get("created_at"),
+        last_used_at: row.get("last_used_at"),
+        expires_at: row.get("expires_at"),
+        user_agent: row.get("user_agent"),
+        ip: row.get("ip"),
+        current: row.get::<_, i64>("id") == user.session_id,
+    };
+    let sessions: Vec<Session> = rows.iter().map(session).collect();
+    Ok(Response::success("Sessions found", sessions))
+}
+
+/// `DELETE /api/auth/sessions/{id}`: ends one of the user's own sessions.
+pub fn delete(app: &App, request: &Request, user: &User) -> Result<Response> {
+    if end_one(app, request, user, request.id("id")?, "session_end")? {
+        Ok(Response::deleted("Session ended"))
+    } else {
+        Err(Error::NotFound("Session"))
+    }
+}
+
+/// Whether there was such a session to end.
+fn end_one(app: &App, request: &Request, user: &User, session_id: i64, action: &str) -> Result<bool> {
+    let parameters: Parameters = &[&session_id, &user.id, &action, &request.client, &request.id];
+    let ended = app.db.query_opt(&app.sql.sessions.end, parameters)?.is_some();
+    app.sessions.forget_session(session_id);
+    Ok(ended)
+}
+
+/// What an admin does with sessions.
+pub mod admin {
+    use super::*;
+
+    /// `DELETE /api/admin/users/{id}/sessions`: ends all sessions of a user.
+    pub fn delete_all(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
+        let id = request.id("id")?;
+        let parameters: Parameters = &[&id, &admin.user().id, &request.client, &request.id];
+        app.db.query_opt(&app.sql.sessions.end_all, parameters)?.ok_or(Error::NotFound("User"))?;
+        app.sessions.forget_user(id);
+        Ok(Response::deleted("Sessions ended"))
+    }
+}

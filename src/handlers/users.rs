@@ -1,0 +1,168 @@
+//! Users: register, the own account, the own password; and what an admin sees and changes of all accounts.
+
+use jiff::Timestamp;
+use postgres::Row;
+use serde::Serialize;
+
+use super::sessions::check_attempt;
+use super::{Record, changed, found, listed, updated};
+use crate::app::App;
+use crate::auth::{Admin, Role, User, passwords};
+use crate::db::Parameters;
+use crate::envelope::Response;
+use crate::error::{Error, Result};
+use crate::network::client_network;
+use crate::request::Request;
+use crate::validate::{NAME_MAX, email, line, one_of, truth};
+
+/// The query parameters of an admin's list.
+pub const ADMIN_FILTERS: &[&str] = &["limit", "after", "email", "role", "disabled"];
+/// What an admin cannot change; sent back with a record that was read.
+const READ_ONLY: &[&str] = &["id", "name", "email", "created_at", "updated_at"];
+
+/// What the API shows of a user: never the password or its hash.
+#[derive(Debug, Serialize)]
+pub struct Account {
+    id: i64,
+    name: String,
+    email: String,
+    role: Role,
+    disabled: bool,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+    #[serde(skip)]
+    version: i64,
+}
+
+impl Account {
+    /// Reads the columns that every statement about users returns.
+    pub fn from_row(row: &Row) -> Account {
+        Account {
+            id: row.get("id"),
+            name: row.get("name"),
+            email: row.get("email"),
+            role: Role::parse(row.get("role")),
+            disabled: row.get("disabled"),
+            created_at: row.get("created_at"),
+            updated_at: row.get("updated_at"),
+            version: row.get("version"),
+        }
+    }
+}
+
+impl Record for Account {
+    fn id(&self) -> i64 {
+        self.id
+    }
+
+    fn version(&self) -> String {
+        self.version.to_string()
+    }
+}
+
+/// `POST /api/auth/register`
+pub fn register(app: &App, request: &Request) -> Result<Response> {
+    let mut form = request.new_record()?;
+    form.required("name", line(NAME_MAX));
+    form.required("email", email);
+    form.required_verbatim("password", |password| passwords::check_rules(password, &app.config));
+    if let (Some(password), Some(email)) = (form.text("password"), form.text("email"))
+        && passwords::is_the_email(password, email)
+    {
+        form.refuse("password", "must not be the e-mail address or its first part");
+    }
+    let fields = form.finish(&[])?;
+    app.take_token(request)?;
+    let hash = passwords::hash(fields.text("password"), &app.config)?;
+    let (name, email, role) = (fields.text("name"), fields.text("email"), Role::WORDS[0]);
+    let parameters: Parameters = &[&name, &email, &hash, &role, &request.client, &request.id];
+    let account = Account::from_row(&app.db.query_one(&app.sql.users.register, parameters)?);
+    Ok(super::created("User registered", "/api/auth/me".into(), &account))
+}
+
+/// `GET /api/auth/me`
+pub fn me(app: &App, request: &Request, user: &User) -> Result<Response> {
+    let row = app.db.query_opt(&app.sql.users.find, &[&user.id])?.ok_or(Error::Unauthenticated)?;
+    Ok(found(request, "User found", &Account::from_row(&row)))
+}
+
+/// `POST /api/auth/password`: ends the user's other sessions. A wrong current password counts as a failed login.
+pub fn change_password(app: &App, request: &Request, user: &User) -> Result<Response> {
+    let mut form = request.new_record()?;
+    form.required_verbatim("current_password", |_| Ok(()));
+    form.required_verbatim("new_password", |password| passwords::check_rules(password, &app.config));
+    let account = Account::from_row(
+        &app.db.query_opt(&app.sql.users.find, &[&user.id])?.ok_or(Error::Unauthenticated)?,
+    );
+    if form.text("new_password").is_some_and(|password| passwords::is_the_email(password, &account.email)) {
+        form.refuse("new_password", "must not be the e-mail address or its first part");
+    }
+    let fields = form.finish(&[])?;
+    let old_hash = check_attempt(app, request, &account.email, fields.text("current_password"))?.password_hash;
+    let new_hash = passwords::hash(fields.text("new_password"), &app.config)?;
+    let network = client_network(request.client).to_string();
+    let parameters: Parameters = &[
+        &user.id,
+        &old_hash,
+        &new_hash,
+        &user.session_id,
+        &account.email,
+        &network,
+        &request.client,
+        &request.id,
+    ];
+    let row = app.db.query_opt(&app.sql.users.change_password, parameters)?.ok_or(Error::WrongCredentials)?;
+    app.sessions.forget_user(user.id);
+    Ok(updated("Password changed", &Account::from_row(&row)))
+}
+
+/// What an admin does with accounts.
+pub mod admin {
+    use super::*;
+
+    /// `GET /api/admin/users`
+    pub fn list(app: &App, request: &Request, _admin: &Admin) -> Result<Response> {
+        let mut query = request.query();
+        let page = query.page("after");
+        let (email, role) = (query.pattern("email"), query.one_of("role", &Role::WORDS));
+        let disabled = query.truth("disabled");
+        query.finish()?;
+        let parameters: Parameters = &[&page.after.unwrap_or(0), &page.rows_wanted(), &email, &role, &disabled];
+        let rows = app.db.query_many(&app.sql.users.search, parameters)?;
+        let accounts = rows.iter().map(Account::from_row).collect();
+        Ok(listed(request, "Users found", page, "after", accounts).0)
+    }
+
+    /// `GET /api/admin/users/{id}`
+    pub fn find(app: &App, request: &Request, _admin: &Admin) -> Result<Response> {
+        let row = app.db.query_opt(&app.sql.users.find, &[&request.id("id")?])?;
+        let account = row.as_ref().map(Account::from_row).ok_or(Error::NotFound("User"))?;
+        Ok(found(request, "User found", &account))
+    }
+
+    /// `PUT` and `PATCH /api/admin/users/{id}`: role and `disabled`. One enabled admin always remains.
+    pub fn update(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
+        let (id, versions) = (request.id("id")?, request.if_match()?);
+        let mut form = request.changes()?;
+        form.required("role", one_of(&Role::WORDS));
+        form.required("disabled", truth);
+        let fields = form.finish(READ_ONLY)?;
+        let (role, disabled) = (fields.optional_text("role"), fields.truth("disabled"));
+        let parameters: Parameters =
+            &[&id, &role, &disabled, &versions, &admin.user().id, &request.client, &request.id];
+        let row = app.db.query_opt(&app.sql.users.update, parameters)?.ok_or(Error::NotFound("User"))?;
+        if row.get("matches") && !row.get::<_, bool>("admin_remains") {
+            return Err(Error::Conflict("The last enabled admin cannot be demoted or disabled"));
+        }
+        changed(&row)?;
+        app.sessions.forget_user(id);
+        Ok(updated("User updated", &Account::from_row(&row)))
+    }
+
+    /// `POST /api/admin/users/{id}/unlock`: forgets the account's failed logins.
+    pub fn unlock(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
+        let parameters: Parameters = &[&request.id("id")?, &admin.user().id, &request.client, &request.id];
+        let row = app.db.query_opt(&app.sql.users.unlock, parameters)?.ok_or(Error::NotFound("User"))?;
+        Ok(updated("User unlocked", &Account::from_row(&row)))
+    }
+}

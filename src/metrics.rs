@@ -1,0 +1,214 @@
+//! What the service counts about itself, for `GET /metrics` in the Prometheus text format. Every label has a fixed set of values.
+
+use std::fmt::Write;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The statuses that are counted one by one; any other would be a bug and counts as 500.
+const STATUSES: [u16; 25] = [
+    200, 201, 204, 304, 400, 401, 403, 404, 405, 408, 409, 412, 413, 414, 415, 417, 422, 429, 431, 500, 501, 503, 505, 206, 100,
+];
+
+/// Upper bounds of the latency histogram, in microseconds.
+const BUCKETS_MICROS: [u64; 12] =
+    [250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 5_000_000];
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds to it.
+    pub fn add(&self, number: u64) {
+        self.0.fetch_add(number, Ordering::Relaxed);
+    }
+
+    /// Its value.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A number of things under way.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicI64);
+
+impl Gauge {
+    /// One more, until the guard is dropped.
+    pub fn enter(&self) -> impl Drop + '_ {
+        struct Guard<'a>(&'a Gauge);
+        impl Drop for Guard<'_> {
+            fn drop(&mut self) {
+                self.0.0.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Guard(self)
+    }
+
+    /// Sets it.
+    pub fn set(&self, number: usize) {
+        self.0.store(i64::try_from(number).unwrap_or(i64::MAX), Ordering::Relaxed);
+    }
+
+    /// Its value.
+    pub fn get(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The numbers of one route.
+#[derive(Debug, Default)]
+struct RouteNumbers {
+    statuses: [Counter; STATUSES.len()],
+    buckets: [Counter; BUCKETS_MICROS.len()],
+    micros: Counter,
+    count: Counter,
+}
+
+/// All numbers of one server.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    /// The routes in the order of the table, and one more for requests that reached none.
+    routes: Vec<(&'static str, &'static str, RouteNumbers)>,
+    /// Requests that are being answered.
+    pub in_flight: Gauge,
+    /// Requests that wait for a hashing thread.
+    pub hashing_queue: Gauge,
+    /// Requests refused because that queue was full.
+    pub hashing_refused: Counter,
+    /// Requests that wait for a database connection.
+    pub pool_waiting: Gauge,
+    /// Requests that waited for one in vain.
+    pub pool_timeouts: Counter,
+    /// Logins that were right.
+    pub logins_ok: Counter,
+    /// Logins that were wrong.
+    pub logins_failed: Counter,
+    /// Logins refused because of a lock.
+    pub logins_locked: Counter,
+    /// Requests refused by the rate limit.
+    pub rate_limited: Counter,
+    /// Audit entries that wait to be written.
+    pub audit_buffered: Gauge,
+    /// Requests that the watchdog answered because the database had stopped answering.
+    pub abandoned: Counter,
+    /// Handlers that panicked.
+    pub panics: Counter,
+}
+
+impl Metrics {
+    /// Numbers for these routes: method and pattern.
+    pub fn new(routes: impl Iterator<Item = (&'static str, &'static str)>) -> Metrics {
+        let mut numbers: Vec<_> = routes.map(|(method, pattern)| (method, pattern, RouteNumbers::default())).collect();
+        numbers.push(("other", "none", RouteNumbers::default()));
+        Metrics { routes: numbers, ..Metrics::default() }
+    }
+
+    /// Counts an answered request; `route` is its place in the table.
+    pub fn record(&self, route: Option<usize>, status: u16, took: Duration) {
+        let place = route.unwrap_or(self.routes.len().saturating_sub(1));
+        let Some((_, _, numbers)) = self.routes.get(place) else { return };
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let status = STATUSES.iter().position(|known| *known == status);
+        let status = status.or_else(|| STATUSES.iter().position(|known| *known == 500));
+        numbers.statuses[status.unwrap_or(0)].add(1);
+        if let Some(bucket) = BUCKETS_MICROS.iter().position(|bound| micros <= *bound) {
+            numbers.buckets[bucket].add(1);
+        }
+        numbers.micros.add(micros);
+        numbers.count.add(1);
+    }
+
+    /// The page, with `extra` lines that others contribute: `name`, `help`, `type`, and samples as label text and value.
+    pub fn page(&self, extra: &[Family]) -> String {
+        let mut page = String::with_capacity(16 * 1024);
+        self.write_routes(&mut page);
+        let gauges: [(&str, &str, i64); 4] = [
+            ("http_requests_in_flight", "Requests being answered.", self.in_flight.get()),
+            ("hashing_queue_length", "Requests waiting for a hashing thread.", self.hashing_queue.get()),
+            ("database_pool_waiting", "Requests waiting for a database connection.", self.pool_waiting.get()),
+            ("audit_buffered_entries", "Audit entries waiting to be written.", self.audit_buffered.get()),
+        ];
+        for (name, help, value) in gauges {
+            Family { name, help, kind: "gauge", samples: vec![(String::new(), value as f64)] }.write(&mut page);
+        }
+        let counters: [(&str, &str, &Counter); 5] = [
+            ("hashing_refused_total", "Requests refused because the hashing queue was full.", &self.hashing_refused),
+            ("database_pool_timeouts_total", "Requests that got no database connection in time.", &self.pool_timeouts),
+            ("rate_limited_total", "Requests refused by the rate limit.", &self.rate_limited),
+            ("abandoned_requests_total", "Requests answered while their statement hung.", &self.abandoned),
+            ("panics_total", "Handlers that panicked.", &self.panics),
+        ];
+        for (name, help, counter) in counters {
+            Family { name, help, kind: "counter", samples: vec![(String::new(), counter.get() as f64)] }.write(&mut page);
+        }
+        let logins = [("ok", &self.logins_ok), ("failed", &self.logins_failed), ("locked", &self.logins_locked)];
+        Family {
+            name: "logins_total",
+            help: "Logins by result.",
+            kind: "counter",
+            samples: logins.map(|(result, counter)| (format!("result=\"{result}\""), counter.get() as f64)).to_vec(),
+        }
+        .write(&mut page);
+        for family in extra {
+            family.write(&mut page);
+        }
+        page
+    }
+
+    fn write_routes(&self, page: &mut String) {
+        let mut requests = Vec::new();
+        for (method, pattern, numbers) in &self.routes {
+            for (status, counter) in STATUSES.iter().zip(&numbers.statuses).filter(|(_, counter)| counter.get() > 0) {
+                let labels = format!("method=\"{method}\",route=\"{pattern}\",status=\"{status}\"");
+                requests.push((labels, counter.get() as f64));
+            }
+        }
+        let help = "Requests by route pattern, method and status.";
+        Family { name: "http_requests_total", help, kind: "counter", samples: requests }.write(page);
+        let _ = writeln!(page, "# HELP http_request_duration_seconds Time from the whole request to the answer, by route.");
+        let _ = writeln!(page, "# TYPE http_request_duration_seconds histogram");
+        for (method, pattern, numbers) in self.routes.iter().filter(|(_, _, numbers)| numbers.count.get() > 0) {
+            let labels = format!("method=\"{method}\",route=\"{pattern}\"");
+            let name = "http_request_duration_seconds";
+            let mut total = 0;
+            for (bound, bucket) in BUCKETS_MICROS.iter().zip(&numbers.buckets) {
+                total += bucket.get();
+                let _ = writeln!(page, "{name}_bucket{{{labels},le=\"{}\"}} {total}", *bound as f64 / 1e6);
+            }
+            let count = numbers.count.get().max(total);
+            let _ = writeln!(page, "{name}_bucket{{{labels},le=\"+Inf\"}} {count}");
+            let _ = writeln!(page, "{name}_sum{{{labels}}} {}", numbers.micros.get() as f64 / 1e6);
+            let _ = writeln!(page, "{name}_count{{{labels}}} {count}");
+        }
+    }
+}
+
+/// One metric of the page.
+pub struct Family {
+    /// Its name.
+    pub name: &'static str,
+    /// What it says.
+    pub help: &'static str,
+    /// `counter` or `gauge`.
+    pub kind: &'static str,
+    /// Label text (without braces) and value.
+    pub samples: Vec<(String, f64)>,
+}
+
+impl Family {
+    fn write(&self, page: &mut String) {
+        let _ = writeln!(page, "# HELP {} {}", self.name, self.help);
+        let _ = writeln!(page, "# TYPE {} {}", self.name, self.kind);
+        for (labels, value) in &self.samples {
+            let labels = if labels.is_empty() { String::new() } else { format!("{{{labels}}}") };
+            let _ = writeln!(page, "{}{labels} {value}", self.name);
+        }
+    }
+}
+
+/// Seconds since 1970, for the start time.
+pub fn unix_seconds() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}

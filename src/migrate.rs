@@ -1,0 +1,124 @@
+//! Migrations in order, one transaction each, under an advisory lock: any number of nodes may start at once.
+
+use std::path::Path;
+
+use postgres::Client;
+
+/// One step of the schema. A step that has been released is never edited; the next change is the next file.
+pub struct Migration {
+    /// Its number, from 1 without gaps.
+    pub version: i32,
+    /// Its file name without the ending.
+    pub name: String,
+    sql: String,
+}
+
+macro_rules! built_in {
+    ($($file:literal),* $(,)?) => {
+        &[$(($file, include_str!(concat!("../sql/migrations/", $file, ".sql")))),*]
+    };
+}
+
+const BUILT_IN: &[(&str, &str)] =
+    built_in!["0001_accounts", "0002_clinic", "0003_audit", "0004_name_search"];
+
+/// Any number will do that no other program uses in the same database.
+const ADVISORY_LOCK: i64 = 0x6865_616c_7468;
+
+/// The steps, from `folder` where one is given, else those that were built in.
+///
+/// # Errors
+/// One line that names the file.
+pub fn load(folder: Option<&Path>) -> Result<Vec<Migration>, String> {
+    let mut migrations = Vec::new();
+    for (name, sql) in BUILT_IN {
+        let sql = match folder {
+            Some(folder) => {
+                let path = folder.join("migrations").join(format!("{name}.sql"));
+                std::fs::read_to_string(&path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?
+            }
+            None => (*sql).to_string(),
+        };
+        let version = name.split('_').next().and_then(|number| number.parse().ok());
+        let version = version.ok_or_else(|| format!("{name}.sql must begin with its number"))?;
+        migrations.push(Migration { version, name: (*name).to_string(), sql });
+    }
+    Ok(migrations)
+}
+
+/// Brings the schema up to date.
+///
+/// # Returns
+/// The names of the steps that were applied now.
+///
+/// # Errors
+/// One line that says what is wrong; everything that was applied before stays.
+pub fn run(client: &mut Client, migrations: &[Migration]) -> Result<Vec<String>, String> {
+    let mut applied = Vec::new();
+    for migration in migrations {
+        if apply(client, migration).map_err(|error| format!("migration {}: {}", migration.name, explain(&error)))? {
+            applied.push(migration.name.clone());
+        }
+    }
+    Ok(applied)
+}
+
+/// The steps that the database still lacks.
+///
+/// # Errors
+/// One line where the database cannot be asked, or is newer than this program.
+pub fn pending(client: &mut Client, migrations: &[Migration]) -> Result<Vec<String>, String> {
+    let current = current_version(client).map_err(|error| explain(&error))?;
+    let newest = migrations.last().map_or(0, |migration| migration.version);
+    if current > newest {
+        return Err(format!("the database is at version {current}, this program knows {newest}: install a newer program"));
+    }
+    Ok(migrations.iter().filter(|step| step.version > current).map(|step| step.name.clone()).collect())
+}
+
+fn current_version(client: &mut Client) -> Result<i32, postgres::Error> {
+    let exists: bool = client.query_one("select to_regclass('schema_migrations') is not null", &[])?.get(0);
+    if !exists {
+        return Ok(0);
+    }
+    Ok(client.query_one("select coalesce(max(version), 0) from schema_migrations", &[])?.get(0))
+}
+
+fn apply(client: &mut Client, migration: &Migration) -> Result<bool, postgres::Error> {
+    if current_version(client)? >= migration.version {
+        return Ok(false);
+    }
+    let mut transaction = client.transaction()?;
+    transaction.execute("select pg_advisory_xact_lock($1)", &[&ADVISORY_LOCK])?;
+    transaction.batch_execute(
+        "set local client_min_messages = 'warning';
+         create table if not exists schema_migrations (
+             version integer primary key, name text not null, applied_at timestamptz not null default now())",
+    )?;
+    // Another node may have been quicker while this one waited for the lock.
+    let inserted = transaction.execute(
+        "insert into schema_migrations (version, name) values ($1, $2) on conflict do nothing",
+        &[&migration.version, &migration.name],
+    )?;
+    if inserted == 1 {
+        transaction.batch_execute(&migration.sql)?;
+    }
+    transaction.commit()?;
+    Ok(inserted == 1)
+}
+
+/// SQLSTATE and primary message; never the detail, which quotes values.
+pub fn explain(error: &postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(error) => format!("{} ({})", error.message(), error.code().code()),
+        None => {
+            let mut text = error.to_string();
+            let mut source = std::error::Error::source(error);
+            while let Some(cause) = source {
+                text = format!("{text}: {cause}");
+                source = cause.source();
+            }
+            text
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! One connection beside the pool that listens for changes of sessions, and whose heartbeat tells whether the database answers.
+//!
+//! A database that was stopped closes its connections, and every statement fails at once. One that is frozen keeps them open,
+//! and a statement waits for ever: only this heartbeat, which has a time limit, tells.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use postgres::Client;
+use postgres::fallible_iterator::FallibleIterator;
+
+use crate::database_url::DatabaseUrl;
+use crate::migrate::explain;
+
+/// The channel on which every node hears of ended sessions and changed users.
+const CHANNEL: &str = "session_changes";
+/// How long to listen between two heartbeats.
+const BEAT: Duration = Duration::from_millis(500);
+/// A heartbeat without an answer for so long means that the database is frozen.
+const ANSWER_WITHIN: Duration = Duration::from_millis(1200);
+/// How long to wait before the next try to connect.
+const RECONNECT_AFTER: Duration = Duration::from_millis(500);
+
+/// What the listening connection has to tell.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// From now on every change is heard.
+    Hearing,
+    /// Changes may be missed from now on.
+    Deaf,
+    /// A payload of the channel: `session 12`, `user 3`.
+    Change(&'a str),
+}
+
+/// Whether the database answers.
+#[derive(Debug)]
+pub struct Pulse {
+    started: Instant,
+    /// Milliseconds after `started` at which an unanswered beat was sent; 0 where none is under way.
+    asked_at: AtomicU64,
+    stopping: AtomicBool,
+}
+
+impl Default for Pulse {
+    fn default() -> Pulse {
+        Pulse { started: Instant::now(), asked_at: AtomicU64::new(0), stopping: AtomicBool::new(false) }
+    }
+}
+
+impl Pulse {
+    /// True while a heartbeat has waited for its answer for too long.
+    pub fn is_frozen(&self) -> bool {
+        let asked_at = self.asked_at.load(Ordering::Relaxed);
+        asked_at != 0 && self.now().saturating_sub(asked_at) > ANSWER_WITHIN.as_millis() as u64
+    }
+
+    /// Ends the listening thread within a beat.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Listens in a thread of its own until [`Pulse::stop`].
+    ///
+    /// # Errors
+    /// Where no thread can be started.
+    pub fn listen(
+        self: &Arc<Pulse>,
+        url: DatabaseUrl,
+        hear: impl Fn(Event) + Send + 'static,
+    ) -> std::io::Result<JoinHandle<()>> {
+        let pulse = Arc::clone(self);
+        std::thread::Builder::new().name("listener".into()).spawn(move || {
+            let mut outage = Outage::default();
+            while !pulse.stopping() {
+                let Err(reason) = pulse.listen_once(&url, &hear, &mut outage);
+                hear(Event::Deaf);
+                if !pulse.stopping() {
+                    outage.tell(&reason);
+                    std::thread::park_timeout(RECONNECT_AFTER);
+                }
+            }
+        })
+    }
+
+    /// One connection from its start to its end.
+    fn listen_once(
+        &self,
+        url: &DatabaseUrl,
+        hear: &impl Fn(Event),
+        outage: &mut Outage,
+    ) -> Result<std::convert::Infallible, String> {
+        self.asked();
+        let connected = url.config.connect(url.tls.clone());
+        self.answered();
+        let mut client = connected.map_err(|error| explain(&error))?;
+        client.batch_execute(&format!("listen {CHANNEL}")).map_err(|error| explain(&error))?;
+        if hears_itself(&mut client).map_err(|error| explain(&error))? {
+            hear(Event::Hearing);
+        } else {
+            log::warn!(
+                target: "database",
+                "notifications do not arrive (a transaction pooler in between?): every request asks the database for its session"
+            );
+        }
+        outage.over();
+        loop {
+            let next_beat = Instant::now() + BEAT;
+            while let Some(left) = next_beat.checked_duration_since(Instant::now()) {
+                let heard = client.notifications().timeout_iter(left).next().map_err(|error| explain(&error))?;
+                if let Some(notification) = heard {
+                    hear(Event::Change(notification.payload()));
+                }
+            }
+            if self.stopping() {
+                return Err("stopping".into());
+            }
+            self.beat(&mut client, hear, outage)?;
+        }
+    }
+
+    /// Asks for a sign of life, and keeps asking on the same connection while there is none: a new one would hang as well.
+    fn beat(&self, client: &mut Client, hear: &impl Fn(Event), outage: &mut Outage) -> Result<(), String> {
+        self.asked();
+        let mut silent = false;
+        while let Err(error) = client.is_valid(ANSWER_WITHIN) {
+            if client.is_closed() || self.stopping() {
+                self.answered();
+                return Err(explain(&error));
+            }
+            if !silent {
+                silent = true;
+                hear(Event::Deaf);
+                outage.tell("the database does not answer");
+            }
+        }
+        self.answered();
+        if silent {
+            hear(Event::Hearing);
+            outage.over();
+        }
+        Ok(())
+    }
+
+    fn asked(&self) {
+        self.asked_at.store(self.now().max(1), Ordering::Relaxed);
+    }
+
+    fn answered(&self) {
+        self.asked_at.store(0, Ordering::Relaxed);
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+}
+
+/// Behind a pooler that hands connections around, LISTEN succeeds and nothing ever arrives.
+fn hears_itself(client: &mut Client) -> Result<bool, postgres::Error> {
+    client.batch_execute(&format!("notify {CHANNEL}, 'hello'"))?;
+    let mut notifications = client.notifications();
+    Ok(notifications.timeout_iter(ANSWER_WITHIN).next()?.is_some())
+}
+
+/// One log line when the database goes, one when it is back.
+#[derive(Default)]
+struct Outage {
+    since: Option<Instant>,
+    tries: u64,
+}
+
+impl Outage {
+    fn tell(&mut self, reason: &str) {
+        self.tries += 1;
+        if self.since.is_none() {
+            self.since = Some(Instant::now());
+            log::error!(target: "database", "away: {reason}");
+        }
+    }
+
+    fn over(&mut self) {
+        if let Some(since) = self.since.take() {
+            log::info!(target: "database", "back after {:.1} s and {} tries", since.elapsed().as_secs_f64(), self.tries);
+        }
+        self.tries = 0;
+    }
+}

@@ -1,0 +1,269 @@
+//! Our request: what a handler may know of what a client sent. No type of the transport reaches it.
+
+use std::net::IpAddr;
+
+use crate::error::{Error, Result};
+use crate::validate::{Form, Mode, Query, parse_id};
+
+/// The methods that this server knows (RFC 9110, RFC 5789).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "they are their names")]
+pub enum Method {
+    Get,
+    Head,
+    Post,
+    Put,
+    Patch,
+    Delete,
+    Options,
+}
+
+impl Method {
+    /// The method of this exact name; none where it is not served.
+    pub fn parse(name: &str) -> Option<Method> {
+        Some(match name {
+            "GET" => Method::Get,
+            "HEAD" => Method::Head,
+            "POST" => Method::Post,
+            "PUT" => Method::Put,
+            "PATCH" => Method::Patch,
+            "DELETE" => Method::Delete,
+            "OPTIONS" => Method::Options,
+            _ => return None,
+        })
+    }
+
+    /// The name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Method::Get => "GET",
+            Method::Head => "HEAD",
+            Method::Post => "POST",
+            Method::Put => "PUT",
+            Method::Patch => "PATCH",
+            Method::Delete => "DELETE",
+            Method::Options => "OPTIONS",
+        }
+    }
+}
+
+/// The request headers that anything here reads; all others are dropped at the door.
+const KNOWN_HEADERS: [&str; 12] = [
+    "authorization",
+    "content-type",
+    "content-encoding",
+    "if-match",
+    "if-none-match",
+    "x-request-id",
+    "x-forwarded-for",
+    "origin",
+    "access-control-request-method",
+    "user-agent",
+    "idempotency-key",
+    "host",
+];
+
+/// The values of the headers that we know. Repeated ones are joined with a comma (RFC 9110, 5.3).
+#[derive(Debug, Default)]
+pub struct Headers([Option<String>; KNOWN_HEADERS.len()]);
+
+impl Headers {
+    /// Keeps the header if anything here reads it.
+    pub fn add(&mut self, name: &str, value: &str) {
+        let Some(place) = KNOWN_HEADERS.iter().position(|known| known.eq_ignore_ascii_case(name)) else { return };
+        match &mut self.0[place] {
+            Some(present) => {
+                present.push_str(", ");
+                present.push_str(value);
+            }
+            empty => *empty = Some(value.to_string()),
+        }
+    }
+
+    /// The value of one of the known headers, by its lower-case name.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let place = KNOWN_HEADERS.iter().position(|known| *known == name);
+        debug_assert!(place.is_some(), "{name} is not in KNOWN_HEADERS");
+        self.0[place?].as_deref()
+    }
+}
+
+/// One request, wholly received.
+#[derive(Debug)]
+pub struct Request {
+    /// Names this request in the answer, the log and the audit trail.
+    pub id: String,
+    /// The method.
+    pub method: Method,
+    /// The path, percent-decoded once; an encoded slash stays encoded (RFC 3986, 2.2).
+    pub path: String,
+    /// The client, behind any trusted proxy.
+    pub client: IpAddr,
+    /// The headers that anything here reads.
+    pub headers: Headers,
+    /// The body, within its bound.
+    pub body: Vec<u8>,
+    /// The raw query, without the question mark.
+    pub raw_query: String,
+    /// What stands in the places `{…}` of the route's path.
+    pub parameters: Vec<(String, String)>,
+    /// The query parameters that the route takes; set with `parameters`.
+    pub query_names: &'static [&'static str],
+}
+
+impl Request {
+    /// Takes the request target apart. An absolute form has been reduced to its path and query by the transport.
+    ///
+    /// # Errors
+    /// `invalid` for a path that is not percent-encoded UTF-8.
+    pub fn split_target(target: &str) -> Result<(String, String)> {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let path = percent_decode(path, Decode::Path)
+            .ok_or_else(|| Error::invalid("path", "must be percent-encoded UTF-8"))?;
+        Ok((path, query.to_string()))
+    }
+
+    /// The id in a place of the path.
+    ///
+    /// # Errors
+    /// `invalid` for anything but a positive 64-bit integer in plain digits.
+    pub fn id(&self, name: &'static str) -> Result<i64> {
+        let text = self.parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        parse_id(text.unwrap_or_default()).map_err(|rule| Error::invalid(name, rule))
+    }
+
+    /// This path with this query, but for one parameter that gets a new value: where a list continues.
+    pub fn target_with(&self, name: &str, value: &str) -> String {
+        let mut target = format!("{}?", self.path);
+        for (present, kept) in Query::pairs(&self.raw_query).filter(|(present, _)| present != name) {
+            target.push_str(&format!("{}={}&", percent_encode(&present), percent_encode(&kept)));
+        }
+        target + &format!("{name}={value}")
+    }
+
+    /// The query parameters, to be read one by one and then finished.
+    pub fn query(&self) -> Query {
+        Query::parse(&self.raw_query, self.query_names)
+    }
+
+    /// The body as the fields of a new record.
+    pub fn new_record(&self) -> Result<Form> {
+        Form::parse(&self.body, Mode::Create)
+    }
+
+    /// The body as the changed fields of a record.
+    pub fn changes(&self) -> Result<Form> {
+        Form::parse(&self.body, Mode::Update)
+    }
+
+    /// The versions that `If-Match` allows; none where every version is welcome.
+    ///
+    /// # Errors
+    /// `invalid` where the header is not a list of entity tags (RFC 9110, 13.1.1).
+    pub fn if_match(&self) -> Result<Option<Vec<String>>> {
+        let Some(value) = self.headers.get("if-match") else { return Ok(None) };
+        match parse_entity_tags(value) {
+            Some(EntityTags::Any) => Ok(None),
+            // The strong comparison: a weak tag matches nothing.
+            Some(EntityTags::List(tags)) => {
+                Ok(Some(tags.into_iter().filter(|tag| !tag.weak).map(|tag| tag.opaque).collect()))
+            }
+            None => Err(Error::invalid("If-Match", "must be * or a list of quoted entity tags")),
+        }
+    }
+
+    /// Whether the client already holds this version (RFC 9110, 13.1.2: the weak comparison).
+    pub fn already_has(&self, version: &str) -> bool {
+        match self.headers.get("if-none-match").and_then(parse_entity_tags) {
+            Some(EntityTags::Any) => true,
+            Some(EntityTags::List(tags)) => tags.iter().any(|tag| tag.opaque == version),
+            None => false,
+        }
+    }
+}
+
+/// What `If-Match` and `If-None-Match` carry.
+enum EntityTags {
+    Any,
+    List(Vec<EntityTag>),
+}
+
+struct EntityTag {
+    weak: bool,
+    opaque: String,
+}
+
+fn parse_entity_tags(value: &str) -> Option<EntityTags> {
+    let mut rest = value.trim();
+    if rest == "*" {
+        return Some(EntityTags::Any);
+    }
+    let mut tags = Vec::new();
+    loop {
+        let (weak, quoted) = match rest.strip_prefix("W/") {
+            Some(quoted) => (true, quoted),
+            None => (false, rest),
+        };
+        let (opaque, after) = quoted.strip_prefix('"')?.split_once('"')?;
+        tags.push(EntityTag { weak, opaque: opaque.to_string() });
+        rest = after.trim_start();
+        if rest.is_empty() {
+            return Some(EntityTags::List(tags));
+        }
+        rest = rest.strip_prefix(',')?.trim_start();
+    }
+}
+
+/// Where percent-encoded text stands, which decides about `/` and `+`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Decode {
+    Path,
+    Query,
+}
+
+/// Decodes `%41` once; none for a broken escape or bytes that are not UTF-8.
+pub(crate) fn percent_decode(text: &str, place: Decode) -> Option<String> {
+    if !text.contains(['%', '+']) {
+        return Some(text.to_string());
+    }
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'%' => {
+                let high = char::from(*bytes.get(at + 1)?).to_digit(16)?;
+                let low = char::from(*bytes.get(at + 2)?).to_digit(16)?;
+                let byte = u8::try_from(high * 16 + low).ok()?;
+                if byte == b'/' && place == Decode::Path {
+                    decoded.extend_from_slice(b"%2F");
+                } else {
+                    decoded.push(byte);
+                }
+                at += 3;
+            }
+            b'+' if place == Decode::Query => {
+                decoded.push(b' ');
+                at += 1;
+            }
+            byte => {
+                decoded.push(byte);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8(decoded).ok()
+}
+
+/// Encodes a query value; everything but unreserved characters is escaped (RFC 3986, 2.3).
+fn percent_encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}

@@ -1,0 +1,305 @@
+//! THE table, one line an endpoint, and the way from a request to its handler. 404 and 405 are decided here.
+
+use matchit::Router;
+
+use crate::app::App;
+use crate::audit::{Action, Entry};
+use crate::auth::{self, Admin, User};
+use crate::envelope::Response;
+use crate::error::{Error, Result};
+use crate::handlers::{audit, doctors, health, mappings, patients, sessions, users};
+use crate::request::Method::{self, Delete, Get, Patch, Post, Put};
+use crate::request::Request;
+
+/// Where a request is worked on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// By the worker that received it.
+    Fast,
+    /// By one of the few threads that hash passwords.
+    Hashing,
+}
+
+/// A handler, by who may call it: the check is in the type of its last parameter.
+#[derive(Clone, Copy)]
+pub enum Handler {
+    /// Anyone.
+    Open(fn(&App, &Request) -> Result<Response>),
+    /// Whoever has a valid token.
+    Signed(fn(&App, &Request, &User) -> Result<Response>),
+    /// Whoever has a valid token and the role `admin`.
+    Admin(fn(&App, &Request, &Admin) -> Result<Response>),
+}
+
+/// One endpoint.
+#[derive(Clone, Copy)]
+pub struct Route {
+    /// The method; `GET` serves `HEAD` as well.
+    pub method: Method,
+    /// The path, with `{name}` where a value stands.
+    pub pattern: &'static str,
+    /// Where it is worked on.
+    pub lane: Lane,
+    /// Who may call it, and what it does.
+    pub handler: Handler,
+    /// The query parameters that it takes.
+    pub query: &'static [&'static str],
+}
+
+/// Every endpoint of the service, in README order. Nothing is reachable that is not listed here.
+#[rustfmt::skip]
+pub const ROUTES: &[Route] = &[
+    open  (Post,   "/api/auth/register",                       users::register).hashing(),
+    open  (Post,   "/api/auth/login",                          sessions::login).hashing(),
+    open  (Post,   "/api/auth/refresh",                        sessions::refresh),
+    signed(Get,    "/api/auth/me",                             users::me),
+    signed(Post,   "/api/auth/password",                       users::change_password).hashing(),
+    signed(Post,   "/api/auth/logout",                         sessions::logout),
+    signed(Get,    "/api/auth/sessions",                       sessions::list),
+    signed(Delete, "/api/auth/sessions/{id}",                  sessions::delete),
+
+    signed(Post,   "/api/patients",                            patients::create),
+    signed(Get,    "/api/patients",                            patients::list).query(patients::FILTERS),
+    signed(Get,    "/api/patients/{id}",                       patients::find),
+    signed(Put,    "/api/patients/{id}",                       patients::update),
+    signed(Patch,  "/api/patients/{id}",                       patients::update),
+    signed(Delete, "/api/patients/{id}",                       patients::delete),
+
+    signed(Post,   "/api/doctors",                             doctors::create),
+    signed(Get,    "/api/doctors",                             doctors::list).query(doctors::FILTERS),
+    signed(Get,    "/api/doctors/{id}",                        doctors::find),
+    signed(Put,    "/api/doctors/{id}",                        doctors::update),
+    signed(Patch,  "/api/doctors/{id}",                        doctors::update),
+    signed(Delete, "/api/doctors/{id}",                        doctors::delete),
+
+    signed(Post,   "/api/mappings",                            mappings::create),
+    signed(Get,    "/api/mappings",                            mappings::list).query(mappings::FILTERS),
+    signed(Get,    "/api/mappings/{patient_id}",               mappings::list_of_patient).query(mappings::PAGE),
+    signed(Get,    "/api/patients/{patient_id}/mappings",      mappings::list_of_patient).query(mappings::PAGE),
+    signed(Get,    "/api/patients/{patient_id}/mappings/{id}", mappings::find),
+    signed(Put,    "/api/mappings/{id}",                       mappings::update),
+    signed(Patch,  "/api/mappings/{id}",                       mappings::update),
+    signed(Delete, "/api/mappings/{id}",                       mappings::delete),
+
+    admin (Get,    "/api/admin/patients",                      patients::admin::list).query(patients::ADMIN_FILTERS),
+    admin (Get,    "/api/admin/patients/{id}",                 patients::admin::find),
+    admin (Put,    "/api/admin/patients/{id}",                 patients::admin::update),
+    admin (Patch,  "/api/admin/patients/{id}",                 patients::admin::update),
+    admin (Delete, "/api/admin/patients/{id}",                 patients::admin::delete),
+    admin (Get,    "/api/admin/doctors",                       doctors::admin::list).query(doctors::ADMIN_FILTERS),
+    admin (Get,    "/api/admin/doctors/{id}",                  doctors::admin::find),
+    admin (Put,    "/api/admin/doctors/{id}",                  doctors::admin::update),
+    admin (Patch,  "/api/admin/doctors/{id}",                  doctors::admin::update),
+    admin (Delete, "/api/admin/doctors/{id}",                  doctors::admin::delete).query(doctors::CASCADE),
+    admin (Get,    "/api/admin/mappings",                      mappings::admin::list).query(mappings::ADMIN_FILTERS),
+    admin (Get,    "/api/admin/mappings/{id}",                 mappings::admin::find),
+    admin (Delete, "/api/admin/mappings/{id}",                 mappings::admin::delete),
+    admin (Get,    "/api/admin/users",                         users::admin::list).query(users::ADMIN_FILTERS),
+    admin (Get,    "/api/admin/users/{id}",                    users::admin::find),
+    admin (Put,    "/api/admin/users/{id}",                    users::admin::update),
+    admin (Patch,  "/api/admin/users/{id}",                    users::admin::update),
+    admin (Post,   "/api/admin/users/{id}/unlock",             users::admin::unlock),
+    admin (Delete, "/api/admin/users/{id}/sessions",           sessions::admin::delete_all),
+    admin (Get,    "/api/admin/audit",                         audit::list).query(audit::FILTERS),
+
+    open  (Get,    "/healthz",                                 health::healthz),
+    open  (Get,    "/readyz",                                  health::readyz),
+    open  (Get,    "/metrics",                                 health::metrics),
+];
+
+const fn open(method: Method, pattern: &'static str, handler: fn(&App, &Request) -> Result<Response>) -> Route {
+    Route { method, pattern, lane: Lane::Fast, handler: Handler::Open(handler), query: &[] }
+}
+
+const fn signed(
+    method: Method,
+    pattern: &'static str,
+    handler: fn(&App, &Request, &User) -> Result<Response>,
+) -> Route {
+    Route { method, pattern, lane: Lane::Fast, handler: Handler::Signed(handler), query: &[] }
+}
+
+const fn admin(method: Method, pattern: &'static str, handler: fn(&App, &Request, &Admin) -> Result<Response>) -> Route {
+    Route { method, pattern, lane: Lane::Fast, handler: Handler::Admin(handler), query: &[] }
+}
+
+impl Route {
+    const fn hashing(self) -> Route {
+        Route { lane: Lane::Hashing, ..self }
+    }
+
+    const fn query(self, query: &'static [&'static str]) -> Route {
+        Route { query, ..self }
+    }
+
+    /// The kind of record that the path ends with, in the words of the audit trail.
+    fn resource(&self) -> &'static str {
+        let collections = [("mappings", "mapping"), ("sessions", "session"), ("patients", "patient"), ("doctors", "doctor")];
+        collections.iter().find(|(part, _)| self.pattern.contains(part)).map_or("user", |(_, resource)| resource)
+    }
+}
+
+/// The routes of one path.
+struct Path {
+    /// Places in [`ROUTES`].
+    routes: Vec<usize>,
+    /// The value of the `Allow` header.
+    allow: String,
+}
+
+/// What a request's path and method lead to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A place in [`ROUTES`].
+    Route(usize),
+    /// `OPTIONS` on a known path; the place of the path.
+    Options(usize),
+}
+
+impl Target {
+    /// The place in [`ROUTES`], if it is one.
+    pub fn route(self) -> Option<usize> {
+        match self {
+            Target::Route(place) => Some(place),
+            Target::Options(_) => None,
+        }
+    }
+}
+
+/// The table, made ready to be searched.
+pub struct Routes {
+    router: Router<usize>,
+    paths: Vec<Path>,
+}
+
+impl Routes {
+    /// # Errors
+    /// Where two lines of the table contradict each other.
+    pub fn new() -> std::result::Result<Routes, String> {
+        let mut patterns: Vec<String> = Vec::new();
+        let mut paths: Vec<Path> = Vec::new();
+        for (place, route) in ROUTES.iter().enumerate() {
+            let pattern = with_numbered_places(route.pattern);
+            match patterns.iter().position(|present| *present == pattern) {
+                Some(path) => paths[path].routes.push(place),
+                None => {
+                    patterns.push(pattern);
+                    paths.push(Path { routes: vec![place], allow: String::new() });
+                }
+            }
+        }
+        let mut router = Router::new();
+        for (place, (pattern, path)) in patterns.iter().zip(&mut paths).enumerate() {
+            router.insert(pattern.as_str(), place).map_err(|error| format!("{pattern}: {error}"))?;
+            let mut methods: Vec<&str> = path.routes.iter().map(|route| ROUTES[*route].method.name()).collect();
+            if methods.contains(&"GET") {
+                methods.push("HEAD");
+            }
+            methods.push("OPTIONS");
+            path.allow = methods.join(", ");
+        }
+        Ok(Routes { router, paths })
+    }
+
+    /// Finds what the request asks for, and puts the values in its path where the handler looks for them. With and without a
+    /// trailing slash are the same.
+    ///
+    /// # Errors
+    /// `NoRoute`, `MethodNotAllowed`.
+    pub fn find(&self, request: &mut Request) -> Result<Target> {
+        let path = match request.path.strip_suffix('/') {
+            Some("") | None => request.path.as_str(),
+            Some(path) => path,
+        };
+        let found = self.router.at(path).map_err(|_| Error::NoRoute)?;
+        let (place, known) = (*found.value, &self.paths[*found.value]);
+        let method = if request.method == Method::Head { Get } else { request.method };
+        if method == Method::Options {
+            return Ok(Target::Options(place));
+        }
+        let route = known.routes.iter().copied().find(|route| ROUTES[*route].method == method);
+        let route = route.ok_or_else(|| Error::MethodNotAllowed(known.allow.clone()))?;
+        let values: Vec<String> = found.params.iter().map(|(_, value)| value.to_string()).collect();
+        request.parameters = place_names(ROUTES[route].pattern).zip(values).collect();
+        request.query_names = ROUTES[route].query;
+        Ok(Target::Route(route))
+    }
+
+    /// Answers a request whose target has been found. The order of the checks is the contract's: token, role, content type,
+    /// query, and then what the handler itself looks at.
+    ///
+    /// # Errors
+    /// Whatever a check or the handler refuses with. `user` then tells who was refused.
+    pub fn answer(&self, app: &App, request: &Request, target: Target, user: &mut Option<User>) -> Result<Response> {
+        let route = match target {
+            Target::Options(path) => return Ok(Response::empty(204).with_header("Allow", self.paths[path].allow.clone())),
+            Target::Route(place) => &ROUTES[place],
+        };
+        let result = run(app, request, route, user);
+        if let (Err(Error::Forbidden(_)), Some(user)) = (&result, user) {
+            audit_denied(app, request, route, user)?;
+        }
+        result
+    }
+}
+
+fn run(app: &App, request: &Request, route: &Route, user: &mut Option<User>) -> Result<Response> {
+    match route.handler {
+        Handler::Open(handler) => {
+            check_shape(request, route)?;
+            handler(app, request)
+        }
+        Handler::Signed(handler) => {
+            let user = user.insert(auth::user(app, request)?);
+            check_shape(request, route)?;
+            handler(app, request, user)
+        }
+        Handler::Admin(handler) => {
+            let admin = auth::admin(*user.insert(auth::user(app, request)?))?;
+            check_shape(request, route)?;
+            handler(app, request, &admin)
+        }
+    }
+}
+
+/// A body is JSON and not encoded; a route without query parameters has none.
+fn check_shape(request: &Request, route: &Route) -> Result<()> {
+    if !request.body.is_empty() {
+        let media_type = request.headers.get("content-type").unwrap_or_default().split(';').next().unwrap_or_default();
+        if !media_type.trim().eq_ignore_ascii_case("application/json") {
+            return Err(Error::UnsupportedMediaType("The body must be application/json"));
+        }
+        let coding = request.headers.get("content-encoding").unwrap_or("identity");
+        if !coding.trim().eq_ignore_ascii_case("identity") {
+            return Err(Error::UnsupportedMediaType("The body must not be encoded"));
+        }
+    }
+    if route.query.is_empty() { request.query().finish() } else { Ok(()) }
+}
+
+fn audit_denied(app: &App, request: &Request, route: &Route, user: &User) -> Result<()> {
+    app.audit.record(Entry {
+        at: jiff::Timestamp::now(),
+        actor_id: user.id,
+        action: Action::Denied,
+        resource: route.resource(),
+        resource_id: request.id("id").ok(),
+        resource_ids: None,
+        outcome: "forbidden",
+        ip: request.client,
+        request_id: request.id.clone(),
+    })
+}
+
+/// `/api/patients/{id}` → `/api/patients/{p0}`: lines that differ only in these names are the same path.
+fn with_numbered_places(pattern: &'static str) -> String {
+    let mut numbered = pattern.to_string();
+    for (number, name) in place_names(pattern).enumerate() {
+        numbered = numbered.replace(&format!("{{{name}}}"), &format!("{{p{number}}}"));
+    }
+    numbered
+}
+
+fn place_names(pattern: &'static str) -> impl Iterator<Item = String> {
+    pattern.split('/').filter_map(|part| Some(part.strip_prefix('{')?.strip_suffix('}')?.to_string()))
+}

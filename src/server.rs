@@ -1,0 +1,333 @@
+//! The thread-pool loop: receive → handle → respond. The only file that names `tiny_http`.
+//!
+//! Workers wait in `recv()`. A request of the fast lane is handled by the worker that received it; one that hashes a password
+//! goes through a bounded queue to a few threads of its own, so that reads stay fast during a flood of logins.
+
+use std::io::{Cursor, Read};
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use crate::app::App;
+use crate::auth::User;
+use crate::crew::{Crew, Slot};
+use crate::envelope::Response;
+use crate::error::{Error, Result};
+use crate::logging::RequestLine;
+use crate::network;
+use crate::request::{Headers, Method, Request};
+use crate::routes::{Lane, ROUTES, Target};
+#[cfg(own_transport)]
+use crate::transport as tiny_http;
+
+/// What a browser may read of an answer beyond the basic headers.
+const EXPOSED_HEADERS: &str =
+    "ETag, Link, Location, Retry-After, RateLimit, RateLimit-Policy, WWW-Authenticate, X-Request-Id";
+/// What a browser may send.
+const ALLOWED_HEADERS: &str = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-Id";
+
+/// The socket and everything behind it.
+pub struct Server {
+    app: Arc<App>,
+    socket: tiny_http::Server,
+    ids: Arc<RequestIds>,
+}
+
+/// Makes request ids: a prefix that no other process has, and a count.
+struct RequestIds {
+    prefix: String,
+    count: AtomicU64,
+}
+
+impl RequestIds {
+    /// The client's own id if it is a plain one, else a new one.
+    fn choose(&self, sent: Option<&str>) -> String {
+        match sent.filter(|id| is_request_id(id)) {
+            Some(id) => id.to_string(),
+            None => format!("{}-{:x}", self.prefix, self.count.fetch_add(1, Ordering::Relaxed)),
+        }
+    }
+}
+
+/// A request that waits for a hashing thread.
+pub struct Job {
+    exchange: Exchange,
+    request: Request,
+    target: Target,
+}
+
+/// One request as far as answering it is concerned: what stays the same whoever answers.
+pub struct Exchange {
+    raw: tiny_http::Request,
+    id: String,
+    method: Option<Method>,
+    route: Option<usize>,
+    client: IpAddr,
+    origin: Option<String>,
+    user_id: Option<i64>,
+    /// When the whole request was there.
+    pub started: Instant,
+}
+
+impl Server {
+    /// Serves what arrives on this listener.
+    ///
+    /// # Errors
+    /// Where the system refuses.
+    pub fn new(app: Arc<App>, listener: TcpListener, id_prefix: String) -> std::io::Result<Server> {
+        let ids = Arc::new(RequestIds { prefix: id_prefix, count: AtomicU64::new(0) });
+        let socket = wire::open(listener, &app, &ids)?;
+        Ok(Server { app, socket, ids })
+    }
+
+    /// The loop of a worker: ends when the socket is closed or the worker has been replaced.
+    pub fn work(&self, crew: &Crew, slot: &Slot) {
+        while !slot.is_replaced() {
+            match self.socket.recv() {
+                Ok(raw) => self.serve(raw, crew, slot),
+                Err(_) if crew.is_stopping() => return,
+                Err(error) => log::error!(target: "server", "receiving failed: {error}"),
+            }
+        }
+    }
+
+    /// The loop of a hashing thread: ends when the queue is closed.
+    pub fn hash(&self, crew: &Crew, slot: &Slot) {
+        while let Some(job) = crew.next_job(&self.app.metrics) {
+            self.handle(job, slot);
+            if slot.is_replaced() {
+                return;
+            }
+        }
+    }
+
+    /// No new connections; requests in flight finish, and then every worker's `recv()` fails.
+    pub fn close(&self, workers: usize) {
+        wire::close(&self.socket, workers);
+    }
+
+    fn serve(&self, mut raw: tiny_http::Request, crew: &Crew, slot: &Slot) {
+        let started = Instant::now();
+        let headers = received_headers(&raw);
+        let id = self.ids.choose(headers.get("x-request-id"));
+        let peer = raw.remote_addr().map_or(network::UNKNOWN, SocketAddr::ip);
+        let client = network::client_address(peer, headers.get("x-forwarded-for"), &self.app.config.trusted_proxies);
+        let origin = headers.get("origin").map(str::to_string);
+        let method = Method::parse(raw.method().as_str());
+        let received = read(&mut raw, &id, method, client, headers, self.app.config.max_body_bytes);
+        let mut exchange = Exchange { raw, id, method, route: None, client, origin, user_id: None, started };
+        let found = received.and_then(|mut request| {
+            let target = self.app.routes.find(&mut request)?;
+            Ok((request, target))
+        });
+        let (request, target) = match found {
+            Ok(found) => found,
+            Err(error) => return exchange.refuse(&self.app, &error),
+        };
+        exchange.route = target.route();
+        let job = Job { exchange, request, target };
+        if exchange_lane(target) == Lane::Fast {
+            self.handle(job, slot);
+        } else if let Some(refused) = crew.queue(job, &self.app.metrics) {
+            refused.exchange.refuse(&self.app, &Error::Unavailable("the hashing queue is full".into()));
+        }
+    }
+
+    /// Runs the handler. While it runs, the slot holds the exchange: should the database freeze, the watchdog answers from there.
+    fn handle(&self, job: Job, slot: &Slot) {
+        let Job { exchange, request, target } = job;
+        slot.hold(exchange);
+        let mut user: Option<User> = None;
+        let in_flight = self.app.metrics.in_flight.enter();
+        let outcome =
+            catch_unwind(AssertUnwindSafe(|| self.app.routes.answer(&self.app, &request, target, &mut user)));
+        drop(in_flight);
+        let Some(mut exchange) = slot.release() else { return };
+        exchange.user_id = user.map(|user| user.id);
+        match outcome {
+            Ok(Ok(response)) => exchange.answer(&self.app, response),
+            Ok(Err(error)) => exchange.refuse(&self.app, &error),
+            Err(_) => {
+                self.app.metrics.panics.add(1);
+                exchange.refuse(&self.app, &Error::Internal("a handler panicked".into()));
+            }
+        }
+    }
+}
+
+impl Exchange {
+    /// Answers with an error; the log gets what the client does not.
+    pub fn refuse(self, app: &App, error: &Error) {
+        match error {
+            Error::Internal(text) => log::error!(target: "server", "request {}: {text}", self.id),
+            Error::Unavailable(text) => log::debug!(target: "server", "request {}: {text}", self.id),
+            _ => {}
+        }
+        let response = Response::error(error, &self.id);
+        self.answer(app, response);
+    }
+
+    /// Sends the answer, counts it and logs it.
+    pub fn answer(self, app: &App, response: Response) {
+        let Exchange { raw, id, method, route, client, origin, user_id, started } = self;
+        let status = response.status;
+        let preflight = method == Some(Method::Options);
+        let allow = response.headers.iter().find(|(name, _)| *name == "Allow").map(|(_, allow)| allow.to_string());
+        let mut headers = wire::headers(&response, &id);
+        let cors = cors_headers(&app.config.cors_origins, origin.as_deref(), allow.filter(|_| preflight));
+        headers.extend(cors.iter().filter_map(|(name, value)| wire::header(name, value.clone())));
+        // The client may be gone; its answer is then nobody's loss.
+        let _ = wire::respond(raw, status, headers, response.body);
+        let took = started.elapsed();
+        app.metrics.record(route, status, took);
+        let known = route.map(|place| &ROUTES[place]);
+        RequestLine {
+            id: &id,
+            method: method.map_or("other", Method::name),
+            route: known.map_or("-", |route| route.pattern),
+            status,
+            took,
+            user_id,
+            address: client,
+        }
+        .write();
+    }
+}
+
+fn exchange_lane(target: Target) -> Lane {
+    target.route().map_or(Lane::Fast, |place| ROUTES[place].lane)
+}
+
+fn received_headers(raw: &tiny_http::Request) -> Headers {
+    let mut headers = Headers::default();
+    for header in raw.headers() {
+        headers.add(header.field.as_str().as_str(), header.value.as_str());
+    }
+    headers
+}
+
+/// Reads the body within its bound and takes the target apart.
+fn read(
+    raw: &mut tiny_http::Request,
+    id: &str,
+    method: Option<Method>,
+    client: IpAddr,
+    headers: Headers,
+    max_body_bytes: usize,
+) -> Result<Request> {
+    let method = method.ok_or(Error::NotImplemented)?;
+    let (path, raw_query) = Request::split_target(raw.url())?;
+    if raw.body_length().is_some_and(|length| length > max_body_bytes) {
+        return Err(Error::TooLarge(max_body_bytes));
+    }
+    let mut body = Vec::new();
+    let bound = u64::try_from(max_body_bytes).unwrap_or(u64::MAX).saturating_add(1);
+    let read = raw.as_reader().take(bound).read_to_end(&mut body);
+    read.map_err(|_| Error::invalid("body", "did not arrive as it was announced"))?;
+    if body.len() > max_body_bytes {
+        return Err(Error::TooLarge(max_body_bytes));
+    }
+    let parameters = Vec::new();
+    Ok(Request { id: id.into(), method, path, client, headers, body, raw_query, parameters, query_names: &[] })
+}
+
+/// 1 to 64 of `A-Z a-z 0-9 . _ -`
+fn is_request_id(id: &str) -> bool {
+    (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+}
+
+/// The headers that let a listed origin's script read the answer (WHATWG Fetch, 3.3); `allow` for the answer to a preflight.
+fn cors_headers(
+    origins: &[String],
+    origin: Option<&str>,
+    allow: Option<String>,
+) -> Vec<(&'static str, String)> {
+    if origins.is_empty() {
+        return Vec::new();
+    }
+    let mut headers = vec![("Vary", "Origin".to_string())];
+    let Some(origin) = origin.filter(|origin| origins.iter().any(|listed| listed == origin)) else { return headers };
+    headers.push(("Access-Control-Allow-Origin", origin.to_string()));
+    match allow {
+        Some(allow) => {
+            headers.push(("Access-Control-Allow-Methods", allow));
+            headers.push(("Access-Control-Allow-Headers", ALLOWED_HEADERS.to_string()));
+            headers.push(("Access-Control-Max-Age", "600".to_string()));
+        }
+        None => headers.push(("Access-Control-Expose-Headers", EXPOSED_HEADERS.to_string())),
+    }
+    headers
+}
+
+/// Where our own transport and the crate from crates.io differ, and how our answers become theirs.
+mod wire {
+    use super::*;
+
+    pub fn header(name: &'static str, value: String) -> Option<tiny_http::Header> {
+        tiny_http::Header::from_bytes(name, value).ok()
+    }
+
+    /// The headers that every answer has, and its own.
+    pub fn headers(response: &Response, id: &str) -> Vec<tiny_http::Header> {
+        let mut headers = Vec::with_capacity(8 + response.headers.len());
+        let mut add = |name: &'static str, value: &str| headers.extend(header(name, value.to_string()));
+        add("X-Request-Id", id);
+        add("Cache-Control", "no-store");
+        add("X-Content-Type-Options", "nosniff");
+        add("Server", "healthcare-backend");
+        if !response.content_type.is_empty() {
+            add("Content-Type", response.content_type);
+        }
+        for (name, value) in &response.headers {
+            add(name, value);
+        }
+        headers
+    }
+
+    pub fn respond(
+        raw: tiny_http::Request,
+        status: u16,
+        headers: Vec<tiny_http::Header>,
+        body: Vec<u8>,
+    ) -> std::io::Result<()> {
+        let length = body.len();
+        raw.respond(tiny_http::Response::new(status.into(), headers, Cursor::new(body), Some(length), None))
+    }
+
+    #[cfg(own_transport)]
+    pub fn open(listener: TcpListener, app: &App, ids: &Arc<RequestIds>) -> std::io::Result<tiny_http::Server> {
+        let ids = Arc::clone(ids);
+        let refuse = move |refusal: &tiny_http::Refusal| {
+            let id = ids.choose(refusal.request_id.as_deref());
+            let response = Response::refusal(refusal.status.0, &refusal.message);
+            (headers(&response, &id), response.body)
+        };
+        let config = tiny_http::Config {
+            max_connections: app.config.max_connections,
+            max_connections_per_address: app.config.max_connections_per_address,
+            body_bytes: u64::try_from(app.config.max_body_bytes).unwrap_or(u64::MAX),
+            refusal: Arc::new(refuse),
+            ..tiny_http::Config::default()
+        };
+        tiny_http::Server::with_config(listener, config)
+    }
+
+    #[cfg(not(own_transport))]
+    pub fn open(listener: TcpListener, _app: &App, _ids: &Arc<RequestIds>) -> std::io::Result<tiny_http::Server> {
+        tiny_http::Server::from_listener(listener, None).map_err(|error| std::io::Error::other(error.to_string()))
+    }
+
+    #[cfg(own_transport)]
+    pub fn close(socket: &tiny_http::Server, _workers: usize) {
+        socket.close();
+    }
+
+    #[cfg(not(own_transport))]
+    pub fn close(socket: &tiny_http::Server, workers: usize) {
+        for _ in 0..workers {
+            socket.unblock();
+        }
+    }
+}

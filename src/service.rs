@@ -1,0 +1,130 @@
+//! The whole service in one value: start it, ask for its address, stop it. What `main.rs` and an embedding program use.
+
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::app::{App, Database};
+use crate::auth::tokens::random_hex;
+use crate::config::Config;
+use crate::crew::Crew;
+use crate::private_postgres::PrivatePostgres;
+use crate::pulse::Event;
+use crate::server::Server;
+
+/// Requests in flight have so long to finish.
+const GRACE: Duration = Duration::from_secs(10);
+/// How often the use of sessions is written down.
+const TOUCH_EVERY: Duration = Duration::from_secs(30);
+/// How often what is over is removed.
+const PRUNE_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// A running service.
+pub struct Service {
+    app: Arc<App>,
+    server: Arc<Server>,
+    crew: Arc<Crew>,
+    address: SocketAddr,
+    private: Option<PrivatePostgres>,
+    background: Vec<JoinHandle<()>>,
+    stopping: Arc<AtomicBool>,
+}
+
+impl Service {
+    /// Checks everything, brings the schema up to date, opens the socket, and serves in threads of its own.
+    ///
+    /// # Errors
+    /// One line that says what is wrong and what to do.
+    pub fn start(config: Config) -> Result<Service, String> {
+        let database = Database::open(&config)?;
+        for warning in database.url.warnings() {
+            log::warn!(target: "database", "{warning}");
+        }
+        let app = Arc::new(App::new(config, &database)?);
+        let listener = bind(&app.config)?;
+        let address = listener.local_addr().map_err(|error| format!("the socket has no address: {error}"))?;
+        let server = Server::new(Arc::clone(&app), listener, random_hex::<4>()?);
+        let server = Arc::new(server.map_err(|error| format!("cannot serve on {address}: {error}"))?);
+        let stopping = Arc::new(AtomicBool::new(false));
+        let started = start_background(&app, &database, &stopping)
+            .and_then(|background| Ok((background, Crew::start(&app, &server)?)));
+        let (background, crew) = started.map_err(|error| format!("no more threads: {error}"))?;
+        Ok(Service { app, server, crew, address, private: database.private, background, stopping })
+    }
+
+    /// Where it listens; the port that was picked, if it was 0.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// No new connections; requests in flight finish, 10 s at most; what waits to be written is written; the private PostgreSQL
+    /// stops.
+    ///
+    /// # Errors
+    /// One line where the private PostgreSQL does not stop.
+    pub fn stop(self) -> Result<(), String> {
+        self.crew.stop(&self.server, Instant::now() + GRACE);
+        self.stopping.store(true, Ordering::Relaxed);
+        self.app.audit.stop();
+        self.app.pulse.stop();
+        for thread in self.background {
+            thread.thread().unpark();
+            let _ = thread.join();
+        }
+        self.private.map_or(Ok(()), PrivatePostgres::stop)
+    }
+}
+
+fn bind(config: &Config) -> Result<TcpListener, String> {
+    let (host, port) = (config.host.as_str(), config.port);
+    let addresses = (host, port).to_socket_addrs().map_err(|error| format!("HOST {host} has no address: {error}"))?;
+    let addresses: Vec<SocketAddr> = addresses.collect();
+    let listener = TcpListener::bind(&addresses[..])
+        .map_err(|error| format!("cannot listen on {host}:{port}: {error}; set HOST and PORT to a free address"))?;
+    if addresses.iter().any(|address| !address.ip().is_loopback()) && config.trusted_proxies.is_empty() {
+        log::warn!(
+            target: "server",
+            "{host}:{port} is reachable from other machines without TLS: put a reverse proxy in front and set TRUSTED_PROXIES"
+        );
+    }
+    Ok(listener)
+}
+
+/// The listener, the writer of audit entries, and the housekeeper.
+fn start_background(
+    app: &Arc<App>,
+    database: &Database,
+    stopping: &Arc<AtomicBool>,
+) -> std::io::Result<Vec<JoinHandle<()>>> {
+    let hearing = Arc::clone(app);
+    let listener = app.pulse.listen(database.url.clone(), move |event| match event {
+        Event::Hearing => hearing.sessions.set_hearing(true),
+        Event::Deaf => hearing.sessions.set_hearing(false),
+        Event::Change(payload) => hearing.sessions.hear(payload),
+    })?;
+    let writing = Arc::clone(app);
+    let writer = thread::Builder::new().name("audit".into()).spawn(move || {
+        writing.audit.write_until_stopped(&writing.db, &writing.sql.audit.record, GRACE);
+    })?;
+    let (keeping, stopping) = (Arc::clone(app), Arc::clone(stopping));
+    let keeper = thread::Builder::new().name("housekeeper".into()).spawn(move || keep_house(&keeping, &stopping))?;
+    Ok(vec![listener, writer, keeper])
+}
+
+fn keep_house(app: &App, stopping: &AtomicBool) {
+    let mut prune_at = Instant::now() + PRUNE_EVERY;
+    while !stopping.load(Ordering::Relaxed) {
+        thread::park_timeout(TOUCH_EVERY);
+        let used = app.sessions.take_used();
+        // Both are tried again: a session that is used is noted a minute later, and what is over stays over.
+        if !used.is_empty() {
+            let _ = app.db.exec(&app.sql.sessions.touch, &[&used]);
+        }
+        if Instant::now() >= prune_at {
+            prune_at = Instant::now() + PRUNE_EVERY;
+            let _ = app.db.exec(&app.sql.sessions.prune, &[]);
+        }
+    }
+}

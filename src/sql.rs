@@ -1,0 +1,205 @@
+//! `sql/*.sql` → named, documented, parameter-checked queries, loaded before the socket opens.
+//!
+//! A file holds any number of statements, each under a line like
+//!
+//! ```sql
+//! -- name: find(id bigint, owner_id bigint) :opt
+//! ```
+//!
+//! which names it, declares its parameters in the order `$1, $2, …`, and says how many rows come back: `:one`, `:opt` (none or
+//! one), `:many`, or `:exec` (none). The word `planned` behind it asks PostgreSQL to plan the statement for the values of each call.
+
+use std::path::Path;
+
+use postgres::types::Type;
+
+/// How many rows a statement answers with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rows {
+    /// Exactly one.
+    One,
+    /// None or one.
+    Optional,
+    /// Any number.
+    Many,
+    /// None.
+    None,
+}
+
+/// One statement of one file.
+#[derive(Debug)]
+pub struct Query {
+    /// Its place among all queries; a connection keeps its prepared statement there.
+    pub index: usize,
+    /// `file.name`, for messages and log lines.
+    pub name: String,
+    /// The text that PostgreSQL gets.
+    pub text: String,
+    /// The types of `$1, $2, …`.
+    pub parameters: Vec<Type>,
+    /// How many rows it answers with.
+    pub rows: Rows,
+    /// Planned for its values at each call instead of once.
+    pub planned: bool,
+}
+
+impl Query {
+    /// A statement that changes nothing may be repeated on another connection.
+    pub fn is_read(&self) -> bool {
+        self.text.trim_start().starts_with("select")
+    }
+}
+
+/// Declares the files and the statements that each must have, and makes a struct with one field a statement of it.
+macro_rules! queries {
+    ($($(#[$doc:meta])* $file:ident: $struct:ident { $($query:ident),* $(,)? })*) => {
+        /// Every query of the service, by file and name.
+        #[derive(Debug)]
+        pub struct Queries { $($(#[$doc])* pub $file: $struct,)* }
+
+        $(
+            $(#[$doc])*
+            #[allow(missing_docs, reason = "each query is documented in its file")]
+            #[derive(Debug)]
+            pub struct $struct { $(pub $query: Query,)* }
+        )*
+
+        impl Queries {
+            /// Reads the files, from `folder` where one is given, else those that were built in.
+            ///
+            /// # Errors
+            /// One line that names the file and the statement.
+            pub fn load(folder: Option<&Path>) -> Result<Queries, String> {
+                let mut count = 0;
+                $(
+                    let file = concat!(stringify!($file), ".sql");
+                    let text = match folder {
+                        Some(folder) => std::fs::read_to_string(folder.join(file))
+                            .map_err(|error| format!("{} cannot be read: {error}", folder.join(file).display()))?,
+                        None => include_str!(concat!("../sql/", stringify!($file), ".sql")).to_string(),
+                    };
+                    let mut parsed = parse_file(stringify!($file), &text)?;
+                    let $file = $struct { $($query: take(&mut parsed, file, stringify!($query), &mut count)?,)* };
+                    if let Some(extra) = parsed.first() {
+                        return Err(format!("{file}: nothing uses the query {}", extra.name));
+                    }
+                )*
+                Ok(Queries { $($file,)* })
+            }
+
+            /// All of them, in the order of their indexes.
+            pub fn all(&self) -> Vec<&Query> {
+                vec![$($(&self.$file.$query,)*)*]
+            }
+        }
+    };
+}
+
+queries! {
+    /// `sql/users.sql`
+    users: Users { register, find, search, change_password, update, unlock, set_role }
+    /// `sql/sessions.sql`
+    sessions: Sessions { attempt, record_failure, create, refresh, state, touch, list, end, end_all, prune }
+    /// `sql/patients.sql`
+    patients: Patients { create, list, search, search_all, find, update, delete }
+    /// `sql/doctors.sql`
+    doctors: Doctors { create, list, search, find, update, delete }
+    /// `sql/mappings.sql`
+    mappings: Mappings { create, list, search, list_of_patient, find, update, delete }
+    /// `sql/health.sql`
+    health: Health { schema_version }
+    /// `sql/audit.sql`
+    audit: Audit { record, list }
+}
+
+fn take(parsed: &mut Vec<Query>, file: &str, name: &str, count: &mut usize) -> Result<Query, String> {
+    let full_name = format!("{}.{name}", file.trim_end_matches(".sql"));
+    let place = parsed.iter().position(|query| query.name == full_name);
+    let mut query = parsed.remove(place.ok_or_else(|| format!("{file}: the query {name} is missing"))?);
+    query.index = *count;
+    *count += 1;
+    Ok(query)
+}
+
+/// Splits a file at its `-- name:` lines.
+fn parse_file(file: &str, text: &str) -> Result<Vec<Query>, String> {
+    let mut queries: Vec<Query> = Vec::new();
+    for line in text.lines() {
+        if let Some(declaration) = line.strip_prefix("-- name:") {
+            let query = parse_declaration(file, declaration.trim())
+                .ok_or_else(|| format!("{file}.sql: not a declaration: {}", line.trim()))?;
+            if queries.iter().any(|present| present.name == query.name) {
+                return Err(format!("{file}.sql: {} is declared twice", query.name));
+            }
+            queries.push(query);
+        } else if let Some(query) = queries.last_mut()
+            && !line.trim_start().starts_with("--")
+        {
+            query.text.push_str(line);
+            query.text.push('\n');
+        }
+    }
+    for query in &mut queries {
+        query.text = query.text.trim().trim_end_matches(';').to_string();
+        check_parameters(query)?;
+    }
+    Ok(queries)
+}
+
+/// `find(id bigint, owner_id bigint) :opt`
+fn parse_declaration(file: &str, declaration: &str) -> Option<Query> {
+    let (name, rest) = declaration.split_once('(')?;
+    let (parameters, kind) = rest.split_once(')')?;
+    let mut words = kind.split_whitespace();
+    let rows = match words.next()? {
+        ":one" => Rows::One,
+        ":opt" => Rows::Optional,
+        ":many" => Rows::Many,
+        ":exec" => Rows::None,
+        _ => return None,
+    };
+    let planned = match words.next() {
+        None => false,
+        Some("planned") => true,
+        Some(_) => return None,
+    };
+    let types = parameters.split(',').map(str::trim).filter(|parameter| !parameter.is_empty());
+    let parameters = types.map(|parameter| type_named(parameter.split_once(' ')?.1.trim())).collect::<Option<_>>()?;
+    Some(Query { index: 0, name: format!("{file}.{}", name.trim()), text: String::new(), parameters, rows, planned })
+}
+
+fn type_named(name: &str) -> Option<Type> {
+    Some(match name {
+        "bigint" => Type::INT8,
+        "bigint[]" => Type::INT8_ARRAY,
+        "boolean" => Type::BOOL,
+        "bytea" => Type::BYTEA,
+        "date" => Type::DATE,
+        "inet" => Type::INET,
+        "integer" => Type::INT4,
+        "jsonb" => Type::JSONB,
+        "text" => Type::TEXT,
+        "text[]" => Type::TEXT_ARRAY,
+        _ => return None,
+    })
+}
+
+/// The statement uses `$1` to `$n` for its n declared parameters, each at least once and no other.
+fn check_parameters(query: &Query) -> Result<(), String> {
+    if query.text.is_empty() {
+        return Err(format!("{} has no statement", query.name));
+    }
+    let mut used = vec![false; query.parameters.len()];
+    for after in query.text.split('$').skip(1) {
+        let digits: String = after.chars().take_while(char::is_ascii_digit).collect();
+        let place = digits.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+        match place.and_then(|place| used.get_mut(place)) {
+            Some(used) => *used = true,
+            None => return Err(format!("{} uses ${digits}, which it does not declare", query.name)),
+        }
+    }
+    match used.iter().position(|used| !used) {
+        Some(place) => Err(format!("{} does not use ${}", query.name, place + 1)),
+        None => Ok(()),
+    }
+}

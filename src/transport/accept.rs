@@ -1,0 +1,64 @@
+//! Taking in new connections, and living with a system that has no descriptor left for one.
+
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::Ordering;
+
+use rustix::io::Errno;
+use rustix::net::{SocketFlags, acceptfrom_with};
+
+use super::core::Core;
+
+/// How many connections one worker accepts before it looks at anything else.
+const BATCH: usize = 64;
+
+impl Core {
+    /// Accepts what waits in the listening socket.
+    pub(super) fn accept(&self) {
+        for _ in 0..BATCH {
+            if self.accept_paused.load(Ordering::Acquire) {
+                return;
+            }
+            match self.accept_one() {
+                Ok(Some((stream, remote))) => self.admit(stream, remote),
+                Ok(None) => return,
+                // No descriptor, no memory. Trying on at once would only burn time: a connection that closes, or a
+                // while, makes the next attempt.
+                Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
+                    self.counters.accept_pauses.fetch_add(1, Ordering::Relaxed);
+                    self.accept_paused.store(true, Ordering::Release);
+                    self.accept_again_at(self.now_ms() + self.config.accept_pause_ms);
+                    return;
+                }
+                // The connection failed before it was accepted (accept(2), "Error handling"); the next one may not.
+                Err(_) => {}
+            }
+        }
+        self.kick_listener();
+    }
+
+    /// `None`: no connection waits, or the listening socket is closed.
+    fn accept_one(&self) -> Result<Option<(TcpStream, SocketAddr)>, Errno> {
+        let listener = self.lock_listener();
+        let Some(listener) = &*listener else {
+            return Ok(None);
+        };
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let (descriptor, remote) = match acceptfrom_with(listener, flags) {
+            Err(Errno::AGAIN) => return Ok(None),
+            accepted => accepted?,
+        };
+        self.counters.accepted.fetch_add(1, Ordering::Relaxed);
+        let remote = remote
+            .and_then(|remote| SocketAddr::try_from(remote).ok())
+            .ok_or(Errno::AFNOSUPPORT)?;
+        Ok(Some((TcpStream::from(descriptor), remote)))
+    }
+}
+
+/// Prepares a listening socket. What is set here, the accepted sockets inherit.
+pub(super) fn prepare(listener: &std::net::TcpListener) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    // An answer is one write: there is nothing to wait for and join with it.
+    Ok(rustix::net::sockopt::set_tcp_nodelay(listener, true)?)
+}

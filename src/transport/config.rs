@@ -1,0 +1,87 @@
+//! Every bound of the transport, each with its unit in its name, and what is said to a client that crosses one.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::refusal::{Refusal, plain_text};
+use super::response::Header;
+
+/// Renders the answer to a [`Refusal`]: header fields and body. Framing fields (`Content-Length`, `Connection`,
+/// `Date`) are added by the transport. It is called with a connection locked: it must not block.
+pub type RefusalHook = Arc<dyn Fn(&Refusal) -> (Vec<Header>, Vec<u8>) + Send + Sync>;
+
+/// The bounds of a server. Nothing that a client sends, holds open or leaves unread goes beyond them.
+#[derive(Clone)]
+pub struct Config {
+    /// Connections open at one time; a further one is answered 503 and closed.
+    pub max_connections: usize,
+    /// Connections open at one time from one client address (an IPv6 /64 is one); a further one is answered 503.
+    pub max_connections_per_address: usize,
+    /// Longest request line, without its line end; beyond it the answer is 414.
+    pub request_line_bytes: usize,
+    /// Longest header section, all field lines with their line ends; beyond it the answer is 431.
+    pub header_section_bytes: usize,
+    /// Most field lines of a request; beyond it the answer is 431.
+    pub header_lines: usize,
+    /// Longest body, inclusive, decoded; beyond it the answer is 413, from the header alone where it declares a length.
+    pub body_bytes: u64,
+    /// All chunk extensions of one body together; beyond it the answer is 400.
+    pub chunk_extension_bytes: usize,
+    /// The trailer section of a chunked body; it is checked and thrown away; beyond the bound the answer is 431.
+    pub trailer_bytes: usize,
+    /// From the first byte of a head to its end, else 408.
+    pub head_ms: u64,
+    /// From the end of the head to the end of the body, else 408.
+    pub body_ms: u64,
+    /// How long a connection may stay open without a request; then it is closed without a word.
+    pub idle_ms: u64,
+    /// From the answer being ready until the client has taken the last byte; then the connection is cut.
+    pub answer_ms: u64,
+    /// How long a connection that we close is still read, so that the client sees the answer rather than a reset.
+    pub linger_ms: u64,
+    /// How much is read, and thrown away, in that time.
+    pub linger_bytes: usize,
+    /// How long no connection is accepted after the system has run out of descriptors or memory.
+    pub accept_pause_ms: u64,
+    /// Renders the answers that the transport makes itself. The default is one plain sentence of text.
+    pub refusal: RefusalHook,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            max_connections: 1024,
+            max_connections_per_address: 1024,
+            request_line_bytes: 8 * 1024,
+            header_section_bytes: 16 * 1024,
+            header_lines: 100,
+            body_bytes: 256 * 1024,
+            chunk_extension_bytes: 16 * 1024,
+            trailer_bytes: 8 * 1024,
+            head_ms: 10_000,
+            body_ms: 30_000,
+            idle_ms: 60_000,
+            answer_ms: 30_000,
+            linger_ms: 2_000,
+            linger_bytes: 1024 * 1024,
+            accept_pause_ms: 100,
+            refusal: Arc::new(plain_text),
+        }
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("max_connections", &self.max_connections)
+            .field(
+                "max_connections_per_address",
+                &self.max_connections_per_address,
+            )
+            .field("request_line_bytes", &self.request_line_bytes)
+            .field("header_section_bytes", &self.header_section_bytes)
+            .field("header_lines", &self.header_lines)
+            .field("body_bytes", &self.body_bytes)
+            .finish_non_exhaustive()
+    }
+}

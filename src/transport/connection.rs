@@ -1,0 +1,379 @@
+//! One connection: what it is doing, and what each event makes of it. It never blocks and knows nothing of threads.
+//!
+//! ```text
+//!   Receiving ──request complete──▶ Handling ──respond──▶ Answering ──all taken──▶ Receiving
+//!       │                                                    │
+//!       └──────────refused──────────▶ Answering ──to close───┴──▶ Lingering ──▶ closed
+//! ```
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use super::config::Config;
+use super::intake::{Intake, Message, Progress};
+use super::refusal::{Cause, Refusal};
+use super::response::{Manner, Response};
+use super::stats::Counters;
+use super::timers::NEVER;
+
+/// What a connection needs to know of its surroundings.
+pub(super) struct Env<'a> {
+    pub config: &'a Config,
+    pub counters: &'a Counters,
+    pub now_ms: u64,
+    /// The server is closing: no connection is kept for a further request.
+    pub closing: bool,
+}
+
+/// What is to be done with a connection after an event.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Nothing, until the next event.
+    Wait,
+    /// It has something to go on with at once: [`Connection::go_on`].
+    Again,
+    /// This request goes to the application.
+    Deliver(Message),
+    /// It is finished: drop it.
+    Close,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Receiving,
+    Handling,
+    Answering,
+    Lingering,
+}
+
+/// A client's connection. Between requests it is this struct and nothing else.
+#[derive(Debug)]
+pub(super) struct Connection {
+    stream: TcpStream,
+    remote: SocketAddr,
+    phase: Phase,
+    intake: Intake,
+    /// What `deadline_ms` was set for.
+    progress: Progress,
+    /// What the socket has not taken yet of the answer.
+    output: Vec<u8>,
+    written: usize,
+    /// The socket may hold bytes that nobody has read: no event will tell again.
+    readable: bool,
+    /// The client has ended its side, or the connection has failed; reading will say which.
+    ended: bool,
+    close_after: bool,
+    /// The client asked for the close: it sends nothing more that could meet a closed socket.
+    client_closes: bool,
+    discarded: usize,
+    deadline_ms: u64,
+}
+
+impl Connection {
+    /// A connection that has just been accepted.
+    pub fn new(stream: TcpStream, remote: SocketAddr, env: &Env<'_>) -> Connection {
+        Connection {
+            stream,
+            remote,
+            phase: Phase::Receiving,
+            intake: Intake::default(),
+            progress: Progress::Idle,
+            output: Vec::new(),
+            written: 0,
+            readable: false,
+            ended: false,
+            close_after: false,
+            client_closes: false,
+            discarded: 0,
+            deadline_ms: env.now_ms + env.config.idle_ms,
+        }
+    }
+
+    pub fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    pub fn remote(&self) -> SocketAddr {
+        self.remote
+    }
+
+    /// The moment at which [`Connection::on_deadline`] is due, or [`NEVER`].
+    pub fn deadline_ms(&self) -> u64 {
+        self.deadline_ms
+    }
+
+    /// Something has happened to the socket. `scratch` is where bytes are read to.
+    pub fn on_event(&mut self, ended: bool, env: &Env<'_>, scratch: &mut [u8]) -> Step {
+        self.ended |= ended;
+        match self.phase {
+            Phase::Receiving | Phase::Lingering => self.go_on(env, scratch),
+            Phase::Handling => {
+                self.readable = true;
+                Step::Wait
+            }
+            Phase::Answering => {
+                self.readable = true;
+                match self.flush(env) {
+                    Step::Again => self.go_on(env, scratch),
+                    step => step,
+                }
+            }
+        }
+    }
+
+    /// Reads what has come, and what was left over from before.
+    pub fn go_on(&mut self, env: &Env<'_>, scratch: &mut [u8]) -> Step {
+        if self.phase == Phase::Lingering {
+            return self.discard(env, scratch);
+        }
+        // A request that came together with the one before it.
+        if self.intake.has_pending()
+            && let Some(step) = self.take_in(&[], env)
+        {
+            return step;
+        }
+        loop {
+            let room = scratch.len();
+            match (&self.stream).read(scratch) {
+                Ok(0) => return self.on_end(env),
+                Ok(count) => {
+                    // A short read has emptied the socket, but an end may still stand behind it.
+                    self.readable = count == room || self.ended;
+                    if let Some(step) = self.take_in(&scratch[..count], env) {
+                        return step;
+                    }
+                    if !self.readable {
+                        break;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.readable = false;
+                    break;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return Step::Close,
+            }
+        }
+        if env.closing && self.progress == Progress::Idle {
+            return Step::Close;
+        }
+        Step::Wait
+    }
+
+    /// Sends the bytes of an answer to the request that was delivered. `close`: no further request is read;
+    /// `client_closes`: because the client said so.
+    pub fn respond(
+        &mut self,
+        bytes: &[u8],
+        close: bool,
+        client_closes: bool,
+        env: &Env<'_>,
+    ) -> Step {
+        self.close_after = close;
+        self.client_closes = client_closes;
+        self.send(bytes, env)
+    }
+
+    /// Whether a request was delivered and waits for its answer.
+    pub fn is_handling(&self) -> bool {
+        self.phase == Phase::Handling
+    }
+
+    /// Answers with a refusal, and closes.
+    pub fn refuse(&mut self, refusal: &Refusal, env: &Env<'_>) -> Step {
+        env.counters.refused(refusal.cause);
+        let (headers, body) = (env.config.refusal)(refusal);
+        let manner = Manner {
+            to_head: refusal.to_head,
+            close: true,
+            is_1_0: false,
+        };
+        let mut bytes = Vec::new();
+        if Response::whole(refusal.status, headers, body)
+            .append_to(&mut bytes, manner)
+            .is_err()
+        {
+            return Step::Close;
+        }
+        self.respond(&bytes, true, false, env)
+    }
+
+    /// Its deadline has passed.
+    pub fn on_deadline(&mut self, env: &Env<'_>) -> Step {
+        let late = |cause, message| Refusal::new(cause, message);
+        let mut refusal = match (self.phase, self.progress) {
+            (Phase::Handling, _) => return Step::Wait,
+            (Phase::Receiving, Progress::Head) => late(
+                Cause::HeadTimeout,
+                "The request head did not arrive in time",
+            ),
+            (Phase::Receiving, Progress::Body) => late(
+                Cause::BodyTimeout,
+                "The request body did not arrive in time",
+            ),
+            (Phase::Answering, _) => {
+                // Bytes that the client did not take are not kept for it after the close either.
+                let _ = rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
+                return Step::Close;
+            }
+            (Phase::Receiving, Progress::Idle) | (Phase::Lingering, _) => return Step::Close,
+        };
+        self.intake.label(&mut refusal);
+        self.refuse(&refusal, env)
+    }
+
+    /// The server is closing: a connection without a request goes, unless one stands unread in its socket.
+    pub fn on_closing(&mut self) -> Step {
+        let idle = self.phase == Phase::Receiving && self.progress == Progress::Idle;
+        let unread = || matches!(self.stream.peek(&mut [0]), Ok(count) if count > 0);
+        if idle && !self.intake.has_pending() && !unread() {
+            return Step::Close;
+        }
+        Step::Wait
+    }
+
+    /// Feeds bytes to the intake; `None` if the request is not complete.
+    fn take_in(&mut self, bytes: &[u8], env: &Env<'_>) -> Option<Step> {
+        match self.intake.feed(bytes, env.config) {
+            Ok(Some(message)) => {
+                self.phase = Phase::Handling;
+                self.deadline_ms = NEVER;
+                Some(Step::Deliver(message))
+            }
+            Ok(None) => {
+                self.note_progress(env);
+                if self.intake.take_continue() && !self.send_continue() {
+                    return Some(Step::Close);
+                }
+                None
+            }
+            Err(refusal) => {
+                // More may be on its way, which must not meet a closed socket.
+                self.readable = true;
+                Some(self.refuse(&refusal, env))
+            }
+        }
+    }
+
+    /// Sets the deadline when another part of a request has begun, and only then: a byte does not prolong it.
+    fn note_progress(&mut self, env: &Env<'_>) {
+        let progress = self.intake.progress();
+        if progress != self.progress {
+            self.progress = progress;
+            self.deadline_ms = env.now_ms
+                + match progress {
+                    Progress::Idle => env.config.idle_ms,
+                    Progress::Head => env.config.head_ms,
+                    Progress::Body => env.config.body_ms,
+                };
+        }
+    }
+
+    /// Sends an interim 100 if the socket takes it: a client may not rely on it. Half of one would garble the answer.
+    fn send_continue(&mut self) -> bool {
+        const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+        match (&self.stream).write(CONTINUE) {
+            Ok(count) => count == CONTINUE.len(),
+            Err(error) => error.kind() == ErrorKind::WouldBlock,
+        }
+    }
+
+    /// The client has ended its side.
+    fn on_end(&mut self, env: &Env<'_>) -> Step {
+        if self.progress == Progress::Idle {
+            return Step::Close;
+        }
+        let mut refusal = Refusal::new(
+            Cause::Incomplete,
+            "The request ended before it was complete",
+        );
+        self.intake.label(&mut refusal);
+        self.refuse(&refusal, env)
+    }
+
+    fn send(&mut self, bytes: &[u8], env: &Env<'_>) -> Step {
+        self.phase = Phase::Answering;
+        self.deadline_ms = env.now_ms + env.config.answer_ms;
+        match self.write(bytes) {
+            Some(count) if count == bytes.len() => self.on_taken(env),
+            Some(count) => {
+                self.output = bytes[count..].to_vec();
+                self.written = 0;
+                Step::Wait
+            }
+            None => Step::Close,
+        }
+    }
+
+    /// Sends what is left of the answer.
+    fn flush(&mut self, env: &Env<'_>) -> Step {
+        match self.write(&self.output[self.written..]) {
+            Some(count) => self.written += count,
+            None => return Step::Close,
+        }
+        if self.written < self.output.len() {
+            return Step::Wait;
+        }
+        self.output = Vec::new();
+        self.on_taken(env)
+    }
+
+    /// Writes until the socket takes no more: only then does it tell when it takes more. `None` if it has failed.
+    fn write(&self, bytes: &[u8]) -> Option<usize> {
+        let mut count = 0;
+        while count < bytes.len() {
+            match (&self.stream).write(&bytes[count..]) {
+                Ok(0) => return None,
+                Ok(taken) => count += taken,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return None,
+            }
+        }
+        Some(count)
+    }
+
+    /// The socket has taken the whole answer.
+    fn on_taken(&mut self, env: &Env<'_>) -> Step {
+        let more = self.readable || self.intake.has_pending();
+        if self.close_after {
+            // RFC 9112, section 9.6: a close while bytes come in would reset the connection, and the client might never
+            // see the answer. So our side ends, and the client's is read for a while.
+            if self.client_closes && !more || self.stream.shutdown(Shutdown::Write).is_err() {
+                return Step::Close;
+            }
+            self.phase = Phase::Lingering;
+            self.deadline_ms = env.now_ms + env.config.linger_ms;
+            return if self.readable {
+                Step::Again
+            } else {
+                Step::Wait
+            };
+        }
+        self.phase = Phase::Receiving;
+        self.progress = Progress::Idle;
+        self.deadline_ms = env.now_ms + env.config.idle_ms;
+        match (more, env.closing) {
+            (true, _) => Step::Again,
+            (false, true) => Step::Close,
+            (false, false) => Step::Wait,
+        }
+    }
+
+    /// Reads and forgets, within bounds.
+    fn discard(&mut self, env: &Env<'_>, scratch: &mut [u8]) -> Step {
+        loop {
+            match (&self.stream).read(scratch) {
+                Ok(0) => return Step::Close,
+                Ok(count) => self.discarded += count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Step::Wait,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return Step::Close,
+            }
+            if self.discarded > env.config.linger_bytes {
+                return Step::Close;
+            }
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! What the workers share: the table of connections, and the turn that each worker takes at it.
+//!
+//! Leader and followers: whoever waits and is woken does the work, and takes the request that comes of it to its own
+//! caller. No thread hands anything to another. Locks are held in this order: the listener, one place, the gate or the
+//! timers; never two places.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use super::buffers;
+use super::config::Config;
+use super::connection::{Connection, Env, Step};
+use super::gate::{Entry, Gate};
+use super::intake::Message;
+use super::poll::{LISTENER, Poll};
+use super::refusal::Refusal;
+use super::stats::{Counters, Stats};
+use super::timers::{NEVER, Timers};
+
+/// The timers' name for the listening socket.
+const LISTENER_PLACE: u32 = u32::MAX;
+
+/// One place in the table, on a cache line of its own.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Place(Mutex<Occupancy>);
+
+#[derive(Debug)]
+struct Occupancy {
+    /// Counts the connections that were here: an event for one that has gone means nothing to the next.
+    generation: u32,
+    served: bool,
+    connection: Option<Box<Connection>>,
+    /// When the timers will look here, or [`NEVER`].
+    timer_ms: u64,
+}
+
+/// The state of a server.
+#[derive(Debug)]
+pub(super) struct Core {
+    pub config: Config,
+    poll: Poll,
+    places: Box<[Place]>,
+    timers: Timers,
+    gate: Mutex<Gate>,
+    listener: Mutex<Option<TcpListener>>,
+    pub(super) accept_paused: AtomicBool,
+    closing: AtomicBool,
+    finished: AtomicBool,
+    unblocks: AtomicUsize,
+    pub counters: Counters,
+    started: Instant,
+}
+
+/// What came of a worker's turn.
+pub(super) enum Turn {
+    /// A request, and the token of its connection.
+    Request(Message, u64, SocketAddr),
+    /// Somebody called `unblock`.
+    Unblocked,
+    /// The time is over.
+    TimedOut,
+}
+
+impl Core {
+    pub fn new(listener: TcpListener, config: Config) -> io::Result<Core> {
+        let gate = Gate::new(&config);
+        let place = |_| {
+            Place(Mutex::new(Occupancy {
+                generation: 0,
+                served: false,
+                connection: None,
+                timer_ms: NEVER,
+            }))
+        };
+        let poll = Poll::new()?;
+        poll.add_listener(&listener)?;
+        Ok(Core {
+            config,
+            poll,
+            places: (0..gate.places()).map(place).collect(),
+            timers: Timers::new(),
+            gate: Mutex::new(gate),
+            listener: Mutex::new(Some(listener)),
+            accept_paused: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+            finished: AtomicBool::new(false),
+            unblocks: AtomicUsize::new(0),
+            counters: Counters::default(),
+            started: Instant::now(),
+        })
+    }
+
+    /// Milliseconds since the start.
+    pub fn now_ms(&self) -> u64 {
+        self.started.elapsed().as_millis() as u64
+    }
+
+    /// Waits, works, and returns when there is something for the caller; `until_ms` is when to give up.
+    pub fn turn(&self, until_ms: u64) -> io::Result<Turn> {
+        loop {
+            if self.finished.load(Ordering::Acquire) {
+                return Err(io::Error::other("the server is closed"));
+            }
+            if self.take_unblock() {
+                return Ok(Turn::Unblocked);
+            }
+            let now_ms = self.now_ms();
+            while let Some((due_ms, place)) = self.timers.pop_due(now_ms) {
+                self.on_timer(due_ms, place, now_ms);
+            }
+            let wake_ms = self.timers.earliest_ms().min(until_ms);
+            let timeout_ms = (wake_ms != NEVER).then(|| wake_ms.saturating_sub(now_ms));
+            match self.poll.wait(timeout_ms)? {
+                Some(event) if event.token == LISTENER => self.accept(),
+                Some(event) => {
+                    let step = |connection: &mut Connection, env: &Env<'_>| {
+                        buffers::with_scratch(|scratch| {
+                            connection.on_event(event.ended, env, scratch)
+                        })
+                    };
+                    if let Some((message, remote)) = self.visit(event.token, step) {
+                        self.counters.requests.fetch_add(1, Ordering::Relaxed);
+                        return Ok(Turn::Request(message, event.token, remote));
+                    }
+                }
+                None => {}
+            }
+            if until_ms != NEVER && self.now_ms() >= until_ms {
+                return Ok(Turn::TimedOut);
+            }
+        }
+    }
+
+    /// Lets `work` act on the connection of `token`, if that is still there, and does what comes of it.
+    pub fn visit(
+        &self,
+        token: u64,
+        work: impl FnOnce(&mut Connection, &Env<'_>) -> Step,
+    ) -> Option<(Message, SocketAddr)> {
+        let (generation, index) = ((token >> 32) as u32, token as u32);
+        let mut place = self.lock(index)?;
+        if place.generation != generation {
+            return None;
+        }
+        let env = self.env();
+        let connection = place.connection.as_mut()?;
+        match work(connection, &env) {
+            Step::Wait => {}
+            Step::Again => {
+                // Whoever waits goes on; if that cannot be arranged, nobody would.
+                if self.poll.kick(connection.stream(), token).is_err() {
+                    self.vacate(index, place);
+                    return None;
+                }
+            }
+            Step::Deliver(message) => return Some((message, connection.remote())),
+            Step::Close => {
+                self.vacate(index, place);
+                return None;
+            }
+        }
+        self.set_timer(index, &mut place);
+        None
+    }
+
+    /// Whether the server takes no new connections and closes those without a request.
+    pub fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
+    /// Makes one [`Core::turn`] return.
+    pub fn unblock(&self) {
+        self.unblocks.fetch_add(1, Ordering::AcqRel);
+        self.poll.wake(1);
+    }
+
+    /// Stops accepting, closes idle connections, and lets the others finish.
+    pub fn close(&self) {
+        if self.closing.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        // Who has connected already is let in once more; what comes later is refused by the system.
+        self.accept();
+        drop(self.lock_listener().take());
+        for index in 0..self.places.len() as u32 {
+            let generation = self.lock(index).map_or(0, |place| place.generation);
+            let token = token(generation, index);
+            self.visit(token, |connection, _| connection.on_closing());
+        }
+        self.check_finished();
+    }
+
+    /// A snapshot of the counters.
+    pub fn stats(&self) -> Stats {
+        self.counters.snapshot(self.lock_gate().taken())
+    }
+
+    /// Gives a new connection its place, and an answer if there is none for it.
+    pub(super) fn admit(&self, stream: TcpStream, remote: SocketAddr) {
+        let entry = self.lock_gate().enter(&remote, &self.config);
+        let (index, cause) = match entry {
+            Entry::Served(index) => (index, None),
+            Entry::TurnedAway(index, cause) => (index, Some(cause)),
+            Entry::Dropped(cause) => return self.counters.refused(cause),
+        };
+        let Some(mut place) = self.lock(index) else {
+            return;
+        };
+        place.served = cause.is_none();
+        let env = self.env();
+        let token = token(place.generation, index);
+        let registered = self.poll.add(&stream, token);
+        let connection = place
+            .connection
+            .insert(Box::new(Connection::new(stream, remote, &env)));
+        let step = match (registered, cause) {
+            (Err(_), _) => Step::Close,
+            (Ok(()), None) if env.closing => connection.on_closing(),
+            (Ok(()), None) => Step::Wait,
+            (Ok(()), Some(cause)) => {
+                let refusal = Refusal::new(cause, "Too many connections are open");
+                connection.refuse(&refusal, &env)
+            }
+        };
+        match step {
+            Step::Close => self.vacate(index, place),
+            // The socket is new to the poll, which tells of it in any case.
+            _ => self.set_timer(index, &mut place),
+        }
+    }
+
+    /// Accepts again at `due_ms`.
+    pub(super) fn accept_again_at(&self, due_ms: u64) {
+        if self.timers.push(due_ms, LISTENER_PLACE) {
+            self.poll.wake(1);
+        }
+    }
+
+    /// Makes an event of connections that wait to be accepted.
+    pub(super) fn kick_listener(&self) {
+        if let Some(listener) = &*self.lock_listener() {
+            // It was registered once, so only a lack of kernel memory can fail here, and the timer comes back to it.
+            let _ = self.poll.kick_listener(listener);
+        }
+    }
+
+    pub(super) fn lock_listener(&self) -> MutexGuard<'_, Option<TcpListener>> {
+        self.listener.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn on_timer(&self, due_ms: u64, index: u32, now_ms: u64) {
+        if index == LISTENER_PLACE {
+            self.resume_accepting();
+            return;
+        }
+        let Some(mut place) = self.lock(index) else {
+            return;
+        };
+        if place.timer_ms != due_ms {
+            return;
+        }
+        place.timer_ms = NEVER;
+        let Some(connection) = &place.connection else {
+            return;
+        };
+        if connection.deadline_ms() > now_ms {
+            self.set_timer(index, &mut place);
+            return;
+        }
+        let token = token(place.generation, index);
+        drop(place);
+        // Its state may have changed in between: then the deadline has, too.
+        self.visit(token, |connection, env| {
+            if connection.deadline_ms() > env.now_ms {
+                return Step::Wait;
+            }
+            connection.on_deadline(env)
+        });
+    }
+
+    fn resume_accepting(&self) {
+        if self.accept_paused.swap(false, Ordering::AcqRel) {
+            self.kick_listener();
+        }
+    }
+
+    /// Sees to it that the timers look at a place no later than its connection's deadline.
+    fn set_timer(&self, index: u32, place: &mut Occupancy) {
+        let Some(connection) = &place.connection else {
+            return;
+        };
+        let due_ms = connection.deadline_ms();
+        if due_ms < place.timer_ms {
+            place.timer_ms = due_ms;
+            if self.timers.push(due_ms, index) {
+                self.poll.wake(1);
+            }
+        }
+    }
+
+    /// Closes the connection in a place.
+    fn vacate(&self, index: u32, mut place: MutexGuard<'_, Occupancy>) {
+        let Some(connection) = place.connection.take() else {
+            return;
+        };
+        let (remote, served) = (connection.remote(), place.served);
+        place.generation = place.generation.wrapping_add(1);
+        drop(connection);
+        drop(place);
+        self.lock_gate().leave(index, &remote, served);
+        self.resume_accepting();
+        self.check_finished();
+    }
+
+    /// Tells every worker when the last connection of a closing server has gone.
+    fn check_finished(&self) {
+        if self.is_closing() && self.lock_listener().is_none() && self.lock_gate().taken() == 0 {
+            self.finished.store(true, Ordering::Release);
+            self.poll.wake(u64::from(u32::MAX));
+        }
+    }
+
+    fn take_unblock(&self) -> bool {
+        self.unblocks.load(Ordering::Acquire) > 0
+            && self
+                .unblocks
+                .fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| {
+                    count.checked_sub(1)
+                })
+                .is_ok()
+    }
+
+    fn env(&self) -> Env<'_> {
+        Env {
+            config: &self.config,
+            counters: &self.counters,
+            now_ms: self.now_ms(),
+            closing: self.is_closing(),
+        }
+    }
+
+    fn lock(&self, index: u32) -> Option<MutexGuard<'_, Occupancy>> {
+        let place = self.places.get(index as usize)?;
+        Some(place.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn lock_gate(&self) -> MutexGuard<'_, Gate> {
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What an event says of whose it is.
+fn token(generation: u32, index: u32) -> u64 {
+    u64::from(generation) << 32 | u64::from(index)
+}

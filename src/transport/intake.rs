@@ -1,0 +1,174 @@
+//! One connection's incoming side: bytes in, whole requests out, whatever the pieces in which they come.
+
+use super::chunked::Decoder;
+use super::config::Config;
+use super::fields::Framing;
+use super::head::Head;
+use super::refusal::Refusal;
+use super::scan::Scanner;
+
+/// A request that has wholly arrived.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub head: Head,
+    pub body: Vec<u8>,
+}
+
+/// Collects requests. Between requests it holds no memory beyond itself.
+#[derive(Debug, Default)]
+pub(super) struct Intake {
+    /// Bytes that came and are not consumed, from `start` on.
+    pending: Vec<u8>,
+    start: usize,
+    scanner: Scanner,
+    receiving: Option<Box<Receiving>>,
+}
+
+/// A request whose head is there and whose body is on its way.
+#[derive(Debug)]
+struct Receiving {
+    message: Message,
+    rest: Rest,
+    /// An interim 100 is due before the body is waited for.
+    continue_due: bool,
+}
+
+#[derive(Debug)]
+enum Rest {
+    Bytes(u64),
+    Chunks(Decoder),
+}
+
+/// Where a connection is between two requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// No byte of a request has come.
+    Idle,
+    /// A part of a head has.
+    Head,
+    /// The head has, and not all of the body.
+    Body,
+}
+
+impl Intake {
+    /// Takes in `bytes` and returns the next request, if it is complete. After a request, and as long as
+    /// [`Intake::has_pending`], call it again with no bytes. After a refusal the connection is good for nothing.
+    pub fn feed(&mut self, bytes: &[u8], config: &Config) -> Result<Option<Message>, Refusal> {
+        if self.pending.is_empty() {
+            // The usual case: parsed where it was read, with nothing left over.
+            let (consumed, message) = self.advance(bytes, config)?;
+            self.pending.extend_from_slice(&bytes[consumed..]);
+            return Ok(message);
+        }
+        let mut pending = std::mem::take(&mut self.pending);
+        pending.extend_from_slice(bytes);
+        let (consumed, message) = self.advance(&pending[self.start..], config)?;
+        self.start += consumed;
+        if self.start == pending.len() {
+            self.start = 0;
+            return Ok(message);
+        }
+        // Moving the rest to the front costs no more than the bytes that were consumed.
+        if self.start > pending.len() / 2 {
+            pending.drain(..self.start);
+            self.start = 0;
+        }
+        self.pending = pending;
+        Ok(message)
+    }
+
+    /// Bytes have come that no request has consumed.
+    pub fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// What the connection is waiting for.
+    pub fn progress(&self) -> Progress {
+        match (&self.receiving, &self.pending[self.start..]) {
+            (Some(_), _) => Progress::Body,
+            // The blank line that some clients send after a body begins nothing.
+            (None, [] | b"\r" | b"\r\n") => Progress::Idle,
+            (None, _) => Progress::Head,
+        }
+    }
+
+    /// Whether an interim 100 must be sent now; asked once a request.
+    pub fn take_continue(&mut self) -> bool {
+        self.receiving
+            .as_mut()
+            .is_some_and(|receiving| std::mem::take(&mut receiving.continue_due))
+    }
+
+    /// What the request that is arriving calls itself, and whether it is a `HEAD`.
+    pub fn label(&self, refusal: &mut Refusal) {
+        if let Some(receiving) = &self.receiving {
+            receiving.message.head.label(refusal);
+        }
+    }
+
+    /// Consumes what it can of `data`, up to the end of one request.
+    fn advance(
+        &mut self,
+        data: &[u8],
+        config: &Config,
+    ) -> Result<(usize, Option<Message>), Refusal> {
+        let mut consumed = 0;
+        let mut receiving = match self.receiving.take() {
+            Some(receiving) => receiving,
+            None => {
+                let Some(bounds) = self.scanner.scan(data, config)? else {
+                    return Ok((0, None));
+                };
+                self.scanner = Scanner::default();
+                let head = Head::parse(data, &bounds, config)?;
+                consumed = bounds.end;
+                let rest = match head.framing() {
+                    Framing::Empty | Framing::Length(0) => {
+                        let body = Vec::new();
+                        return Ok((consumed, Some(Message { head, body })));
+                    }
+                    Framing::Length(length) => Rest::Bytes(length),
+                    Framing::Chunked => Rest::Chunks(Decoder::default()),
+                };
+                Box::new(Receiving {
+                    continue_due: head.expects_continue() && consumed == data.len(),
+                    message: Message {
+                        head,
+                        body: Vec::new(),
+                    },
+                    rest,
+                })
+            }
+        };
+        let outcome = receiving.take_in(&data[consumed..], config);
+        let (taken, done) = outcome.map_err(|mut refusal| {
+            receiving.message.head.label(&mut refusal);
+            refusal
+        })?;
+        consumed += taken;
+        if done {
+            return Ok((consumed, Some(receiving.message)));
+        }
+        self.receiving = Some(receiving);
+        Ok((consumed, None))
+    }
+}
+
+impl Receiving {
+    /// Takes the body's share of `data`; returns its length and whether the body is complete.
+    fn take_in(&mut self, data: &[u8], config: &Config) -> Result<(usize, bool), Refusal> {
+        let body = &mut self.message.body;
+        match &mut self.rest {
+            Rest::Bytes(left) => {
+                let take = usize::try_from(*left).unwrap_or(usize::MAX).min(data.len());
+                body.extend_from_slice(&data[..take]);
+                *left -= take as u64;
+                Ok((take, *left == 0))
+            }
+            Rest::Chunks(decoder) => {
+                let taken = decoder.decode(data, body, config)?;
+                Ok((taken, decoder.is_done()))
+            }
+        }
+    }
+}

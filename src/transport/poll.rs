@@ -1,0 +1,110 @@
+//! The one epoll instance that all workers wait on, and the ways to wake them: the only file that names epoll.
+//!
+//! Sockets are registered once, edge-triggered: an event comes when something has *changed*, to one of the waiting
+//! workers, and costs no further system call. The price is a rule that `connection.rs` keeps: whoever stops reading
+//! before the socket is empty remembers it.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
+use rustix::io::Errno;
+
+/// The token of the listening socket.
+pub(super) const LISTENER: u64 = u64::MAX;
+/// The token of the wake-up counter.
+const WAKER: u64 = u64::MAX - 1;
+
+/// What has happened to one registered descriptor.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Event {
+    pub token: u64,
+    /// The client will send no more, or the connection has failed: reading will say which.
+    pub ended: bool,
+}
+
+/// The epoll instance.
+#[derive(Debug)]
+pub(super) struct Poll {
+    epoll: OwnedFd,
+    waker: OwnedFd,
+}
+
+impl Poll {
+    pub fn new() -> io::Result<Poll> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK | EventfdFlags::SEMAPHORE;
+        let waker = eventfd(0, flags)?;
+        let data = epoll::EventData::new_u64(WAKER);
+        epoll::add(&epoll, &waker, data, epoll::EventFlags::IN)?;
+        Ok(Poll { epoll, waker })
+    }
+
+    /// Registers a connection for everything that may happen to it.
+    pub fn add(&self, source: impl AsFd, token: u64) -> io::Result<()> {
+        let data = epoll::EventData::new_u64(token);
+        Ok(epoll::add(&self.epoll, source, data, connection_flags())?)
+    }
+
+    /// Makes an event for a registered connection whose socket can be read or written, now.
+    pub fn kick(&self, source: impl AsFd, token: u64) -> io::Result<()> {
+        let data = epoll::EventData::new_u64(token);
+        let flags = connection_flags();
+        Ok(epoll::modify(&self.epoll, source, data, flags)?)
+    }
+
+    /// Registers the listening socket.
+    pub fn add_listener(&self, listener: impl AsFd) -> io::Result<()> {
+        let data = epoll::EventData::new_u64(LISTENER);
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
+        Ok(epoll::add(&self.epoll, listener, data, flags)?)
+    }
+
+    /// Makes an event for the listening socket if a connection is waiting in it.
+    pub fn kick_listener(&self, listener: impl AsFd) -> io::Result<()> {
+        let data = epoll::EventData::new_u64(LISTENER);
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
+        Ok(epoll::modify(&self.epoll, listener, data, flags)?)
+    }
+
+    /// Waits until something happens, at most `timeout_ms` (`None` is for ever). `None` comes out after a wake-up, the
+    /// timeout or a signal.
+    pub fn wait(&self, timeout_ms: Option<u64>) -> io::Result<Option<Event>> {
+        let timeout = timeout_ms.map(|ms| Timespec {
+            tv_sec: (ms / 1000).min(i64::MAX as u64 / 2) as i64,
+            tv_nsec: (ms % 1000 * 1_000_000) as _,
+        });
+        let mut room = [MaybeUninit::<epoll::Event>::uninit(); 1];
+        let events = match epoll::wait(&self.epoll, &mut room[..], timeout.as_ref()) {
+            Ok((events, _)) => events,
+            Err(Errno::INTR) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let Some(event) = events.first() else {
+            return Ok(None);
+        };
+        let (token, flags) = (event.data.u64(), event.flags);
+        if token == WAKER {
+            // One count for each wake-up; another worker may have been quicker.
+            let _ = rustix::io::read(&self.waker, &mut [0; 8]);
+            return Ok(None);
+        }
+        let ended = flags
+            .intersects(epoll::EventFlags::RDHUP | epoll::EventFlags::HUP | epoll::EventFlags::ERR);
+        Ok(Some(Event { token, ended }))
+    }
+
+    /// Makes `count` waiting workers return from [`Poll::wait`]; where fewer wait, the next ones to wait.
+    pub fn wake(&self, count: u64) {
+        // Fails only if the counter is full, and then everyone wakes anyway.
+        let _ = rustix::io::write(&self.waker, &count.to_ne_bytes());
+    }
+}
+
+fn connection_flags() -> epoll::EventFlags {
+    epoll::EventFlags::IN
+        | epoll::EventFlags::OUT
+        | epoll::EventFlags::RDHUP
+        | epoll::EventFlags::ET
+}

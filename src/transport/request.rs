@@ -1,0 +1,201 @@
+//! A request in the application's hands. It has wholly arrived; it is answered once, from any thread.
+
+use std::fmt;
+use std::io::{self, Cursor, Read};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tiny_http::{HTTPVersion, Method};
+
+use super::buffers;
+use super::connection::{Connection, Env, Step};
+use super::core::Core;
+use super::head::Head;
+use super::intake::Message;
+use super::refusal::{Cause, Refusal};
+use super::response::{Manner, Response, Text};
+
+/// A request. Dropped without an answer, it is answered 500.
+pub struct Request {
+    core: Arc<Core>,
+    token: u64,
+    remote: SocketAddr,
+    head: Head,
+    body: Cursor<Vec<u8>>,
+    answered: bool,
+}
+
+/// A header field of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReceivedHeader<'a> {
+    /// The field's name.
+    pub field: ReceivedField<'a>,
+    /// The field's value, without the white space around it.
+    pub value: Text<'a>,
+}
+
+/// The name of a header field of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReceivedField<'a>(Text<'a>);
+
+impl<'a> ReceivedField<'a> {
+    /// The name, in the case in which it came.
+    pub fn as_str(self) -> Text<'a> {
+        self.0
+    }
+
+    /// Whether this is the field `other`, without regard to case.
+    pub fn equiv(self, other: &str) -> bool {
+        self.0.as_str().eq_ignore_ascii_case(other)
+    }
+}
+
+/// The header fields of a request, in the order in which they came.
+#[derive(Clone)]
+pub struct Headers<'a> {
+    head: &'a Head,
+    next: usize,
+}
+
+impl<'a> Headers<'a> {
+    /// The fields once more.
+    pub fn iter(&self) -> Headers<'a> {
+        self.clone()
+    }
+}
+
+impl<'a> Iterator for Headers<'a> {
+    type Item = ReceivedHeader<'a>;
+
+    fn next(&mut self) -> Option<ReceivedHeader<'a>> {
+        let (name, value) = self.head.field(self.next)?;
+        self.next += 1;
+        Some(ReceivedHeader {
+            field: ReceivedField(Text(name)),
+            value: Text(value),
+        })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.head.len() - self.next;
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for Headers<'_> {}
+
+impl Request {
+    pub(super) fn new(
+        core: Arc<Core>,
+        message: Message,
+        token: u64,
+        remote: SocketAddr,
+    ) -> Request {
+        Request {
+            core,
+            token,
+            remote,
+            head: message.head,
+            body: Cursor::new(message.body),
+            answered: false,
+        }
+    }
+
+    /// The method: one of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS.
+    pub fn method(&self) -> &Method {
+        self.head.method()
+    }
+
+    /// Path and query, as they came: percent escapes are checked, not decoded. `*` for `OPTIONS *`.
+    pub fn url(&self) -> &str {
+        self.head.target()
+    }
+
+    /// The HTTP version: 1.1, also for later versions of HTTP/1, or 1.0.
+    pub fn http_version(&self) -> &HTTPVersion {
+        self.head.version()
+    }
+
+    /// The header fields. Those of a chunked body's trailer are not among them.
+    pub fn headers(&self) -> Headers<'_> {
+        Headers {
+            head: &self.head,
+            next: 0,
+        }
+    }
+
+    /// The length of the decoded body, in bytes.
+    pub fn body_length(&self) -> Option<usize> {
+        Some(self.body.get_ref().len())
+    }
+
+    /// The client's address.
+    pub fn remote_addr(&self) -> Option<&SocketAddr> {
+        Some(&self.remote)
+    }
+
+    /// The body, which is in memory: reading it neither waits nor fails.
+    pub fn as_reader(&mut self) -> &mut dyn Read {
+        &mut self.body
+    }
+
+    /// Takes the body out, whole; afterwards it is empty.
+    pub fn take_body(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.body).into_inner()
+    }
+
+    /// Sends the answer, or as much as the socket takes now; the rest follows without this thread.
+    ///
+    /// # Errors
+    /// The client has gone, or the answer's body could not be read or was shorter than was said; then the client is
+    /// answered 500.
+    pub fn respond<R: Read>(mut self, response: Response<R>) -> io::Result<()> {
+        let client_closes = !self.head.keep_alive();
+        let close = client_closes || self.core.is_closing();
+        let manner = Manner {
+            to_head: *self.head.method() == Method::Head,
+            close,
+            is_1_0: *self.head.version() == (1, 0),
+        };
+        buffers::with_answer(|bytes| {
+            response.append_to(bytes, manner)?;
+            self.finish(|connection, env| connection.respond(bytes, close, client_closes, env))
+        })
+    }
+
+    /// Acts on the connection, if it still waits for this answer.
+    fn finish(&mut self, work: impl FnOnce(&mut Connection, &Env<'_>) -> Step) -> io::Result<()> {
+        self.answered = true;
+        let mut result = Err(io::ErrorKind::BrokenPipe.into());
+        self.core.visit(self.token, |connection, env| {
+            if !connection.is_handling() {
+                return Step::Wait;
+            }
+            let step = work(connection, env);
+            result = Ok(());
+            step
+        });
+        result
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        if self.answered {
+            return;
+        }
+        let mut refusal = Refusal::new(Cause::Unanswered, "The request could not be answered");
+        self.head.label(&mut refusal);
+        let _ = self.finish(|connection, env| connection.refuse(&refusal, env));
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Neither target nor fields: they may name a person, or hold a secret.
+        f.debug_struct("Request")
+            .field("method", self.head.method())
+            .field("body_length", &self.body.get_ref().len())
+            .finish_non_exhaustive()
+    }
+}
