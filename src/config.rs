@@ -130,7 +130,8 @@ impl Config {
         match dotenvy::from_filename_iter(".env") {
             Ok(lines) => {
                 for line in lines {
-                    let (name, value) = line.map_err(|_| vec![".env: a line is not NAME=value; mend or remove it".to_string()])?;
+                    let (name, value) =
+                        line.map_err(|_| vec![".env: a line is not NAME=value; mend or remove it".to_string()])?;
                     variables.insert(name, value);
                 }
             }

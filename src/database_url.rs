@@ -60,10 +60,7 @@ impl DatabaseUrl {
         parameters::set_all(&mut config, &mut settings)?;
         let (sslmode, sslrootcert) = protection(&config, &mut settings)?;
         if let Some(name) = settings.keys().next() {
-            return Err(format!(
-                "`{}`: no such parameter, or one that is not supported",
-                text::shown(name)
-            ));
+            return Err(format!("`{}`: no such parameter, or one that is not supported", text::shown(name)));
         }
         let check = match (sslmode, &sslrootcert) {
             (SslMode::Disable | SslMode::Prefer, _) | (SslMode::Require, None) => Check::Nothing,
@@ -80,12 +77,7 @@ impl DatabaseUrl {
             SslMode::Prefer => DriverSslMode::Prefer,
             SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => DriverSslMode::Require,
         });
-        Ok(DatabaseUrl {
-            config,
-            tls: Tls::new(check)?,
-            sslmode,
-            sslrootcert,
-        })
+        Ok(DatabaseUrl { config, tls: Tls::new(check)?, sslmode, sslrootcert })
     }
 
     /// What an operator should know at the start, each a line that names the fix: a way to another machine on which the
@@ -135,9 +127,7 @@ impl DatabaseUrl {
             ("sslrootcert", self.sslrootcert.clone()),
             ("target_session_attrs", session.map(str::to_owned)),
         ];
-        let shown = settings
-            .into_iter()
-            .filter_map(|(name, value)| Some(format!("{name}={}", quoted(&value?))));
+        let shown = settings.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", quoted(&value?))));
         shown.collect::<Vec<_>>().join(" ")
     }
 
@@ -163,13 +153,8 @@ impl DatabaseUrl {
 }
 
 impl SslMode {
-    const ALL: [SslMode; 5] = [
-        SslMode::Disable,
-        SslMode::Prefer,
-        SslMode::Require,
-        SslMode::VerifyCa,
-        SslMode::VerifyFull,
-    ];
+    const ALL: [SslMode; 5] =
+        [SslMode::Disable, SslMode::Prefer, SslMode::Require, SslMode::VerifyCa, SslMode::VerifyFull];
 
     fn name(self) -> &'static str {
         match self {
@@ -189,10 +174,7 @@ impl fmt::Display for SslMode {
 }
 
 /// The mode that is in force, after what libpq concludes from the other parameters, and the authorities' file.
-fn protection(
-    config: &Config,
-    settings: &mut Settings,
-) -> Result<(SslMode, Option<String>), String> {
+fn protection(config: &Config, settings: &mut Settings) -> Result<(SslMode, Option<String>), String> {
     let sslrootcert = settings.remove("sslrootcert");
     let system = sslrootcert.as_deref() == Some(verify::SYSTEM);
     let sslmode = match settings.remove("sslmode").as_deref() {
@@ -200,47 +182,33 @@ fn protection(
         None if system => SslMode::VerifyFull,
         None => SslMode::Prefer,
         Some("allow") => {
-            return Err("`sslmode`: allow is not supported; prefer asks for TLS first, require insists on it".to_owned());
+            return Err(
+                "`sslmode`: allow is not supported; prefer asks for TLS first, require insists on it".to_owned()
+            );
         }
         Some(text) => {
             let mode = SslMode::ALL.into_iter().find(|mode| mode.name() == text);
-            mode.ok_or_else(|| {
-                must_be(
-                    "sslmode",
-                    "disable, prefer, require, verify-ca or verify-full",
-                )
-            })?
+            mode.ok_or_else(|| must_be("sslmode", "disable, prefer, require, verify-ca or verify-full"))?
         }
     };
     if system && sslmode < SslMode::VerifyFull {
-        return Err(format!(
-            "`sslrootcert`: system needs sslmode=verify-full, not {sslmode}"
-        ));
+        return Err(format!("`sslrootcert`: system needs sslmode=verify-full, not {sslmode}"));
     }
     let hosts = config.get_hosts();
-    let sockets = hosts
-        .iter()
-        .filter(|host| matches!(host, Host::Unix(_)))
-        .count();
+    let sockets = hosts.iter().filter(|host| matches!(host, Host::Unix(_))).count();
     if sockets == hosts.len() {
         // There is no wire, so there is no TLS: PostgreSQL offers none on a socket, and libpq ignores the mode.
         return Ok((SslMode::Disable, None));
     }
     if sockets > 0 && sslmode >= SslMode::Require {
-        return Err(format!(
-            "`host`: a socket's directory beside other hosts does not go with sslmode={sslmode}"
-        ));
+        return Err(format!("`host`: a socket's directory beside other hosts does not go with sslmode={sslmode}"));
     }
     Ok((sslmode, sslrootcert))
 }
 
 /// A value as it would stand in a list of `name=value`, on one line whatever is in it.
 fn quoted(value: &str) -> String {
-    let plain = !value.is_empty()
-        && !value.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\'' || c == '\\');
-    if plain {
-        value.to_owned()
-    } else {
-        format!("'{}'", value.escape_debug())
-    }
+    let plain =
+        !value.is_empty() && !value.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\'' || c == '\\');
+    if plain { value.to_owned() } else { format!("'{}'", value.escape_debug()) }
 }

@@ -101,7 +101,8 @@ impl Db {
     /// # Errors
     /// See [`Db::query_many`]; `Internal` for any other number of rows.
     pub fn query_one(&self, query: &Query, parameters: Parameters) -> Result<Row> {
-        self.query_opt(query, parameters)?.ok_or_else(|| Error::Internal(format!("{} answered without a row", query.name)))
+        self.query_opt(query, parameters)?
+            .ok_or_else(|| Error::Internal(format!("{} answered without a row", query.name)))
     }
 
     /// The row, if there is one.

@@ -51,11 +51,12 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &[String]) -> Result<(), Failure> {
-    let (command, options) = arguments.split_first().map_or(("serve", arguments), |(command, options)| (command, options));
+    let (command, options) =
+        arguments.split_first().map_or(("serve", arguments), |(command, options)| (command, options));
     match command {
         "serve" => without_options(options).and_then(|()| serve()),
-        "migrate" => without_options(options).and_then(|()| with_database(|config, database| commands::migrate(config, database))),
-        "check" => without_options(options).and_then(|()| with_database(|config, database| commands::check(config, database))),
+        "migrate" => without_options(options).and_then(|()| with_database(commands::migrate)),
+        "check" => without_options(options).and_then(|()| with_database(commands::check)),
         "create-admin" => {
             let [email, name] = named_options(options, ["--email", "--name"])?;
             with_database(|config, database| commands::create_admin(config, database, &email, &name, read_password()?))
@@ -99,7 +100,8 @@ fn with_database(work: impl FnOnce(&Config, &Database) -> Result<String, String>
 fn read_password() -> Result<String, String> {
     let input = std::io::stdin();
     if input.is_terminal() {
-        return rpassword::prompt_password("Password: ").map_err(|error| format!("the password cannot be read: {error}"));
+        return rpassword::prompt_password("Password: ")
+            .map_err(|error| format!("the password cannot be read: {error}"));
     }
     let mut line = String::new();
     input.lock().read_line(&mut line).map_err(|error| format!("the password cannot be read: {error}"))?;
@@ -108,7 +110,9 @@ fn read_password() -> Result<String, String> {
 
 fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| Failure::from(format!("standard output: {error}")))
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|error| Failure::from(format!("standard output: {error}")))
 }
 
 fn without_options(options: &[String]) -> Result<(), Failure> {
@@ -128,7 +132,8 @@ fn named_options<const N: usize>(options: &[String], names: [&str; N]) -> Result
             None => (word.as_str(), words.next().cloned()),
         };
         let place = names.iter().position(|known| *known == name);
-        let place = place.ok_or_else(|| Failure::Usage(format!("{name:?} is not expected here; try healthcare-backend help")))?;
+        let place = place
+            .ok_or_else(|| Failure::Usage(format!("{name:?} is not expected here; try healthcare-backend help")))?;
         if values[place].is_some() || value.is_none() {
             return Err(Failure::Usage(format!("{name} must be given once, with a value")));
         }

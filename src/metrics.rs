@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The statuses that are counted one by one; any other would be a bug and counts as 500.
 const STATUSES: [u16; 25] = [
-    200, 201, 204, 304, 400, 401, 403, 404, 405, 408, 409, 412, 413, 414, 415, 417, 422, 429, 431, 500, 501, 503, 505, 206, 100,
+    200, 201, 204, 304, 400, 401, 403, 404, 405, 408, 409, 412, 413, 414, 415, 417, 422, 429, 431, 500, 501, 503, 505,
+    206, 100,
 ];
 
 /// Upper bounds of the latency histogram, in microseconds.
@@ -141,7 +142,8 @@ impl Metrics {
             ("panics_total", "Handlers that panicked.", &self.panics),
         ];
         for (name, help, counter) in counters {
-            Family { name, help, kind: "counter", samples: vec![(String::new(), counter.get() as f64)] }.write(&mut page);
+            Family { name, help, kind: "counter", samples: vec![(String::new(), counter.get() as f64)] }
+                .write(&mut page);
         }
         let logins = [("ok", &self.logins_ok), ("failed", &self.logins_failed), ("locked", &self.logins_locked)];
         Family {
@@ -167,7 +169,8 @@ impl Metrics {
         }
         let help = "Requests by route pattern, method and status.";
         Family { name: "http_requests_total", help, kind: "counter", samples: requests }.write(page);
-        let _ = writeln!(page, "# HELP http_request_duration_seconds Time from the whole request to the answer, by route.");
+        let _ =
+            writeln!(page, "# HELP http_request_duration_seconds Time from the whole request to the answer, by route.");
         let _ = writeln!(page, "# TYPE http_request_duration_seconds histogram");
         for (method, pattern, numbers) in self.routes.iter().filter(|(_, _, numbers)| numbers.count.get() > 0) {
             let labels = format!("method=\"{method}\",route=\"{pattern}\"");

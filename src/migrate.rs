@@ -19,8 +19,7 @@ macro_rules! built_in {
     };
 }
 
-const BUILT_IN: &[(&str, &str)] =
-    built_in!["0001_accounts", "0002_clinic", "0003_audit", "0004_name_search"];
+const BUILT_IN: &[(&str, &str)] = built_in!["0001_accounts", "0002_clinic", "0003_audit", "0004_name_search"];
 
 /// Any number will do that no other program uses in the same database.
 const ADVISORY_LOCK: i64 = 0x6865_616c_7468;
@@ -71,7 +70,9 @@ pub fn pending(client: &mut Client, migrations: &[Migration]) -> Result<Vec<Stri
     let current = current_version(client).map_err(|error| explain(&error))?;
     let newest = migrations.last().map_or(0, |migration| migration.version);
     if current > newest {
-        return Err(format!("the database is at version {current}, this program knows {newest}: install a newer program"));
+        return Err(format!(
+            "the database is at version {current}, this program knows {newest}: install a newer program"
+        ));
     }
     Ok(migrations.iter().filter(|step| step.version > current).map(|step| step.name.clone()).collect())
 }

@@ -54,11 +54,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings {
-            fsync: true,
-            max_connections: 50,
-            extra: Vec::new(),
-        }
+        Settings { fsync: true, max_connections: 50, extra: Vec::new() }
     }
 }
 
@@ -108,9 +104,7 @@ impl PrivatePostgres {
         // Behind the gate, nobody else takes or leaves these locks.
         let users = cluster::open(&data_dir, "postgresql.users")?;
         let is_alone = users.try_lock().is_ok();
-        users
-            .lock_shared()
-            .map_err(|error| cluster::cannot("lock", &data_dir, &error))?;
+        users.lock_shared().map_err(|error| cluster::cannot("lock", &data_dir, &error))?;
 
         let cluster = Cluster::find_or_make(&data_dir, settings)?;
         let (child, socket_folder) = bring_up(&cluster, settings, deadline)?;
@@ -120,14 +114,7 @@ impl PrivatePostgres {
             (None, false) => Found::InUse,
         };
         let connection_string = connection_to(&socket_folder, USER);
-        Ok(PrivatePostgres {
-            cluster,
-            connection_string,
-            child,
-            found,
-            users,
-            is_left: false,
-        })
+        Ok(PrivatePostgres { cluster, connection_string, child, found, users, is_left: false })
     }
 
     /// How to connect, in libpq's `key=value` form, which `postgres::Config` parses: socket folder, port, user, database.
@@ -183,13 +170,9 @@ impl PrivatePostgres {
         };
         for mode in ["fast", "immediate"] {
             let mut pg_ctl = self.cluster.program("pg_ctl");
-            pg_ctl
-                .args(["stop", "--no-wait", "--silent", "-m", mode, "-D"])
-                .arg(&self.cluster.files);
+            pg_ctl.args(["stop", "--no-wait", "--silent", "-m", mode, "-D"]).arg(&self.cluster.files);
             let program = self.cluster.programs.bin.join("pg_ctl");
-            let output = pg_ctl
-                .output()
-                .map_err(|error| cluster::cannot("run", &program, &error))?;
+            let output = pg_ctl.output().map_err(|error| cluster::cannot("run", &program, &error))?;
             if !output.status.success() && self.child_with(running.pid).is_none() {
                 return Ok(()); // there was no process to tell: it had been killed
             }
@@ -204,10 +187,7 @@ impl PrivatePostgres {
             }
         }
         let folder = self.cluster.files.display();
-        Err(format!(
-            "the private PostgreSQL in {folder} does not stop: end it with `kill -KILL {}`",
-            running.pid
-        ))
+        Err(format!("the private PostgreSQL in {folder} does not stop: end it with `kill -KILL {}`", running.pid))
     }
 
     fn is_gone(&mut self, running: &PidFile) -> bool {
@@ -240,9 +220,7 @@ impl Drop for PrivatePostgres {
 /// # Errors
 /// One line with the command that installs them on this system.
 pub fn find_programs() -> Result<PathBuf, String> {
-    programs::Search::of_this_process()
-        .best()
-        .map(|programs| programs.bin)
+    programs::Search::of_this_process().best().map(|programs| programs.bin)
 }
 
 /// Makes `DATA_DIR` where it is missing, with the mode that the private PostgreSQL needs, and returns its absolute path. For
@@ -268,11 +246,7 @@ fn pass_gate(data_dir: &Path, deadline: Instant) -> Result<File, String> {
                 ));
             }
             Err(TryLockError::Error(error)) => {
-                return Err(cluster::cannot(
-                    "lock",
-                    &data_dir.join("postgresql.lock"),
-                    &error,
-                ));
+                return Err(cluster::cannot("lock", &data_dir.join("postgresql.lock"), &error));
             }
         }
     }

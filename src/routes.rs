@@ -119,7 +119,11 @@ const fn signed(
     Route { method, pattern, lane: Lane::Fast, handler: Handler::Signed(handler), query: &[] }
 }
 
-const fn admin(method: Method, pattern: &'static str, handler: fn(&App, &Request, &Admin) -> Result<Response>) -> Route {
+const fn admin(
+    method: Method,
+    pattern: &'static str,
+    handler: fn(&App, &Request, &Admin) -> Result<Response>,
+) -> Route {
     Route { method, pattern, lane: Lane::Fast, handler: Handler::Admin(handler), query: &[] }
 }
 
@@ -134,7 +138,8 @@ impl Route {
 
     /// The kind of record that the path ends with, in the words of the audit trail.
     fn resource(&self) -> &'static str {
-        let collections = [("mappings", "mapping"), ("sessions", "session"), ("patients", "patient"), ("doctors", "doctor")];
+        let collections =
+            [("mappings", "mapping"), ("sessions", "session"), ("patients", "patient"), ("doctors", "doctor")];
         collections.iter().find(|(part, _)| self.pattern.contains(part)).map_or("user", |(_, resource)| resource)
     }
 }
@@ -232,7 +237,9 @@ impl Routes {
     /// Whatever a check or the handler refuses with. `user` then tells who was refused.
     pub fn answer(&self, app: &App, request: &Request, target: Target, user: &mut Option<User>) -> Result<Response> {
         let route = match target {
-            Target::Options(path) => return Ok(Response::empty(204).with_header("Allow", self.paths[path].allow.clone())),
+            Target::Options(path) => {
+                return Ok(Response::empty(204).with_header("Allow", self.paths[path].allow.clone()));
+            }
             Target::Route(place) => &ROUTES[place],
         };
         let result = run(app, request, route, user);

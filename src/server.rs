@@ -141,8 +141,7 @@ impl Server {
         slot.hold(exchange);
         let mut user: Option<User> = None;
         let in_flight = self.app.metrics.in_flight.enter();
-        let outcome =
-            catch_unwind(AssertUnwindSafe(|| self.app.routes.answer(&self.app, &request, target, &mut user)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.app.routes.answer(&self.app, &request, target, &mut user)));
         drop(in_flight);
         let Some(mut exchange) = slot.release() else { return };
         exchange.user_id = user.map(|user| user.id);
@@ -239,11 +238,7 @@ fn is_request_id(id: &str) -> bool {
 }
 
 /// The headers that let a listed origin's script read the answer (WHATWG Fetch, 3.3); `allow` for the answer to a preflight.
-fn cors_headers(
-    origins: &[String],
-    origin: Option<&str>,
-    allow: Option<String>,
-) -> Vec<(&'static str, String)> {
+fn cors_headers(origins: &[String], origin: Option<&str>, allow: Option<String>) -> Vec<(&'static str, String)> {
     if origins.is_empty() {
         return Vec::new();
     }

@@ -55,8 +55,7 @@ impl Form {
             let place = format!("must be a JSON object (line {}, column {})", error.line(), error.column());
             Error::invalid("body", place)
         })?;
-        let mut form =
-            Form { mode, sent: Map::new(), accepted: Map::new(), errors: Vec::new(), incomplete: false };
+        let mut form = Form { mode, sent: Map::new(), accepted: Map::new(), errors: Vec::new(), incomplete: false };
         let mut repeated = HashSet::new();
         for (name, value) in object.0 {
             if form.sent.insert(name.clone(), value).is_some() && repeated.insert(name.clone()) {
@@ -419,7 +418,11 @@ pub fn parse_birth_date(text: &str) -> Checked<Date> {
 pub fn email(value: Value) -> Checked<Value> {
     let text = plain_text(string(&value)?, EMAIL_MAX, false)?;
     let valid = text.split_once('@').is_some_and(|(local, domain)| is_local_part(local) && is_domain(domain));
-    if valid { Ok(text.to_ascii_lowercase().into()) } else { Err("must be an e-mail address like name@example.org".into()) }
+    if valid {
+        Ok(text.to_ascii_lowercase().into())
+    } else {
+        Err("must be an e-mail address like name@example.org".into())
+    }
 }
 
 fn is_local_part(local: &str) -> bool {
@@ -443,7 +446,8 @@ fn is_domain(domain: &str) -> bool {
 
 /// A telephone number: at least 5 digits, else spaces and `+ - ( ) . /`; an extension (`x12`, `ext. 12`) may follow.
 pub fn phone(value: Value) -> Checked<Value> {
-    const RULE: &str = "must have at least 5 digits, else only spaces and + - ( ) . /, and may end with an extension like x12";
+    const RULE: &str =
+        "must have at least 5 digits, else only spaces and + - ( ) . /, and may end with an extension like x12";
     let text = plain_text(string(&value)?, 32, false)?;
     let number = match text.find(['x', 'X', 'e', 'E']) {
         Some(start) if is_extension(&text[start..]) => &text[..start],

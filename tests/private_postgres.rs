@@ -26,18 +26,12 @@ fn the_first_start_makes_a_closed_cluster_that_knows_unicode() {
     assert!(!server.was_running());
 
     let folder = place.data.join("postgresql.socket");
-    assert!(
-        server
-            .connection_string()
-            .contains(&format!("host={}", folder.display()))
-    );
+    assert!(server.connection_string().contains(&format!("host={}", folder.display())));
     assert_eq!(mode(&folder), 0o700);
     assert_eq!(mode(&place.data.join("postgresql")), 0o700);
     assert_eq!(
         fs::metadata(&folder).expect("the folder").uid(),
-        fs::metadata(place.data.join("postgresql"))
-            .expect("the cluster")
-            .uid()
+        fs::metadata(place.data.join("postgresql")).expect("the cluster").uid()
     );
 
     let mut client = connect(&server);
@@ -52,19 +46,14 @@ fn the_first_start_makes_a_closed_cluster_that_knows_unicode() {
         ("shared_buffers", "32MB"),
         ("jit", "off"),
     ] {
-        let row = client
-            .query_one("select current_setting($1)", &[&setting])
-            .expect(setting);
+        let row = client.query_one("select current_setting($1)", &[&setting]).expect(setting);
         assert_eq!(row.get::<_, String>(0), value, "{setting}");
     }
     assert_eq!(tcp_listeners(&place), 0);
 
     let sql = "select 'ÄRZTE straße' ilike '%ärzt%STRASSE' as wrong, 'ÄRZTE Łódź' ilike 'ärz%łÓDŹ' as right, lower('ÄÖÉŁΣЖ') as lower";
     let row = client.query_one(sql, &[]).expect("a search");
-    assert_eq!(
-        (row.get(0), row.get(1), row.get::<_, &str>(2)),
-        (false, true, "äöéłσж")
-    );
+    assert_eq!((row.get(0), row.get(1), row.get::<_, &str>(2)), (false, true, "äöéłσж"));
     server.stop().expect("a stop");
 }
 
@@ -112,12 +101,7 @@ fn an_interrupted_first_start_is_not_in_the_way() {
     let place = Place::new("interrupted");
     let mut killed = Server::start(&place);
     // In the middle: `initdb` has begun to write and has not finished.
-    wait_for("initdb", || {
-        place
-            .leftovers()
-            .iter()
-            .any(|folder| folder.join("PG_VERSION").exists())
-    });
+    wait_for("initdb", || place.leftovers().iter().any(|folder| folder.join("PG_VERSION").exists()));
     killed.kill();
     assert!(!place.data.join("postgresql").exists());
 
@@ -172,11 +156,7 @@ fn two_servers_at_once_share_it_and_the_last_one_stops_it() {
         let other = scope.spawn(|| place.start());
         (place.start(), other.join().expect("the other start"))
     });
-    assert_ne!(
-        first.was_running(),
-        second.was_running(),
-        "one of them started it"
-    );
+    assert_ne!(first.was_running(), second.was_running(), "one of them started it");
     assert_eq!(first.connection_string(), second.connection_string());
     write_row(&first, "shared");
     first.stop().expect("leaving");
@@ -202,12 +182,7 @@ fn a_deep_data_dir_gets_a_short_socket_path() {
     let deep = format!("{}/with blanks, and commas", "a-long-name/".repeat(12));
     let place = Place::at("deep", Path::new(&deep));
     let server = place.start();
-    let socket_folder = server
-        .connection_string()
-        .split_whitespace()
-        .next()
-        .expect("a host")
-        .replace("host=", "");
+    let socket_folder = server.connection_string().split_whitespace().next().expect("a host").replace("host=", "");
     let socket_folder = PathBuf::from(socket_folder);
     assert!(socket_folder.as_os_str().len() < 90);
     assert_eq!(mode(&socket_folder), 0o700);
@@ -220,10 +195,7 @@ fn a_deep_data_dir_gets_a_short_socket_path() {
     fs::create_dir(&socket_folder).expect("an open folder");
     fs::set_permissions(&socket_folder, fs::Permissions::from_mode(0o755)).expect("its mode");
     let line = PrivatePostgres::start(&place.data).expect_err("an open socket folder");
-    assert!(
-        line.contains(&socket_folder.display().to_string()) && line.contains("remove it"),
-        "{line}"
-    );
+    assert!(line.contains(&socket_folder.display().to_string()) && line.contains("remove it"), "{line}");
     fs::remove_dir(&socket_folder).expect("removed");
 
     let server = place.start();
@@ -238,29 +210,16 @@ fn what_is_wrong_with_the_files_is_said_in_one_line() {
     fs::create_dir_all(&cluster).expect("a folder");
     fs::write(cluster.join("notes.txt"), "not a cluster").expect("a file");
     let line = PrivatePostgres::start(&place.data).expect_err("not a cluster");
-    assert!(
-        line.contains("is not a PostgreSQL cluster") && !line.contains('\n'),
-        "{line}"
-    );
+    assert!(line.contains("is not a PostgreSQL cluster") && !line.contains('\n'), "{line}");
 
     fs::write(cluster.join("PG_VERSION"), "11\n").expect("a version");
     let line = PrivatePostgres::start(&place.data).expect_err("a version that is not installed");
-    assert!(
-        line.contains("version 11") && line.contains("install") && !line.contains('\n'),
-        "{line}"
-    );
+    assert!(line.contains("version 11") && line.contains("install") && !line.contains('\n'), "{line}");
     fs::remove_dir_all(&cluster).expect("removed");
 
-    let wrong = Settings {
-        extra: vec![("shared_buffers".to_owned(), "much".to_owned())],
-        ..test_settings()
-    };
-    let line =
-        PrivatePostgres::start_with(&place.data, &wrong).expect_err("a setting that does not work");
-    assert!(
-        line.contains("shared_buffers") && line.contains("postgresql.log") && !line.contains('\n'),
-        "{line}"
-    );
+    let wrong = Settings { extra: vec![("shared_buffers".to_owned(), "much".to_owned())], ..test_settings() };
+    let line = PrivatePostgres::start_with(&place.data, &wrong).expect_err("a setting that does not work");
+    assert!(line.contains("shared_buffers") && line.contains("postgresql.log") && !line.contains('\n'), "{line}");
 
     let file = place.root.join("file");
     fs::write(&file, "").expect("a file");
@@ -273,15 +232,9 @@ fn the_log_holds_no_value_of_a_failed_statement() {
     let place = Place::new("log");
     let server = place.start();
     let mut client = connect(&server);
-    client
-        .batch_execute("create table t (name text unique); insert into t values ('Ann Secret')")
-        .expect("a row");
-    client
-        .batch_execute("insert into t values ('Ann Secret')")
-        .expect_err("a duplicate");
-    client
-        .batch_execute("select 'Ann Secret'::integer")
-        .expect_err("no number");
+    client.batch_execute("create table t (name text unique); insert into t values ('Ann Secret')").expect("a row");
+    client.batch_execute("insert into t values ('Ann Secret')").expect_err("a duplicate");
+    client.batch_execute("select 'Ann Secret'::integer").expect_err("no number");
     server.stop().expect("a stop");
     let log = fs::read_to_string(place.data.join("postgresql.log")).expect("the log");
     assert!(log.contains("ready to accept connections"), "{log}");
@@ -293,11 +246,7 @@ fn the_log_holds_no_value_of_a_failed_statement() {
 fn a_long_log_is_put_aside() {
     let place = Place::new("long-log");
     fs::create_dir_all(&place.data).expect("a folder");
-    fs::write(
-        place.data.join("postgresql.log"),
-        "a line\n".repeat(1_000_000),
-    )
-    .expect("a long log");
+    fs::write(place.data.join("postgresql.log"), "a line\n".repeat(1_000_000)).expect("a long log");
     place.start().stop().expect("a stop");
     let size = |name: &str| fs::metadata(place.data.join(name)).expect(name).len();
     assert!(size("postgresql.log") < 100_000);
@@ -338,8 +287,7 @@ fn server() {
         return;
     };
     let running = PrivatePostgres::start(Path::new(&data_dir)).expect("a start");
-    writeln!(std::io::stdout(), "\nready {}", running.connection_string())
-        .expect("a listening parent");
+    writeln!(std::io::stdout(), "\nready {}", running.connection_string()).expect("a listening parent");
     // The parent never writes; at its end, were it to crash, this ends too.
     let _ = std::io::stdin().lines().next();
 }
@@ -351,24 +299,13 @@ impl Server {
     fn start(place: &Place) -> Server {
         let program = std::env::current_exe().expect("this program");
         let mut command = Command::new(program);
-        command
-            .args(["--exact", "server", "--nocapture"])
-            .env(SERVE, &place.data);
-        Server(
-            command
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .spawn()
-                .expect("a server"),
-        )
+        command.args(["--exact", "server", "--nocapture"]).env(SERVE, &place.data);
+        Server(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a server"))
     }
 
     fn wait_until_ready(&mut self) {
         let output = BufReader::new(self.0.stdout.as_mut().expect("its output"));
-        let ready = output
-            .lines()
-            .map_while(Result::ok)
-            .any(|line| line.starts_with("ready "));
+        let ready = output.lines().map_while(Result::ok).any(|line| line.starts_with("ready "));
         assert!(ready, "the server ended before it was ready");
     }
 
@@ -396,20 +333,10 @@ impl Place {
         let is_mine = fs::metadata(&temp).expect("the temp dir").uid() != 0;
         // And a socket's path must be short, or it goes elsewhere, which only one test is about.
         let is_short = temp.to_str().is_some_and(|path| path.len() < 40);
-        let temp = if (is_open || is_mine) && is_short {
-            temp
-        } else {
-            fs::canonicalize("/tmp").expect("/tmp")
-        };
+        let temp = if (is_open || is_mine) && is_short { temp } else { fs::canonicalize("/tmp").expect("/tmp") };
         let root = temp.join(format!("hcpg-{}-{name}", std::process::id()));
-        fs::DirBuilder::new()
-            .mode(0o755)
-            .create(&root)
-            .expect("a folder in the temp dir");
-        Place {
-            data: root.join(data),
-            root,
-        }
+        fs::DirBuilder::new().mode(0o755).create(&root).expect("a folder in the temp dir");
+        Place { data: root.join(data), root }
     }
 
     fn start(&self) -> PrivatePostgres {
@@ -423,14 +350,8 @@ impl Place {
     }
 
     fn leftovers(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(&self.data)
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|entry| entry.path());
-        entries
-            .filter(|path| path.to_string_lossy().contains("postgresql.new-"))
-            .collect()
+        let entries = fs::read_dir(&self.data).into_iter().flatten().flatten().map(|entry| entry.path());
+        entries.filter(|path| path.to_string_lossy().contains("postgresql.new-")).collect()
     }
 }
 
@@ -444,10 +365,7 @@ impl Drop for Place {
 }
 
 fn test_settings() -> Settings {
-    Settings {
-        fsync: false,
-        ..Settings::default()
-    }
+    Settings { fsync: false, ..Settings::default() }
 }
 
 fn connect(server: &PrivatePostgres) -> Client {
@@ -456,18 +374,12 @@ fn connect(server: &PrivatePostgres) -> Client {
 
 fn write_row(server: &PrivatePostgres, name: &str) {
     let mut client = connect(server);
-    client
-        .batch_execute("create table if not exists t (name text)")
-        .expect("a table");
-    client
-        .execute("insert into t values ($1)", &[&name])
-        .expect("a row");
+    client.batch_execute("create table if not exists t (name text)").expect("a table");
+    client.execute("insert into t values ($1)", &[&name]).expect("a row");
 }
 
 fn rows(server: &PrivatePostgres) -> Vec<String> {
-    let rows = connect(server)
-        .query("select name from t order by name", &[])
-        .expect("the rows");
+    let rows = connect(server).query("select name from t order by name", &[]).expect("the rows");
     rows.iter().map(|row| row.get(0)).collect()
 }
 
@@ -476,39 +388,22 @@ fn mode(path: &Path) -> u32 {
 }
 
 fn signal(process: u32, name: &str) {
-    let sent = Command::new("kill")
-        .args([name, &process.to_string()])
-        .status()
-        .expect("kill");
+    let sent = Command::new("kill").args([name, &process.to_string()]).status().expect("kill");
     assert!(sent.success());
 }
 
 /// How many TCP sockets the postmaster listens on, as the kernel sees it; 0 where the kernel does not show it.
 fn tcp_listeners(place: &Place) -> usize {
     let postmaster = place.postmaster().expect("it runs");
-    let links = fs::read_dir(format!("/proc/{postmaster}/fd"))
-        .into_iter()
-        .flatten()
-        .flatten();
+    let links = fs::read_dir(format!("/proc/{postmaster}/fd")).into_iter().flatten().flatten();
     let sockets: Vec<String> = links
         .filter_map(|link| {
-            fs::read_link(link.path())
-                .ok()?
-                .to_str()?
-                .strip_prefix("socket:[")?
-                .strip_suffix(']')
-                .map(str::to_owned)
+            fs::read_link(link.path()).ok()?.to_str()?.strip_prefix("socket:[")?.strip_suffix(']').map(str::to_owned)
         })
         .collect();
-    let tables = ["tcp", "tcp6"]
-        .map(|name| fs::read_to_string(format!("/proc/net/{name}")).unwrap_or_default());
-    let inodes = tables
-        .iter()
-        .flat_map(|table| table.lines())
-        .filter_map(|line| line.split_whitespace().nth(9));
-    inodes
-        .filter(|inode| sockets.iter().any(|socket| socket == inode))
-        .count()
+    let tables = ["tcp", "tcp6"].map(|name| fs::read_to_string(format!("/proc/net/{name}")).unwrap_or_default());
+    let inodes = tables.iter().flat_map(|table| table.lines()).filter_map(|line| line.split_whitespace().nth(9));
+    inodes.filter(|inode| sockets.iter().any(|socket| socket == inode)).count()
 }
 
 fn wait_for(what: &str, mut happened: impl FnMut() -> bool) {

@@ -52,7 +52,10 @@ impl Tokens {
         validation.set_required_spec_claims(&["exp", "iss", "sub"]);
         Tokens {
             signing: EncodingKey::from_secret(secret.as_bytes()),
-            verifying: std::iter::once(secret).chain(previous).map(|key| DecodingKey::from_secret(key.as_bytes())).collect(),
+            verifying: std::iter::once(secret)
+                .chain(previous)
+                .map(|key| DecodingKey::from_secret(key.as_bytes()))
+                .collect(),
             validation,
             ttl_seconds: i64::try_from(ttl_seconds).unwrap_or(i64::MAX),
         }

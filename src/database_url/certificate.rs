@@ -26,19 +26,11 @@ pub(super) fn fields(der: &[u8]) -> Option<Fields<'_>> {
     let signature_algorithm = element(element(signed.rest)?.content)?.content;
     // The version may be left out; then come number, algorithm, issuer, validity, subject and key.
     let first = element(signed.content)?;
-    let number = if first.tag == 0xa0 {
-        element(first.rest)?
-    } else {
-        first
-    };
+    let number = if first.tag == 0xa0 { element(first.rest)? } else { first };
     let issuer = element(element(number.rest)?.rest)?;
     let subject = element(element(issuer.rest)?.rest)?;
     let public_key = element(subject.rest)?.whole;
-    Some(Fields {
-        signature_algorithm,
-        names_itself: issuer.whole == subject.whole,
-        public_key,
-    })
+    Some(Fields { signature_algorithm, names_itself: issuer.whole == subject.whole, public_key })
 }
 
 fn element(der: &[u8]) -> Option<Element<'_>> {
@@ -47,21 +39,10 @@ fn element(der: &[u8]) -> Option<Element<'_>> {
         (usize::from(length), after)
     } else {
         // 0x80 and the number of bytes that hold the length; four of them are already more than a certificate has.
-        let (bytes, after) = after
-            .split_at_checked(usize::from(length & 0x7f))
-            .filter(|(bytes, _)| bytes.len() <= 4)?;
-        (
-            bytes
-                .iter()
-                .fold(0, |length, byte| length << 8 | usize::from(*byte)),
-            after,
-        )
+        let (bytes, after) =
+            after.split_at_checked(usize::from(length & 0x7f)).filter(|(bytes, _)| bytes.len() <= 4)?;
+        (bytes.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)), after)
     };
     let (content, rest) = after.split_at_checked(length)?;
-    Some(Element {
-        tag,
-        content,
-        whole: &der[..der.len() - rest.len()],
-        rest,
-    })
+    Some(Element { tag, content, whole: &der[..der.len() - rest.len()], rest })
 }

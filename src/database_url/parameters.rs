@@ -51,15 +51,9 @@ fn set_session(config: &mut Config, settings: &mut Settings) -> Result<(), Strin
         ("prefer", ChannelBinding::Prefer),
         ("require", ChannelBinding::Require),
     ];
-    config.channel_binding(
-        choice(settings, "channel_binding", &binding)?.unwrap_or(ChannelBinding::Prefer),
-    );
+    config.channel_binding(choice(settings, "channel_binding", &binding)?.unwrap_or(ChannelBinding::Prefer));
     // These two name what the driver does anyway: it speaks UTF-8 and never encrypts with Kerberos.
-    choice(
-        settings,
-        "client_encoding",
-        &[("utf8", ()), ("UTF8", ()), ("UTF-8", ()), ("auto", ())],
-    )?;
+    choice(settings, "client_encoding", &[("utf8", ()), ("UTF8", ()), ("UTF-8", ()), ("auto", ())])?;
     choice(settings, "gssencmode", &[("disable", ()), ("prefer", ())])?;
     Ok(())
 }
@@ -70,23 +64,13 @@ fn set_patience(config: &mut Config, settings: &mut Settings) -> Result<(), Stri
     if let Some(limit) = duration(settings, "connect_timeout", seconds, CONNECT_TIMEOUT)? {
         config.connect_timeout(limit);
     }
-    if let Some(limit) = duration(
-        settings,
-        "tcp_user_timeout",
-        Duration::from_millis(1),
-        TCP_USER_TIMEOUT,
-    )? {
+    if let Some(limit) = duration(settings, "tcp_user_timeout", Duration::from_millis(1), TCP_USER_TIMEOUT)? {
         config.tcp_user_timeout(limit);
     }
     if let Some(idle) = duration(settings, "keepalives_idle", seconds, KEEPALIVES_IDLE)? {
         config.keepalives_idle(idle);
     }
-    if let Some(interval) = duration(
-        settings,
-        "keepalives_interval",
-        seconds,
-        KEEPALIVES_INTERVAL,
-    )? {
+    if let Some(interval) = duration(settings, "keepalives_interval", seconds, KEEPALIVES_INTERVAL)? {
         config.keepalives_interval(interval);
     }
     match whole_number(settings, "keepalives_count")? {
@@ -104,81 +88,51 @@ fn set_hosts(config: &mut Config, settings: &mut Settings) -> Result<(), String>
     let addresses = settings.remove("hostaddr");
     // An address without a name is its own name: that is what a certificate is then compared with.
     let names = hosts.as_ref().or(addresses.as_ref());
-    let names =
-        names.ok_or("`host`: missing; give the server's name, or the directory of its socket")?;
+    let names = names.ok_or("`host`: missing; give the server's name, or the directory of its socket")?;
     for name in names.split(',').map(str::trim) {
         let is_directory = name.starts_with('/');
         if name.is_empty() || (!is_directory && name.contains(['@', '/', ' '])) {
-            return Err(must_be(
-                "host",
-                "names, addresses or socket directories, separated by commas",
-            ));
+            return Err(must_be("host", "names, addresses or socket directories, separated by commas"));
         }
         config.host(name);
     }
     for address in addresses.iter().flat_map(|list| list.split(',')) {
         let address = address.trim().parse();
-        config.hostaddr(
-            address.map_err(|_| must_be("hostaddr", "IP addresses, separated by commas"))?,
-        );
+        config.hostaddr(address.map_err(|_| must_be("hostaddr", "IP addresses, separated by commas"))?);
     }
     let ports = settings.remove("port").unwrap_or_default();
     for port in ports.split(',').map(str::trim) {
-        let port = if port.is_empty() {
-            Ok(DEFAULT_PORT)
-        } else {
-            port.parse()
-        };
+        let port = if port.is_empty() { Ok(DEFAULT_PORT) } else { port.parse() };
         let port = port.ok().filter(|port| *port != 0);
-        config.port(
-            port.ok_or_else(|| must_be("port", "a number from 1 to 65535, or a list of them"))?,
-        );
+        config.port(port.ok_or_else(|| must_be("port", "a number from 1 to 65535, or a list of them"))?);
     }
-    let (hosts, addresses, ports) = (
-        config.get_hosts().len(),
-        config.get_hostaddrs().len(),
-        config.get_ports().len(),
-    );
+    let (hosts, addresses, ports) = (config.get_hosts().len(), config.get_hostaddrs().len(), config.get_ports().len());
     if addresses != 0 && addresses != hosts {
         return Err(must_be("hostaddr", "as many addresses as `host` has names"));
     }
     if ports != 1 && ports != hosts {
         return Err(must_be("port", "one number, or as many as there are hosts"));
     }
-    let order = [
-        ("disable", LoadBalanceHosts::Disable),
-        ("random", LoadBalanceHosts::Random),
-    ];
-    config.load_balance_hosts(
-        choice(settings, "load_balance_hosts", &order)?.unwrap_or(LoadBalanceHosts::Disable),
-    );
+    let order = [("disable", LoadBalanceHosts::Disable), ("random", LoadBalanceHosts::Random)];
+    config.load_balance_hosts(choice(settings, "load_balance_hosts", &order)?.unwrap_or(LoadBalanceHosts::Disable));
     let session = [
         ("any", TargetSessionAttrs::Any),
         ("read-write", TargetSessionAttrs::ReadWrite),
         ("read-only", TargetSessionAttrs::ReadOnly),
     ];
-    config.target_session_attrs(
-        choice(settings, "target_session_attrs", &session)?.unwrap_or(TargetSessionAttrs::Any),
-    );
+    config.target_session_attrs(choice(settings, "target_session_attrs", &session)?.unwrap_or(TargetSessionAttrs::Any));
     Ok(())
 }
 
 /// Takes a parameter that has few values; nothing if it is not given.
-fn choice<T: Copy>(
-    settings: &mut Settings,
-    name: &str,
-    choices: &[(&str, T)],
-) -> Result<Option<T>, String> {
+fn choice<T: Copy>(settings: &mut Settings, name: &str, choices: &[(&str, T)]) -> Result<Option<T>, String> {
     let Some(text) = settings.remove(name) else {
         return Ok(None);
     };
     let found = choices.iter().find(|(word, _)| *word == text);
     found.map(|(_, value)| Some(*value)).ok_or_else(|| {
         let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-        format!(
-            "`{name}`: must be one of {} (others are not supported)",
-            words.join(", ")
-        )
+        format!("`{name}`: must be one of {} (others are not supported)", words.join(", "))
     })
 }
 
@@ -193,30 +147,13 @@ fn duration(
         return Ok(Some(default));
     };
     let units: i32 = text.trim().parse().map_err(|_| {
-        must_be(
-            name,
-            if unit.as_secs() == 1 {
-                "a whole number of seconds"
-            } else {
-                "a whole number of milliseconds"
-            },
-        )
+        must_be(name, if unit.as_secs() == 1 { "a whole number of seconds" } else { "a whole number of milliseconds" })
     })?;
-    Ok(u32::try_from(units)
-        .ok()
-        .filter(|units| *units != 0)
-        .map(|units| unit * units))
+    Ok(u32::try_from(units).ok().filter(|units| *units != 0).map(|units| unit * units))
 }
 
 fn whole_number(settings: &mut Settings, name: &str) -> Result<Option<u32>, String> {
-    settings
-        .remove(name)
-        .map(|text| {
-            text.trim()
-                .parse()
-                .map_err(|_| must_be(name, "a whole number"))
-        })
-        .transpose()
+    settings.remove(name).map(|text| text.trim().parse().map_err(|_| must_be(name, "a whole number"))).transpose()
 }
 
 /// The error for a value that breaks its parameter's rule; the value itself is left out.

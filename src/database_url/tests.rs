@@ -14,9 +14,7 @@ fn parsed(text: &str) -> DatabaseUrl {
 }
 
 fn refused(text: &str) -> String {
-    DatabaseUrl::parse(text)
-        .err()
-        .unwrap_or_else(|| panic!("{text} was taken"))
+    DatabaseUrl::parse(text).err().unwrap_or_else(|| panic!("{text} was taken"))
 }
 
 fn tcp(name: &str) -> Host {
@@ -40,13 +38,9 @@ fn a_url_says_who_where_and_what() {
 
 #[test]
 fn a_list_says_the_same_with_quotes_and_backslashes() {
-    let list =
-        parsed(r"host='/srv/our @ data/run' user = cl\'inic  password='it\'s a \\' dbname=x");
+    let list = parsed(r"host='/srv/our @ data/run' user = cl\'inic  password='it\'s a \\' dbname=x");
 
-    assert_eq!(
-        list.config.get_hosts(),
-        [Host::Unix(PathBuf::from("/srv/our @ data/run"))]
-    );
+    assert_eq!(list.config.get_hosts(), [Host::Unix(PathBuf::from("/srv/our @ data/run"))]);
     assert_eq!(list.config.get_user(), Some("cl'inic"));
     assert_eq!(list.config.get_password(), Some(br"it's a \".as_slice()));
     assert_eq!(list.config.get_dbname(), Some("x"));
@@ -55,11 +49,7 @@ fn a_list_says_the_same_with_quotes_and_backslashes() {
 #[test]
 fn a_url_reaches_a_socket_either_way() {
     for text in ["postgres://%2Frun%2Fpg/x", "postgres:///x?host=/run/pg"] {
-        assert_eq!(
-            parsed(text).config.get_hosts(),
-            [Host::Unix(PathBuf::from("/run/pg"))],
-            "{text}"
-        );
+        assert_eq!(parsed(text).config.get_hosts(), [Host::Unix(PathBuf::from("/run/pg"))], "{text}");
     }
 }
 
@@ -73,39 +63,24 @@ fn a_later_setting_replaces_an_earlier_one_and_an_empty_one_is_none() {
 
 #[test]
 fn several_hosts_keep_their_order_and_ports() {
-    let url = parsed(
-        "postgresql://a,b:6000,[::1]:6001/x?target_session_attrs=read-write&load_balance_hosts=random",
-    );
+    let url = parsed("postgresql://a,b:6000,[::1]:6001/x?target_session_attrs=read-write&load_balance_hosts=random");
     assert_eq!(url.config.get_hosts(), [tcp("a"), tcp("b"), tcp("::1")]);
     assert_eq!(url.config.get_ports(), [5432, 6000, 6001]);
-    assert_eq!(
-        url.config.get_target_session_attrs(),
-        TargetSessionAttrs::ReadWrite
-    );
-    assert_eq!(
-        url.config.get_load_balance_hosts(),
-        LoadBalanceHosts::Random
-    );
+    assert_eq!(url.config.get_target_session_attrs(), TargetSessionAttrs::ReadWrite);
+    assert_eq!(url.config.get_load_balance_hosts(), LoadBalanceHosts::Random);
 
-    let list =
-        parsed("host=a,b port=6000 hostaddr=10.0.0.1,10.0.0.2 target_session_attrs=read-only");
+    let list = parsed("host=a,b port=6000 hostaddr=10.0.0.1,10.0.0.2 target_session_attrs=read-only");
     assert_eq!(list.config.get_hosts(), [tcp("a"), tcp("b")]);
     assert_eq!(list.config.get_ports(), [6000]);
     assert_eq!(list.config.get_hostaddrs().len(), 2);
-    assert_eq!(
-        list.config.get_target_session_attrs(),
-        TargetSessionAttrs::ReadOnly
-    );
+    assert_eq!(list.config.get_target_session_attrs(), TargetSessionAttrs::ReadOnly);
 }
 
 #[test]
 fn an_address_alone_is_its_own_name() {
     let list = parsed("hostaddr=127.0.0.1");
     assert_eq!(list.config.get_hosts(), [tcp("127.0.0.1")]);
-    assert_eq!(
-        list.config.get_hostaddrs(),
-        [IpAddr::V4(Ipv4Addr::LOCALHOST)]
-    );
+    assert_eq!(list.config.get_hostaddrs(), [IpAddr::V4(Ipv4Addr::LOCALHOST)]);
 }
 
 #[test]
@@ -114,29 +89,22 @@ fn patience_has_defaults_units_and_an_end() {
     assert_eq!(config.get_connect_timeout(), Some(&Duration::from_secs(3)));
     assert_eq!(config.get_tcp_user_timeout(), Some(&Duration::from_secs(4)));
     assert_eq!(config.get_keepalives_idle(), Duration::from_secs(2));
-    assert_eq!(
-        config.get_keepalives_interval(),
-        Some(Duration::from_secs(1))
-    );
+    assert_eq!(config.get_keepalives_interval(), Some(Duration::from_secs(1)));
     assert_eq!(config.get_keepalives_retries(), Some(2));
     assert!(config.get_keepalives());
     assert_eq!(config.get_application_name(), Some("healthcare-backend"));
 
-    let config = parsed("host=db connect_timeout=7 tcp_user_timeout=1500 keepalives_idle=60 keepalives_count=9 keepalives=0").config;
+    let config =
+        parsed("host=db connect_timeout=7 tcp_user_timeout=1500 keepalives_idle=60 keepalives_count=9 keepalives=0")
+            .config;
     assert_eq!(config.get_connect_timeout(), Some(&Duration::from_secs(7)));
-    assert_eq!(
-        config.get_tcp_user_timeout(),
-        Some(&Duration::from_millis(1500))
-    );
+    assert_eq!(config.get_tcp_user_timeout(), Some(&Duration::from_millis(1500)));
     assert_eq!(config.get_keepalives_idle(), Duration::from_secs(60));
     assert_eq!(config.get_keepalives_retries(), Some(9));
     assert!(!config.get_keepalives());
 
     let config = parsed("host=db connect_timeout=0 tcp_user_timeout=0").config;
-    assert_eq!(
-        (config.get_connect_timeout(), config.get_tcp_user_timeout()),
-        (None, None)
-    );
+    assert_eq!((config.get_connect_timeout(), config.get_tcp_user_timeout()), (None, None));
 }
 
 #[test]
@@ -146,26 +114,11 @@ fn the_mode_is_what_libpq_concludes() {
         (url.sslmode, url.config.get_ssl_mode())
     };
     assert_eq!(mode("host=db"), (SslMode::Prefer, DriverSslMode::Prefer));
-    assert_eq!(
-        mode("host=db sslmode=disable"),
-        (SslMode::Disable, DriverSslMode::Disable)
-    );
-    assert_eq!(
-        mode("host=db sslmode=require"),
-        (SslMode::Require, DriverSslMode::Require)
-    );
-    assert_eq!(
-        mode("postgres://db?ssl=true"),
-        (SslMode::Require, DriverSslMode::Require)
-    );
-    assert_eq!(
-        mode("host=/run/pg sslmode=verify-full"),
-        (SslMode::Disable, DriverSslMode::Disable)
-    );
-    assert_eq!(
-        mode("host=/run/pg,db"),
-        (SslMode::Prefer, DriverSslMode::Prefer)
-    );
+    assert_eq!(mode("host=db sslmode=disable"), (SslMode::Disable, DriverSslMode::Disable));
+    assert_eq!(mode("host=db sslmode=require"), (SslMode::Require, DriverSslMode::Require));
+    assert_eq!(mode("postgres://db?ssl=true"), (SslMode::Require, DriverSslMode::Require));
+    assert_eq!(mode("host=/run/pg sslmode=verify-full"), (SslMode::Disable, DriverSslMode::Disable));
+    assert_eq!(mode("host=/run/pg,db"), (SslMode::Prefer, DriverSslMode::Prefer));
 }
 
 #[test]
@@ -179,74 +132,26 @@ fn what_cannot_be_meant_is_refused_by_name() {
         ("host='db", "`host`: the closing '"),
         ("host=a,,b", "`host`: must be"),
         ("host=db sslmode=allow", "`sslmode`: allow is not supported"),
-        (
-            "host=db sslmode=full",
-            "`sslmode`: must be disable, prefer, require, verify-ca or verify-full",
-        ),
-        (
-            "host=db sslmode=verify-ca",
-            "`sslrootcert`: sslmode=verify-ca needs it",
-        ),
-        (
-            "host=db sslmode=verify-full",
-            "`sslrootcert`: sslmode=verify-full needs it",
-        ),
-        (
-            "host=db sslmode=require sslrootcert=/no/such.pem",
-            "`sslrootcert`: /no/such.pem: ",
-        ),
-        (
-            "host=db sslmode=require sslrootcert=/dev/null",
-            "`sslrootcert`: /dev/null: holds no PEM certificate",
-        ),
-        (
-            "host=db sslmode=require sslrootcert=system",
-            "`sslrootcert`: system needs sslmode=verify-full, not require",
-        ),
-        (
-            "host=/run/pg,db sslmode=require",
-            "`host`: a socket's directory beside other hosts",
-        ),
-        (
-            "host=db target_session_attrs=primary",
-            "`target_session_attrs`: must be one of any, read-write, read-only",
-        ),
-        (
-            "host=db target_session_attrs=prefer-standby",
-            "(others are not supported)",
-        ),
-        (
-            "host=db channel_binding=maybe",
-            "`channel_binding`: must be one of disable, prefer, require",
-        ),
+        ("host=db sslmode=full", "`sslmode`: must be disable, prefer, require, verify-ca or verify-full"),
+        ("host=db sslmode=verify-ca", "`sslrootcert`: sslmode=verify-ca needs it"),
+        ("host=db sslmode=verify-full", "`sslrootcert`: sslmode=verify-full needs it"),
+        ("host=db sslmode=require sslrootcert=/no/such.pem", "`sslrootcert`: /no/such.pem: "),
+        ("host=db sslmode=require sslrootcert=/dev/null", "`sslrootcert`: /dev/null: holds no PEM certificate"),
+        ("host=db sslmode=require sslrootcert=system", "`sslrootcert`: system needs sslmode=verify-full, not require"),
+        ("host=/run/pg,db sslmode=require", "`host`: a socket's directory beside other hosts"),
+        ("host=db target_session_attrs=primary", "`target_session_attrs`: must be one of any, read-write, read-only"),
+        ("host=db target_session_attrs=prefer-standby", "(others are not supported)"),
+        ("host=db channel_binding=maybe", "`channel_binding`: must be one of disable, prefer, require"),
         ("host=db gssencmode=require", "`gssencmode`: must be one of"),
         ("host=db port=0", "`port`: must be a number from 1 to 65535"),
-        (
-            "host=a,b port=1,2,3",
-            "`port`: must be one number, or as many as there are hosts",
-        ),
-        (
-            "host=a,b hostaddr=127.0.0.1",
-            "`hostaddr`: must be as many addresses",
-        ),
+        ("host=a,b port=1,2,3", "`port`: must be one number, or as many as there are hosts"),
+        ("host=a,b hostaddr=127.0.0.1", "`hostaddr`: must be as many addresses"),
         ("host=a hostaddr=b", "`hostaddr`: must be IP addresses"),
-        (
-            "host=db connect_timeout=soon",
-            "`connect_timeout`: must be a whole number of seconds",
-        ),
-        (
-            "host=db tcp_user_timeout=2s",
-            "`tcp_user_timeout`: must be a whole number of milliseconds",
-        ),
-        (
-            "host=db keepalives=on",
-            "`keepalives`: must be a whole number",
-        ),
+        ("host=db connect_timeout=soon", "`connect_timeout`: must be a whole number of seconds"),
+        ("host=db tcp_user_timeout=2s", "`tcp_user_timeout`: must be a whole number of milliseconds"),
+        ("host=db keepalives=on", "`keepalives`: must be a whole number"),
         ("host=db sslcert=/x", "`sslcert`: no such parameter"),
-        (
-            "postgres://db/x?pgbouncer=true",
-            "`pgbouncer`: no such parameter",
-        ),
+        ("postgres://db/x?pgbouncer=true", "`pgbouncer`: no such parameter"),
         ("postgres://db/x?sslmode", "has no `=`"),
         ("postgres://[::1/x", "`host`: an IPv6 address"),
         ("postgres://2001:db8::1/x", "`port`: must be a number"),
@@ -255,10 +160,7 @@ fn what_cannot_be_meant_is_refused_by_name() {
     ];
     for (text, expected) in cases {
         let error = refused(text);
-        assert!(
-            error.contains(expected) && !error.contains('\n'),
-            "{text}: {error}"
-        );
+        assert!(error.contains(expected) && !error.contains('\n'), "{text}: {error}");
     }
 }
 
@@ -276,9 +178,7 @@ fn a_password_that_was_not_escaped_is_not_in_the_error() {
     ] {
         let error = refused(text);
         assert!(
-            !error.to_lowercase().contains("ret ")
-                && !error.contains("sec")
-                && !error.contains("Ret"),
+            !error.to_lowercase().contains("ret ") && !error.contains("sec") && !error.contains("Ret"),
             "{text}: {error}"
         );
     }
@@ -300,37 +200,23 @@ fn only_a_way_to_another_machine_is_warned_of() {
             "host=localhost,db.example sslmode=disable",
             "on db.example is not encrypted (sslmode=disable): set sslmode=verify-full",
         ),
-        (
-            "host=10.0.0.7,db.example",
-            "on 10.0.0.7, db.example is encrypted only if",
-        ),
-        (
-            "host=localhost hostaddr=10.0.0.7 sslmode=require",
-            "whoever answers is believed",
-        ),
+        ("host=10.0.0.7,db.example", "on 10.0.0.7, db.example is encrypted only if"),
+        ("host=localhost hostaddr=10.0.0.7 sslmode=require", "whoever answers is believed"),
     ] {
         let warnings = parsed(text).warnings();
-        assert!(
-            warnings.len() == 1 && warnings[0].contains(expected),
-            "{text}: {warnings:?}"
-        );
+        assert!(warnings.len() == 1 && warnings[0].contains(expected), "{text}: {warnings:?}");
     }
 }
 
 #[test]
 fn the_masked_line_tells_everything_but_the_password() {
-    let url = parsed(
-        "postgres://clinic:s3cret@a,b:6000/my%20data?target_session_attrs=read-write&sslmode=require",
-    );
+    let url = parsed("postgres://clinic:s3cret@a,b:6000/my%20data?target_session_attrs=read-write&sslmode=require");
     assert_eq!(
         url.masked(),
         "host=a,b port=5432,6000 dbname='my data' user=clinic password=*** sslmode=require target_session_attrs=read-write"
     );
     assert!(!format!("{url:?}").contains("s3cret"));
-    assert_eq!(
-        parsed("host='/run/p\ng'").masked(),
-        r"host='/run/p\ng' port=5432 sslmode=disable"
-    );
+    assert_eq!(parsed("host='/run/p\ng'").masked(), r"host='/run/p\ng' port=5432 sslmode=disable");
 }
 
 proptest! {
@@ -354,18 +240,12 @@ proptest! {
 #[test]
 fn a_certificates_fields_are_found_and_nothing_else_makes_it_panic() {
     let key = rcgen::KeyPair::generate().expect("a key");
-    let certificate = rcgen::CertificateParams::default()
-        .self_signed(&key)
-        .expect("a certificate");
+    let certificate = rcgen::CertificateParams::default().self_signed(&key).expect("a certificate");
     let der = certificate.der().as_ref();
 
     let fields = certificate::fields(der).expect("the fields");
     assert!(fields.names_itself);
-    assert_eq!(
-        fields.signature_algorithm,
-        [0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 3, 2],
-        "ECDSA with SHA-256"
-    );
+    assert_eq!(fields.signature_algorithm, [0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 3, 2], "ECDSA with SHA-256");
     assert!(fields.public_key.ends_with(key.public_key_raw()));
     for end in 0..der.len() {
         assert!(certificate::fields(&der[..end]).is_none(), "cut at {end}");

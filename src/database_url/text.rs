@@ -17,9 +17,7 @@ const ESCAPE_HINT: &str =
 /// One line that says what cannot be read, without any of the text's values.
 pub(super) fn settings(text: &str) -> Result<Settings, String> {
     let text = text.trim();
-    let url = text
-        .strip_prefix("postgres://")
-        .or_else(|| text.strip_prefix("postgresql://"));
+    let url = text.strip_prefix("postgres://").or_else(|| text.strip_prefix("postgresql://"));
     let mut settings = match url {
         Some(rest) => url_settings(rest)?,
         None => listed_settings(text)?,
@@ -42,9 +40,7 @@ fn url_settings(url: &str) -> Result<Settings, String> {
     }
     // libpq would take the first `@` as the end of the password and look for a host with a funny name.
     if rest.contains('@') {
-        return Err(format!(
-            "an `@` is not allowed after the host begins: {ESCAPE_HINT}"
-        ));
+        return Err(format!("an `@` is not allowed after the host begins: {ESCAPE_HINT}"));
     }
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (hosts, dbname) = rest.split_once('/').unwrap_or((rest, ""));
@@ -53,9 +49,7 @@ fn url_settings(url: &str) -> Result<Settings, String> {
         insert_hosts(&mut settings, hosts)?;
     }
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair
-            .split_once('=')
-            .ok_or("a parameter after the `?` has no `=`")?;
+        let (name, value) = pair.split_once('=').ok_or("a parameter after the `?` has no `=`")?;
         let (name, value) = (decoded("a parameter", name)?, decoded(shown(name), value)?);
         // libpq knows this pair from other drivers' URLs.
         if name == "ssl" && value == "true" {
@@ -71,18 +65,12 @@ fn url_settings(url: &str) -> Result<Settings, String> {
 fn insert_hosts(settings: &mut Settings, text: &str) -> Result<(), String> {
     let (mut hosts, mut ports) = (Vec::new(), Vec::new());
     for place in text.split(',') {
-        let (host, port) = match place
-            .strip_prefix('[')
-            .map(|bracketed| bracketed.split_once(']'))
-        {
+        let (host, port) = match place.strip_prefix('[').map(|bracketed| bracketed.split_once(']')) {
             None => place.split_once(':').unwrap_or((place, "")),
             Some(Some((host, ""))) => (host, ""),
             Some(Some((host, port))) if port.starts_with(':') => (host, &port[1..]),
             Some(_) => {
-                return Err(
-                    "`host`: an IPv6 address must be written [address] or [address]:port"
-                        .to_owned(),
-                );
+                return Err("`host`: an IPv6 address must be written [address] or [address]:port".to_owned());
             }
         };
         hosts.push(decoded("host", host)?);
@@ -99,11 +87,7 @@ fn insert_hosts(settings: &mut Settings, text: &str) -> Result<(), String> {
 
 /// Undoes the percent-encoding of one part of a URL. A `+` stays a plus, as in libpq.
 fn decoded(name: &str, text: &str) -> Result<String, String> {
-    let invalid = || {
-        format!(
-            "`{name}`: a `%` must begin two hexadecimal digits that make UTF-8 text; {ESCAPE_HINT}"
-        )
-    };
+    let invalid = || format!("`{name}`: a `%` must begin two hexadecimal digits that make UTF-8 text; {ESCAPE_HINT}");
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {
@@ -113,14 +97,8 @@ fn decoded(name: &str, text: &str) -> Result<String, String> {
             continue;
         }
         let (digits, after) = rest.split_at_checked(2).ok_or_else(invalid)?;
-        let digit = |byte: u8| {
-            char::from(byte)
-                .to_digit(16)
-                .and_then(|digit| u8::try_from(digit).ok())
-        };
-        let byte = digit(digits[0])
-            .zip(digit(digits[1]))
-            .map(|(high, low)| high * 16 + low);
+        let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        let byte = digit(digits[0]).zip(digit(digits[1])).map(|(high, low)| high * 16 + low);
         bytes.push(byte.filter(|byte| *byte != 0).ok_or_else(invalid)?);
         rest = after;
     }
@@ -136,9 +114,11 @@ fn listed_settings(text: &str) -> Result<Settings, String> {
             .split_once('=')
             .map(|(name, after)| (name.trim_end(), after.trim_start()))
             .filter(|(name, _)| !name.is_empty() && !name.contains(char::is_whitespace))
-            .ok_or("not a postgres:// URL, and a part of it is not name=value (a value with spaces must stand in '…')")?;
-        let (value, after) = listed_value(after)
-            .ok_or_else(|| format!("`{}`: the closing ' is missing", shown(name)))?;
+            .ok_or(
+                "not a postgres:// URL, and a part of it is not name=value (a value with spaces must stand in '…')",
+            )?;
+        let (value, after) =
+            listed_value(after).ok_or_else(|| format!("`{}`: the closing ' is missing", shown(name)))?;
         settings.insert(name.to_owned(), value);
         rest = after.trim_start();
     }
@@ -166,9 +146,6 @@ fn listed_value(text: &str) -> Option<(String, &str)> {
 
 /// A parameter's name as an error may show it: something that is not a name may be a piece of a password.
 pub(super) fn shown(name: &str) -> &str {
-    let is_name = !name.is_empty()
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
     if is_name { name } else { "(not a name)" }
 }

@@ -42,9 +42,7 @@ impl Tls {
             .with_no_client_auth();
         // PostgreSQL resumes no session; remembering them would only take memory.
         config.resumption = Resumption::disabled();
-        Ok(Tls {
-            connector: TlsConnector::from(Arc::new(config)),
-        })
+        Ok(Tls { connector: TlsConnector::from(Arc::new(config)) })
     }
 }
 
@@ -61,10 +59,7 @@ impl MakeTlsConnect<Socket> for Tls {
 
     // Called for sockets in the file system too, with an empty name: what is wrong with a name is said only when it is used.
     fn make_tls_connect(&mut self, host: &str) -> Result<Handshake, Infallible> {
-        Ok(Handshake {
-            connector: self.connector.clone(),
-            host: host.to_owned(),
-        })
+        Ok(Handshake { connector: self.connector.clone(), host: host.to_owned() })
     }
 }
 
@@ -82,10 +77,7 @@ impl TlsConnect<Socket> for Handshake {
     fn connect(self, socket: Socket) -> Self::Future {
         Box::pin(async move {
             let name = ServerName::try_from(self.host).map_err(|_| {
-                io::Error::new(
-                    io::ErrorKind::InvalidInput,
-                    "the host is no name a certificate could have",
-                )
+                io::Error::new(io::ErrorKind::InvalidInput, "the host is no name a certificate could have")
             })?;
             Ok(EncryptedStream(self.connector.connect(name, socket).await?))
         })
@@ -99,12 +91,7 @@ impl TlsStream for EncryptedStream {
     /// The digest of the server's certificate (`tls-server-end-point`): with it a password login fails if somebody in between
     /// ends the TLS with another certificate.
     fn channel_binding(&self) -> ChannelBinding {
-        let certificate = self
-            .0
-            .get_ref()
-            .1
-            .peer_certificates()
-            .and_then(<[_]>::first);
+        let certificate = self.0.get_ref().1.peer_certificates().and_then(<[_]>::first);
         match certificate.and_then(|certificate| binding_digest(certificate)) {
             Some(digest) => ChannelBinding::tls_server_end_point(digest),
             None => ChannelBinding::none(),
@@ -123,11 +110,7 @@ impl AsyncRead for EncryptedStream {
 }
 
 impl AsyncWrite for EncryptedStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(context, bytes)
     }
 

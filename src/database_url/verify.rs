@@ -58,10 +58,7 @@ pub(super) struct Verifier {
 
 impl Verifier {
     pub(super) fn new(check: Check, provider: &CryptoProvider) -> Verifier {
-        Verifier {
-            check,
-            algorithms: provider.signature_verification_algorithms,
-        }
+        Verifier { check, algorithms: provider.signature_verification_algorithms }
     }
 }
 
@@ -86,13 +83,7 @@ impl ServerCertVerifier for Verifier {
                 return Err(CertificateError::UnknownIssuer.into());
             }
             let algorithms = self.algorithms.all;
-            verify_server_cert_signed_by_trust_anchor(
-                &parsed,
-                &roots.authorities,
-                intermediates,
-                now,
-                algorithms,
-            )?;
+            verify_server_cert_signed_by_trust_anchor(&parsed, &roots.authorities, intermediates, now, algorithms)?;
         }
         if let Some(name) = name {
             verify_server_name(&parsed, name)?;
@@ -121,15 +112,8 @@ impl ServerCertVerifier for Verifier {
         }
         // Where nothing else is checked, the key alone will do: certificates without extensions, which the verification above
         // does not read, are still made for servers at home.
-        let key = certificate::fields(certificate)
-            .ok_or(CertificateError::BadEncoding)?
-            .public_key;
-        verify_tls13_signature_with_raw_key(
-            message,
-            &SubjectPublicKeyInfoDer::from(key),
-            signature,
-            &self.algorithms,
-        )
+        let key = certificate::fields(certificate).ok_or(CertificateError::BadEncoding)?.public_key;
+        verify_tls13_signature_with_raw_key(message, &SubjectPublicKeyInfoDer::from(key), signature, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -146,45 +130,26 @@ impl Roots {
         if file == SYSTEM {
             return Roots::of_the_system();
         }
-        let certificates =
-            certificates(file).map_err(|reason| format!("`sslrootcert`: {file}: {reason}"))?;
+        let certificates = certificates(file).map_err(|reason| format!("`sslrootcert`: {file}: {reason}"))?;
         let mut authorities = RootCertStore::empty();
         for (index, certificate) in certificates.iter().enumerate() {
             let added = authorities.add(certificate.clone());
-            added.map_err(|_| {
-                format!(
-                    "`sslrootcert`: {file}: certificate {} is damaged",
-                    index + 1
-                )
-            })?;
+            added.map_err(|_| format!("`sslrootcert`: {file}: certificate {} is damaged", index + 1))?;
         }
-        Ok(Roots {
-            authorities,
-            certificates,
-        })
+        Ok(Roots { authorities, certificates })
     }
 
     fn of_the_system() -> Result<Roots, String> {
         let found = match std::env::var(SYSTEM_VARIABLE) {
-            Ok(file) => certificates(&file)
-                .map_err(|reason| format!("`sslrootcert`: system: {file}: {reason}"))?,
-            Err(_) => SYSTEM_FILES
-                .into_iter()
-                .find_map(|file| certificates(file).ok())
-                .ok_or_else(|| {
-                    format!(
-                        "`sslrootcert`: no system store in {}; name its file",
-                        SYSTEM_FILES.join(", ")
-                    )
-                })?,
+            Ok(file) => certificates(&file).map_err(|reason| format!("`sslrootcert`: system: {file}: {reason}"))?,
+            Err(_) => SYSTEM_FILES.into_iter().find_map(|file| certificates(file).ok()).ok_or_else(|| {
+                format!("`sslrootcert`: no system store in {}; name its file", SYSTEM_FILES.join(", "))
+            })?,
         };
         let mut authorities = RootCertStore::empty();
         authorities.add_parsable_certificates(found);
         // The store holds authorities only, so none of them is a server's own certificate.
-        Ok(Roots {
-            authorities,
-            certificates: Vec::new(),
-        })
+        Ok(Roots { authorities, certificates: Vec::new() })
     }
 }
 
@@ -193,9 +158,5 @@ fn certificates(file: &str) -> Result<Vec<CertificateDer<'static>>, String> {
     let text = fs::read(file).map_err(|error| error.to_string())?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     let certificates = certificates.map_err(|error| error.to_string())?;
-    if certificates.is_empty() {
-        Err("holds no PEM certificate".to_owned())
-    } else {
-        Ok(certificates)
-    }
+    if certificates.is_empty() { Err("holds no PEM certificate".to_owned()) } else { Ok(certificates) }
 }

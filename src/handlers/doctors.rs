@@ -145,7 +145,11 @@ fn delete_of(app: &App, request: &Request, user: &User, cascade: bool) -> Result
 }
 
 fn allowed(row: &Row) -> Result<()> {
-    if row.get("allowed") { Ok(()) } else { Err(Error::Forbidden("Only the creator of this doctor or an admin may do this")) }
+    if row.get("allowed") {
+        Ok(())
+    } else {
+        Err(Error::Forbidden("Only the creator of this doctor or an admin may do this"))
+    }
 }
 
 /// The same for an admin: who made an entry can be asked for, and a doctor can go together with the mappings.

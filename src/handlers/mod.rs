@@ -36,7 +36,8 @@ fn entity_tag(version: &str) -> String {
 /// 200 with the record, or 304 where the client already has this version.
 fn found(request: &Request, message: &str, record: &impl Record) -> Response {
     let version = record.version();
-    let response = if request.already_has(&version) { Response::empty(304) } else { Response::success(message, record) };
+    let response =
+        if request.already_has(&version) { Response::empty(304) } else { Response::success(message, record) };
     response.with_header("ETag", entity_tag(&version))
 }
 
@@ -51,7 +52,13 @@ fn updated(message: &str, record: &impl Record) -> Response {
 }
 
 /// One page of records, and where the next one is (RFC 8288) if there is more. `rows` holds one more than the page if so.
-fn listed<T: Record>(request: &Request, message: &str, page: Page, continues: &str, mut rows: Vec<T>) -> (Response, Vec<T>) {
+fn listed<T: Record>(
+    request: &Request,
+    message: &str,
+    page: Page,
+    continues: &str,
+    mut rows: Vec<T>,
+) -> (Response, Vec<T>) {
     let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
     let more = rows.len() > limit;
     rows.truncate(limit);

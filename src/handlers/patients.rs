@@ -93,7 +93,8 @@ pub fn create(app: &App, request: &Request, user: &User) -> Result<Response> {
 pub fn list(app: &App, request: &Request, user: &User) -> Result<Response> {
     let mut query = request.query();
     let page = query.page("after");
-    let (name, gender, born) = (query.pattern("name"), query.one_of("gender", &GENDERS), query.birth_date("date_of_birth"));
+    let (name, gender, born) =
+        (query.pattern("name"), query.one_of("gender", &GENDERS), query.birth_date("date_of_birth"));
     query.finish()?;
     let (after, rows_wanted) = (page.after.unwrap_or(0), page.rows_wanted());
     let rows = if name.is_none() && gender.is_none() && born.is_none() {
@@ -133,8 +134,7 @@ fn find_of(app: &App, request: &Request, user: &User, owner_id: Option<i64>) -> 
 fn update_of(app: &App, request: &Request, user: &User, owner_id: Option<i64>) -> Result<Response> {
     let (id, versions) = (request.id("id")?, request.if_match()?);
     let fields = Json(fields(request.changes()?)?.to_json());
-    let parameters: Parameters =
-        &[&id, &owner_id, &fields, &versions, &user.id, &request.client, &request.id];
+    let parameters: Parameters = &[&id, &owner_id, &fields, &versions, &user.id, &request.client, &request.id];
     let row = app.db.query_opt(&app.sql.patients.update, parameters)?.ok_or(Error::NotFound("Patient"))?;
     changed(&row)?;
     Ok(updated("Patient updated", &Patient::from_row(&row)))

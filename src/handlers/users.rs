@@ -91,9 +91,8 @@ pub fn change_password(app: &App, request: &Request, user: &User) -> Result<Resp
     let mut form = request.new_record()?;
     form.required_verbatim("current_password", |_| Ok(()));
     form.required_verbatim("new_password", |password| passwords::check_rules(password, &app.config));
-    let account = Account::from_row(
-        &app.db.query_opt(&app.sql.users.find, &[&user.id])?.ok_or(Error::Unauthenticated)?,
-    );
+    let account =
+        Account::from_row(&app.db.query_opt(&app.sql.users.find, &[&user.id])?.ok_or(Error::Unauthenticated)?);
     if form.text("new_password").is_some_and(|password| passwords::is_the_email(password, &account.email)) {
         form.refuse("new_password", "must not be the e-mail address or its first part");
     }
@@ -101,16 +100,8 @@ pub fn change_password(app: &App, request: &Request, user: &User) -> Result<Resp
     let old_hash = check_attempt(app, request, &account.email, fields.text("current_password"))?.password_hash;
     let new_hash = passwords::hash(fields.text("new_password"), &app.config)?;
     let network = client_network(request.client).to_string();
-    let parameters: Parameters = &[
-        &user.id,
-        &old_hash,
-        &new_hash,
-        &user.session_id,
-        &account.email,
-        &network,
-        &request.client,
-        &request.id,
-    ];
+    let parameters: Parameters =
+        &[&user.id, &old_hash, &new_hash, &user.session_id, &account.email, &network, &request.client, &request.id];
     let row = app.db.query_opt(&app.sql.users.change_password, parameters)?.ok_or(Error::WrongCredentials)?;
     app.sessions.forget_user(user.id);
     Ok(updated("Password changed", &Account::from_row(&row)))

@@ -55,44 +55,22 @@ impl Cluster {
             Some(owner)
         } else {
             let folder = files.display();
-            return Err(format!(
-                "{folder} belongs to user id {}, not to this one ({me}): run as that user",
-                owner.uid
-            ));
+            return Err(format!("{folder} belongs to user id {}, not to this one ({me}): run as that user", owner.uid));
         };
         if let Some(blocked) = run_as.and_then(|account| out_of_reach(&files, account)) {
             let folder = blocked.display();
-            return Err(format!(
-                "PostgreSQL's user cannot enter {folder}: allow it with `chmod o+x {folder}`"
-            ));
+            return Err(format!("PostgreSQL's user cannot enter {folder}: allow it with `chmod o+x {folder}`"));
         }
         let programs = Search::of_this_process().of_major(version)?;
-        Ok(Cluster {
-            data_dir: data_dir.to_owned(),
-            files,
-            programs,
-            run_as,
-        })
+        Ok(Cluster { data_dir: data_dir.to_owned(), files, programs, run_as })
     }
 
     /// One of PostgreSQL's programs, ready to be given its arguments: as the right user, in a process group of its own so
     /// that Ctrl-C does not reach it before the server has drained, and without this process's secrets in its environment.
     pub fn program(&self, name: &str) -> Command {
         let mut command = Command::new(self.programs.bin.join(name));
-        command
-            .current_dir("/")
-            .stdin(Stdio::null())
-            .process_group(0)
-            .env_clear();
-        for name in [
-            "PATH",
-            "HOME",
-            "LD_LIBRARY_PATH",
-            "DYLD_LIBRARY_PATH",
-            "LOCALE_ARCHIVE",
-            "LOCPATH",
-            "TZDIR",
-        ] {
+        command.current_dir("/").stdin(Stdio::null()).process_group(0).env_clear();
+        for name in ["PATH", "HOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LOCALE_ARCHIVE", "LOCPATH", "TZDIR"] {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
             }
@@ -114,11 +92,7 @@ impl Cluster {
     /// One line, such as when somebody else owns a folder of that name.
     pub fn socket_folder(&self) -> Result<PathBuf, String> {
         let near = self.files.with_file_name("postgresql.socket");
-        let folder = if fits(&near) {
-            near
-        } else {
-            self.short_socket_folder()?
-        };
+        let folder = if fits(&near) { near } else { self.short_socket_folder()? };
         let account = match self.run_as {
             Some(account) => account,
             None => owner_of(&self.files)?,
@@ -129,13 +103,10 @@ impl Cluster {
             Err(error) => return Err(cannot("make", &folder, &error)),
         }
         // Not followed: in a shared temporary directory anybody can make a link of this name.
-        let found =
-            fs::symlink_metadata(&folder).map_err(|error| cannot("read", &folder, &error))?;
+        let found = fs::symlink_metadata(&folder).map_err(|error| cannot("read", &folder, &error))?;
         if !found.is_dir() || found.uid() != account.uid || found.mode() & 0o077 != 0 {
             let folder = folder.display();
-            return Err(format!(
-                "{folder} is not a folder that only PostgreSQL's user can enter: remove it"
-            ));
+            return Err(format!("{folder} is not a folder that only PostgreSQL's user can enter: remove it"));
         }
         Ok(folder)
     }
@@ -143,12 +114,8 @@ impl Cluster {
     fn short_socket_folder(&self) -> Result<PathBuf, String> {
         let name = format!("healthcare-{}", short_hash(self.files.as_os_str()));
         // Root's runtime directory is closed to the user that PostgreSQL then runs as.
-        let runtime = std::env::var_os("XDG_RUNTIME_DIR")
-            .filter(|_| self.run_as.is_none())
-            .map(PathBuf::from);
-        let parents = runtime
-            .into_iter()
-            .chain([std::env::temp_dir(), PathBuf::from("/tmp")]);
+        let runtime = std::env::var_os("XDG_RUNTIME_DIR").filter(|_| self.run_as.is_none()).map(PathBuf::from);
+        let parents = runtime.into_iter().chain([std::env::temp_dir(), PathBuf::from("/tmp")]);
         let mut folders = parents
             .filter(|parent| parent.is_absolute() && parent.is_dir())
             .filter(|parent| self.run_as.is_none_or(|account| can_enter(parent, account)))
@@ -175,9 +142,7 @@ impl Cluster {
             fs::rename(&path, &aside).map_err(|error| cannot("rename", &path, &error))?;
         }
         let mut file = open(&self.data_dir, "postgresql.log")?;
-        let end = file
-            .seek(SeekFrom::End(0))
-            .map_err(|error| cannot("read", &path, &error))?;
+        let end = file.seek(SeekFrom::End(0)).map_err(|error| cannot("read", &path, &error))?;
         Ok((file, end))
     }
 
@@ -203,19 +168,14 @@ impl Cluster {
 /// A plain user's is closed to others (0700): the generated secret is there too. Root's can be passed through (0711),
 /// because the private PostgreSQL runs as another user; the cluster and the secret have modes of their own.
 pub(super) fn make_data_dir(data_dir: &Path) -> Result<PathBuf, String> {
-    let missing: Vec<&Path> = data_dir
-        .ancestors()
-        .take_while(|path| !path.as_os_str().is_empty() && !path.exists())
-        .collect();
+    let missing: Vec<&Path> =
+        data_dir.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists()).collect();
     for folder in missing.into_iter().rev() {
         match DirBuilder::new().mode(0o700).create(folder) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::AlreadyExists => continue, // by another server just now
             Err(error) => {
-                return Err(format!(
-                    "{}; set DATA_DIR to another folder",
-                    cannot("make", folder, &error)
-                ));
+                return Err(format!("{}; set DATA_DIR to another folder", cannot("make", folder, &error)));
             }
         }
         if owner_of(folder)?.uid == 0 {
@@ -231,12 +191,7 @@ pub(super) fn make_data_dir(data_dir: &Path) -> Result<PathBuf, String> {
 pub(super) fn open(data_dir: &Path, name: &str) -> Result<File, String> {
     let path = data_dir.join(name);
     let is_new = !path.exists();
-    let file = OpenOptions::new()
-        .read(true)
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(&path);
+    let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&path);
     let file = file.map_err(|error| cannot("open", &path, &error))?;
     if is_new {
         let owner = owner_of(data_dir)?;
@@ -252,29 +207,18 @@ fn version_of(folder: &Path) -> Result<Option<u32>, String> {
     match fs::read_to_string(&path) {
         Ok(text) => match text.trim().parse() {
             Ok(major) => Ok(Some(major)),
-            Err(_) => Err(format!(
-                "{} holds no version that can be run: {:?}",
-                path.display(),
-                text.trim()
-            )),
+            Err(_) => Err(format!("{} holds no version that can be run: {:?}", path.display(), text.trim())),
         },
         Err(error) if error.kind() == ErrorKind::NotFound => {
             // An empty folder is as good as none: it may be a volume that was prepared for us.
-            let is_empty = fs::read_dir(folder)
-                .map(|mut entries| entries.next().is_none())
-                .unwrap_or(!folder.is_symlink());
+            let is_empty =
+                fs::read_dir(folder).map(|mut entries| entries.next().is_none()).unwrap_or(!folder.is_symlink());
             if is_empty {
                 return Ok(None);
             }
-            Err(format!(
-                "{} is not a PostgreSQL cluster: restore it or move it away",
-                folder.display()
-            ))
+            Err(format!("{} is not a PostgreSQL cluster: restore it or move it away", folder.display()))
         }
-        Err(error) => Err(format!(
-            "{}; run as the user that made it",
-            cannot("read", &path, &error)
-        )),
+        Err(error) => Err(format!("{}; run as the user that made it", cannot("read", &path, &error))),
     }
 }
 
@@ -288,19 +232,13 @@ fn fits(folder: &Path) -> bool {
 
 /// A name for something that belongs to a path: 16 hexadecimal digits.
 pub(super) fn short_hash(text: &OsStr) -> String {
-    Sha256::digest(text.as_encoded_bytes())
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    Sha256::digest(text.as_encoded_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The line for an operation that the system refused.
 pub(super) fn cannot(verb: &str, path: &Path, error: &std::io::Error) -> String {
     let what_to_do = match error.kind() {
-        ErrorKind::PermissionDenied => {
-            ": run as its owner, or set DATA_DIR to a folder of your own"
-        }
+        ErrorKind::PermissionDenied => ": run as its owner, or set DATA_DIR to a folder of your own",
         ErrorKind::StorageFull => ": free some space",
         _ => "",
     };

@@ -31,23 +31,15 @@ log_checkpoints = off
 pub(super) fn make(data_dir: &Path, link: &Path, settings: &Settings) -> Result<Cluster, String> {
     let programs = Search::of_this_process().best()?;
     remove_leftovers(data_dir);
-    let run_as = if effective_uid()? == 0 {
-        Some(unprivileged_account()?)
-    } else {
-        None
-    };
+    let run_as = if effective_uid()? == 0 { Some(unprivileged_account()?) } else { None };
     let mut files = link.to_owned();
     if let Some(blocked) = run_as.and_then(|account| out_of_reach(data_dir, account)) {
         // Root's own folder, say. Opening somebody's folders is not ours to do, and failing would leave a newcomer without a
         // server: the files go to where a system keeps such things, with a link in DATA_DIR. The name is new each time, so that
         // data of an earlier DATA_DIR in the same place neither comes back nor is lost.
-        let seconds = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
+        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let name = format!("{}-{seconds}", short_hash(data_dir.as_os_str()));
-        files = make_data_dir(Path::new(FALLBACK))?
-            .join(name)
-            .join("postgresql");
+        files = make_data_dir(Path::new(FALLBACK))?.join(name).join("postgresql");
         log::warn!(
             "PostgreSQL refuses to run as root, and its user cannot enter {}: its files are in {}, linked from {}",
             blocked.display(),
@@ -57,12 +49,7 @@ pub(super) fn make(data_dir: &Path, link: &Path, settings: &Settings) -> Result<
     }
     let home = files.parent().unwrap_or(data_dir);
     make_data_dir(home)?;
-    let cluster = Cluster {
-        data_dir: data_dir.to_owned(),
-        files: files.clone(),
-        programs,
-        run_as,
-    };
+    let cluster = Cluster { data_dir: data_dir.to_owned(), files: files.clone(), programs, run_as };
     let new = home.join(format!("postgresql.new-{}", std::process::id()));
     fill(&cluster, &new, settings)
         .and_then(|()| fs::rename(&new, &files).map_err(|error| cannot("make", &files, &error)))
@@ -82,24 +69,14 @@ pub(super) fn make(data_dir: &Path, link: &Path, settings: &Settings) -> Result<
 }
 
 fn fill(cluster: &Cluster, folder: &Path, settings: &Settings) -> Result<(), String> {
-    DirBuilder::new()
-        .mode(0o700)
-        .create(folder)
-        .map_err(|error| cannot("make", folder, &error))?;
+    DirBuilder::new().mode(0o700).create(folder).map_err(|error| cannot("make", folder, &error))?;
     cluster.hand_over(folder)?;
     initdb(cluster, folder, settings)?;
     let path = folder.join("postgresql.conf");
-    let written = OpenOptions::new()
-        .append(true)
-        .open(&path)
-        .and_then(|mut file| {
-            file.write_all(TUNING.as_bytes())?;
-            if settings.fsync {
-                file.sync_all()
-            } else {
-                Ok(())
-            }
-        });
+    let written = OpenOptions::new().append(true).open(&path).and_then(|mut file| {
+        file.write_all(TUNING.as_bytes())?;
+        if settings.fsync { file.sync_all() } else { Ok(()) }
+    });
     written.map_err(|error| cannot("write", &path, &error))
 }
 
@@ -107,11 +84,7 @@ fn fill(cluster: &Cluster, folder: &Path, settings: &Settings) -> Result<(), Str
 /// its folder goes, and what it adds meanwhile is removed by a later start.
 fn remove_leftovers(data_dir: &Path) {
     for entry in fs::read_dir(data_dir).into_iter().flatten().flatten() {
-        if entry
-            .file_name()
-            .as_encoded_bytes()
-            .starts_with(b"postgresql.new-")
-        {
+        if entry.file_name().as_encoded_bytes().starts_with(b"postgresql.new-") {
             let _ = fs::remove_dir_all(entry.path());
         }
     }
@@ -126,11 +99,7 @@ fn initdb(cluster: &Cluster, folder: &Path, settings: &Settings) -> Result<(), S
     let mut locales = vec![libc("C.UTF-8"), libc("en_US.UTF-8"), libc("UTF-8")];
     if cluster.programs.major >= 17 {
         // PostgreSQL's own tables, which do not change with the system's libraries.
-        let own = [
-            "--locale-provider=builtin",
-            "--builtin-locale=C.UTF-8",
-            "--locale=C",
-        ];
+        let own = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"];
         locales.insert(0, own.map(str::to_owned).to_vec());
     }
     if cluster.programs.major >= 15 {
@@ -140,20 +109,14 @@ fn initdb(cluster: &Cluster, folder: &Path, settings: &Settings) -> Result<(), S
     let mut last = String::new();
     for locale in locales {
         let mut command = cluster.program("initdb");
-        command
-            .arg("-D")
-            .arg(folder)
-            .arg(format!("--username={USER}"))
-            .args(locale);
+        command.arg("-D").arg(folder).arg(format!("--username={USER}")).args(locale);
         command.args(["--encoding=UTF8", "--data-checksums", "--no-instructions"]);
         // Trust stands behind a folder that nobody else can enter; the network is refused even if somebody opens it.
         command.args(["--auth-local=trust", "--auth-host=reject"]);
         if !settings.fsync {
             command.arg("--no-sync");
         }
-        let output = command
-            .output()
-            .map_err(|error| cannot("run", &cluster.programs.bin.join("initdb"), &error))?;
+        let output = command.output().map_err(|error| cannot("run", &cluster.programs.bin.join("initdb"), &error))?;
         if output.status.success() {
             return Ok(());
         }
@@ -171,12 +134,6 @@ fn initdb(cluster: &Cluster, folder: &Path, settings: &Settings) -> Result<(), S
 fn last_line(output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stderr);
     // "initdb: error: …" says more than the "removing contents of …" after it.
-    let error = text
-        .lines()
-        .find(|line| line.contains("error:") || line.contains("FATAL"));
-    error
-        .or(text.lines().last())
-        .unwrap_or("it gave no reason")
-        .trim()
-        .to_owned()
+    let error = text.lines().find(|line| line.contains("error:") || line.contains("FATAL"));
+    error.or(text.lines().last()).unwrap_or("it gave no reason").trim().to_owned()
 }

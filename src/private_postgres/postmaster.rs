@@ -62,25 +62,14 @@ enum Spawned {
 fn spawn(cluster: &Cluster, settings: &Settings, deadline: Instant) -> Result<Spawned, String> {
     let socket_folder = cluster.socket_folder()?.display().to_string();
     let (log, log_start) = cluster.log()?;
-    let log_for_errors = log
-        .try_clone()
-        .map_err(|error| cannot("open", &cluster.log_path(), &error))?;
+    let log_for_errors = log.try_clone().map_err(|error| cannot("open", &cluster.log_path(), &error))?;
     let mut command = cluster.program("postgres");
-    command
-        .arg("-D")
-        .arg(&cluster.files)
-        .stdout(Stdio::from(log))
-        .stderr(Stdio::from(log_for_errors));
-    for (name, value) in must_hold(settings, &socket_folder)
-        .iter()
-        .chain(&settings.extra)
-    {
+    command.arg("-D").arg(&cluster.files).stdout(Stdio::from(log)).stderr(Stdio::from(log_for_errors));
+    for (name, value) in must_hold(settings, &socket_folder).iter().chain(&settings.extra) {
         command.arg("-c").arg(format!("{name}={value}"));
     }
     let program = cluster.programs.bin.join("postgres");
-    let mut child = command
-        .spawn()
-        .map_err(|error| cannot("run", &program, &error))?;
+    let mut child = command.spawn().map_err(|error| cannot("run", &program, &error))?;
     let mut problem = String::from("it has not finished starting");
     while Instant::now() < deadline {
         if let Ok(Some(status)) = child.try_wait() {
@@ -92,19 +81,13 @@ fn spawn(cluster: &Cluster, settings: &Settings, deadline: Instant) -> Result<Sp
                 .or(said.lines().last());
             let line = line.unwrap_or_default().trim().to_owned();
             // It saw another postmaster, or sessions of a killed one that have not noticed yet.
-            if line.contains("\"postmaster.pid\" already exists")
-                || line.contains("is still in use")
-            {
+            if line.contains("\"postmaster.pid\" already exists") || line.contains("is still in use") {
                 return Ok(Spawned::Busy(line));
             }
             let log = cluster.log_path();
-            return Err(format!(
-                "the private PostgreSQL did not start ({status}): {line} (more in {})",
-                log.display()
-            ));
+            return Err(format!("the private PostgreSQL did not start ({status}): {line} (more in {})", log.display()));
         }
-        let is_ready = PidFile::read(&cluster.files)
-            .is_some_and(|file| file.pid == child.id() && file.is_ready);
+        let is_ready = PidFile::read(&cluster.files).is_some_and(|file| file.pid == child.id() && file.is_ready);
         if is_ready {
             match answers(&socket_folder) {
                 Ok(()) => return Ok(Spawned::Ready(child, socket_folder)),
@@ -145,8 +128,7 @@ fn must_hold(settings: &Settings, socket_folder: &str) -> Vec<(String, String)> 
         ("log_min_error_statement", "panic"),
         ("log_error_verbosity", "terse"),
     ];
-    all.map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .to_vec()
+    all.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
 }
 
 /// How to connect to a database behind this socket.

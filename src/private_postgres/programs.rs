@@ -38,10 +38,7 @@ pub(super) struct Search {
 impl Search {
     /// The `PATH` and the root folder of this process.
     pub fn of_this_process() -> Search {
-        Search {
-            path: std::env::var_os("PATH").unwrap_or_default(),
-            root: PathBuf::from("/"),
-        }
+        Search { path: std::env::var_os("PATH").unwrap_or_default(), root: PathBuf::from("/") }
     }
 
     /// The first installation that is new enough to make a cluster with.
@@ -57,20 +54,16 @@ impl Search {
             too_old = Some(programs);
         }
         let found = match too_old {
-            Some(old) => format!(
-                "PostgreSQL {} in {} is too old ({OLDEST_MAJOR} is needed)",
-                old.major,
-                old.bin.display()
-            ),
+            Some(old) => {
+                format!("PostgreSQL {} in {} is too old ({OLDEST_MAJOR} is needed)", old.major, old.bin.display())
+            }
             None => "PostgreSQL's programs (initdb, postgres, pg_ctl) were not found".to_owned(),
         };
         let install = match self.package_manager() {
             Some(manager) => format!("install them with `{}`", manager.install_any()),
             None => "install PostgreSQL's server package".to_owned(),
         };
-        Err(format!(
-            "{found}: {install}, or set DATABASE_URL to a PostgreSQL of your own"
-        ))
+        Err(format!("{found}: {install}, or set DATABASE_URL to a PostgreSQL of your own"))
     }
 
     /// The installation that can run a cluster of this major version: no other one can read its files.
@@ -107,13 +100,8 @@ impl Search {
             .filter(|program| is_executable(program))
             .filter_map(|program| first_line(Command::new(program).arg("--bindir")))
             .map(PathBuf::from);
-        let well_known = WELL_KNOWN
-            .iter()
-            .flat_map(|(folder, start)| versions_in(&self.root.join(folder), start));
-        on_path()
-            .chain(told_by_pg_config)
-            .chain(well_known)
-            .filter_map(|folder| installation_in(&folder))
+        let well_known = WELL_KNOWN.iter().flat_map(|(folder, start)| versions_in(&self.root.join(folder), start));
+        on_path().chain(told_by_pg_config).chain(well_known).filter_map(|folder| installation_in(&folder))
     }
 
     fn package_manager(&self) -> Option<PackageManager> {
@@ -123,9 +111,7 @@ impl Search {
         let text = fs::read_to_string(self.root.join("etc/os-release")).ok()?;
         // ID first, then what the system says it is like: `ID_LIKE="rhel fedora"`.
         let values = |key: &str| {
-            let line = text
-                .lines()
-                .find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+            let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
             line.unwrap_or_default().replace(['"', '\''], "")
         };
         let names = format!("{} {}", values("ID"), values("ID_LIKE"));
@@ -177,11 +163,7 @@ impl PackageManager {
             PackageManager::Pacman => "pacman -S",
             PackageManager::Brew => return format!("brew install {packages}"),
         };
-        let sudo = if effective_uid() == Ok(0) {
-            ""
-        } else {
-            "sudo "
-        };
+        let sudo = if effective_uid() == Ok(0) { "" } else { "sudo " };
         format!("{sudo}{command} {packages}")
     }
 }
@@ -195,10 +177,7 @@ fn versions_in(folder: &Path, start: &str) -> Vec<PathBuf> {
         .filter_map(|entry| {
             let name = entry.file_name().into_string().ok()?;
             let version = name.strip_prefix(start)?;
-            let numbers = version
-                .split(|c: char| !c.is_ascii_digit())
-                .filter_map(|part| part.parse().ok())
-                .collect();
+            let numbers = version.split(|c: char| !c.is_ascii_digit()).filter_map(|part| part.parse().ok()).collect();
             Some((numbers, entry.path().join("bin")))
         })
         .collect();
@@ -208,46 +187,27 @@ fn versions_in(folder: &Path, start: &str) -> Vec<PathBuf> {
 
 /// The installation in a folder, if all of its programs are there and say a version.
 fn installation_in(folder: &Path) -> Option<Programs> {
-    let complete = |folder: &Path| {
-        PROGRAMS
-            .iter()
-            .all(|name| is_executable(&folder.join(name)))
-    };
+    let complete = |folder: &Path| PROGRAMS.iter().all(|name| is_executable(&folder.join(name)));
     if !complete(folder) {
         return None;
     }
     // A folder on the `PATH` may hold links only; the real place is the same whatever the `PATH` is next time.
-    let real = fs::canonicalize(folder.join("postgres"))
-        .ok()?
-        .parent()?
-        .to_owned();
-    let bin = if complete(&real) {
-        real
-    } else {
-        folder.to_owned()
-    };
+    let real = fs::canonicalize(folder.join("postgres")).ok()?.parent()?.to_owned();
+    let bin = if complete(&real) { real } else { folder.to_owned() };
     // "pg_ctl (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)"; the smallest of them loads in a quarter of the time.
     let said = first_line(Command::new(bin.join("pg_ctl")).arg("--version"))?;
     let version = said.split_whitespace().nth(2)?;
-    let major = version
-        .split(|c: char| !c.is_ascii_digit())
-        .next()?
-        .parse()
-        .ok()?;
+    let major = version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()?;
     Some(Programs { bin, major })
 }
 
 fn is_executable(program: &Path) -> bool {
-    fs::metadata(program)
-        .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+    fs::metadata(program).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
 }
 
 /// The first line that a short command prints, if it succeeds.
 pub(super) fn first_line(command: &mut Command) -> Option<String> {
-    let output = command
-        .output()
-        .ok()
-        .filter(|output| output.status.success())?;
+    let output = command.output().ok().filter(|output| output.status.success())?;
     let text = String::from_utf8(output.stdout).ok()?;
     text.lines().next().map(|line| line.trim().to_owned())
 }
@@ -261,8 +221,7 @@ mod tests {
 
     impl Root {
         fn new(name: &str) -> Root {
-            let folder = std::env::temp_dir()
-                .join(format!("healthcare-programs-{}-{name}", std::process::id()));
+            let folder = std::env::temp_dir().join(format!("healthcare-programs-{}-{name}", std::process::id()));
             fs::create_dir_all(folder.join("etc")).expect("a folder in the temp dir");
             Root(folder)
         }
@@ -275,11 +234,7 @@ mod tests {
         /// on another thread could fork, and running the script would fail as "text file busy".
         fn script(&self, program: &Path, says: &str) {
             let write = "printf '#!/bin/sh\\necho \"%s\"\\n' \"$2\" > \"$1\" && chmod 755 \"$1\"";
-            let written = Command::new("sh")
-                .args(["-c", write, "sh"])
-                .arg(program)
-                .arg(says)
-                .status();
+            let written = Command::new("sh").args(["-c", write, "sh"]).arg(program).arg(says).status();
             assert!(written.expect("sh").success());
         }
 
@@ -294,10 +249,7 @@ mod tests {
         }
 
         fn search(&self, path: &str) -> Search {
-            Search {
-                path: path.into(),
-                root: self.0.clone(),
-            }
+            Search { path: path.into(), root: self.0.clone() }
         }
     }
 
@@ -312,14 +264,8 @@ mod tests {
         let root = Root::new("hidden");
         for (os_release, command) in [
             ("ID=debian\n", "apt-get install -y postgresql"),
-            (
-                "ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n",
-                "apt-get install -y postgresql",
-            ),
-            (
-                "NAME=x\nID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n",
-                "dnf install -y postgresql-server",
-            ),
+            ("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n", "apt-get install -y postgresql"),
+            ("NAME=x\nID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n", "dnf install -y postgresql-server"),
             ("ID=alpine\n", "apk add postgresql"),
             ("ID=arch\n", "pacman -S postgresql"),
             ("ID=plan9\n", "install PostgreSQL's server package"),
@@ -327,10 +273,7 @@ mod tests {
             root.os_release(os_release);
             let line = root.search("").best().expect_err("nothing is installed");
             assert!(line.contains(command), "{os_release}: {line}");
-            assert!(
-                line.contains("DATABASE_URL") && !line.contains('\n'),
-                "{line}"
-            );
+            assert!(line.contains("DATABASE_URL") && !line.contains('\n'), "{line}");
         }
     }
 
@@ -338,51 +281,20 @@ mod tests {
     fn the_path_comes_first_then_the_highest_version() {
         let root = Root::new("order");
         root.install("usr/lib/postgresql/9.6/bin", "9.6.24");
-        let fifteen = root.install(
-            "usr/lib/postgresql/15/bin",
-            "15.18 (Debian 15.18-0+deb12u1)",
-        );
-        assert_eq!(
-            root.search("").best(),
-            Ok(Programs {
-                bin: fifteen.clone(),
-                major: 15
-            })
-        );
+        let fifteen = root.install("usr/lib/postgresql/15/bin", "15.18 (Debian 15.18-0+deb12u1)");
+        assert_eq!(root.search("").best(), Ok(Programs { bin: fifteen.clone(), major: 15 }));
 
         let seventeen = root.install("usr/pgsql-17/bin", "17.2");
-        assert_eq!(
-            root.search("").best().map(|found| found.major),
-            Ok(15),
-            "an earlier place wins"
-        );
+        assert_eq!(root.search("").best().map(|found| found.major), Ok(15), "an earlier place wins");
         let path = format!("relative:{}", seventeen.display());
-        assert_eq!(
-            root.search(&path).best(),
-            Ok(Programs {
-                bin: seventeen.clone(),
-                major: 17
-            })
-        );
+        assert_eq!(root.search(&path).best(), Ok(Programs { bin: seventeen.clone(), major: 17 }));
 
         // An existing cluster needs its own version, wherever that is.
-        assert_eq!(
-            root.search(&path).of_major(15).map(|found| found.bin),
-            Ok(fifteen)
-        );
-        assert_eq!(
-            root.search("").of_major(17).map(|found| found.bin),
-            Ok(seventeen)
-        );
+        assert_eq!(root.search(&path).of_major(15).map(|found| found.bin), Ok(fifteen));
+        assert_eq!(root.search("").of_major(17).map(|found| found.bin), Ok(seventeen));
         root.os_release("ID=ubuntu\n");
-        let line = root
-            .search("")
-            .of_major(16)
-            .expect_err("16 is not installed");
-        assert!(
-            line.contains("version 16") && line.contains("apt-get install -y postgresql-16"),
-            "{line}"
-        );
+        let line = root.search("").of_major(16).expect_err("16 is not installed");
+        assert!(line.contains("version 16") && line.contains("apt-get install -y postgresql-16"), "{line}");
     }
 
     #[test]
@@ -391,18 +303,11 @@ mod tests {
         root.os_release("ID=debian\n");
         root.install("usr/lib/postgresql/9.6/bin", "9.6.24");
         let line = root.search("").best().expect_err("9.6 is too old");
-        assert!(
-            line.contains("PostgreSQL 9 in") && line.contains("too old"),
-            "{line}"
-        );
+        assert!(line.contains("PostgreSQL 9 in") && line.contains("too old"), "{line}");
 
         let client_only = root.install("usr/lib/postgresql/16/bin", "16.1");
         fs::remove_file(client_only.join("initdb")).expect("a program less");
-        assert!(
-            root.search(&client_only.display().to_string())
-                .best()
-                .is_err()
-        );
+        assert!(root.search(&client_only.display().to_string()).best().is_err());
     }
 
     #[test]
@@ -412,11 +317,6 @@ mod tests {
         let bin = root.0.join("bin");
         fs::create_dir_all(&bin).expect("a folder");
         root.script(&bin.join("pg_config"), &hidden.display().to_string());
-        assert_eq!(
-            root.search(&bin.display().to_string())
-                .best()
-                .map(|found| found.bin),
-            Ok(hidden)
-        );
+        assert_eq!(root.search(&bin.display().to_string()).best().map(|found| found.bin), Ok(hidden));
     }
 }

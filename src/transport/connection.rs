@@ -163,13 +163,7 @@ impl Connection {
 
     /// Sends the bytes of an answer to the request that was delivered. `close`: no further request is read;
     /// `client_closes`: because the client said so.
-    pub fn respond(
-        &mut self,
-        bytes: &[u8],
-        close: bool,
-        client_closes: bool,
-        env: &Env<'_>,
-    ) -> Step {
+    pub fn respond(&mut self, bytes: &[u8], close: bool, client_closes: bool, env: &Env<'_>) -> Step {
         self.close_after = close;
         self.client_closes = client_closes;
         self.send(bytes, env)
@@ -184,16 +178,9 @@ impl Connection {
     pub fn refuse(&mut self, refusal: &Refusal, env: &Env<'_>) -> Step {
         env.counters.refused(refusal.cause);
         let (headers, body) = (env.config.refusal)(refusal);
-        let manner = Manner {
-            to_head: refusal.to_head,
-            close: true,
-            is_1_0: false,
-        };
+        let manner = Manner { to_head: refusal.to_head, close: true, is_1_0: false };
         let mut bytes = Vec::new();
-        if Response::whole(refusal.status, headers, body)
-            .append_to(&mut bytes, manner)
-            .is_err()
-        {
+        if Response::whole(refusal.status, headers, body).append_to(&mut bytes, manner).is_err() {
             return Step::Close;
         }
         self.respond(&bytes, true, false, env)
@@ -204,14 +191,8 @@ impl Connection {
         let late = |cause, message| Refusal::new(cause, message);
         let mut refusal = match (self.phase, self.progress) {
             (Phase::Handling, _) => return Step::Wait,
-            (Phase::Receiving, Progress::Head) => late(
-                Cause::HeadTimeout,
-                "The request head did not arrive in time",
-            ),
-            (Phase::Receiving, Progress::Body) => late(
-                Cause::BodyTimeout,
-                "The request body did not arrive in time",
-            ),
+            (Phase::Receiving, Progress::Head) => late(Cause::HeadTimeout, "The request head did not arrive in time"),
+            (Phase::Receiving, Progress::Body) => late(Cause::BodyTimeout, "The request body did not arrive in time"),
             (Phase::Answering, _) => {
                 // Bytes that the client did not take are not kept for it after the close either.
                 let _ = rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
@@ -284,10 +265,7 @@ impl Connection {
         if self.progress == Progress::Idle {
             return Step::Close;
         }
-        let mut refusal = Refusal::new(
-            Cause::Incomplete,
-            "The request ended before it was complete",
-        );
+        let mut refusal = Refusal::new(Cause::Incomplete, "The request ended before it was complete");
         self.intake.label(&mut refusal);
         self.refuse(&refusal, env)
     }
@@ -345,11 +323,7 @@ impl Connection {
             }
             self.phase = Phase::Lingering;
             self.deadline_ms = env.now_ms + env.config.linger_ms;
-            return if self.readable {
-                Step::Again
-            } else {
-                Step::Wait
-            };
+            return if self.readable { Step::Again } else { Step::Wait };
         }
         self.phase = Phase::Receiving;
         self.progress = Progress::Idle;

@@ -1,22 +1,63 @@
 //! One connection's incoming side: bytes in, whole requests out, whatever the pieces in which they come.
 
+use std::fmt;
+
+use tiny_http::Method;
+
 use super::chunked::Decoder;
 use super::config::Config;
 use super::fields::Framing;
 use super::head::Head;
+use super::headers::Headers;
 use super::refusal::Refusal;
 use super::scan::Scanner;
 
 /// A request that has wholly arrived.
-#[derive(Debug)]
-pub(super) struct Message {
-    pub head: Head,
-    pub body: Vec<u8>,
+pub struct Message {
+    pub(super) head: Head,
+    pub(super) body: Vec<u8>,
 }
 
-/// Collects requests. Between requests it holds no memory beyond itself.
+impl Message {
+    /// The method: one of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS.
+    pub fn method(&self) -> &Method {
+        self.head.method()
+    }
+
+    /// Path and query, as they came: percent escapes are checked, not decoded. `*` for `OPTIONS *`.
+    pub fn url(&self) -> &str {
+        self.head.target()
+    }
+
+    /// The header fields. Those of a chunked body's trailer are not among them.
+    pub fn headers(&self) -> Headers<'_> {
+        Headers::new(&self.head)
+    }
+
+    /// The decoded body.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// Whether the connection may serve another request after this one.
+    pub fn keep_alive(&self) -> bool {
+        self.head.keep_alive()
+    }
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Neither target nor fields: they may name a person, or hold a secret.
+        f.debug_struct("Message")
+            .field("method", self.method())
+            .field("body_length", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Collects requests from bytes: the server's parser, without a socket. Between requests it holds no memory beyond itself.
 #[derive(Debug, Default)]
-pub(super) struct Intake {
+pub struct Intake {
     /// Bytes that came and are not consumed, from `start` on.
     pending: Vec<u8>,
     start: usize,
@@ -52,7 +93,10 @@ pub(super) enum Progress {
 
 impl Intake {
     /// Takes in `bytes` and returns the next request, if it is complete. After a request, and as long as
-    /// [`Intake::has_pending`], call it again with no bytes. After a refusal the connection is good for nothing.
+    /// [`Intake::has_pending`], call it again with no bytes.
+    ///
+    /// # Errors
+    /// What arrived is not served. Nothing that follows on the connection can be understood.
     pub fn feed(&mut self, bytes: &[u8], config: &Config) -> Result<Option<Message>, Refusal> {
         if self.pending.is_empty() {
             // The usual case: parsed where it was read, with nothing left over.
@@ -83,7 +127,7 @@ impl Intake {
     }
 
     /// What the connection is waiting for.
-    pub fn progress(&self) -> Progress {
+    pub(super) fn progress(&self) -> Progress {
         match (&self.receiving, &self.pending[self.start..]) {
             (Some(_), _) => Progress::Body,
             // The blank line that some clients send after a body begins nothing.
@@ -93,25 +137,19 @@ impl Intake {
     }
 
     /// Whether an interim 100 must be sent now; asked once a request.
-    pub fn take_continue(&mut self) -> bool {
-        self.receiving
-            .as_mut()
-            .is_some_and(|receiving| std::mem::take(&mut receiving.continue_due))
+    pub(super) fn take_continue(&mut self) -> bool {
+        self.receiving.as_mut().is_some_and(|receiving| std::mem::take(&mut receiving.continue_due))
     }
 
     /// What the request that is arriving calls itself, and whether it is a `HEAD`.
-    pub fn label(&self, refusal: &mut Refusal) {
+    pub(super) fn label(&self, refusal: &mut Refusal) {
         if let Some(receiving) = &self.receiving {
             receiving.message.head.label(refusal);
         }
     }
 
     /// Consumes what it can of `data`, up to the end of one request.
-    fn advance(
-        &mut self,
-        data: &[u8],
-        config: &Config,
-    ) -> Result<(usize, Option<Message>), Refusal> {
+    fn advance(&mut self, data: &[u8], config: &Config) -> Result<(usize, Option<Message>), Refusal> {
         let mut consumed = 0;
         let mut receiving = match self.receiving.take() {
             Some(receiving) => receiving,
@@ -132,10 +170,7 @@ impl Intake {
                 };
                 Box::new(Receiving {
                     continue_due: head.expects_continue() && consumed == data.len(),
-                    message: Message {
-                        head,
-                        body: Vec::new(),
-                    },
+                    message: Message { head, body: Vec::new() },
                     rest,
                 })
             }

@@ -26,7 +26,7 @@
 //! A thread in `recv` takes a turn: it waits for an event, reads what has come, and either has a whole request, which it
 //! returns to its own caller, or waits again. Idle connections have neither thread nor buffer.
 //!
-//! - [`server`] the public face; [`request`], [`response`] what the application gets and gives
+//! - [`server`] the public face; [`request`], [`headers`], [`response`] what the application gets and gives
 //! - [`core`] the table of connections and a worker's turn; [`poll`] is epoll, [`timers`] the deadlines
 //! - [`accept`], [`gate`] who comes in
 //! - [`connection`] what an event makes of a connection: the state machine, and all reading and writing
@@ -50,6 +50,7 @@ mod date;
 mod fields;
 mod gate;
 mod head;
+mod headers;
 mod intake;
 mod poll;
 mod refusal;
@@ -62,8 +63,10 @@ mod target;
 mod timers;
 
 pub use config::{Config, RefusalHook};
+pub use headers::{Headers, ReceivedField, ReceivedHeader};
+pub use intake::{Intake, Message};
 pub use refusal::{Cause, Refusal};
-pub use request::{Headers, ReceivedField, ReceivedHeader, Request};
+pub use request::Request;
 pub use response::{Header, HeaderField, HeaderValue, Response, Text};
 pub use server::Server;
 pub use stats::Stats;

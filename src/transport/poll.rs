@@ -90,8 +90,7 @@ impl Poll {
             let _ = rustix::io::read(&self.waker, &mut [0; 8]);
             return Ok(None);
         }
-        let ended = flags
-            .intersects(epoll::EventFlags::RDHUP | epoll::EventFlags::HUP | epoll::EventFlags::ERR);
+        let ended = flags.intersects(epoll::EventFlags::RDHUP | epoll::EventFlags::HUP | epoll::EventFlags::ERR);
         Ok(Some(Event { token, ended }))
     }
 
@@ -103,8 +102,5 @@ impl Poll {
 }
 
 fn connection_flags() -> epoll::EventFlags {
-    epoll::EventFlags::IN
-        | epoll::EventFlags::OUT
-        | epoll::EventFlags::RDHUP
-        | epoll::EventFlags::ET
+    epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::RDHUP | epoll::EventFlags::ET
 }

@@ -11,9 +11,10 @@ use super::buffers;
 use super::connection::{Connection, Env, Step};
 use super::core::Core;
 use super::head::Head;
+use super::headers::Headers;
 use super::intake::Message;
 use super::refusal::{Cause, Refusal};
-use super::response::{Manner, Response, Text};
+use super::response::{Manner, Response};
 
 /// A request. Dropped without an answer, it is answered 500.
 pub struct Request {
@@ -25,80 +26,9 @@ pub struct Request {
     answered: bool,
 }
 
-/// A header field of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ReceivedHeader<'a> {
-    /// The field's name.
-    pub field: ReceivedField<'a>,
-    /// The field's value, without the white space around it.
-    pub value: Text<'a>,
-}
-
-/// The name of a header field of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ReceivedField<'a>(Text<'a>);
-
-impl<'a> ReceivedField<'a> {
-    /// The name, in the case in which it came.
-    pub fn as_str(self) -> Text<'a> {
-        self.0
-    }
-
-    /// Whether this is the field `other`, without regard to case.
-    pub fn equiv(self, other: &str) -> bool {
-        self.0.as_str().eq_ignore_ascii_case(other)
-    }
-}
-
-/// The header fields of a request, in the order in which they came.
-#[derive(Clone)]
-pub struct Headers<'a> {
-    head: &'a Head,
-    next: usize,
-}
-
-impl<'a> Headers<'a> {
-    /// The fields once more.
-    pub fn iter(&self) -> Headers<'a> {
-        self.clone()
-    }
-}
-
-impl<'a> Iterator for Headers<'a> {
-    type Item = ReceivedHeader<'a>;
-
-    fn next(&mut self) -> Option<ReceivedHeader<'a>> {
-        let (name, value) = self.head.field(self.next)?;
-        self.next += 1;
-        Some(ReceivedHeader {
-            field: ReceivedField(Text(name)),
-            value: Text(value),
-        })
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = self.head.len() - self.next;
-        (left, Some(left))
-    }
-}
-
-impl ExactSizeIterator for Headers<'_> {}
-
 impl Request {
-    pub(super) fn new(
-        core: Arc<Core>,
-        message: Message,
-        token: u64,
-        remote: SocketAddr,
-    ) -> Request {
-        Request {
-            core,
-            token,
-            remote,
-            head: message.head,
-            body: Cursor::new(message.body),
-            answered: false,
-        }
+    pub(super) fn new(core: Arc<Core>, message: Message, token: u64, remote: SocketAddr) -> Request {
+        Request { core, token, remote, head: message.head, body: Cursor::new(message.body), answered: false }
     }
 
     /// The method: one of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS.
@@ -118,10 +48,7 @@ impl Request {
 
     /// The header fields. Those of a chunked body's trailer are not among them.
     pub fn headers(&self) -> Headers<'_> {
-        Headers {
-            head: &self.head,
-            next: 0,
-        }
+        Headers::new(&self.head)
     }
 
     /// The length of the decoded body, in bytes.
@@ -152,11 +79,8 @@ impl Request {
     pub fn respond<R: Read>(mut self, response: Response<R>) -> io::Result<()> {
         let client_closes = !self.head.keep_alive();
         let close = client_closes || self.core.is_closing();
-        let manner = Manner {
-            to_head: *self.head.method() == Method::Head,
-            close,
-            is_1_0: *self.head.version() == (1, 0),
-        };
+        let manner =
+            Manner { to_head: *self.head.method() == Method::Head, close, is_1_0: *self.head.version() == (1, 0) };
         buffers::with_answer(|bytes| {
             response.append_to(bytes, manner)?;
             self.finish(|connection, env| connection.respond(bytes, close, client_closes, env))

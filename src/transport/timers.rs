@@ -22,10 +22,7 @@ pub(super) struct Timers {
 
 impl Timers {
     pub fn new() -> Timers {
-        Timers {
-            earliest_ms: AtomicU64::new(NEVER),
-            entries: Mutex::new(BinaryHeap::new()),
-        }
+        Timers { earliest_ms: AtomicU64::new(NEVER), entries: Mutex::new(BinaryHeap::new()) }
     }
 
     /// The moment of the first entry, or [`NEVER`].
@@ -50,9 +47,7 @@ impl Timers {
             return None;
         }
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = entries
-            .peek()
-            .is_some_and(|Reverse((due_ms, _))| *due_ms <= now_ms);
+        let due = entries.peek().is_some_and(|Reverse((due_ms, _))| *due_ms <= now_ms);
         let entry = if due { entries.pop() } else { None };
         let earliest = entries.peek().map_or(NEVER, |Reverse((due_ms, _))| *due_ms);
         self.earliest_ms.store(earliest, Ordering::Release);

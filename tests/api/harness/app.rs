@@ -1,0 +1,176 @@
+//! Servers for tests: each with a database and a port of its own, and people who log in to it.
+
+use std::net::SocketAddr;
+
+use healthcare_backend::{Config, Service};
+use serde_json::{Value, json};
+
+use super::http::{self, Answer};
+use super::postgres;
+
+/// A password that the rules accept.
+pub const PASSWORD: &str = "correct horse battery";
+
+/// One running service.
+pub struct TestApp {
+    service: Option<Service>,
+    pub address: SocketAddr,
+    /// The connection string of its database.
+    pub database: String,
+}
+
+impl TestApp {
+    /// A service as it is out of the box, but for a cheap hash, few threads and no rate limit.
+    pub fn start() -> TestApp {
+        TestApp::with(|_| {})
+    }
+
+    /// The same, with other settings.
+    pub fn with(change: impl FnOnce(&mut Config)) -> TestApp {
+        TestApp::on(&postgres::new_database(), change)
+    }
+
+    /// A service (another node, perhaps) on a database that there is already.
+    pub fn on(database: &str, change: impl FnOnce(&mut Config)) -> TestApp {
+        let mut config = Config {
+            port: 0,
+            database_url: Some(database.to_string()),
+            jwt_secret: Some("a secret of the tests, 32 bytes or more".into()),
+            bcrypt_cost: 4,
+            workers: 3,
+            database_pool: 5,
+            auth_rate_per_minute: 0,
+            ..Config::default()
+        };
+        change(&mut config);
+        let service = Service::start(config).expect("a running service");
+        TestApp { address: service.address(), service: Some(service), database: database.to_string() }
+    }
+
+    /// A connection to the service's database.
+    pub fn sql(&self) -> ::postgres::Client {
+        postgres::connect(&self.database)
+    }
+
+    /// Nobody in particular.
+    pub fn anyone(&self) -> Person {
+        Person { address: self.address, id: 0, email: String::new(), token: None, refresh_token: String::new() }
+    }
+
+    /// A new user who has logged in.
+    pub fn signed_up(&self, name: &str) -> Person {
+        let email = format!("{name}@example.org");
+        let body = json!({ "name": name, "email": email, "password": PASSWORD });
+        self.anyone().post("/api/auth/register", body).expect(201, "created");
+        self.logged_in(&email, PASSWORD)
+    }
+
+    /// A new admin who has logged in.
+    pub fn admin(&self, name: &str) -> Person {
+        let user = self.signed_up(name);
+        self.sql().execute("update users set role = 'admin' where id = $1", &[&user.id]).expect("a new role");
+        self.logged_in(&user.email, PASSWORD)
+    }
+
+    /// A further session of a user.
+    pub fn logged_in(&self, email: &str, password: &str) -> Person {
+        let body = json!({ "email": email, "password": password });
+        let data = self.anyone().post("/api/auth/login", body).expect(200, "success").data();
+        Person {
+            address: self.address,
+            id: data["user"]["id"].as_i64().expect("an id"),
+            email: email.to_string(),
+            token: Some(data["token"].as_str().expect("a token").to_string()),
+            refresh_token: data["refresh_token"].as_str().expect("a refresh token").to_string(),
+        }
+    }
+
+    /// Stops the service and waits for its end.
+    pub fn stop(mut self) {
+        if let Some(service) = self.service.take() {
+            service.stop().expect("a clean stop");
+        }
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        if let Some(service) = self.service.take() {
+            let _ = service.stop();
+        }
+    }
+}
+
+/// Someone who sends requests, with a token if logged in.
+#[derive(Clone)]
+pub struct Person {
+    pub address: SocketAddr,
+    pub id: i64,
+    pub email: String,
+    pub token: Option<String>,
+    pub refresh_token: String,
+}
+
+impl Person {
+    /// The same person at another node.
+    pub fn at(&self, app: &TestApp) -> Person {
+        Person { address: app.address, ..self.clone() }
+    }
+
+    /// The same person with this token.
+    pub fn with_token(&self, token: &str) -> Person {
+        Person { token: Some(token.to_string()), ..self.clone() }
+    }
+
+    pub fn get(&self, target: &str) -> Answer {
+        self.send("GET", target, &[], None)
+    }
+
+    pub fn post(&self, target: &str, body: Value) -> Answer {
+        self.send("POST", target, &[], Some(body))
+    }
+
+    pub fn put(&self, target: &str, body: Value) -> Answer {
+        self.send("PUT", target, &[], Some(body))
+    }
+
+    pub fn patch(&self, target: &str, body: Value) -> Answer {
+        self.send("PATCH", target, &[], Some(body))
+    }
+
+    pub fn delete(&self, target: &str) -> Answer {
+        self.send("DELETE", target, &[], None)
+    }
+
+    /// Sends a request with further headers.
+    pub fn send(&self, method: &str, target: &str, headers: &[(&str, &str)], body: Option<Value>) -> Answer {
+        let authorization = self.token.as_ref().map(|token| format!("Bearer {token}"));
+        let mut all = headers.to_vec();
+        if let Some(authorization) = &authorization {
+            all.push(("Authorization", authorization));
+        }
+        let text = body.map(|body| body.to_string());
+        if text.is_some() && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
+            all.push(("Content-Type", "application/json"));
+        }
+        http::send(self.address, method, target, &all, text.as_deref())
+    }
+
+    /// Registers a patient and returns the id.
+    pub fn new_patient(&self, name: &str) -> i64 {
+        let body = json!({ "name": name, "date_of_birth": "1990-04-23", "gender": "female" });
+        self.post("/api/patients", body).expect(201, "created").id()
+    }
+
+    /// Adds a doctor to the directory and returns the id.
+    pub fn new_doctor(&self, name: &str) -> i64 {
+        let body = json!({ "name": name, "specialization": "Cardiology" });
+        self.post("/api/doctors", body).expect(201, "created").id()
+    }
+
+    /// Assigns a doctor to a patient and returns the mapping's id.
+    pub fn new_mapping(&self, patient_id: i64, doctor_id: i64) -> i64 {
+        let body = json!({ "patient_id": patient_id, "doctor_id": doctor_id });
+        self.post("/api/mappings", body).expect(201, "created").id()
+    }
+}
