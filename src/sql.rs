@@ -176,10 +176,12 @@ fn type_named(name: &str) -> Option<Type> {
         "bytea" => Type::BYTEA,
         "date" => Type::DATE,
         "inet" => Type::INET,
+        "inet[]" => Type::INET_ARRAY,
         "integer" => Type::INT4,
         "jsonb" => Type::JSONB,
         "text" => Type::TEXT,
         "text[]" => Type::TEXT_ARRAY,
+        "timestamptz[]" => Type::TIMESTAMPTZ_ARRAY,
         _ => return None,
     })
 }
