@@ -7,3 +7,4 @@
 mod harness;
 
 mod patients;
+mod users;
