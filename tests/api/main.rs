@@ -7,4 +7,7 @@
 mod harness;
 
 mod patients;
+mod session_limits;
+mod session_races;
+mod sessions;
 mod users;
