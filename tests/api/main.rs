@@ -10,4 +10,5 @@ mod patients;
 mod session_limits;
 mod session_races;
 mod sessions;
+mod tokens;
 mod users;
