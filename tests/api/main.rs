@@ -6,6 +6,7 @@
 #[allow(dead_code)]
 mod harness;
 
+mod passwords;
 mod patients;
 mod session_limits;
 mod session_races;
