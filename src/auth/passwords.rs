@@ -42,8 +42,7 @@ pub fn is_the_email(password: &str, email: &str) -> bool {
 /// # Errors
 /// `Internal` where the system has no randomness.
 pub fn hash(password: &str, config: &Config) -> Result<String, Error> {
-    bcrypt::hash(password, config.bcrypt_cost)
-        .map_err(|error| Error::Internal(format!("bcrypt: {error}")))
+    bcrypt::hash(password, config.bcrypt_cost).map_err(|error| Error::Internal(format!("bcrypt: {error}")))
 }
 
 /// Whether the password matches the hash. Without a hash (no such account) the same work is done for nothing, and a hash that
