@@ -7,6 +7,7 @@
 mod harness;
 
 mod abuse;
+mod contract;
 mod passwords;
 mod patients;
 mod rate_limits;
