@@ -101,13 +101,15 @@ queries! {
     /// `sql/sessions.sql`
     sessions: Sessions { attempt, record_failure, create, refresh, state, touch, list, end, end_all, prune }
     /// `sql/patients.sql`
-    patients: Patients { create, list, search, search_all, find, update, delete }
+    patients: Patients { create, list, search, search_by_name, search_newest, search_all, count, find, update, delete }
     /// `sql/doctors.sql`
-    doctors: Doctors { create, list, search, find, update, delete }
+    doctors: Doctors { create, list, search, search_by_name, search_newest, count, find, update, delete }
     /// `sql/mappings.sql`
     mappings: Mappings { create, list, search, list_of_patient, find, update, delete }
     /// `sql/health.sql`
     health: Health { schema_version }
+    /// `sql/idempotency.sql`
+    idempotency: Idempotency { claim, find, store, prune }
     /// `sql/audit.sql`
     audit: Audit { record, list }
 }
@@ -181,6 +183,7 @@ fn type_named(name: &str) -> Option<Type> {
         "jsonb" => Type::JSONB,
         "text" => Type::TEXT,
         "text[]" => Type::TEXT_ARRAY,
+        "timestamptz" => Type::TIMESTAMPTZ,
         "timestamptz[]" => Type::TIMESTAMPTZ_ARRAY,
         _ => return None,
     })

@@ -4,8 +4,9 @@ use jiff::Timestamp;
 use postgres::Row;
 use serde::Serialize;
 
+use super::listing::listed;
 use super::sessions::check_attempt;
-use super::{Record, changed, found, listed, updated};
+use super::{Record, changed, found, updated};
 use crate::app::App;
 use crate::auth::{Admin, Role, User, passwords};
 use crate::db::Parameters;
@@ -51,6 +52,8 @@ impl Account {
 }
 
 impl Record for Account {
+    const FIELDS: &'static [&'static str] = &["id", "name", "email", "role", "disabled", "created_at", "updated_at"];
+
     fn id(&self) -> i64 {
         self.id
     }

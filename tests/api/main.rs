@@ -8,7 +8,9 @@ mod harness;
 
 mod abuse;
 mod contract;
+mod listing;
 mod passwords;
+mod idempotency;
 mod patients;
 mod rate_limits;
 mod session_limits;
