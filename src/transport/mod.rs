@@ -63,9 +63,9 @@ mod target;
 mod timers;
 
 pub use config::{Config, RefusalHook};
-pub use refusal::{Cause, Refusal};
 pub use headers::{Headers, ReceivedField, ReceivedHeader};
 pub use intake::{Intake, Message};
+pub use refusal::{Cause, Refusal};
 pub use request::Request;
 pub use response::{Header, HeaderField, HeaderValue, Response, Text};
 pub use server::Server;
