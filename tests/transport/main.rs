@@ -9,5 +9,7 @@ mod closing;
 mod deadlines;
 mod delivery;
 
+mod differential;
 mod framing;
 mod harness;
+mod properties;
