@@ -9,6 +9,7 @@ mod closing;
 mod deadlines;
 mod delivery;
 
+mod descriptors;
 mod differential;
 mod framing;
 mod harness;
