@@ -37,6 +37,8 @@ pub(super) enum Step {
     Deliver(Message),
     /// It is finished: drop it.
     Close,
+    /// It failed before the answer was out: drop it.
+    Broken,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -302,7 +304,7 @@ impl Connection {
                 self.written = 0;
                 Step::Wait
             }
-            None => Step::Close,
+            None => Step::Broken,
         }
     }
 
@@ -310,7 +312,7 @@ impl Connection {
     fn flush(&mut self, env: &Env<'_>) -> Step {
         match self.write(&self.output[self.written..]) {
             Some(count) => self.written += count,
-            None => return Step::Close,
+            None => return Step::Broken,
         }
         if self.written < self.output.len() {
             return Step::Wait;
@@ -337,7 +339,7 @@ impl Connection {
     /// The socket has taken the whole answer.
     fn on_taken(&mut self, env: &Env<'_>) -> Step {
         let more = self.readable || self.intake.has_pending();
-        if self.close_after {
+        if self.close_after || env.closing && !more {
             // RFC 9112, section 9.6: a close while bytes come in would reset the connection, and the client might never
             // see the answer. So our side ends, and the client's is read for a while.
             if self.client_closes && !more || self.stream.shutdown(Shutdown::Write).is_err() {
@@ -354,11 +356,7 @@ impl Connection {
         self.phase = Phase::Receiving;
         self.progress = Progress::Idle;
         self.deadline_ms = env.now_ms + env.config.idle_ms;
-        match (more, env.closing) {
-            (true, _) => Step::Again,
-            (false, true) => Step::Close,
-            (false, false) => Step::Wait,
-        }
+        if more { Step::Again } else { Step::Wait }
     }
 
     /// Reads and forgets, within bounds.

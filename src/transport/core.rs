@@ -15,7 +15,7 @@ use super::config::Config;
 use super::connection::{Connection, Env, Step};
 use super::gate::{Entry, Gate};
 use super::intake::Message;
-use super::poll::{LISTENER, Poll};
+use super::poll::{LISTENER, Poll, TIMER};
 use super::refusal::Refusal;
 use super::stats::{Counters, Stats};
 use super::timers::{NEVER, Timers};
@@ -76,13 +76,14 @@ impl Core {
                 timer_ms: NEVER,
             }))
         };
-        let poll = Poll::new()?;
+        let timers = Timers::new()?;
+        let poll = Poll::new(timers.descriptor())?;
         poll.add_listener(&listener)?;
         Ok(Core {
             config,
             poll,
             places: (0..gate.places()).map(place).collect(),
-            timers: Timers::new(),
+            timers,
             gate: Mutex::new(gate),
             listener: Mutex::new(Some(listener)),
             accept_paused: AtomicBool::new(false),
@@ -108,14 +109,10 @@ impl Core {
             if self.take_unblock() {
                 return Ok(Turn::Unblocked);
             }
-            let now_ms = self.now_ms();
-            while let Some((due_ms, place)) = self.timers.pop_due(now_ms) {
-                self.on_timer(due_ms, place, now_ms);
-            }
-            let wake_ms = self.timers.earliest_ms().min(until_ms);
-            let timeout_ms = (wake_ms != NEVER).then(|| wake_ms.saturating_sub(now_ms));
+            let timeout_ms = (until_ms != NEVER).then(|| until_ms.saturating_sub(self.now_ms()));
             match self.poll.wait(timeout_ms)? {
                 Some(event) if event.token == LISTENER => self.accept(),
+                Some(event) if event.token == TIMER => self.on_timer(),
                 Some(event) => {
                     let step = |connection: &mut Connection, env: &Env<'_>| {
                         buffers::with_scratch(|scratch| {
@@ -130,7 +127,11 @@ impl Core {
                 None => {}
             }
             if until_ms != NEVER && self.now_ms() >= until_ms {
-                return Ok(Turn::TimedOut);
+                // A wake-up for an unblock may have been this worker's: it must not be lost.
+                return Ok(match self.take_unblock() {
+                    true => Turn::Unblocked,
+                    false => Turn::TimedOut,
+                });
             }
         }
     }
@@ -158,12 +159,12 @@ impl Core {
                 }
             }
             Step::Deliver(message) => return Some((message, connection.remote())),
-            Step::Close => {
+            Step::Close | Step::Broken => {
                 self.vacate(index, place);
                 return None;
             }
         }
-        self.set_timer(index, &mut place);
+        self.set_timer(index, &mut place, env.now_ms);
         None
     }
 
@@ -227,17 +228,16 @@ impl Core {
             }
         };
         match step {
-            Step::Close => self.vacate(index, place),
+            Step::Close | Step::Broken => self.vacate(index, place),
             // The socket is new to the poll, which tells of it in any case.
-            _ => self.set_timer(index, &mut place),
+            _ => self.set_timer(index, &mut place, env.now_ms),
         }
     }
 
-    /// Accepts again at `due_ms`.
-    pub(super) fn accept_again_at(&self, due_ms: u64) {
-        if self.timers.push(due_ms, LISTENER_PLACE) {
-            self.poll.wake(1);
-        }
+    /// Accepts again after `delay_ms`.
+    pub(super) fn accept_again_in(&self, delay_ms: u64) {
+        let now_ms = self.now_ms();
+        self.timers.push(now_ms + delay_ms, LISTENER_PLACE, now_ms);
     }
 
     /// Makes an event of connections that wait to be accepted.
@@ -252,7 +252,15 @@ impl Core {
         self.listener.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn on_timer(&self, due_ms: u64, index: u32, now_ms: u64) {
+    fn on_timer(&self) {
+        let now_ms = self.now_ms();
+        for (due_ms, index) in self.timers.take_due(now_ms) {
+            self.look_at(index, due_ms, now_ms);
+        }
+    }
+
+    /// The timers' entry of `due_ms` for a place has fallen due.
+    fn look_at(&self, index: u32, due_ms: u64, now_ms: u64) {
         if index == LISTENER_PLACE {
             self.resume_accepting();
             return;
@@ -268,7 +276,7 @@ impl Core {
             return;
         };
         if connection.deadline_ms() > now_ms {
-            self.set_timer(index, &mut place);
+            self.set_timer(index, &mut place, now_ms);
             return;
         }
         let token = token(place.generation, index);
@@ -289,16 +297,14 @@ impl Core {
     }
 
     /// Sees to it that the timers look at a place no later than its connection's deadline.
-    fn set_timer(&self, index: u32, place: &mut Occupancy) {
+    fn set_timer(&self, index: u32, place: &mut Occupancy, now_ms: u64) {
         let Some(connection) = &place.connection else {
             return;
         };
         let due_ms = connection.deadline_ms();
         if due_ms < place.timer_ms {
             place.timer_ms = due_ms;
-            if self.timers.push(due_ms, index) {
-                self.poll.wake(1);
-            }
+            self.timers.push(due_ms, index, now_ms);
         }
     }
 

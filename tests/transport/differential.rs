@@ -51,7 +51,7 @@ const STRICTER: &[(Cause, &str)] = &[
 ];
 
 /// What we deliver and hyper refuses: whether `message`, from `stream`, is such a case.
-const LAXER: &[(fn(&Message, &[u8]) -> bool, &str)] = &[
+const LAXER: &[(Holds, &str)] = &[
     (
         |_, stream| contains(stream, b" HTTP/1.2\r\n"),
         "RFC 9110, section 2.5: a higher minor version is read as the highest that one knows",
@@ -65,6 +65,9 @@ const LAXER: &[(fn(&Message, &[u8]) -> bool, &str)] = &[
         "browsers send these bytes unescaped in targets; they are harmless",
     ),
 ];
+
+/// Whether a reason holds for a request of ours, from a stream.
+type Holds = fn(&Message, &[u8]) -> bool;
 
 /// A request as both see it: the fields sorted by name, since hyper does not keep the order between names.
 #[derive(Debug, Clone, PartialEq, Eq)]
