@@ -13,15 +13,15 @@ use super::core::Core;
 const BATCH: usize = 64;
 
 impl Core {
-    /// Accepts what waits in the listening socket.
-    pub(super) fn accept(&self) {
+    /// Accepts what waits in the listening socket. Returns whether more may be waiting.
+    pub(super) fn accept(&self) -> bool {
         for _ in 0..BATCH {
             if self.accept_paused.load(Ordering::Acquire) {
-                return;
+                return false;
             }
             match self.accept_one() {
                 Ok(Some((stream, remote))) => self.admit(stream, remote),
-                Ok(None) => return,
+                Ok(None) => return false,
                 // The connection failed before it was accepted (accept(2), "Error handling"); the next one may not.
                 Err(
                     Errno::INTR
@@ -42,11 +42,11 @@ impl Core {
                     self.counters.accept_pauses.fetch_add(1, Ordering::Relaxed);
                     self.accept_paused.store(true, Ordering::Release);
                     self.accept_again_in(self.config.accept_pause_ms);
-                    return;
+                    return false;
                 }
             }
         }
-        self.kick_listener();
+        true
     }
 
     /// `None`: no connection waits, or the listening socket is closed.

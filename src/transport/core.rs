@@ -21,6 +21,9 @@ use super::poll::{LISTENER, Poll, TIMER};
 use super::stats::{Counters, Stats};
 use super::timers::{NEVER, Timers};
 
+/// How often a server that closes looks for further connections: a full queue of the system's, and no more.
+const CLOSING_BATCHES: usize = 64;
+
 /// The timers' name for the listening socket.
 const LISTENER_PLACE: u32 = u32::MAX;
 
@@ -112,7 +115,11 @@ impl Core {
             }
             let timeout_ms = (until_ms != NEVER).then(|| until_ms.saturating_sub(self.now_ms()));
             match self.poll.wait(timeout_ms)? {
-                Some(event) if event.token == LISTENER => self.accept(),
+                Some(event) if event.token == LISTENER => {
+                    if self.accept() {
+                        self.kick_listener();
+                    }
+                }
                 Some(event) if event.token == TIMER => self.on_timer(),
                 Some(event) => {
                     let step = |connection: &mut Connection, env: &Env<'_>| {
@@ -186,7 +193,11 @@ impl Core {
             return;
         }
         // Who has connected already is let in once more; what comes later is refused by the system.
-        self.accept();
+        for _ in 0..CLOSING_BATCHES {
+            if !self.accept() {
+                break;
+            }
+        }
         drop(self.lock_listener().take());
         for index in 0..self.places.len() as u32 {
             let generation = self.lock(index).map_or(0, |place| place.generation);
@@ -210,7 +221,7 @@ impl Core {
     /// Makes an event of connections that wait to be accepted.
     pub(super) fn kick_listener(&self) {
         if let Some(listener) = &*self.lock_listener() {
-            // It was registered once, so only a lack of kernel memory can fail here, and the timer comes back to it.
+            // It is registered, so this does not fail; if it did, the next connection would make an event all the same.
             let _ = self.poll.kick_listener(listener);
         }
     }
