@@ -7,6 +7,9 @@
 mod harness;
 
 mod abuse;
+mod doctors;
+mod mappings;
+mod nodes;
 mod passwords;
 mod patients;
 mod rate_limits;
