@@ -7,6 +7,9 @@
 mod harness;
 
 mod abuse;
+mod audit;
+mod audit_trust;
+mod crash;
 mod doctors;
 mod mappings;
 mod nodes;
