@@ -146,11 +146,12 @@ impl Route {
         Route { has_fields: false, ..self }
     }
 
-    /// The kind of record that the path ends with, in the words of the audit trail.
+    /// The kind of record that `{id}` names, or else that the path ends with, in the words of the audit trail.
     fn resource(&self) -> &'static str {
+        let named = self.pattern.split_once("/{id}").map_or(self.pattern, |(collection, _)| collection);
         let collections =
             [("mappings", "mapping"), ("sessions", "session"), ("patients", "patient"), ("doctors", "doctor")];
-        collections.iter().find(|(part, _)| self.pattern.contains(part)).map_or("user", |(_, resource)| resource)
+        collections.iter().find(|(part, _)| named.contains(part)).map_or("user", |(_, resource)| resource)
     }
 }
 

@@ -61,9 +61,7 @@ impl Core {
             accepted => accepted?,
         };
         self.counters.accepted.fetch_add(1, Ordering::Relaxed);
-        let remote = remote
-            .and_then(|remote| SocketAddr::try_from(remote).ok())
-            .ok_or(Errno::CONNABORTED)?;
+        let remote = remote.and_then(|remote| SocketAddr::try_from(remote).ok()).ok_or(Errno::CONNABORTED)?;
         Ok(Some((TcpStream::from(descriptor), remote)))
     }
 }

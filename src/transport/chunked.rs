@@ -41,12 +41,7 @@ enum State {
 impl Decoder {
     /// Decodes from `input` into `body`. Returns how many bytes of `input` belong to this body: all of them, unless the
     /// body has ended.
-    pub fn decode(
-        &mut self,
-        input: &[u8],
-        body: &mut Vec<u8>,
-        config: &Config,
-    ) -> Result<usize, Refusal> {
+    pub fn decode(&mut self, input: &[u8], body: &mut Vec<u8>, config: &Config) -> Result<usize, Refusal> {
         let mut at = 0;
         while at < input.len() && self.state != State::Done {
             if self.state == State::Data {
@@ -89,9 +84,7 @@ impl Decoder {
                 Size
             }
             (TrailerStart, b'\r') => EndLf,
-            (TrailerStart | TrailerName, byte) if is_token_byte(byte) => {
-                self.count_trailer(TrailerName, config)?
-            }
+            (TrailerStart | TrailerName, byte) if is_token_byte(byte) => self.count_trailer(TrailerName, config)?,
             (TrailerName, b':') => self.count_trailer(TrailerValue, config)?,
             (TrailerValue, b'\r') => TrailerLf,
             (TrailerValue, byte) if is_text(byte) => self.count_trailer(TrailerValue, config)?,

@@ -74,10 +74,7 @@ impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
             .field("max_connections", &self.max_connections)
-            .field(
-                "max_connections_per_address",
-                &self.max_connections_per_address,
-            )
+            .field("max_connections_per_address", &self.max_connections_per_address)
             .field("request_line_bytes", &self.request_line_bytes)
             .field("header_section_bytes", &self.header_section_bytes)
             .field("header_lines", &self.header_lines)

@@ -174,14 +174,8 @@ impl Connection {
         let late = |cause, message| Refusal::new(cause, message);
         let mut refusal = match (self.phase, self.progress) {
             (Phase::Handling, _) => return Step::Wait,
-            (Phase::Receiving, Progress::Head) => late(
-                Cause::HeadTimeout,
-                "The request head did not arrive in time",
-            ),
-            (Phase::Receiving, Progress::Body) => late(
-                Cause::BodyTimeout,
-                "The request body did not arrive in time",
-            ),
+            (Phase::Receiving, Progress::Head) => late(Cause::HeadTimeout, "The request head did not arrive in time"),
+            (Phase::Receiving, Progress::Body) => late(Cause::BodyTimeout, "The request body did not arrive in time"),
             (Phase::Answering, _) => {
                 // Bytes that the client did not take are not kept for it after the close either.
                 let _ = rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
@@ -245,10 +239,7 @@ impl Connection {
         if self.progress == Progress::Idle {
             return Step::Close;
         }
-        let mut refusal = Refusal::new(
-            Cause::Incomplete,
-            "The request ended before it was complete",
-        );
+        let mut refusal = Refusal::new(Cause::Incomplete, "The request ended before it was complete");
         self.intake.label(&mut refusal);
         self.refuse(&refusal, env)
     }

@@ -72,14 +72,8 @@ pub(super) enum Turn {
 impl Core {
     pub fn new(listener: TcpListener, config: Config) -> io::Result<Core> {
         let gate = Gate::new(&config);
-        let place = |_| {
-            Place(Mutex::new(Occupancy {
-                generation: 0,
-                served: false,
-                connection: None,
-                timer_ms: NEVER,
-            }))
-        };
+        let place =
+            |_| Place(Mutex::new(Occupancy { generation: 0, served: false, connection: None, timer_ms: NEVER }));
         let timers = Timers::new()?;
         let poll = Poll::new(timers.descriptor())?;
         poll.add_listener(&listener)?;
@@ -123,9 +117,7 @@ impl Core {
                 Some(event) if event.token == TIMER => self.on_timer(),
                 Some(event) => {
                     let step = |connection: &mut Connection, env: &Env<'_>| {
-                        buffers::with_scratch(|scratch| {
-                            connection.on_event(event.ended, env, scratch)
-                        })
+                        buffers::with_scratch(|scratch| connection.on_event(event.ended, env, scratch))
                     };
                     if let Some((message, remote)) = self.visit(event.token, step) {
                         self.counters.requests.fetch_add(1, Ordering::Relaxed);
@@ -240,21 +232,11 @@ impl Core {
 
     fn take_unblock(&self) -> bool {
         self.unblocks.load(Ordering::Acquire) > 0
-            && self
-                .unblocks
-                .fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| {
-                    count.checked_sub(1)
-                })
-                .is_ok()
+            && self.unblocks.fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| count.checked_sub(1)).is_ok()
     }
 
     fn env(&self) -> Env<'_> {
-        Env {
-            config: &self.config,
-            counters: &self.counters,
-            now_ms: self.now_ms(),
-            closing: self.is_closing(),
-        }
+        Env { config: &self.config, counters: &self.counters, now_ms: self.now_ms(), closing: self.is_closing() }
     }
 
     fn lock(&self, index: u32) -> Option<MutexGuard<'_, Occupancy>> {

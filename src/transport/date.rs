@@ -10,9 +10,7 @@ thread_local! {
 /// Appends the current time as an IMF-fixdate (RFC 9110, section 5.6.7).
 pub(super) fn append_to(out: &mut Vec<u8>) {
     let now = SystemTime::now();
-    let second = now
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
+    let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     CACHED.with_borrow_mut(|(cached_second, text)| {
         if *cached_second != second || text.is_empty() {
             *text = httpdate::fmt_http_date(now);

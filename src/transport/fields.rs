@@ -47,15 +47,11 @@ impl<'a> Fields<'a> {
             return match (lengths.next(), lengths.next()) {
                 (None, _) => Ok(Framing::Empty),
                 (Some(length), None) => content_length(length).map(Framing::Length),
-                (Some(_), Some(_)) => {
-                    Err(bad_length("The Content-Length header field stands twice"))
-                }
+                (Some(_), Some(_)) => Err(bad_length("The Content-Length header field stands twice")),
             };
         }
         if lengths.next().is_some() {
-            return Err(bad_coding(
-                "Content-Length and Transfer-Encoding exclude each other",
-            ));
+            return Err(bad_coding("Content-Length and Transfer-Encoding exclude each other"));
         }
         if is_1_0 {
             return Err(bad_coding("HTTP/1.0 has no Transfer-Encoding"));
@@ -93,10 +89,7 @@ impl<'a> Fields<'a> {
     }
 
     fn values(&self, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
-        self.all
-            .iter()
-            .filter(move |field| field.name.eq_ignore_ascii_case(name))
-            .map(|field| field.value)
+        self.all.iter().filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
     }
 }
 
@@ -136,9 +129,7 @@ fn transfer_coding<'a>(values: impl Iterator<Item = &'a [u8]>) -> Result<Framing
 
 /// The elements of a comma-separated list, without the white space around them; empty ones stay.
 fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value
-        .split(|&byte| byte == b',')
-        .map(|element| element.trim_ascii())
+    value.split(|&byte| byte == b',').map(|element| element.trim_ascii())
 }
 
 fn bad_length(message: &'static str) -> Refusal {

@@ -32,12 +32,7 @@ pub(super) enum Entry {
 impl Gate {
     pub fn new(config: &Config) -> Gate {
         let places = config.max_connections + TURNED_AWAY_PLACES;
-        Gate {
-            free: (0..places as u32).rev().collect(),
-            places,
-            served: 0,
-            by_address: HashMap::new(),
-        }
+        Gate { free: (0..places as u32).rev().collect(), places, served: 0, by_address: HashMap::new() }
     }
 
     /// The number of places, taken or free.
@@ -90,9 +85,7 @@ impl Gate {
 /// What counts as one client address: an IPv4 address, or the /64 that an IPv6 network hands to one customer.
 fn key(remote: &SocketAddr) -> IpAddr {
     match remote.ip().to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(
-            address.to_bits() & !u128::from(u64::MAX),
-        )),
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
         address => address,
     }
 }

@@ -47,11 +47,7 @@ impl Head {
             Err(_) => bytes.iter().map(|&byte| char::from(byte)).collect(),
         };
         let (spans, meaning) = read(&text, bounds.lines, config)?;
-        Ok(Head {
-            text,
-            spans,
-            meaning,
-        })
+        Ok(Head { text, spans, meaning })
     }
 
     pub fn method(&self) -> &Method {
@@ -124,38 +120,24 @@ fn read(text: &str, lines: usize, config: &Config) -> Result<(Vec<Span>, Meaning
         many.resize(lines, httparse::EMPTY_HEADER);
         &mut many[..]
     };
-    let Ok(httparse::Status::Complete((_, parsed))) =
-        httparse::parse_headers(section.as_bytes(), room)
-    else {
-        return Err(to_head(Refusal::new(
-            Cause::Field,
-            "A header field is malformed",
-        )));
+    let Ok(httparse::Status::Complete((_, parsed))) = httparse::parse_headers(section.as_bytes(), room) else {
+        return Err(to_head(Refusal::new(Cause::Field, "A header field is malformed")));
     };
     let fields = Fields::new(parsed);
     let meaning = interpret(text, &line, &fields, config).map_err(|mut refusal| {
         refusal.request_id = fields.request_id();
         to_head(refusal)
     })?;
-    let spans = parsed.iter().map(|field| Span {
-        name: range_in(text, field.name.as_bytes()),
-        value: range_in(text, field.value),
-    });
+    let spans = parsed
+        .iter()
+        .map(|field| Span { name: range_in(text, field.name.as_bytes()), value: range_in(text, field.value) });
     Ok((spans.collect(), meaning))
 }
 
 /// The checks, in the order in which a refusal says most: framing first, because it is about security.
-fn interpret(
-    text: &str,
-    line: &RequestLine<'_>,
-    fields: &Fields<'_>,
-    config: &Config,
-) -> Result<Meaning, Refusal> {
+fn interpret(text: &str, line: &RequestLine<'_>, fields: &Fields<'_>, config: &Config) -> Result<Meaning, Refusal> {
     if line.version.0 != 1 {
-        return Err(Refusal::new(
-            Cause::Version,
-            "Only HTTP/1.1 and HTTP/1.0 are served",
-        ));
+        return Err(Refusal::new(Cause::Version, "Only HTTP/1.1 and HTTP/1.0 are served"));
     }
     let is_1_0 = line.version.1 == 0;
     fields.check_host(is_1_0)?;
@@ -200,11 +182,7 @@ impl<'a> RequestLine<'a> {
         if !digits || !is_token(method.as_bytes()) || target.is_empty() {
             return Err(malformed_line());
         }
-        Ok(RequestLine {
-            method,
-            target,
-            version: (major - b'0', minor - b'0'),
-        })
+        Ok(RequestLine { method, target, version: (major - b'0', minor - b'0') })
     }
 }
 

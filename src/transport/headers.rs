@@ -52,10 +52,7 @@ impl<'a> Iterator for Headers<'a> {
     fn next(&mut self) -> Option<ReceivedHeader<'a>> {
         let (name, value) = self.head.field(self.next)?;
         self.next += 1;
-        Some(ReceivedHeader {
-            field: ReceivedField(Text(name)),
-            value: Text(value),
-        })
+        Some(ReceivedHeader { field: ReceivedField(Text(name)), value: Text(value) })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -138,9 +138,7 @@ impl Intake {
 
     /// Whether an interim 100 must be sent now; asked once a request.
     pub(super) fn take_continue(&mut self) -> bool {
-        self.receiving
-            .as_mut()
-            .is_some_and(|receiving| std::mem::take(&mut receiving.continue_due))
+        self.receiving.as_mut().is_some_and(|receiving| std::mem::take(&mut receiving.continue_due))
     }
 
     /// What the request that is arriving calls itself, and whether it is a `HEAD`.
@@ -151,11 +149,7 @@ impl Intake {
     }
 
     /// Consumes what it can of `data`, up to the end of one request.
-    fn advance(
-        &mut self,
-        data: &[u8],
-        config: &Config,
-    ) -> Result<(usize, Option<Message>), Refusal> {
+    fn advance(&mut self, data: &[u8], config: &Config) -> Result<(usize, Option<Message>), Refusal> {
         let mut consumed = 0;
         let mut receiving = match self.receiving.take() {
             Some(receiving) => receiving,
@@ -176,10 +170,7 @@ impl Intake {
                 };
                 Box::new(Receiving {
                     continue_due: head.expects_continue() && consumed == data.len(),
-                    message: Message {
-                        head,
-                        body: Vec::new(),
-                    },
+                    message: Message { head, body: Vec::new() },
                     rest,
                 })
             }

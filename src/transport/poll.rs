@@ -92,8 +92,7 @@ impl Poll {
             let _ = rustix::io::read(&self.waker, &mut [0; 8]);
             return Ok(None);
         }
-        let ended = flags
-            .intersects(epoll::EventFlags::RDHUP | epoll::EventFlags::HUP | epoll::EventFlags::ERR);
+        let ended = flags.intersects(epoll::EventFlags::RDHUP | epoll::EventFlags::HUP | epoll::EventFlags::ERR);
         Ok(Some(Event { token, ended }))
     }
 
@@ -107,15 +106,9 @@ impl Poll {
 /// A span of time as the system takes it; what is longer than a day is a day.
 pub(super) fn timespec(ms: u64) -> Timespec {
     let ms = ms.min(24 * 60 * 60 * 1000);
-    Timespec {
-        tv_sec: (ms / 1000) as i64,
-        tv_nsec: (ms % 1000 * 1_000_000) as _,
-    }
+    Timespec { tv_sec: (ms / 1000) as i64, tv_nsec: (ms % 1000 * 1_000_000) as _ }
 }
 
 fn connection_flags() -> epoll::EventFlags {
-    epoll::EventFlags::IN
-        | epoll::EventFlags::OUT
-        | epoll::EventFlags::RDHUP
-        | epoll::EventFlags::ET
+    epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::RDHUP | epoll::EventFlags::ET
 }

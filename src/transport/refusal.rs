@@ -114,10 +114,7 @@ impl Refusal {
 
 /// The default hook: the sentence, as text.
 pub(super) fn plain_text(refusal: &Refusal) -> (Vec<Header>, Vec<u8>) {
-    let mut headers = vec![Header::from_static(
-        "Content-Type",
-        "text/plain; charset=utf-8",
-    )];
+    let mut headers = vec![Header::from_static("Content-Type", "text/plain; charset=utf-8")];
     if refusal.status.0 == 503 {
         headers.push(Header::from_static("Retry-After", "1"));
     }

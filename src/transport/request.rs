@@ -27,20 +27,8 @@ pub struct Request {
 }
 
 impl Request {
-    pub(super) fn new(
-        core: Arc<Core>,
-        message: Message,
-        token: u64,
-        remote: SocketAddr,
-    ) -> Request {
-        Request {
-            core,
-            token,
-            remote,
-            head: message.head,
-            body: Cursor::new(message.body),
-            answered: false,
-        }
+    pub(super) fn new(core: Arc<Core>, message: Message, token: u64, remote: SocketAddr) -> Request {
+        Request { core, token, remote, head: message.head, body: Cursor::new(message.body), answered: false }
     }
 
     /// The method: one of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS.
@@ -91,11 +79,8 @@ impl Request {
     pub fn respond<R: Read>(mut self, response: Response<R>) -> io::Result<()> {
         let client_closes = !self.head.keep_alive();
         let close = client_closes || self.core.is_closing();
-        let manner = Manner {
-            to_head: *self.head.method() == Method::Head,
-            close,
-            is_1_0: *self.head.version() == (1, 0),
-        };
+        let manner =
+            Manner { to_head: *self.head.method() == Method::Head, close, is_1_0: *self.head.version() == (1, 0) };
         buffers::with_answer(|bytes| {
             response.append_to(bytes, manner)?;
             self.finish(|connection, env| connection.respond(bytes, close, client_closes, env))

@@ -42,10 +42,7 @@ impl Header {
         }
         let name = String::from_utf8(name.into()).map_err(drop)?;
         let value = String::from_utf8(value.into()).map_err(drop)?;
-        Ok(Header {
-            field: HeaderField(Cow::Owned(name)),
-            value: HeaderValue(Cow::Owned(value)),
-        })
+        Ok(Header { field: HeaderField(Cow::Owned(name)), value: HeaderValue(Cow::Owned(value)) })
     }
 
     /// A header field that is known when the program is compiled. It allocates nothing.
@@ -60,17 +57,13 @@ impl Header {
     /// control characters.
     pub fn named(name: &'static str, value: impl Into<Cow<'static, str>>) -> Option<Header> {
         let value = value.into();
-        (is_token(name.as_bytes()) && is_value(value.as_bytes())).then_some(Header {
-            field: HeaderField(Cow::Borrowed(name)),
-            value: HeaderValue(value),
-        })
+        (is_token(name.as_bytes()) && is_value(value.as_bytes()))
+            .then_some(Header { field: HeaderField(Cow::Borrowed(name)), value: HeaderValue(value) })
     }
 }
 
 fn is_value(bytes: &[u8]) -> bool {
-    bytes
-        .iter()
-        .all(|&byte| byte == b'\t' || !byte.is_ascii_control())
+    bytes.iter().all(|&byte| byte == b'\t' || !byte.is_ascii_control())
 }
 
 impl HeaderField {
@@ -137,12 +130,7 @@ impl<R: Read> Response<R> {
         length: Option<usize>,
         more_headers: Option<Receiver<Header>>,
     ) -> Response<R> {
-        let mut response = Response {
-            status,
-            headers,
-            body,
-            length,
-        };
+        let mut response = Response { status, headers, body, length };
         response.headers.extend(more_headers.into_iter().flatten());
         response
     }
@@ -234,14 +222,7 @@ impl<R: Read> Response<R> {
 
 /// Fields that describe the message or the connection, which only the transport knows.
 fn is_ours(name: &str) -> bool {
-    const OURS: [&str; 6] = [
-        "connection",
-        "content-length",
-        "date",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    ];
+    const OURS: [&str; 6] = ["connection", "content-length", "date", "trailer", "transfer-encoding", "upgrade"];
     OURS.iter().any(|ours| name.eq_ignore_ascii_case(ours))
 }
 

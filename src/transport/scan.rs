@@ -39,10 +39,7 @@ impl Scanner {
             let lf = self.at + offset;
             self.check_size(lf, config)?;
             if lf == self.line_start || data[lf - 1] != b'\r' {
-                return Err(Refusal::new(
-                    Cause::LineEnd,
-                    "Lines of the head must end with CR LF",
-                ));
+                return Err(Refusal::new(Cause::LineEnd, "Lines of the head must end with CR LF"));
             }
             let empty = lf - 1 == self.line_start;
             self.at = lf + 1;
@@ -79,15 +76,9 @@ impl Scanner {
         match &data[self.first_line..] {
             [] => Ok(()),
             [b'\r'] | [b'\r', b'\n', ..] if blank_line_may_come => Ok(()),
-            [b'\n', ..] => Err(Refusal::new(
-                Cause::LineEnd,
-                "Lines of the head must end with CR LF",
-            )),
+            [b'\n', ..] => Err(Refusal::new(Cause::LineEnd, "Lines of the head must end with CR LF")),
             [byte, ..] if is_token_byte(*byte) => Ok(()),
-            _ => Err(Refusal::new(
-                Cause::RequestLine,
-                "The request line is malformed",
-            )),
+            _ => Err(Refusal::new(Cause::RequestLine, "The request line is malformed")),
         }
     }
 
@@ -96,17 +87,11 @@ impl Scanner {
         match self.fields_start {
             None if end - self.line_start > config.request_line_bytes + 1 => Err(Refusal::new(
                 Cause::RequestLineTooLong,
-                format!(
-                    "The request line is longer than {} bytes",
-                    config.request_line_bytes
-                ),
+                format!("The request line is longer than {} bytes", config.request_line_bytes),
             )),
             Some(start) if end - start > config.header_section_bytes + 1 => Err(Refusal::new(
                 Cause::HeadersTooLong,
-                format!(
-                    "The header section is longer than {} bytes",
-                    config.header_section_bytes
-                ),
+                format!("The header section is longer than {} bytes", config.header_section_bytes),
             )),
             _ => Ok(()),
         }
@@ -117,10 +102,7 @@ impl Scanner {
         if self.lines > config.header_lines {
             return Err(Refusal::new(
                 Cause::HeadersTooLong,
-                format!(
-                    "The header section has more than {} lines",
-                    config.header_lines
-                ),
+                format!("The header section has more than {} lines", config.header_lines),
             ));
         }
         Ok(())

@@ -36,9 +36,7 @@ impl Counters {
 
     /// The counters as they stand.
     pub fn snapshot(&self, open_connections: usize) -> Stats {
-        let refused = Cause::ALL
-            .iter()
-            .map(|&cause| (cause, self.refused[cause as usize].load(Ordering::Relaxed)));
+        let refused = Cause::ALL.iter().map(|&cause| (cause, self.refused[cause as usize].load(Ordering::Relaxed)));
         Stats {
             open_connections,
             accepted_total: self.accepted.load(Ordering::Relaxed),

@@ -19,9 +19,7 @@ pub(super) enum Target {
 /// Checks `target`, which is a part of `text`: origin-form, absolute-form with `http` or `https`, or `*` for OPTIONS.
 pub(super) fn parse(text: &str, target: &str, method: &Method) -> Result<Target, Refusal> {
     if !target.bytes().all(|byte| byte.is_ascii_graphic()) || target.contains('#') {
-        return Err(refused(
-            "The request target has a byte that may not be in one",
-        ));
+        return Err(refused("The request target has a byte that may not be in one"));
     }
     if !escapes_are_valid(target) {
         return Err(refused("The request target has an invalid percent escape"));
@@ -71,10 +69,7 @@ pub(super) fn is_authority(text: &str) -> bool {
 
 /// Digits that make a port number, or nothing at all (RFC 3986, section 3.2.3).
 fn is_port(text: &str) -> bool {
-    text.is_empty()
-        || text.len() <= 5
-            && text.bytes().all(|byte| byte.is_ascii_digit())
-            && text.parse::<u16>().is_ok()
+    text.is_empty() || text.len() <= 5 && text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok()
 }
 
 /// `reg-name` of RFC 3986, section 3.2.2, but not empty; IPv4 addresses are among them.

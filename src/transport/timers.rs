@@ -14,8 +14,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
-    timerfd_settime,
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
 
 /// No deadline: a moment, in milliseconds, that never comes.
@@ -40,10 +39,7 @@ impl Timers {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         Ok(Timers {
             descriptor: timerfd_create(TimerfdClockId::Monotonic, flags)?,
-            schedule: Mutex::new(Schedule {
-                entries: BinaryHeap::new(),
-                armed_ms: NEVER,
-            }),
+            schedule: Mutex::new(Schedule { entries: BinaryHeap::new(), armed_ms: NEVER }),
         })
     }
 
@@ -86,14 +82,8 @@ impl Timers {
         }
         // Zero would switch it off.
         let delay_ms = due_ms.saturating_sub(now_ms).max(1);
-        let none = Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
-        let value = Itimerspec {
-            it_interval: none,
-            it_value: super::poll::timespec(delay_ms),
-        };
+        let none = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let value = Itimerspec { it_interval: none, it_value: super::poll::timespec(delay_ms) };
         // It fails for an invalid time or descriptor only.
         if timerfd_settime(&self.descriptor, TimerfdTimerFlags::empty(), &value).is_ok() {
             schedule.armed_ms = due_ms;

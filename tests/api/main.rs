@@ -7,10 +7,16 @@
 mod harness;
 
 mod abuse;
+mod audit;
+mod audit_trust;
 mod contract;
-mod listing;
-mod passwords;
+mod crash;
+mod doctors;
 mod idempotency;
+mod listing;
+mod mappings;
+mod nodes;
+mod passwords;
 mod patients;
 mod rate_limits;
 mod session_limits;

@@ -50,10 +50,7 @@ fn header_sections_of_16_kib_and_100_lines() {
 
 #[test]
 fn bodies() {
-    let server = TestServer::with_config(Config {
-        body_bytes: 1000,
-        ..Config::default()
-    });
+    let server = TestServer::with_config(Config { body_bytes: 1000, ..Config::default() });
     let sized = |length: usize| {
         let body = "x".repeat(length);
         format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{body}")
@@ -66,9 +63,7 @@ fn bodies() {
         assert_eq!(status(&server, head.as_bytes()), 413);
     }
     let chunked = |sizes: &[usize]| {
-        let chunks = sizes
-            .iter()
-            .map(|size| format!("{size:x}\r\n{}\r\n", "x".repeat(*size)));
+        let chunks = sizes.iter().map(|size| format!("{size:x}\r\n{}\r\n", "x".repeat(*size)));
         let chunks: String = chunks.collect();
         format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}0\r\n\r\n")
     };
@@ -81,10 +76,7 @@ fn bodies() {
 
 #[test]
 fn connections() {
-    let server = TestServer::with_config(Config {
-        max_connections: 10,
-        ..Config::default()
-    });
+    let server = TestServer::with_config(Config { max_connections: 10, ..Config::default() });
     let mut inside: Vec<Client> = (0..10).map(|_| server.client()).collect();
     for client in &mut inside {
         assert_eq!(client.get("/").status, 200);
@@ -108,10 +100,7 @@ fn connections() {
 
 #[test]
 fn connections_of_one_address() {
-    let server = TestServer::with_config(Config {
-        max_connections_per_address: 2,
-        ..Config::default()
-    });
+    let server = TestServer::with_config(Config { max_connections_per_address: 2, ..Config::default() });
     let mut inside = [server.client(), server.client()];
     for client in &mut inside {
         assert_eq!(client.get("/").status, 200);
@@ -122,20 +111,14 @@ fn connections_of_one_address() {
 
 #[test]
 fn many_who_are_turned_away_and_do_not_listen_cost_nothing() {
-    let server = TestServer::with_config(Config {
-        max_connections: 1,
-        linger_ms: 100,
-        ..Config::default()
-    });
+    let server = TestServer::with_config(Config { max_connections: 1, linger_ms: 100, ..Config::default() });
     let mut inside = server.client();
     assert_eq!(inside.get("/").status, 200);
     let deaf: Vec<Client> = (0..300).map(|_| server.client()).collect();
     eventually("all are counted", || server.refused("connections") == 300);
     assert!(server.server.stats().open_connections <= 65);
     assert_eq!(inside.get("/").status, 200);
-    eventually("they are gone", || {
-        server.server.stats().open_connections == 1
-    });
+    eventually("they are gone", || server.server.stats().open_connections == 1);
     drop(deaf);
 }
 
@@ -143,9 +126,7 @@ fn many_who_are_turned_away_and_do_not_listen_cost_nothing() {
 fn dripping_clients_do_not_slow_a_fair_one() {
     let server = TestServer::start();
     let mut fair = server.client();
-    let mut dripping: Vec<TcpStream> = (0..300)
-        .map(|_| TcpStream::connect(server.address).unwrap())
-        .collect();
+    let mut dripping: Vec<TcpStream> = (0..300).map(|_| TcpStream::connect(server.address).unwrap()).collect();
     let head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n";
     let mut times = Vec::new();
     for byte in &head[..head.len()] {

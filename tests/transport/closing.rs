@@ -42,10 +42,7 @@ fn closing_lets_requests_under_way_finish() {
     server.server.close();
     server.server.close();
     assert_eq!(idle.rest(), b"");
-    assert!(
-        TcpStream::connect(server.address).is_err(),
-        "still listening"
-    );
+    assert!(TcpStream::connect(server.address).is_err(), "still listening");
 
     arriving.send(b"llo");
     let reply = arriving.reply();
@@ -106,18 +103,8 @@ fn unblock_lets_one_worker_go() {
     server.unblock();
     assert!(server.recv().is_err());
     server.unblock();
-    assert!(
-        server
-            .recv_timeout(Duration::from_secs(100))
-            .unwrap()
-            .is_none()
-    );
-    assert!(
-        server
-            .recv_timeout(Duration::from_millis(20))
-            .unwrap()
-            .is_none()
-    );
+    assert!(server.recv_timeout(Duration::from_secs(100)).unwrap().is_none());
+    assert!(server.recv_timeout(Duration::from_millis(20)).unwrap().is_none());
     assert!(server.try_recv().unwrap().is_none());
 }
 
@@ -145,7 +132,5 @@ fn a_client_that_goes_away_is_forgotten() {
     let request = receiver.recv().unwrap();
     drop(client);
     let _ = request.respond(Response::whole(StatusCode(200), Vec::new(), vec![0; 1000]));
-    eventually("its place is free", || {
-        server.server.stats().open_connections == 0
-    });
+    eventually("its place is free", || server.server.stats().open_connections == 0);
 }

@@ -9,14 +9,7 @@ use healthcare_backend::transport::{Config, Response, StatusCode};
 use crate::harness::{Client, TestServer, echo, parse_replies};
 
 fn quick() -> Config {
-    Config {
-        head_ms: 150,
-        body_ms: 150,
-        idle_ms: 150,
-        answer_ms: 150,
-        linger_ms: 150,
-        ..Config::default()
-    }
+    Config { head_ms: 150, body_ms: 150, idle_ms: 150, answer_ms: 150, linger_ms: 150, ..Config::default() }
 }
 
 /// Sends a byte every few milliseconds until the server closes; returns what it said, and when.
@@ -53,10 +46,7 @@ fn a_head_has_its_time_however_it_drips() {
 #[test]
 fn a_body_has_its_time_however_it_drips() {
     let server = TestServer::with_config(quick());
-    for framing in [
-        "Content-Length: 10000\r\n\r\n",
-        "Transfer-Encoding: chunked\r\n\r\n1000\r\n",
-    ] {
+    for framing in ["Content-Length: 10000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n1000\r\n"] {
         let head = format!("POST / HTTP/1.1\r\nHost: a\r\n{framing}");
         let (said, after) = drip(&mut server.client(), head.as_bytes());
         assert_eq!(parse_replies(&said)[0].status, 408);
@@ -67,17 +57,11 @@ fn a_body_has_its_time_however_it_drips() {
 
 #[test]
 fn a_head_cut_short_after_an_answer_has_its_time_too() {
-    let server = TestServer::with_config(Config {
-        idle_ms: 60_000,
-        ..quick()
-    });
+    let server = TestServer::with_config(Config { idle_ms: 60_000, ..quick() });
     let mut client = server.client();
     client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /");
     let replies = parse_replies(&client.rest());
-    assert_eq!(
-        replies.iter().map(|reply| reply.status).collect::<Vec<_>>(),
-        [200, 408]
-    );
+    assert_eq!(replies.iter().map(|reply| reply.status).collect::<Vec<_>>(), [200, 408]);
 }
 
 #[test]

@@ -34,10 +34,7 @@ fn a_request_may_be_split_at_any_byte() {
             // The server takes the first part on its own at least when this answer is on its way in between.
             server.client().get("/between");
             client.send(&request[at..]);
-            assert!(
-                client.reply().text().ends_with("\n\nhello"),
-                "split at {at}"
-            );
+            assert!(client.reply().text().ends_with("\n\nhello"), "split at {at}");
         }
     }
 }
@@ -49,12 +46,7 @@ fn pipelined_requests_are_answered_in_order() {
     let mut all = Vec::new();
     for number in 0..2000 {
         let body = "x".repeat(number % 50);
-        write!(
-            all,
-            "POST /{number} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        )
-        .unwrap();
+        write!(all, "POST /{number} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
     }
     let mut writer = client.stream.try_clone().unwrap();
     std::thread::scope(|scope| {
@@ -62,11 +54,7 @@ fn pipelined_requests_are_answered_in_order() {
         for number in 0..2000 {
             let reply = client.reply();
             let start = format!("POST /{number}\n");
-            assert!(
-                reply.text().starts_with(&start),
-                "{number}: {}",
-                reply.text()
-            );
+            assert!(reply.text().starts_with(&start), "{number}: {}", reply.text());
             assert!(reply.text().ends_with(&"x".repeat(number % 50)));
         }
     });
@@ -93,9 +81,7 @@ fn one_connection_has_one_request_in_hand_at_a_time() {
 fn an_interim_100_comes_only_when_the_body_will_be_read() {
     let server = TestServer::start();
     let head = |length: u64, expect: &str| {
-        format!(
-            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\nExpect: {expect}\r\n\r\n"
-        )
+        format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\nExpect: {expect}\r\n\r\n")
     };
     let mut client = server.client();
     client.send(head(5, "100-continue").as_bytes());
@@ -111,10 +97,7 @@ fn an_interim_100_comes_only_when_the_body_will_be_read() {
 
     for (length, expect, status) in [(1 << 40, "100-continue", 413), (5, "x", 417)] {
         let replies = parse_replies(&server.exchange(head(length, expect).as_bytes()));
-        assert_eq!(
-            replies.iter().map(|reply| reply.status).collect::<Vec<_>>(),
-            [status]
-        );
+        assert_eq!(replies.iter().map(|reply| reply.status).collect::<Vec<_>>(), [status]);
     }
     // HTTP/1.0 has no interim answers.
     let mut client = server.client();
@@ -130,31 +113,11 @@ fn connections_are_kept_or_closed_as_the_client_wishes() {
         ("1.1", "", true, None),
         ("1.1", "Connection: keep-alive\r\n", true, None),
         ("1.1", "Connection: close\r\n", false, Some("close")),
-        (
-            "1.1",
-            "Connection: Upgrade, CLOSE\r\n",
-            false,
-            Some("close"),
-        ),
-        (
-            "1.1",
-            "Connection: keep-alive\r\nConnection: close\r\n",
-            false,
-            Some("close"),
-        ),
+        ("1.1", "Connection: Upgrade, CLOSE\r\n", false, Some("close")),
+        ("1.1", "Connection: keep-alive\r\nConnection: close\r\n", false, Some("close")),
         ("1.0", "", false, Some("close")),
-        (
-            "1.0",
-            "Connection: Keep-Alive\r\n",
-            true,
-            Some("keep-alive"),
-        ),
-        (
-            "1.0",
-            "Connection: keep-alive, close\r\n",
-            false,
-            Some("close"),
-        ),
+        ("1.0", "Connection: Keep-Alive\r\n", true, Some("keep-alive")),
+        ("1.0", "Connection: keep-alive, close\r\n", false, Some("close")),
     ] {
         let mut client = server.client();
         client.send(format!("GET / HTTP/{version}\r\nHost: a\r\n{connection}\r\n").as_bytes());
@@ -177,11 +140,7 @@ fn a_client_that_ends_its_side_still_gets_its_answer() {
     assert_eq!(client.reply().status, 200);
     assert_eq!(client.rest(), b"");
 
-    for cut in [
-        &POST[..10],
-        &POST[..POST.len() - 1],
-        &CHUNKED[..CHUNKED.len() - 1],
-    ] {
+    for cut in [&POST[..10], &POST[..POST.len() - 1], &CHUNKED[..CHUNKED.len() - 1]] {
         let mut client = server.client();
         client.send(cut);
         client.end();
@@ -200,11 +159,7 @@ fn answer_by_path(request: Request) {
         Header::from_static("Connection", "x"),
         Header::from_static("X-A", "b"),
     ];
-    let _ = request.respond(Response::whole(
-        StatusCode(status),
-        headers,
-        b"body".to_vec(),
-    ));
+    let _ = request.respond(Response::whole(StatusCode(status), headers, b"body".to_vec()));
 }
 
 #[test]
@@ -232,13 +187,7 @@ fn some_answers_have_no_body() {
 fn an_answer_whose_body_fails_is_a_500() {
     let server = TestServer::with(Config::default(), |request| {
         let short = &b"four"[..];
-        let result = request.respond(Response::new(
-            StatusCode(200),
-            Vec::new(),
-            short,
-            Some(5),
-            None,
-        ));
+        let result = request.respond(Response::new(StatusCode(200), Vec::new(), short, Some(5), None));
         assert!(result.is_err());
     });
     let replies = parse_replies(&server.exchange(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
@@ -301,10 +250,8 @@ fn slow_readers_hold_no_worker() {
 /// Reads an answer with a body of `length` bytes; returns how long it was.
 fn read_big(client: &mut Client, length: usize) -> usize {
     use std::io::Read;
-    let head_length = format!(
-        "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Length: {length}\r\n\r\n"
-    )
-    .len();
+    let head_length =
+        format!("HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Length: {length}\r\n\r\n").len();
     let mut all = vec![0; head_length + length];
     client.stream.read_exact(&mut all).unwrap();
     assert!(all[head_length..] == vec![b'x'; length]);
@@ -315,27 +262,16 @@ fn read_big(client: &mut Client, length: usize) -> usize {
 fn refusals_are_rendered_by_the_application() {
     let config = Config {
         refusal: std::sync::Arc::new(|refusal: &Refusal| {
-            let text = format!(
-                "{} {} {:?} {:?}",
-                refusal.status.0,
-                refusal.cause.label(),
-                refusal.field,
-                refusal.request_id
-            );
-            (
-                vec![Header::from_static("X-Made-By", "test")],
-                text.into_bytes(),
-            )
+            let text =
+                format!("{} {} {:?} {:?}", refusal.status.0, refusal.cause.label(), refusal.field, refusal.request_id);
+            (vec![Header::from_static("X-Made-By", "test")], text.into_bytes())
         }),
         ..Config::default()
     };
     let server = TestServer::with_config(config);
     let sent = b"GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: r-1\r\nContent-Length: x\r\n\r\n";
     let replies = parse_replies(&server.exchange(sent));
-    assert_eq!(
-        replies[0].text(),
-        "400 content_length Some(\"content-length\") Some(\"r-1\")"
-    );
+    assert_eq!(replies[0].text(), "400 content_length Some(\"content-length\") Some(\"r-1\")");
     assert_eq!(replies[0].header("x-made-by"), Some("test"));
     let replies = parse_replies(&server.exchange(b"GET /#x HTTP/1.1\r\nHost: a\r\n\r\n"));
     assert_eq!(replies[0].text(), "400 target None None");

@@ -29,13 +29,8 @@ impl ChildServer {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let address =
-            lines.find_map(|line| line.unwrap().strip_prefix("listening on ")?.parse().ok());
-        ChildServer {
-            _lifeline: process.stdin.take().unwrap(),
-            address: address.unwrap(),
-            process,
-        }
+        let address = lines.find_map(|line| line.unwrap().strip_prefix("listening on ")?.parse().ok());
+        ChildServer { _lifeline: process.stdin.take().unwrap(), address: address.unwrap(), process }
     }
 }
 
@@ -48,14 +43,7 @@ impl Drop for ChildServer {
 
 fn limit_descriptors(to: u64) {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: Some(to),
-            maximum,
-        },
-    )
-    .unwrap();
+    setrlimit(Resource::Nofile, Rlimit { current: Some(to), maximum }).unwrap();
 }
 
 /// The server's side: `/pauses` tells how often it ran out, `/memory` its resident kilobytes.
@@ -67,22 +55,12 @@ fn child() {
         return;
     };
     limit_descriptors(descriptors.parse().unwrap());
-    let config = Config {
-        max_connections: 20_000,
-        max_connections_per_address: 20_000,
-        ..Config::default()
-    };
+    let config = Config { max_connections: 20_000, max_connections_per_address: 20_000, ..Config::default() };
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let server = Arc::new(Server::with_config(listener, config).unwrap());
     for _ in 0..4 {
         let server = server.clone();
-        std::thread::spawn(move || {
-            while server
-                .recv()
-                .map(|request| answer(&server, request))
-                .is_ok()
-            {}
-        });
+        std::thread::spawn(move || while server.recv().map(|request| answer(&server, request)).is_ok() {});
     }
     println!("\nlistening on {}", server.server_addr().to_ip().unwrap());
     std::io::stdout().flush().unwrap();
@@ -96,19 +74,12 @@ fn answer(server: &Server, request: Request) {
         "/memory" => resident_kilobytes().to_string(),
         _ => "hello".to_owned(),
     };
-    let _ = request.respond(Response::whole(
-        StatusCode(200),
-        Vec::new(),
-        text.into_bytes(),
-    ));
+    let _ = request.respond(Response::whole(StatusCode(200), Vec::new(), text.into_bytes()));
 }
 
 fn resident_kilobytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
@@ -126,18 +97,13 @@ fn ten_thousand_idle_connections_cost_little_and_all_still_answer() {
     let memory = |client: &mut Client| client.get("/memory").text().parse::<u64>().unwrap();
     let mut first = Client::connect(server.address);
     let before = memory(&mut first);
-    let mut idle: Vec<Client> = (0..CONNECTIONS)
-        .map(|_| Client::connect(server.address))
-        .collect();
+    let mut idle: Vec<Client> = (0..CONNECTIONS).map(|_| Client::connect(server.address)).collect();
     for client in &mut idle {
         assert_eq!(client.get("/").status, 200);
     }
     let after = memory(&mut first);
     let each = (after - before) * 1024 / CONNECTIONS;
-    assert!(
-        each < 1024,
-        "{each} bytes for each connection ({before} kB before, {after} kB after)"
-    );
+    assert!(each < 1024, "{each} bytes for each connection ({before} kB before, {after} kB after)");
     for client in idle.iter_mut().rev() {
         assert_eq!(client.get("/").text(), "hello");
     }

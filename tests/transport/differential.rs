@@ -19,35 +19,14 @@ const STREAMS: u64 = 10_000;
 const STRICTER: &[(Cause, &str)] = &[
     (Cause::Host, "hyper leaves Host to the application"),
     (Cause::Method, "hyper delivers any method"),
-    (
-        Cause::Expectation,
-        "hyper ignores expectations that it does not know",
-    ),
+    (Cause::Expectation, "hyper ignores expectations that it does not know"),
     (Cause::LineEnd, "hyper takes a bare LF for a line end"),
-    (
-        Cause::ContentLength,
-        "hyper takes equal lengths that stand twice",
-    ),
-    (
-        Cause::TransferEncoding,
-        "hyper lets Transfer-Encoding win over Content-Length",
-    ),
-    (
-        Cause::TransferCoding,
-        "hyper delivers codings that it does not decode",
-    ),
-    (
-        Cause::Target,
-        "hyper checks neither percent escapes nor fragments, and takes other forms",
-    ),
-    (
-        Cause::RequestLine,
-        "hyper skips any number of empty lines before a request",
-    ),
-    (
-        Cause::Chunk,
-        "hyper takes white space after a chunk size, and does not look into extensions",
-    ),
+    (Cause::ContentLength, "hyper takes equal lengths that stand twice"),
+    (Cause::TransferEncoding, "hyper lets Transfer-Encoding win over Content-Length"),
+    (Cause::TransferCoding, "hyper delivers codings that it does not decode"),
+    (Cause::Target, "hyper checks neither percent escapes nor fragments, and takes other forms"),
+    (Cause::RequestLine, "hyper skips any number of empty lines before a request"),
+    (Cause::Chunk, "hyper takes white space after a chunk size, and does not look into extensions"),
 ];
 
 /// What we deliver and hyper refuses: whether `message`, from `stream`, is such a case.
@@ -57,11 +36,7 @@ const LAXER: &[(Holds, &str)] = &[
         "RFC 9110, section 2.5: a higher minor version is read as the highest that one knows",
     ),
     (
-        |message, _| {
-            message
-                .url()
-                .contains(['"', '<', '>', '\\', '^', '`', '{', '|', '}'])
-        },
+        |message, _| message.url().contains(['"', '<', '>', '\\', '^', '`', '{', '|', '}']),
         "browsers send these bytes unescaped in targets; they are harmless",
     ),
 ];
@@ -80,9 +55,7 @@ struct Seen {
 
 #[test]
 fn requests_are_read_as_hyper_reads_them() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let mut random = Random(0x1234_5678_9abc_def1);
     let mut known: BTreeMap<&str, usize> = BTreeMap::new();
     let (mut delivered, mut refused) = (0, 0);
@@ -101,10 +74,7 @@ fn requests_are_read_as_hyper_reads_them() {
     // The generator must neither make only nonsense nor only what everyone takes.
     assert!(delivered > STREAMS as usize / 2, "{delivered}");
     assert!(refused > STREAMS as usize / 4, "{refused}");
-    assert!(
-        known.values().sum::<usize>() < STREAMS as usize / 2,
-        "{known:?}"
-    );
+    assert!(known.values().sum::<usize>() < STREAMS as usize / 2, "{known:?}");
 }
 
 /// `None`: no difference. Else its reason, or what is wrong.
@@ -120,22 +90,14 @@ fn difference(
             Some(their) => return Some(Err(format!("differ: {our:?} {their:?}"))),
             None => {
                 let known = LAXER.iter().find(|(holds, _)| holds(message, stream));
-                return Some(
-                    known
-                        .map(|(_, reason)| *reason)
-                        .ok_or(format!("only ours: {our:?}")),
-                );
+                return Some(known.map(|(_, reason)| *reason).ok_or(format!("only ours: {our:?}")));
             }
         }
     }
     let their = theirs.get(ours.len())?;
     let cause = end.as_ref().map(|refusal| refusal.cause);
     let known = STRICTER.iter().find(|(known, _)| Some(*known) == cause);
-    Some(
-        known
-            .map(|(_, reason)| *reason)
-            .ok_or(format!("only theirs: {their:?} {end:?}")),
-    )
+    Some(known.map(|(_, reason)| *reason).ok_or(format!("only theirs: {their:?} {end:?}")))
 }
 
 fn read_by_us(stream: &[u8]) -> (Vec<(Message, Seen)>, Option<Refusal>) {
@@ -181,17 +143,12 @@ async fn read_by_hyper(stream: &[u8]) -> Vec<Seen> {
             let (head, body) = request.into_parts();
             // A body that breaks off is no request.
             if let Ok(body) = body.collect().await {
-                let target = head
-                    .uri
-                    .path_and_query()
-                    .map_or("/", |target| target.as_str());
+                let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
                 // hyper hands on the empty path of `http://a?b`, which RFC 9112, section 3.2.1, makes `/`.
                 let slash = if target.starts_with('?') { "/" } else { "" };
                 let target = format!("{slash}{target}");
-                let fields = head
-                    .headers
-                    .iter()
-                    .map(|(name, value)| (name.as_str().to_owned(), ascii(value.as_bytes())));
+                let fields =
+                    head.headers.iter().map(|(name, value)| (name.as_str().to_owned(), ascii(value.as_bytes())));
                 let mut fields: Vec<_> = fields.collect();
                 fields.sort_by(|a, b| a.0.cmp(&b.0));
                 all.borrow_mut().push(Seen {
@@ -205,10 +162,7 @@ async fn read_by_hyper(stream: &[u8]) -> Vec<Seen> {
         }
     });
     let mut http = hyper::server::conn::http1::Builder::new();
-    let _ = http
-        .half_close(true)
-        .serve_connection(TokioIo::new(server), service)
-        .await;
+    let _ = http.half_close(true).serve_connection(TokioIo::new(server), service).await;
     all.take()
 }
 
@@ -247,22 +201,9 @@ fn generate(random: &mut Random) -> Vec<u8> {
 }
 
 fn request(random: &mut Random, out: &mut Vec<u8>) {
-    let methods = [
-        "GET", "GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD",
-    ];
-    let targets = [
-        "/",
-        "/a/b?c=d",
-        "/%41?x=%20",
-        "http://a/b?c",
-        "http://a",
-        "/?",
-        "//",
-        "/a:b@c",
-    ];
-    let odd_targets = [
-        "/%zz", "/a?b#c", "*", "a", "/a[1]{2}", "/<>", "http://", "ftp://a/", "a:80",
-    ];
+    let methods = ["GET", "GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"];
+    let targets = ["/", "/a/b?c=d", "/%41?x=%20", "http://a/b?c", "http://a", "/?", "//", "/a:b@c"];
+    let odd_targets = ["/%zz", "/a?b#c", "*", "a", "/a[1]{2}", "/<>", "http://", "ftp://a/", "a:80"];
     let fields = [
         "Accept: */*",
         "X-A:b",
@@ -274,22 +215,9 @@ fn request(random: &mut Random, out: &mut Vec<u8>) {
         "TE: trailers",
         "User-Agent: w/1",
     ];
-    let odd_fields = [
-        "Connection: close",
-        "Expect: x",
-        "Host: b",
-        "X-C : d",
-        "X-D: e\r\n f",
-        "X",
-        ": x",
-        "X: \x01",
-    ];
+    let odd_fields = ["Connection: close", "Expect: x", "Host: b", "X-C : d", "X-D: e\r\n f", "X", ": x", "X: \x01"];
     let mut choose = |usual: &[&'static str], odd: &[&'static str], one_in: usize| {
-        if random.chance(one_in) {
-            random.pick(odd)
-        } else {
-            random.pick(usual)
-        }
+        if random.chance(one_in) { random.pick(odd) } else { random.pick(usual) }
     };
     let mut head = format!(
         "{} {} HTTP/{}\r\n",
@@ -310,30 +238,12 @@ fn request(random: &mut Random, out: &mut Vec<u8>) {
             head.push_str(&format!("Transfer-Encoding: chunked\r\n\r\n{chunked}"));
         }
         8 => {
-            let odd = [
-                "+1",
-                "1,1",
-                "",
-                "0x1",
-                "1\r\nContent-Length: 1",
-                "99999999999999999999999",
-                "-1",
-                "1 1",
-            ];
+            let odd = ["+1", "1,1", "", "0x1", "1\r\nContent-Length: 1", "99999999999999999999999", "-1", "1 1"];
             head.push_str(&format!("Content-Length: {}\r\n\r\nx", random.pick(&odd)));
         }
         9 => {
-            let odd = [
-                "gzip, chunked",
-                "chunked, chunked",
-                "identity",
-                "gzip",
-                "chunked\r\nContent-Length: 5",
-            ];
-            head.push_str(&format!(
-                "Transfer-Encoding: {}\r\n\r\n0\r\n\r\n",
-                random.pick(&odd)
-            ));
+            let odd = ["gzip, chunked", "chunked, chunked", "identity", "gzip", "chunked\r\nContent-Length: 5"];
+            head.push_str(&format!("Transfer-Encoding: {}\r\n\r\n0\r\n\r\n", random.pick(&odd)));
         }
         _ => head.push_str("\r\n"),
     }

@@ -16,10 +16,7 @@ use Verdict::{Refuses, Takes};
 const AFTER: &[u8] = b"GET /after HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
 fn check(server: &TestServer, bytes: &[u8], verdict: Verdict) {
-    let shown = String::from_utf8_lossy(bytes)
-        .chars()
-        .take(200)
-        .collect::<String>();
+    let shown = String::from_utf8_lossy(bytes).chars().take(200).collect::<String>();
     let before = server.delivered();
     let mut sent = bytes.to_vec();
     sent.extend_from_slice(AFTER);
@@ -34,14 +31,8 @@ fn check(server: &TestServer, bytes: &[u8], verdict: Verdict) {
         Takes(method, target, body) => {
             assert_eq!(statuses, [200, 200], "{shown:?} {:?}", replies[0].text());
             let account = replies[0].text();
-            assert!(
-                account.starts_with(&format!("{method} {target}\n")),
-                "{shown:?}: {account:?}"
-            );
-            assert!(
-                account.ends_with(&format!("\n\n{body}")),
-                "{shown:?}: {account:?}"
-            );
+            assert!(account.starts_with(&format!("{method} {target}\n")), "{shown:?}: {account:?}");
+            assert!(account.ends_with(&format!("\n\n{body}")), "{shown:?}: {account:?}");
             assert!(replies[1].text().starts_with("GET /after\n"));
         }
     }
@@ -112,10 +103,7 @@ fn request_lines() {
         (b"GE\xc3\x84 / HTTP/1.1\r\n", Refuses(400)),
         (b"GE\0T / HTTP/1.1\r\n", Refuses(400)),
         (b"G:T / HTTP/1.1\r\n", Refuses(400)),
-        (
-            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-            Refuses(400),
-        ),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", Refuses(400)),
     ];
     for (line, verdict) in cases {
         check(&server, &[*line, b"Host: a\r\n\r\n"].concat(), *verdict);
@@ -132,10 +120,7 @@ fn request_targets() {
         (b"/../..", Takes("GET", "/../..", "")),
         (b"/?", Takes("GET", "/?", "")),
         (b"/a?b?c/d", Takes("GET", "/a?b?c/d", "")),
-        (
-            b"/:@!$&'()*+,;=-._~",
-            Takes("GET", "/:@!$&'()*+,;=-._~", ""),
-        ),
+        (b"/:@!$&'()*+,;=-._~", Takes("GET", "/:@!$&'()*+,;=-._~", "")),
         (b"/a[0]|{x}\"<>^`\\", Takes("GET", "/a[0]|{x}\"<>^`\\", "")),
         (b"/%", Refuses(400)),
         (b"/%2", Refuses(400)),
@@ -295,106 +280,30 @@ fn lengths_and_codings() {
         ("Content-Length: ,5", "hello", Refuses(400)),
         ("Content-Length: \"5\"", "hello", Refuses(400)),
         ("Content-Length: ５", "hello", Refuses(400)),
-        (
-            "Content-Length: 5\r\nContent-Length: 5",
-            "hello",
-            Refuses(400),
-        ),
-        (
-            "Content-Length: 5\r\nContent-Length: 6",
-            "hello",
-            Refuses(400),
-        ),
-        (
-            "Content-Length: 0\r\nContent-Length: 5",
-            "hello",
-            Refuses(400),
-        ),
-        (
-            "Content-Length: 18446744073709551615",
-            "hello",
-            Refuses(413),
-        ),
-        (
-            "Content-Length: 18446744073709551616",
-            "hello",
-            Refuses(400),
-        ),
-        (
-            "Content-Length: 99999999999999999999999",
-            "hello",
-            Refuses(400),
-        ),
+        ("Content-Length: 5\r\nContent-Length: 5", "hello", Refuses(400)),
+        ("Content-Length: 5\r\nContent-Length: 6", "hello", Refuses(400)),
+        ("Content-Length: 0\r\nContent-Length: 5", "hello", Refuses(400)),
+        ("Content-Length: 18446744073709551615", "hello", Refuses(413)),
+        ("Content-Length: 18446744073709551616", "hello", Refuses(400)),
+        ("Content-Length: 99999999999999999999999", "hello", Refuses(400)),
         ("Content-Length: 1000000000000000000", "hello", Refuses(413)),
-        (
-            "Content-Length: 5\r\nTransfer-Encoding: chunked",
-            "0\r\n\r\n",
-            Refuses(400),
-        ),
-        (
-            "Transfer-Encoding: chunked\r\nContent-Length: 5",
-            "0\r\n\r\n",
-            Refuses(400),
-        ),
-        (
-            "Transfer-Encoding: chunked\r\nContent-Length: x",
-            "0\r\n\r\n",
-            Refuses(400),
-        ),
-        (
-            "Transfer-Encoding: identity\r\nContent-Length: 5",
-            "hello",
-            Refuses(400),
-        ),
-        (
-            "Transfer-Encoding: chunked",
-            "5\r\nhello\r\n0\r\n\r\n",
-            hello,
-        ),
-        (
-            "transfer-encoding:  Chunked ",
-            "5\r\nhello\r\n0\r\n\r\n",
-            hello,
-        ),
+        ("Content-Length: 5\r\nTransfer-Encoding: chunked", "0\r\n\r\n", Refuses(400)),
+        ("Transfer-Encoding: chunked\r\nContent-Length: 5", "0\r\n\r\n", Refuses(400)),
+        ("Transfer-Encoding: chunked\r\nContent-Length: x", "0\r\n\r\n", Refuses(400)),
+        ("Transfer-Encoding: identity\r\nContent-Length: 5", "hello", Refuses(400)),
+        ("Transfer-Encoding: chunked", "5\r\nhello\r\n0\r\n\r\n", hello),
+        ("transfer-encoding:  Chunked ", "5\r\nhello\r\n0\r\n\r\n", hello),
         ("Transfer-Encoding: chunked", "0\r\n\r\n", empty),
         ("Transfer-Encoding:", "0\r\n\r\n", Refuses(400)),
-        (
-            "Transfer-Encoding: chunked, chunked",
-            "0\r\n\r\n",
-            Refuses(400),
-        ),
-        (
-            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
-            "0\r\n\r\n",
-            Refuses(400),
-        ),
-        (
-            "Transfer-Encoding: chunked, identity",
-            "0\r\n\r\n",
-            Refuses(400),
-        ),
-        (
-            "Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip",
-            "0\r\n\r\n",
-            Refuses(400),
-        ),
+        ("Transfer-Encoding: chunked, chunked", "0\r\n\r\n", Refuses(400)),
+        ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", "0\r\n\r\n", Refuses(400)),
+        ("Transfer-Encoding: chunked, identity", "0\r\n\r\n", Refuses(400)),
+        ("Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip", "0\r\n\r\n", Refuses(400)),
         ("Transfer-Encoding: gzip", "x", Refuses(501)),
-        (
-            "Transfer-Encoding: gzip, chunked",
-            "0\r\n\r\n",
-            Refuses(501),
-        ),
-        (
-            "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked",
-            "0\r\n\r\n",
-            Refuses(501),
-        ),
+        ("Transfer-Encoding: gzip, chunked", "0\r\n\r\n", Refuses(501)),
+        ("Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked", "0\r\n\r\n", Refuses(501)),
         ("Transfer-Encoding: identity", "", Refuses(501)),
-        (
-            "Transfer-Encoding: identity, chunked",
-            "0\r\n\r\n",
-            Refuses(501),
-        ),
+        ("Transfer-Encoding: identity, chunked", "0\r\n\r\n", Refuses(501)),
         ("Transfer-Encoding: xchunked", "0\r\n\r\n", Refuses(501)),
         ("Transfer-Encoding: chunkedx", "0\r\n\r\n", Refuses(501)),
         ("Transfer-Encoding: chunked;q=1", "0\r\n\r\n", Refuses(501)),
@@ -406,11 +315,7 @@ fn lengths_and_codings() {
         ("Transfer-Encoding\r\n: chunked", "0\r\n\r\n", Refuses(400)),
         ("Transfer-Encoding:\r\n chunked", "0\r\n\r\n", Refuses(400)),
         ("Transfer-Encoding: \x0bchunked", "0\r\n\r\n", Refuses(400)),
-        (
-            "X: y\nTransfer-Encoding: chunked",
-            "0\r\n\r\n",
-            Refuses(400),
-        ),
+        ("X: y\nTransfer-Encoding: chunked", "0\r\n\r\n", Refuses(400)),
     ];
     for (fields, body, verdict) in cases {
         let request = format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n{body}");
@@ -433,14 +338,8 @@ fn chunked_bodies() {
         (b"5;a\r\nhello\r\n0;b=c\r\n\r\n", hello),
         (b"5 ; a = \"b;c\"\r\nhello\r\n0\r\n\r\n", hello),
         (b"5\r\nhello\r\n0\r\nX: y\r\nZ:\r\n\r\n", hello),
-        (
-            b"A\r\n0123456789\r\na\r\n0123456789\r\n0\r\n\r\n",
-            Takes("POST", "/", "01234567890123456789"),
-        ),
-        (
-            b"4\r\n\r\n\r\n\r\n0\r\n\r\n",
-            Takes("POST", "/", "\r\n\r\n"),
-        ),
+        (b"A\r\n0123456789\r\na\r\n0123456789\r\n0\r\n\r\n", Takes("POST", "/", "01234567890123456789")),
+        (b"4\r\n\r\n\r\n\r\n0\r\n\r\n", Takes("POST", "/", "\r\n\r\n")),
         (b"00000000000000005\r\nhello\r\n0\r\n\r\n", Refuses(400)),
         (b"FFFFFFFFFFFFFFFF\r\nhello", Refuses(413)),
         (b"10000000000000000\r\nhello", Refuses(413)),
@@ -475,10 +374,7 @@ fn chunked_bodies() {
         (b"5\r\nhello\r\n0\r\nX: y\r\n z\r\n\r\n", Refuses(400)),
         (b"5\r\nhello\r\n0\r\nX: \0\r\n\r\n", Refuses(400)),
         (b"5\r\nhello\r\n0\r\n: y\r\n\r\n", Refuses(400)),
-        (
-            b"5\r\nhello\r\n0\r\nGET /smuggled HTTP/1.1\r\n\r\n",
-            Refuses(400),
-        ),
+        (b"5\r\nhello\r\n0\r\nGET /smuggled HTTP/1.1\r\n\r\n", Refuses(400)),
         (long_extension.as_bytes(), Refuses(400)),
         (long_trailer.as_bytes(), Refuses(431)),
     ];
@@ -493,30 +389,12 @@ fn http_1_0() {
     let server = TestServer::start();
     let keep = "Connection: keep-alive\r\n";
     let cases = [
-        (
-            format!("GET / HTTP/1.0\r\n{keep}\r\n"),
-            Takes("GET", "/", ""),
-        ),
-        (
-            format!("GET / HTTP/1.0\r\nHost: a\r\n{keep}\r\n"),
-            Takes("GET", "/", ""),
-        ),
-        (
-            format!("GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n{keep}\r\n"),
-            Refuses(400),
-        ),
-        (
-            format!("GET / HTTP/1.0\r\nHost: a b\r\n{keep}\r\n"),
-            Refuses(400),
-        ),
-        (
-            format!("GET / HTTP/1.0\r\nExpect: x\r\n{keep}\r\n"),
-            Takes("GET", "/", ""),
-        ),
-        (
-            format!("POST / HTTP/1.0\r\nContent-Length: 2\r\n{keep}\r\nhi"),
-            Takes("POST", "/", "hi"),
-        ),
+        (format!("GET / HTTP/1.0\r\n{keep}\r\n"), Takes("GET", "/", "")),
+        (format!("GET / HTTP/1.0\r\nHost: a\r\n{keep}\r\n"), Takes("GET", "/", "")),
+        (format!("GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n{keep}\r\n"), Refuses(400)),
+        (format!("GET / HTTP/1.0\r\nHost: a b\r\n{keep}\r\n"), Refuses(400)),
+        (format!("GET / HTTP/1.0\r\nExpect: x\r\n{keep}\r\n"), Takes("GET", "/", "")),
+        (format!("POST / HTTP/1.0\r\nContent-Length: 2\r\n{keep}\r\nhi"), Takes("POST", "/", "hi")),
     ];
     for (request, verdict) in cases {
         check(&server, request.as_bytes(), verdict);
@@ -528,14 +406,7 @@ fn field_values_reach_the_application_whole() {
     let server = TestServer::start();
     let mut client = server.client();
     client.send(b"GET / HTTP/1.1\r\nHost: a\r\nX-A:  b c \r\nX-B: caf\xc3\xa9\r\nx-a: d\r\n\r\n");
-    assert_eq!(
-        client.reply().text(),
-        "GET /\nx-a: b c\nx-b: café\nx-a: d\n\n"
-    );
+    assert_eq!(client.reply().text(), "GET /\nx-a: b c\nx-b: café\nx-a: d\n\n");
     client.send(b"GET / HTTP/1.1\r\nHost: a\r\nX-B: caf\xe9\r\n\r\n");
-    assert_eq!(
-        client.reply().text(),
-        "GET /\nx-b: café\n\n",
-        "as ISO-8859-1"
-    );
+    assert_eq!(client.reply().text(), "GET /\nx-b: café\n\n", "as ISO-8859-1");
 }

@@ -45,12 +45,7 @@ impl TestServer {
                 }
             })
         });
-        TestServer {
-            workers: workers.collect(),
-            server,
-            address,
-            delivered,
-        }
+        TestServer { workers: workers.collect(), server, address, delivered }
     }
 
     /// How many requests the application has been given.
@@ -147,10 +142,7 @@ impl Client {
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        Client {
-            stream,
-            received: Vec::new(),
-        }
+        Client { stream, received: Vec::new() }
     }
 
     /// Sends bytes; a server that has closed already is no error here.
@@ -209,11 +201,7 @@ pub fn parse_reply(bytes: &[u8], head_only: bool) -> Option<(Reply, usize)> {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
     let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
     let status = head[9..12].parse().unwrap();
-    let mut reply = Reply {
-        status,
-        head,
-        body: Vec::new(),
-    };
+    let mut reply = Reply { status, head, body: Vec::new() };
     let bodiless = head_only || status < 200 || status == 204 || status == 304;
     let length = match reply.header("content-length") {
         Some(length) if !bodiless => length.parse().unwrap(),
@@ -228,8 +216,7 @@ pub fn parse_replies(mut bytes: &[u8]) -> Vec<Reply> {
     let mut replies = Vec::new();
     while !bytes.is_empty() {
         let shown = String::from_utf8_lossy(bytes);
-        let (reply, length) =
-            parse_reply(bytes, false).unwrap_or_else(|| panic!("not a whole answer: {shown:?}"));
+        let (reply, length) = parse_reply(bytes, false).unwrap_or_else(|| panic!("not a whole answer: {shown:?}"));
         replies.push(reply);
         bytes = &bytes[length..];
     }

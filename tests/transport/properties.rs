@@ -148,33 +148,17 @@ impl Act {
         match self {
             Act::Get => ("GET /g HTTP/1.1\r\nHost: a\r\n\r\n", 200, true),
             Act::Head => ("HEAD /h HTTP/1.1\r\nHost: a\r\n\r\n", 200, true),
-            Act::Post => (
-                "POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
-                200,
-                true,
-            ),
+            Act::Post => ("POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", 200, true),
             Act::Chunked => (
                 "PUT /c HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n",
                 200,
                 true,
             ),
-            Act::OldKept => (
-                "GET /o HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
-                200,
-                true,
-            ),
-            Act::Close => (
-                "GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
-                200,
-                false,
-            ),
+            Act::OldKept => ("GET /o HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", 200, true),
+            Act::Close => ("GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 200, false),
             Act::OldClose => ("GET /y HTTP/1.0\r\n\r\n", 200, false),
             Act::Broken => ("GET /b HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400, false),
-            Act::TooLong => (
-                "POST /t HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n",
-                413,
-                false,
-            ),
+            Act::TooLong => ("POST /t HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n", 413, false),
             Act::Unserved => ("TRACE /u HTTP/1.1\r\nHost: a\r\n\r\n", 501, false),
         }
     }
@@ -191,11 +175,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 #[test]
 fn a_connection_follows_its_model() {
     let server = TestServer::start();
-    let config = ProptestConfig {
-        cases: 300,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    };
+    let config = ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() };
     proptest!(config, |(acts in acts(), cuts in vec(any::<Index>(), 0..4), in_turn in any::<bool>())| {
         let mut client = server.client();
         if !in_turn {

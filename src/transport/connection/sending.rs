@@ -11,13 +11,7 @@ use super::{Connection, Env, Phase, Step};
 impl Connection {
     /// Sends the bytes of an answer to the request that was delivered. `close`: no further request is read;
     /// `client_closes`: because the client said so.
-    pub fn respond(
-        &mut self,
-        bytes: &[u8],
-        close: bool,
-        client_closes: bool,
-        env: &Env<'_>,
-    ) -> Step {
+    pub fn respond(&mut self, bytes: &[u8], close: bool, client_closes: bool, env: &Env<'_>) -> Step {
         self.close_after = close;
         self.client_closes = client_closes;
         self.send(bytes, env)
@@ -27,16 +21,9 @@ impl Connection {
     pub fn refuse(&mut self, refusal: &Refusal, env: &Env<'_>) -> Step {
         env.counters.refused(refusal.cause);
         let (headers, body) = (env.config.refusal)(refusal);
-        let manner = Manner {
-            to_head: refusal.to_head,
-            close: true,
-            is_1_0: false,
-        };
+        let manner = Manner { to_head: refusal.to_head, close: true, is_1_0: false };
         let mut bytes = Vec::new();
-        if Response::whole(refusal.status, headers, body)
-            .append_to(&mut bytes, manner)
-            .is_err()
-        {
+        if Response::whole(refusal.status, headers, body).append_to(&mut bytes, manner).is_err() {
             return Step::Close;
         }
         self.respond(&bytes, true, false, env)
@@ -104,11 +91,7 @@ impl Connection {
             }
             self.phase = Phase::Lingering;
             self.deadline_ms = env.now_ms + env.config.linger_ms;
-            return if self.readable {
-                Step::Again
-            } else {
-                Step::Wait
-            };
+            return if self.readable { Step::Again } else { Step::Wait };
         }
         self.phase = Phase::Receiving;
         self.progress = Progress::Idle;

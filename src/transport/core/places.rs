@@ -26,9 +26,7 @@ impl Core {
         let env = self.env();
         let token = token(place.generation, index);
         let registered = self.poll.add(&stream, token);
-        let connection = place
-            .connection
-            .insert(Box::new(Connection::new(stream, remote, &env)));
+        let connection = place.connection.insert(Box::new(Connection::new(stream, remote, &env)));
         let step = match (registered, cause) {
             (Err(_), _) => Step::Close,
             (Ok(()), None) if env.closing => connection.on_closing(),
