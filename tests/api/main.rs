@@ -7,4 +7,5 @@
 mod harness;
 
 mod contract;
+mod failure;
 mod patients;

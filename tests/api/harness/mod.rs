@@ -1,6 +1,10 @@
-//! What the tests share: servers ([`app`]), an HTTP client ([`http`]), and one PostgreSQL for all ([`postgres`]).
+//! What the tests share: servers ([`app`]), an HTTP client ([`http`]), one PostgreSQL for all ([`postgres`]); and for the few
+//! that need them a PostgreSQL of their own ([`cluster`]), the program itself ([`binary`]), a folder ([`folder`]).
 
 pub mod app;
+pub mod binary;
+pub mod cluster;
+pub mod folder;
 pub mod http;
 pub mod postgres;
 
