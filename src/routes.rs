@@ -305,7 +305,6 @@ fn audit_denied(app: &App, request: &Request, route: &Route, user: &User) -> Res
         resource: route.resource(),
         resource_id: request.id("id").ok(),
         resource_ids: None,
-        outcome: "forbidden",
         ip: request.client,
         request_id: request.id.clone(),
     })

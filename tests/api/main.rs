@@ -6,6 +6,14 @@
 #[allow(dead_code)]
 mod harness;
 
+mod abuse;
 mod contract;
 mod failure;
+mod passwords;
 mod patients;
+mod rate_limits;
+mod session_limits;
+mod session_races;
+mod sessions;
+mod tokens;
+mod users;

@@ -6,11 +6,9 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::thread::JoinHandle;
 
+use super::app::SECRET;
 use super::folder::Folder;
 use super::postgres;
-
-/// A secret that is long enough.
-pub const SECRET: &str = "a secret of the tests, 32 bytes or more";
 
 /// A command line and its environment: nothing is inherited but the way to PostgreSQL's programs.
 pub struct Program {
