@@ -34,11 +34,7 @@ pub fn check(config: &Config, database: &Database) -> Result<String, String> {
     if !pending.is_empty() {
         return Ok(format!("ready: serve would apply {}", pending.join(", ")));
     }
-    for query in queries.all() {
-        client
-            .prepare_typed(&query.text, &query.parameters)
-            .map_err(|error| format!("{}: {}", query.name, migrate::explain(&error)))?;
-    }
+    queries.prove(&mut client)?;
     Ok(format!("ready: {} statements, {} migrations, all applied", queries.all().len(), migrations.len()))
 }
 

@@ -13,6 +13,8 @@ use std::path::Path;
 
 use postgres::types::Type;
 
+use crate::migrate::explain;
+
 /// How many rows a statement answers with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rows {
@@ -112,6 +114,20 @@ queries! {
     idempotency: Idempotency { claim, find, store, prune }
     /// `sql/audit.sql`
     audit: Audit { record, list }
+}
+
+impl Queries {
+    /// Prepares every statement once, on a database whose schema is up to date.
+    ///
+    /// # Errors
+    /// One line that names the first statement that PostgreSQL does not take.
+    pub fn prove(&self, client: &mut postgres::Client) -> Result<(), String> {
+        for query in self.all() {
+            let prepared = client.prepare_typed(&query.text, &query.parameters);
+            prepared.map_err(|error| format!("{}: {}", query.name, explain(&error)))?;
+        }
+        Ok(())
+    }
 }
 
 fn take(parsed: &mut Vec<Query>, file: &str, name: &str, count: &mut usize) -> Result<Query, String> {

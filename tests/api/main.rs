@@ -12,6 +12,7 @@ mod audit_trust;
 mod contract;
 mod crash;
 mod doctors;
+mod failure;
 mod idempotency;
 mod listing;
 mod mappings;
