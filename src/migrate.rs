@@ -22,7 +22,7 @@ macro_rules! built_in {
 const BUILT_IN: &[(&str, &str)] = built_in!["0001_accounts", "0002_clinic", "0003_audit", "0004_name_search"];
 
 /// Any number will do that no other program uses in the same database.
-const ADVISORY_LOCK: i64 = 0x6865_616c_7468;
+pub(crate) const ADVISORY_LOCK: i64 = 0x6865_616c_7468;
 
 /// The steps, from `folder` where one is given, else those that were built in.
 ///

@@ -22,7 +22,7 @@ mod programs;
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::process::{Child, Command};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -131,6 +131,16 @@ impl PrivatePostgres {
     /// The folder of PostgreSQL's programs that match this cluster's version.
     pub fn programs(&self) -> &Path {
         &self.cluster.programs.bin
+    }
+
+    /// Whether another process was using it when this one came.
+    pub fn is_shared(&self) -> bool {
+        self.found == Found::InUse
+    }
+
+    /// One of PostgreSQL's programs of this cluster's version, such as `pg_dump`, with the right user and environment.
+    pub fn program(&self, name: &str) -> Command {
+        self.cluster.program(name)
     }
 
     /// Stops PostgreSQL and returns when it is gone, unless another process is using it: the last one stops it. Sessions end
