@@ -89,9 +89,7 @@ impl Database {
     /// # Errors
     /// One line that names the host.
     pub fn connect(&self) -> std::result::Result<postgres::Client, String> {
-        self.url.config.connect(self.url.tls.clone()).map_err(|error| {
-            format!("no connection to the database ({}): {}", self.url.masked(), migrate::explain(&error))
-        })
+        self.url.connect().map_err(|error| format!("no connection to the database ({}): {error}", self.url.masked()))
     }
 }
 
