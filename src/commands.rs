@@ -34,8 +34,10 @@ pub fn check(config: &Config, database: &Database) -> Result<String, String> {
     if !pending.is_empty() {
         return Ok(format!("ready: serve would apply {}", pending.join(", ")));
     }
+    // In one transaction: a pooler keeps that on one connection.
+    let mut transaction = client.transaction().map_err(|error| migrate::explain(&error))?;
     for query in queries.all() {
-        client
+        transaction
             .prepare_typed(&query.text, &query.parameters)
             .map_err(|error| format!("{}: {}", query.name, migrate::explain(&error)))?;
     }
@@ -89,8 +91,9 @@ fn one_row(
     parameters: crate::db::Parameters,
 ) -> Result<Option<postgres::Row>, String> {
     let mut client = database.connect()?;
-    let statement = client.prepare_typed(&query.text, &query.parameters).map_err(|error| migrate::explain(&error))?;
-    client.query_opt(&statement, parameters).map_err(|error| {
+    let typed: Vec<_> = parameters.iter().copied().zip(query.parameters.iter().cloned()).collect();
+    let rows = client.query_typed(&query.text, &typed);
+    rows.map(|rows| rows.into_iter().next()).map_err(|error| {
         match error.as_db_error().and_then(|error| error.constraint()) {
             Some("users_email_key") => "a user with this e-mail already exists; use set-role".to_string(),
             _ => migrate::explain(&error),
