@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::audit;
 use crate::auth::limits::Limiter;
@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::database_url::DatabaseUrl;
 use crate::db::Db;
 use crate::error::{Error, Result};
-use crate::metrics::{Metrics, unix_seconds};
+use crate::metrics::{Family, Metrics, unix_seconds};
 use crate::migrate;
 use crate::private_postgres::{PrivatePostgres, Settings, make_data_dir};
 use crate::pulse::{Pulse, hears};
@@ -44,6 +44,8 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// Whether the database answers.
     pub pulse: Arc<Pulse>,
+    /// What the transport counts, for the page of numbers; set when the socket is open.
+    pub transport: OnceLock<Box<dyn Fn() -> Vec<Family> + Send + Sync>>,
     /// The schema version that this program knows.
     pub schema_version: i32,
     /// Seconds since 1970.
@@ -130,6 +132,7 @@ impl App {
             audit,
             metrics,
             pulse,
+            transport: OnceLock::new(),
             schema_version,
             started_at,
         })
