@@ -39,7 +39,7 @@ select null, action, 'user', $1, 'failed', $3, $4
   from unnest(case when $2 then array['login_failed', 'lock'] else array['login_failed'] end) as action;
 
 -- name: create(user_id bigint, old_hash text, new_hash text, refresh_hash bytea, user_agent text, ip inet, network text, lifetime_seconds integer, idle_seconds integer, max_sessions bigint, request_id text) :opt
--- A login that was right: forgets the failures, stores a stronger hash where one is given, ends the sessions beyond the limit
+-- A login that was right, behind `users.lock`: forgets the failures, stores a stronger hash where one is given, ends the sessions beyond the limit
 -- (those unused longest), and makes the new one. No row: disabled, or the password was changed meanwhile.
 with account as (
     select id, name, email, role, disabled, version, created_at, updated_at
@@ -47,7 +47,6 @@ with account as (
      where id = $1
        and password_hash = $2
        and not disabled
-       for no key update
 ), rehashed as (
     update users set password_hash = $3 from account where users.id = account.id and $3 is not null
 ), forgotten as (

@@ -151,7 +151,8 @@ impl Db {
         self.query_many(query, parameters).map(drop)
     }
 
-    /// Runs several statements in one transaction, which a returned error rolls back.
+    /// Runs several statements in one transaction, which a returned error rolls back. `first` is the one that decides how the
+    /// connection is trusted: name a statement that changes something.
     pub fn transaction<T>(&self, first: &Query, work: impl FnOnce(&mut Transaction) -> Result<T>) -> Result<T> {
         let mut connection = self.connection(first)?;
         connection.client.batch_execute("begin").map_err(|error| translate(first, &error))?;
@@ -251,7 +252,12 @@ pub struct Transaction<'a> {
 impl Transaction<'_> {
     /// The row, if there is one.
     pub fn query_opt(&mut self, query: &Query, parameters: Parameters) -> Result<Option<Row>> {
-        self.connection.run(query, parameters).map(|mut rows| rows.pop()).map_err(|error| translate(query, &error))
+        self.query_many(query, parameters).map(|mut rows| rows.pop())
+    }
+
+    /// All rows.
+    pub fn query_many(&mut self, query: &Query, parameters: Parameters) -> Result<Vec<Row>> {
+        self.connection.run(query, parameters).map_err(|error| translate(query, &error))
     }
 }
 

@@ -3,6 +3,7 @@
 //! Workers wait in `recv()`. A request of the fast lane is handled by the worker that received it; one that hashes a password
 //! goes through a bounded queue to a few threads of its own, so that reads stay fast during a flood of logins.
 
+use std::borrow::Cow;
 use std::io::{Cursor, Read};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -180,9 +181,9 @@ impl Exchange {
         let status = response.status;
         let preflight = method == Some(Method::Options);
         let allow = response.headers.iter().find(|(name, _)| *name == "Allow").map(|(_, allow)| allow.to_string());
-        let mut headers = wire::headers(&response, &id);
+        let mut headers = wire::headers(response.headers, response.content_type, &id);
         let cors = cors_headers(&app.config.cors_origins, origin.as_deref(), allow.filter(|_| preflight));
-        headers.extend(cors.iter().filter_map(|(name, value)| wire::header(name, value.clone())));
+        headers.extend(cors.into_iter().filter_map(|(name, value)| wire::header(name, value.into())));
         // The client may be gone; its answer is then nobody's loss.
         let _ = wire::respond(raw, status, headers, response.body);
         let took = started.elapsed();
@@ -266,22 +267,32 @@ fn cors_headers(origins: &[String], origin: Option<&str>, allow: Option<String>)
 mod wire {
     use super::*;
 
-    pub fn header(name: &'static str, value: String) -> Option<tiny_http::Header> {
-        tiny_http::Header::from_bytes(name, value).ok()
+    #[cfg(own_transport)]
+    pub fn header(name: &'static str, value: Cow<'static, str>) -> Option<tiny_http::Header> {
+        tiny_http::Header::named(name, value)
+    }
+
+    #[cfg(not(own_transport))]
+    pub fn header(name: &'static str, value: Cow<'static, str>) -> Option<tiny_http::Header> {
+        tiny_http::Header::from_bytes(name, value.as_bytes()).ok()
     }
 
     /// The headers that every answer has, and its own.
-    pub fn headers(response: &Response, id: &str) -> Vec<tiny_http::Header> {
-        let mut headers = Vec::with_capacity(8 + response.headers.len());
-        let mut add = |name: &'static str, value: &str| headers.extend(header(name, value.to_string()));
-        add("X-Request-Id", id);
-        add("Cache-Control", "no-store");
-        add("X-Content-Type-Options", "nosniff");
-        add("Server", "healthcare-backend");
-        if !response.content_type.is_empty() {
-            add("Content-Type", response.content_type);
+    pub fn headers(
+        own: Vec<(&'static str, Cow<'static, str>)>,
+        content_type: &'static str,
+        id: &str,
+    ) -> Vec<tiny_http::Header> {
+        let mut headers = Vec::with_capacity(8 + own.len());
+        let mut add = |name, value| headers.extend(header(name, value));
+        add("X-Request-Id", id.to_string().into());
+        add("Cache-Control", "no-store".into());
+        add("X-Content-Type-Options", "nosniff".into());
+        add("Server", "healthcare-backend".into());
+        if !content_type.is_empty() {
+            add("Content-Type", content_type.into());
         }
-        for (name, value) in &response.headers {
+        for (name, value) in own {
             add(name, value);
         }
         headers
@@ -303,7 +314,7 @@ mod wire {
         let refuse = move |refusal: &tiny_http::Refusal| {
             let id = ids.choose(refusal.request_id.as_deref());
             let response = Response::refusal(refusal.status.0, &refusal.message);
-            (headers(&response, &id), response.body)
+            (headers(response.headers, response.content_type, &id), response.body)
         };
         let config = tiny_http::Config {
             max_connections: app.config.max_connections,

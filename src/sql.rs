@@ -97,7 +97,7 @@ macro_rules! queries {
 
 queries! {
     /// `sql/users.sql`
-    users: Users { register, find, search, change_password, update, unlock, set_role }
+    users: Users { register, find, search, lock, change_password, lock_admins, update, unlock, set_role }
     /// `sql/sessions.sql`
     sessions: Sessions { attempt, record_failure, create, refresh, state, touch, list, end, end_all, prune }
     /// `sql/patients.sql`
@@ -176,10 +176,12 @@ fn type_named(name: &str) -> Option<Type> {
         "bytea" => Type::BYTEA,
         "date" => Type::DATE,
         "inet" => Type::INET,
+        "inet[]" => Type::INET_ARRAY,
         "integer" => Type::INT4,
         "jsonb" => Type::JSONB,
         "text" => Type::TEXT,
         "text[]" => Type::TEXT_ARRAY,
+        "timestamptz[]" => Type::TIMESTAMPTZ_ARRAY,
         _ => return None,
     })
 }

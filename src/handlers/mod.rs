@@ -104,7 +104,6 @@ fn audit(
         resource,
         resource_id,
         resource_ids,
-        outcome: "success",
         ip: request.client,
         request_id: request.id.clone(),
     })

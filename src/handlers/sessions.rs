@@ -74,8 +74,13 @@ pub fn login(app: &App, request: &Request) -> Result<Response> {
         &i64::from(MAX_PER_USER),
         &request.id,
     ];
+    let create = &app.sql.sessions.create;
+    let row = app.db.transaction(create, |transaction| {
+        transaction.query_opt(&app.sql.users.lock, &[&credentials.user_id])?;
+        transaction.query_opt(create, parameters)
+    })?;
     // No row: disabled, or the password was changed, while it was being hashed.
-    let row = app.db.query_opt(&app.sql.sessions.create, parameters)?.ok_or(Error::WrongCredentials)?;
+    let row = row.ok_or(Error::WrongCredentials)?;
     if row.get::<_, i64>("ended") > 0 {
         app.sessions.forget_user(credentials.user_id);
     }

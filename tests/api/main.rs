@@ -6,4 +6,13 @@
 #[allow(dead_code)]
 mod harness;
 
+mod abuse;
+mod contract;
+mod passwords;
 mod patients;
+mod rate_limits;
+mod session_limits;
+mod session_races;
+mod sessions;
+mod tokens;
+mod users;
