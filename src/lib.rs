@@ -47,6 +47,7 @@ pub mod metrics;
 
 // The command line, beside `serve`.
 pub mod commands;
+pub mod backup;
 
 pub use config::Config;
 pub use service::Service;

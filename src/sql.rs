@@ -122,8 +122,10 @@ impl Queries {
     /// # Errors
     /// One line that names the first statement that PostgreSQL does not take.
     pub fn prove(&self, client: &mut postgres::Client) -> Result<(), String> {
+        // In one transaction: a pooler keeps that on one connection.
+        let mut transaction = client.transaction().map_err(|error| explain(&error))?;
         for query in self.all() {
-            let prepared = client.prepare_typed(&query.text, &query.parameters);
+            let prepared = transaction.prepare_typed(&query.text, &query.parameters);
             prepared.map_err(|error| format!("{}: {}", query.name, explain(&error)))?;
         }
         Ok(())
