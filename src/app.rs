@@ -16,6 +16,7 @@ use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::metrics::{Metrics, unix_seconds};
 use crate::migrate;
+use crate::openapi;
 use crate::private_postgres::{PrivatePostgres, Settings, make_data_dir};
 use crate::pulse::Pulse;
 use crate::request::Request;
@@ -44,6 +45,10 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// Whether the database answers.
     pub pulse: Arc<Pulse>,
+    /// The OpenAPI document.
+    pub openapi: String,
+    /// The `Content-Security-Policy` of the page that shows it.
+    pub page_policy: String,
     /// The schema version that this program knows.
     pub schema_version: i32,
     /// Seconds since 1970.
@@ -102,6 +107,7 @@ impl App {
     /// One line that says what is wrong and what to do.
     pub fn new(config: Config, database: &Database) -> std::result::Result<App, String> {
         let routes = Routes::new()?;
+        let (openapi, page_policy) = (openapi::document(&config)?, openapi::page::policy()?);
         let sql = Queries::load(config.sql_dir.as_deref())?;
         let migrations = migrate::load(config.sql_dir.as_deref())?;
         let secret = match &config.jwt_secret {
@@ -131,6 +137,8 @@ impl App {
             audit,
             metrics,
             pulse,
+            openapi,
+            page_policy,
             schema_version,
             started_at,
         })
