@@ -85,16 +85,14 @@ pub fn schemas(config: &Config) -> Vec<Schema> {
         changes("UserChanges", &user(Set::Always)),
     ];
     let resources = [
-        ("Patient", "NewPatient", "PatientChanges", patient()),
-        ("Doctor", "NewDoctor", "DoctorChanges", doctor()),
-        ("Mapping", "NewMapping", "MappingChanges", mapping()),
+        ("Patient", patient(), "NewPatient", "PatientChanges", patient()),
+        ("Doctor", doctor(), "NewDoctor", "DoctorChanges", doctor()),
+        ("Mapping", mapping(), "NewMapping", "MappingChanges", mapping_of_someone()),
     ];
-    for (record, form, change, fields) in resources {
-        all.extend([answer(record, &fields), new(form, &fields), changes(change, &fields)]);
+    for (record, fields, form, change, written) in resources {
+        all.extend([answer(record, &fields), new(form, &written), changes(change, &written)]);
     }
-    let mut of_someone = mapping();
-    of_someone.insert(4, server("created_by", id(), 1));
-    all.extend([answer("AdminMapping", &of_someone), answer("AuditEntry", &audit_entry()), field_error()]);
+    all.extend([answer("AdminMapping", &mapping_of_someone()), answer("AuditEntry", &audit_entry()), field_error()]);
     all
 }
 
@@ -186,6 +184,13 @@ fn mapping() -> Vec<Field> {
     ]
 }
 
+/// A mapping as an admin sees it.
+fn mapping_of_someone() -> Vec<Field> {
+    let mut fields = mapping();
+    fields.insert(4, server("created_by", id(), 1));
+    fields
+}
+
 fn audit_entry() -> Vec<Field> {
     let ids = object! { "type": "array", "items": id() };
     let before = object! { "type": list!["object", "null"] };
@@ -229,7 +234,7 @@ fn answer(name: &'static str, fields: &[Field]) -> Schema {
 
 /// The fields of a new record.
 fn new(name: &'static str, fields: &[Field]) -> Schema {
-    let json = schema(fields, |field| field.set != Set::ByServer, |field| field.set == Set::Always);
+    let json = schema(&ignoring(fields), |_| true, |field| field.set == Set::Always);
     Schema {
         name,
         json: json.with("additionalProperties", false),
@@ -239,11 +244,18 @@ fn new(name: &'static str, fields: &[Field]) -> Schema {
 
 /// Some fields of a record that is there.
 fn changes(name: &'static str, fields: &[Field]) -> Schema {
-    let json = schema(fields, |field| field.set != Set::ByServer, |_| false);
+    let json = schema(&ignoring(fields), |_| true, |_| false);
     let json = json.with("minProperties", 1).with("additionalProperties", false);
     let last = fields.iter().rfind(|field| field.set != Set::ByServer);
     let last = last.map(|field| (field.name.into(), field.example.clone()));
     Schema { name, json, example: Json::Object(last.into_iter().collect()) }
+}
+
+/// The same fields for a request: those of the server may come back with a record that was read, and are ignored.
+fn ignoring(fields: &[Field]) -> Vec<Field> {
+    let ignored = || object! { "readOnly": true, "description": "Ignored." };
+    let schema = |field: &Field| if field.set == Set::ByServer { ignored() } else { field.schema.clone() };
+    fields.iter().map(|field| Field { schema: schema(field), example: Json::Null, ..*field }).collect()
 }
 
 fn schema(fields: &[Field], kept: impl Fn(&Field) -> bool, required: impl Fn(&Field) -> bool) -> Json {

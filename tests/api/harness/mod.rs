@@ -3,6 +3,7 @@
 pub mod app;
 pub mod http;
 pub mod postgres;
+pub mod schema;
 
 pub use app::TestApp;
 
