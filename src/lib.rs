@@ -45,6 +45,9 @@ pub mod envelope;
 pub mod logging;
 pub mod metrics;
 
+// The contract, for programs and for people.
+pub mod openapi;
+
 // The command line, beside `serve`.
 pub mod commands;
 pub mod backup;

@@ -11,6 +11,7 @@ mod audit;
 mod audit_trust;
 mod contract;
 mod crash;
+mod docs;
 mod doctors;
 mod failure;
 mod idempotency;
