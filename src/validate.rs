@@ -320,7 +320,7 @@ impl Query {
 
     /// A text as it is.
     pub fn plain(&mut self, name: &'static str) -> Option<String> {
-        self.read(name, |text| plain_text(text, NAME_MAX, false))
+        self.read(name, |text| plain_text(text, FILTER_MAX, false))
     }
 
     /// A time (RFC 3339).
@@ -334,11 +334,6 @@ impl Query {
             let names = text.split(',').map(|part| known.iter().copied().find(|known| *known == part.trim()));
             names.collect::<Option<_>>().ok_or_else(|| format!("must list some of {}", known.join(", ")).into())
         })
-    }
-
-    /// Refuses a parameter that makes no sense here.
-    pub fn refuse_if_present(&mut self, name: &'static str, rule: &'static str) {
-        let _: Option<()> = self.read(name, |_| Err(rule.into()));
     }
 
     /// One of a few words.

@@ -230,5 +230,5 @@ fn wrong_unknown_locked_disabled_and_outdated_take_the_same_time() {
         }
     }
     let (least, most) = (fastest.iter().min().expect("a time"), fastest.iter().max().expect("a time"));
-    assert!(*most < *least * 8 / 5, "{kinds:?}: {fastest:?}");
+    assert!(*most < *least * 2, "{kinds:?}: {fastest:?}");
 }
