@@ -79,6 +79,7 @@ fn a_login_right_behind_a_password_change_needs_the_new_one() {
     let [change, login] = in_turn(&app, &ann, requests).try_into().expect("two answers");
     change.expect(200, "updated");
     login.expect(401, "invalid");
+    assert_eq!(app.audited("login_failed").len(), 1);
 }
 
 #[test]
@@ -94,6 +95,7 @@ fn of_two_password_changes_at_once_the_second_fails() {
     let [first, second] = in_turn(&app, &ann, requests).try_into().expect("two answers");
     first.expect(200, "updated");
     second.expect(401, "invalid");
+    assert_eq!(app.audited("login_failed").len(), 1);
     app.login(&ann.email, "the first new one").expect(200, "success");
 }
 
