@@ -232,6 +232,12 @@ fn a_change_that_cannot_be_recorded_does_not_happen() {
         let after: Value = sql.query_one(state, &[]).expect("the state").get(0);
         assert_eq!(after, before, "{method} {target}");
     }
+    // Nor is an account locked without a trace.
+    for _ in 0..20 {
+        app.login(&ann.email, "not the password").expect(500, "failed");
+    }
+    let locks = "select count(*) from login_failures where locked_until is not null";
+    assert_eq!(sql.query_one(locks, &[]).expect("a count").get::<_, i64>(0), 0);
     sql.batch_execute("drop trigger fail on audit_entries").expect("no trigger");
     ann.get("/api/auth/me").expect(200, "success");
     ann.new_patient("And on it goes");

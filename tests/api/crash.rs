@@ -1,53 +1,15 @@
 //! A server that is killed in the middle of its work leaves no change without its audit entry, and no entry without its change.
 
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::harness::app::SECRET;
+use crate::harness::binary::Program;
+use crate::harness::folder::Folder;
 use crate::harness::http::{self, Answer};
 use crate::harness::{Person, TestApp, eventually};
-
-/// The real program, in a process of its own.
-struct Server {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Server {
-    fn start(database: &str) -> Server {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_healthcare-backend"))
-            .env_clear()
-            .envs([("DATABASE_URL", database), ("JWT_SECRET", SECRET), ("PORT", "0")])
-            .envs([("ALLOW_WEAK_HASHING", "1"), ("BCRYPT_COST", "4"), ("RUST_LOG", "off"), ("WORKERS", "4")])
-            // Not where a developer may keep a `.env` file.
-            .current_dir(std::env::temp_dir())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the program");
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("its output")).read_line(&mut line).expect("a line");
-        let address =
-            line.trim().strip_prefix("listening on http://").expect("its address").parse().expect("an address");
-        Server { child, address }
-    }
-
-    fn kill(&mut self) {
-        self.child.kill().expect("SIGKILL");
-        self.child.wait().expect("its end");
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 /// Sends a request to a server that may be gone.
 fn ask(server: SocketAddr, person: &Person, method: &str, target: &str, body: Option<Value>) -> Option<Answer> {
@@ -114,12 +76,13 @@ fn a_server_that_is_killed_leaves_no_change_without_its_entry_and_no_entry_witho
     let doctor = ann.new_doctor("D");
     let mut sql = app.sql();
     for round in 1..=3 {
-        let mut server = Server::start(&app.database);
+        let folder = Folder::new();
+        let server = Program::on(&app.database, &folder, &["serve"]).set("RUST_LOG", "off").serve();
         let (address, done) = (server.address, AtomicUsize::new(0));
         let told = thread::scope(|scope| {
             let workers: Vec<_> = (0..6).map(|_| scope.spawn(|| work(address, &ann, doctor, &done))).collect();
             eventually("work under way", || done.load(Ordering::Relaxed) >= 20 * round);
-            server.kill();
+            server.signal("KILL");
             workers.into_iter().map(|worker| worker.join().expect("no panic")).collect::<Vec<_>>()
         });
         // What PostgreSQL had begun, it finishes or gives up by itself.

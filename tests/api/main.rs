@@ -21,6 +21,7 @@ mod nodes;
 mod passwords;
 mod patients;
 mod rate_limits;
+mod roles;
 mod session_limits;
 mod session_races;
 mod sessions;
