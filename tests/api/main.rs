@@ -7,6 +7,7 @@
 mod harness;
 
 mod abuse;
+mod commands;
 mod contract;
 mod failure;
 mod health;
