@@ -69,7 +69,7 @@ fn migrate_brings_an_empty_database_up_to_date_once() {
 }
 
 #[test]
-fn ten_nodes_that_start_at_once_on_an_empty_database_migrate_it_once() {
+fn nodes_that_start_at_once_on_an_empty_database_migrate_it_once() {
     let database = postgres::new_empty_database();
     let nodes = crate::harness::at_once(4, |_| TestApp::on(&database, |_| {}));
     for node in &nodes {

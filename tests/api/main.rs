@@ -13,6 +13,7 @@ mod failure;
 mod health;
 mod passwords;
 mod patients;
+mod properties;
 mod rate_limits;
 mod session_limits;
 mod session_races;
