@@ -142,7 +142,10 @@ fn take(parsed: &mut Vec<Query>, file: &str, name: &str, count: &mut usize) -> R
 }
 
 /// Splits a file at its `-- name:` lines.
-fn parse_file(file: &str, text: &str) -> Result<Vec<Query>, String> {
+///
+/// # Errors
+/// One line that names the file and what is wrong in it.
+pub fn parse_file(file: &str, text: &str) -> Result<Vec<Query>, String> {
     let mut queries: Vec<Query> = Vec::new();
     for line in text.lines() {
         if let Some(declaration) = line.strip_prefix("-- name:") {
