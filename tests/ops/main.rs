@@ -4,3 +4,11 @@
 #[allow(dead_code)]
 #[path = "../api/harness/mod.rs"]
 mod harness;
+
+mod cluster;
+mod node;
+mod writers;
+
+mod deploy;
+mod failover;
+mod pooler;
