@@ -11,4 +11,6 @@ mod writers;
 
 mod deploy;
 mod failover;
+mod numbers;
 mod pooler;
+mod proxies;
