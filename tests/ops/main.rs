@@ -11,6 +11,7 @@ mod writers;
 
 mod deploy;
 mod failover;
+mod faults;
 mod numbers;
 mod pooler;
 mod proxies;
