@@ -4,7 +4,7 @@
 PREFIX ?= /usr/local
 BINARY := $(or $(CARGO_TARGET_DIR),target)/release/healthcare-backend
 
-.PHONY: help run test test-ops check bench install setup
+.PHONY: help run test test-ops check bench install install-files setup
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -32,6 +32,9 @@ bench: setup ## measure the server against PostgreSQL itself
 
 install: ## install the program, its systemd service and the files of deploy/ (PREFIX, DESTDIR)
 	cargo build --release --locked
+	@$(MAKE) --no-print-directory install-files
+
+install-files:
 	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/share/healthcare-backend" \
 	    "$(DESTDIR)/etc/systemd/system" "$(DESTDIR)/etc/sysusers.d"
 	install -m 755 "$(BINARY)" "$(DESTDIR)$(PREFIX)/bin/healthcare-backend"

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use postgres::Client;
+use postgres::error::SqlState;
 use postgres::types::Type;
 
 /// One step of the schema. A step that has been released is never edited; the next change is the next file.
@@ -57,11 +58,21 @@ pub fn load(folder: Option<&Path>) -> Result<Vec<Migration>, String> {
 pub fn run(client: &mut Client, migrations: &[Migration]) -> Result<Vec<String>, String> {
     let mut applied = Vec::new();
     for migration in migrations {
-        if apply(client, migration).map_err(|error| format!("migration {}: {}", migration.name, explain(&error)))? {
+        if apply(client, migration).map_err(|error| problem(migration, &error))? {
             applied.push(migration.name.clone());
         }
     }
     Ok(applied)
+}
+
+fn problem(migration: &Migration, error: &postgres::Error) -> String {
+    // The role of the service may well be one that cannot change the schema (deploy/grants.sql).
+    let who = if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) {
+        "; run `healthcare-backend migrate` as the owner of the database"
+    } else {
+        ""
+    };
+    format!("migration {}: {}{who}", migration.name, explain(error))
 }
 
 /// The steps that the database still lacks.

@@ -4,3 +4,14 @@
 #[allow(dead_code)]
 #[path = "../api/harness/mod.rs"]
 mod harness;
+
+mod cluster;
+mod node;
+mod writers;
+
+mod deploy;
+mod failover;
+mod faults;
+mod numbers;
+mod pooler;
+mod proxies;
