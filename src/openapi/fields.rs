@@ -113,9 +113,13 @@ pub fn count() -> Json {
     object! { "type": "integer", "minimum": 0 }
 }
 
-/// The same, or null.
+/// The same, or null. Blank text counts as null: a pattern admits it by itself, a format does not.
 pub fn or_null(schema: Json) -> Json {
     let Json::Object(members) = schema else { return schema };
+    if members.contains(&("format".into(), "email".into())) {
+        let blank = object! { "type": "string", "maxLength": 0 };
+        return object! { "anyOf": list![Json::Object(members), blank, object! { "type": "null" }] };
+    }
     let nullable = |(name, value)| if name == "type" { (name, list![value, "null"]) } else { (name, value) };
     Json::Object(members.into_iter().map(nullable).collect())
 }

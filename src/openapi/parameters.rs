@@ -7,6 +7,9 @@ use crate::handlers::audit::{ACTIONS, RESOURCES};
 use crate::handlers::listing::SORTS;
 use crate::validate::{FILTER_MAX, PAGE_DEFAULT, PAGE_MAX};
 
+/// `*`, or entity tags (RFC 9110, 13.1.1).
+const ENTITY_TAGS: &str = r#"^(\*|(W/)?"[^"]*"( *, *(W/)?"[^"]*")*)$"#;
+
 /// A place in the path.
 pub fn in_path(name: &str) -> Json {
     object! { "name": name.to_string(), "in": "path", "required": true, "schema": id() }
@@ -45,7 +48,8 @@ pub fn in_query(name: &'static str) -> Option<Json> {
         "resource_id" => (id(), "Done to this record, or a list that showed it."),
         _ => return None,
     };
-    Some(object! { "name": name, "in": "query", "description": about, "schema": schema })
+    // A blank parameter counts as absent.
+    Some(object! { "name": name, "in": "query", "description": about, "allowEmptyValue": true, "schema": schema })
 }
 
 /// The query parameter that picks some of these fields.
@@ -67,9 +71,12 @@ pub fn idempotency_key() -> Json {
 
 /// `If-Match` or `If-None-Match`.
 pub fn in_header(name: &'static str) -> Json {
-    let about = match name {
-        "If-Match" => "Change the record only if it is still at one of these versions (its `ETag`), else 412.",
-        _ => "The versions that the client has: 304 if the record is at one of them.",
+    let (about, schema) = match name {
+        "If-Match" => (
+            "Change the record only if it is still at one of these versions (its `ETag`), else 412.",
+            text().with("pattern", ENTITY_TAGS),
+        ),
+        _ => ("The versions that the client has: 304 if the record is at one of them.", text()),
     };
-    object! { "name": name, "in": "header", "description": about, "schema": text(), "example": "\"1\"" }
+    object! { "name": name, "in": "header", "description": about, "schema": schema, "example": "\"1\"" }
 }

@@ -63,6 +63,12 @@ impl Document {
 
     fn check(&self, schema: &Value, value: &Value, at: &str, complaints: &mut Vec<String>) {
         let schema = self.resolve(schema);
+        if let Some(choices) = schema["anyOf"].as_array() {
+            if !choices.iter().any(|choice| self.complaints(choice, value).is_empty()) {
+                complaints.push(format!("{at} is none of {schema}: {value}"));
+            }
+            return;
+        }
         let mut must = |holds: bool, rule: &str| {
             if !holds {
                 complaints.push(format!("{at} breaks {rule} of {schema}: {value}"));
