@@ -1,6 +1,6 @@
 # One command a task; `make` alone lists them. CI runs the same ones (.ci/run).
 
-.PHONY: help run test check bench setup
+.PHONY: help run test test-docs test-browser fuzz postman check bench setup
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -11,6 +11,19 @@ run: setup ## build and start the server, with a PostgreSQL of its own unless DA
 
 test: setup ## run all tests, against real PostgreSQL; ends with a line of totals
 	@sh .ci/test
+
+test-docs: setup ## the OpenAPI document: validators, the Postman collection, a TypeScript client; installs what they need
+	@sh tests/clients/run.sh
+
+test-browser: setup ## /docs in chromium, at the width of a phone and of a desk; installs what it needs
+	@sh tests/browser/run.sh
+
+EXAMPLES = 5
+fuzz: setup ## schemathesis against a running server; make fuzz EXAMPLES=5000 looks longer
+	@sh tests/fuzz/run.sh $(EXAMPLES)
+
+postman: ## make deploy/postman.json anew from the OpenAPI document
+	cargo run --quiet -- openapi | node tests/clients/postman.mjs > deploy/postman.json
 
 check: ## rustfmt, clippy and rustdoc, each warning an error
 	@cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
