@@ -5,9 +5,6 @@ use std::net::IpAddr;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use postgres::types::Json;
-use serde::Serialize;
-
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::sql::Query;
@@ -15,7 +12,7 @@ use crate::sql::Query;
 /// Entries that may wait.
 const CAPACITY: usize = 20_000;
 /// Entries of one statement.
-const BATCH: usize = 2_000;
+const BATCH: usize = 1_000;
 /// How long an entry may wait for company.
 const GATHER: Duration = Duration::from_millis(500);
 /// How long a reader waits for a place before its request fails.
@@ -24,8 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// What was done, in the words of the audit trail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "they are their names")]
 pub enum Action {
     Read,
@@ -33,8 +29,23 @@ pub enum Action {
     Denied,
 }
 
+impl Action {
+    /// The word in the trail.
+    fn word(self) -> &'static str {
+        match self {
+            Action::Read => "read",
+            Action::List => "list",
+            Action::Denied => "denied",
+        }
+    }
+
+    fn outcome(self) -> &'static str {
+        if self == Action::Denied { "forbidden" } else { "success" }
+    }
+}
+
 /// One look at a record, one list, or one refusal.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Debug)]
 pub struct Entry {
     /// When.
     pub at: jiff::Timestamp,
@@ -48,8 +59,6 @@ pub struct Entry {
     pub resource_id: Option<i64>,
     /// The records that a list showed.
     pub resource_ids: Option<Vec<i64>>,
-    /// `success` or `forbidden`.
-    pub outcome: &'static str,
     /// From where.
     pub ip: IpAddr,
     /// By which request.
@@ -118,7 +127,7 @@ impl Buffer {
             if batch.is_empty() {
                 return;
             }
-            let written = db.exec(record, &[&Json(&batch)]);
+            let written = write(db, record, &batch);
             let mut state = self.lock();
             state.writing = 0;
             let Err(error) = written else {
@@ -161,4 +170,32 @@ impl Buffer {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// One statement for the batch: an array a column.
+fn write(db: &Db, record: &Query, batch: &[Entry]) -> Result<()> {
+    fn column<T>(batch: &[Entry], value: impl Fn(&Entry) -> T) -> Vec<T> {
+        batch.iter().map(value).collect()
+    }
+    let ids = |entry: &Entry| entry.resource_ids.as_ref().map(|ids| array_text(ids));
+    db.exec(
+        record,
+        &[
+            &column(batch, |entry| entry.at),
+            &column(batch, |entry| entry.actor_id),
+            &column(batch, |entry| entry.action.word()),
+            &column(batch, |entry| entry.resource),
+            &column(batch, |entry| entry.resource_id),
+            &column(batch, ids),
+            &column(batch, |entry| entry.action.outcome()),
+            &column(batch, |entry| entry.ip),
+            &batch.iter().map(|entry| entry.request_id.as_str()).collect::<Vec<_>>(),
+        ],
+    )
+}
+
+/// `{1,2,3}`
+fn array_text(ids: &[i64]) -> String {
+    let ids: Vec<String> = ids.iter().map(i64::to_string).collect();
+    format!("{{{}}}", ids.join(","))
 }

@@ -34,6 +34,7 @@ pub mod sql;
 pub mod db;
 pub mod pulse;
 pub mod audit;
+pub mod idempotency;
 pub mod migrate;
 pub mod database_url;
 pub mod private_postgres;
@@ -49,6 +50,7 @@ pub mod openapi;
 
 // The command line, beside `serve`.
 pub mod commands;
+pub mod backup;
 
 pub use config::Config;
 pub use service::Service;

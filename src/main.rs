@@ -5,7 +5,7 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 
 use healthcare_backend::app::Database;
-use healthcare_backend::{Config, Service, commands, logging, openapi};
+use healthcare_backend::{Config, Service, backup, commands, logging, openapi};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -17,6 +17,8 @@ healthcare-backend: the backend of a small clinic
   healthcare-backend create-admin --email E --name N  make an admin; the password is asked for, or one line of standard input
   healthcare-backend set-role --email E --role R      make a user an admin, or an admin a user
   healthcare-backend check                            what would serve do: configuration, SQL files, database, migrations
+  healthcare-backend backup FILE                      write the private PostgreSQL's data to a new file, while serve runs or not
+  healthcare-backend restore FILE                     read such a file into a private PostgreSQL that holds no records yet
   healthcare-backend openapi                          print the OpenAPI document
   healthcare-backend help | version
 
@@ -65,6 +67,14 @@ fn run(arguments: &[String]) -> Result<(), Failure> {
         "set-role" => {
             let [email, role] = named_options(options, ["--email", "--role"])?;
             with_database(|config, database| commands::set_role(config, database, &email, &role))
+        }
+        "backup" => {
+            let file = file_name(options)?;
+            with_database(|_, database| backup::backup(database, file.as_ref()))
+        }
+        "restore" => {
+            let file = file_name(options)?;
+            with_database(|config, database| backup::restore(config, database, file.as_ref()))
         }
         "openapi" => without_options(options).and_then(|()| print_openapi()),
         "help" | "--help" | "-h" => print(HELP),
@@ -127,6 +137,14 @@ fn without_options(options: &[String]) -> Result<(), Failure> {
     match options.first() {
         None => Ok(()),
         Some(option) => Err(Failure::Usage(format!("{option:?} is not expected here; try healthcare-backend help"))),
+    }
+}
+
+/// The only argument, a file's name.
+fn file_name(options: &[String]) -> Result<String, Failure> {
+    match options {
+        [file] if !file.starts_with('-') => Ok(file.clone()),
+        _ => Err(Failure::Usage("give the name of one file; try healthcare-backend help".into())),
     }
 }
 

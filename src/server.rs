@@ -3,6 +3,7 @@
 //! Workers wait in `recv()`. A request of the fast lane is handled by the worker that received it; one that hashes a password
 //! goes through a bounded queue to a few threads of its own, so that reads stay fast during a flood of logins.
 
+use std::borrow::Cow;
 use std::io::{Cursor, Read};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,6 +17,7 @@ use crate::crew::{Crew, Slot};
 use crate::envelope::Response;
 use crate::error::{Error, Result};
 use crate::logging::RequestLine;
+use crate::metrics::Family;
 use crate::network;
 use crate::request::{Headers, Method, Request};
 use crate::routes::{Lane, ROUTES, Target};
@@ -23,8 +25,7 @@ use crate::routes::{Lane, ROUTES, Target};
 use crate::transport as tiny_http;
 
 /// What a browser may read of an answer beyond the basic headers.
-const EXPOSED_HEADERS: &str =
-    "ETag, Link, Location, Retry-After, RateLimit, RateLimit-Policy, WWW-Authenticate, X-Request-Id";
+const EXPOSED_HEADERS: &str = "ETag, Idempotency-Replayed, Link, Location, Retry-After, RateLimit, RateLimit-Policy, WWW-Authenticate, X-Request-Id, X-Total-Count";
 /// What a browser may send.
 const ALLOWED_HEADERS: &str = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-Id";
 
@@ -108,6 +109,11 @@ impl Server {
         wire::close(&self.socket, workers);
     }
 
+    /// What the transport counts: connections, and what it refused by itself.
+    pub fn numbers(&self) -> Vec<Family> {
+        wire::numbers(&self.socket)
+    }
+
     fn serve(&self, mut raw: tiny_http::Request, crew: &Crew, slot: &Slot) {
         let started = Instant::now();
         let headers = received_headers(&raw);
@@ -174,9 +180,9 @@ impl Exchange {
         let status = response.status;
         let preflight = method == Some(Method::Options);
         let allow = response.headers.iter().find(|(name, _)| *name == "Allow").map(|(_, allow)| allow.to_string());
-        let mut headers = wire::headers(&response, &id);
+        let mut headers = wire::headers(response.headers, response.content_type, &id);
         let cors = cors_headers(&app.config.cors_origins, origin.as_deref(), allow.filter(|_| preflight));
-        headers.extend(cors.iter().filter_map(|(name, value)| wire::header(name, value.clone())));
+        headers.extend(cors.into_iter().filter_map(|(name, value)| wire::header(name, value.into())));
         // The client may be gone; its answer is then nobody's loss.
         let _ = wire::respond(raw, status, headers, response.body);
         let took = started.elapsed();
@@ -260,22 +266,32 @@ fn cors_headers(origins: &[String], origin: Option<&str>, allow: Option<String>)
 mod wire {
     use super::*;
 
-    pub fn header(name: &'static str, value: String) -> Option<tiny_http::Header> {
-        tiny_http::Header::from_bytes(name, value).ok()
+    #[cfg(own_transport)]
+    pub fn header(name: &'static str, value: Cow<'static, str>) -> Option<tiny_http::Header> {
+        tiny_http::Header::named(name, value)
+    }
+
+    #[cfg(not(own_transport))]
+    pub fn header(name: &'static str, value: Cow<'static, str>) -> Option<tiny_http::Header> {
+        tiny_http::Header::from_bytes(name, value.as_bytes()).ok()
     }
 
     /// The headers that every answer has, and its own.
-    pub fn headers(response: &Response, id: &str) -> Vec<tiny_http::Header> {
-        let mut headers = Vec::with_capacity(8 + response.headers.len());
-        let mut add = |name: &'static str, value: &str| headers.extend(header(name, value.to_string()));
-        add("X-Request-Id", id);
-        add("Cache-Control", "no-store");
-        add("X-Content-Type-Options", "nosniff");
-        add("Server", "healthcare-backend");
-        if !response.content_type.is_empty() {
-            add("Content-Type", response.content_type);
+    pub fn headers(
+        own: Vec<(&'static str, Cow<'static, str>)>,
+        content_type: &'static str,
+        id: &str,
+    ) -> Vec<tiny_http::Header> {
+        let mut headers = Vec::with_capacity(8 + own.len());
+        let mut add = |name, value| headers.extend(header(name, value));
+        add("X-Request-Id", id.to_string().into());
+        add("Cache-Control", "no-store".into());
+        add("X-Content-Type-Options", "nosniff".into());
+        add("Server", "healthcare-backend".into());
+        if !content_type.is_empty() {
+            add("Content-Type", content_type.into());
         }
-        for (name, value) in &response.headers {
+        for (name, value) in own {
             add(name, value);
         }
         headers
@@ -297,7 +313,7 @@ mod wire {
         let refuse = move |refusal: &tiny_http::Refusal| {
             let id = ids.choose(refusal.request_id.as_deref());
             let response = Response::refusal(refusal.status.0, &refusal.message);
-            (headers(&response, &id), response.body)
+            (headers(response.headers, response.content_type, &id), response.body)
         };
         let config = tiny_http::Config {
             max_connections: app.config.max_connections,
@@ -312,6 +328,35 @@ mod wire {
     #[cfg(not(own_transport))]
     pub fn open(listener: TcpListener, _app: &App, _ids: &Arc<RequestIds>) -> std::io::Result<tiny_http::Server> {
         tiny_http::Server::from_listener(listener, None).map_err(|error| std::io::Error::other(error.to_string()))
+    }
+
+    #[cfg(own_transport)]
+    pub fn numbers(socket: &tiny_http::Server) -> Vec<Family> {
+        let stats = socket.stats();
+        let one = |name, help, kind, value: f64| Family { name, help, kind, samples: vec![(String::new(), value)] };
+        let refused = stats.refused_total.iter();
+        let refused = refused.map(|(cause, count)| (format!("cause=\"{}\"", cause.label()), *count as f64)).collect();
+        vec![
+            one("http_connections_open", "Client connections open now.", "gauge", stats.open_connections as f64),
+            one("http_connections_total", "Client connections accepted.", "counter", stats.accepted_total as f64),
+            one(
+                "http_accept_pauses_total",
+                "Times that the system had no descriptor or memory for a connection.",
+                "counter",
+                stats.accept_pauses_total as f64,
+            ),
+            Family {
+                name: "http_requests_refused_total",
+                help: "Requests and connections refused before they reached a route, by cause.",
+                kind: "counter",
+                samples: refused,
+            },
+        ]
+    }
+
+    #[cfg(not(own_transport))]
+    pub fn numbers(_socket: &tiny_http::Server) -> Vec<Family> {
+        Vec::new()
     }
 
     #[cfg(own_transport)]

@@ -318,6 +318,24 @@ impl Query {
         })
     }
 
+    /// A text as it is.
+    pub fn plain(&mut self, name: &'static str) -> Option<String> {
+        self.read(name, |text| plain_text(text, FILTER_MAX, false))
+    }
+
+    /// A time (RFC 3339).
+    pub fn timestamp(&mut self, name: &'static str) -> Option<jiff::Timestamp> {
+        self.read(name, |text| text.parse().map_err(|_| "must be a time like 2026-01-31T09:30:00Z".into()))
+    }
+
+    /// Some of the known names, separated by commas.
+    pub fn names(&mut self, name: &'static str, known: &'static [&'static str]) -> Option<Vec<&'static str>> {
+        self.read(name, |text| {
+            let names = text.split(',').map(|part| known.iter().copied().find(|known| *known == part.trim()));
+            names.collect::<Option<_>>().ok_or_else(|| format!("must list some of {}", known.join(", ")).into())
+        })
+    }
+
     /// One of a few words.
     pub fn one_of(&mut self, name: &'static str, words: &'static [&'static str]) -> Option<String> {
         self.read(name, |text| match words.contains(&text) {

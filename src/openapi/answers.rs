@@ -45,6 +45,8 @@ pub const REFUSALS: &[Refusal] = &[
     refusal("TargetTooLong", 414, &["invalid"], "The request line is longer than 8 KiB.", "The request line is longer than 8192 bytes"),
     refusal("NotJson", 415, &["invalid"], "The body is not `application/json`, or is encoded.", "The body must be application/json"),
     refusal("Expectation", 417, &["invalid"], "An `Expect` that is not served.", "The only expectation that is served is 100-continue"),
+    refusal("KeyReused", 422, &["invalid"], "The `Idempotency-Key` came before with another request.",
+        "This Idempotency-Key came with another request"),
     refusal("TooManyAttempts", 429, &["failed"], "Too many attempts from one address.", "Too many attempts, try again later")
         .headers(&["Retry-After", "RateLimit", "RateLimit-Policy"]),
     refusal("HeadersTooLong", 431, &["invalid"], "The header section is longer than 16 KiB or has more than 100 lines.",
@@ -77,13 +79,15 @@ const HEADERS: &[(&str, &str)] = &[
     ("ETag", "The record's version, for `If-Match` and `If-None-Match`."),
     ("Location", "The path of the new record."),
     ("Link", "`<…>; rel=\"next\"`: where the list continues; present exactly when it does (RFC 8288)."),
+    ("X-Total-Count", "How many records there are on all pages; with `count=true`."),
+    ("Idempotency-Replayed", "`true`: this is the answer to an earlier request with the same `Idempotency-Key`."),
     ("WWW-Authenticate", "`Bearer` (RFC 6750); absent where a password is wrong."),
     ("Retry-After", "Seconds."),
     ("RateLimit", "What is left of the limit."),
     ("RateLimit-Policy", "The limit."),
 ];
 /// The headers that are not always there.
-const OPTIONAL: &[&str] = &["Link", "WWW-Authenticate"];
+const OPTIONAL: &[&str] = &["Link", "X-Total-Count", "Idempotency-Replayed", "WWW-Authenticate"];
 
 const fn refusal(
     name: &'static str,
@@ -155,12 +159,19 @@ pub fn response_of(operation: &Operation, schemas: &[Schema]) -> (u16, Json) {
     match operation.gives {
         Gives::Data(name) => one(200, "success", name, &[]),
         Gives::Record(name) => one(200, "success", name, &["ETag"]),
+        Gives::New(name) if operation.refuses.contains(&"KeyReused") => {
+            one(201, "created", name, &["Location", "ETag", "Idempotency-Replayed"])
+        }
         Gives::New(name) => one(201, "created", name, &["Location", "ETag"]),
         Gives::Changed(name) => one(200, "updated", name, &["ETag"]),
         Gives::List(name) => {
             let items = object! { "type": "array", "items": Json::reference("schemas", name) };
             let example = envelope_of("success", says, list![example(schemas, name)]);
-            let headers: &[&str] = if name == "Session" { &[] } else { &["Link"] };
+            let headers: &[&str] = match name {
+                "Session" => &[],
+                "ListedPatient" | "ListedDoctor" => &["Link", "X-Total-Count"],
+                _ => &["Link"],
+            };
             (200, response(says, headers, Some(envelope(word("success"), items, example))))
         }
         Gives::Nothing(word_of) => {

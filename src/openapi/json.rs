@@ -39,6 +39,14 @@ macro_rules! list {
 pub(super) use {list, object};
 
 impl Json {
+    /// The names of an object's fields, as a list.
+    pub fn names(&self) -> Json {
+        match self {
+            Json::Object(fields) => Json::List(fields.iter().map(|(name, _)| Json::Text(name.clone())).collect()),
+            _ => Json::List(Vec::new()),
+        }
+    }
+
     /// This object with one more member.
     pub fn with(self, name: impl Into<Cow<'static, str>>, value: impl Into<Json>) -> Json {
         let Json::Object(mut members) = self else { return self };

@@ -101,7 +101,7 @@ fn operation(route: &Route, described: &Operation, schemas: &[Schema]) -> Result
         object! { "operationId": described.id, "tags": list![described.tag], "summary": described.summary }
             .with_text("description", described.about)
             .with("security", security)
-            .with("parameters", parameters(route, described)?);
+            .with("parameters", parameters(route, described, schemas)?);
     if let Some(name) = described.takes {
         let content = object! { "schema": Json::reference("schemas", name), "example": example(schemas, name) };
         let content = object! { "application/json": content };
@@ -110,10 +110,13 @@ fn operation(route: &Route, described: &Operation, schemas: &[Schema]) -> Result
     Ok(operation.with("responses", responses(route, described, schemas)))
 }
 
-fn parameters(route: &Route, described: &Operation) -> Result<Json, String> {
+fn parameters(route: &Route, described: &Operation, schemas: &[Schema]) -> Result<Json, String> {
     let mut parameters: Vec<Json> = places(path_of(route.pattern)).map(parameters::in_path).collect();
     for name in route.query {
-        let parameter = parameters::in_query(name);
+        let parameter = match (*name, described.gives) {
+            ("fields", Gives::List(record)) => Some(parameters::picks(example(schemas, record).names())),
+            _ => parameters::in_query(name),
+        };
         parameters.push(parameter.ok_or_else(|| format!("query parameter {name} is not in the OpenAPI document"))?);
     }
     if described.refuses.contains(&"Outdated") {
@@ -121,6 +124,9 @@ fn parameters(route: &Route, described: &Operation) -> Result<Json, String> {
     }
     if matches!(described.gives, Gives::Record(_)) {
         parameters.push(parameters::in_header("If-None-Match"));
+    }
+    if described.refuses.contains(&"KeyReused") {
+        parameters.push(parameters::idempotency_key());
     }
     Ok(Json::List(parameters))
 }

@@ -88,9 +88,9 @@ pub const OPERATIONS: &[Operation] = &[
         .gives(Nothing("deleted"), "Session ended").refuses(&["NotFound"]),
 
     in_section("Patients", Post, "/api/patients", "createPatient", "Register a patient")
-        .takes("NewPatient").gives(New("Patient"), "Patient created"),
+        .takes("NewPatient").gives(New("Patient"), "Patient created").refuses(&["Conflict", "KeyReused"]),
     in_section("Patients", Get, "/api/patients", "listPatients", "The own patients")
-        .gives(List("Patient"), "Patients found"),
+        .gives(List("ListedPatient"), "Patients found"),
     in_section("Patients", Get, "/api/patients/{id}", "findPatient", "One patient")
         .gives(Record("Patient"), "Patient found").refuses(&["NotFound"]),
     in_section("Patients", Put, "/api/patients/{id}", "updatePatient", "Change a patient").about(PARTIAL)
@@ -101,9 +101,9 @@ pub const OPERATIONS: &[Operation] = &[
         .gives(Nothing("deleted"), "Patient deleted").refuses(&["NotFound", "Conflict", "Outdated"]),
 
     in_section("Doctors", Post, "/api/doctors", "createDoctor", "Add a doctor")
-        .takes("NewDoctor").gives(New("Doctor"), "Doctor created").refuses(&["Conflict"]),
+        .takes("NewDoctor").gives(New("Doctor"), "Doctor created").refuses(&["Conflict", "KeyReused"]),
     in_section("Doctors", Get, "/api/doctors", "listDoctors", "All doctors")
-        .gives(List("Doctor"), "Doctors found"),
+        .gives(List("ListedDoctor"), "Doctors found"),
     in_section("Doctors", Get, "/api/doctors/{id}", "findDoctor", "One doctor")
         .gives(Record("Doctor"), "Doctor found").refuses(&["NotFound"]),
     in_section("Doctors", Put, "/api/doctors/{id}", "updateDoctor", "Change a doctor").about(PARTIAL)
@@ -116,7 +116,7 @@ pub const OPERATIONS: &[Operation] = &[
 
     in_section("Mappings", Post, "/api/mappings", "createMapping", "Assign a doctor to a patient")
         .about("The patient must be the user's own and the doctor known, else 404; the pair must be new, else 409.")
-        .takes("NewMapping").gives(New("Mapping"), "Doctor assigned to patient").refuses(&["NotFound", "Conflict"]),
+        .takes("NewMapping").gives(New("Mapping"), "Doctor assigned to patient").refuses(&["NotFound", "Conflict", "KeyReused"]),
     in_section("Mappings", Get, "/api/mappings", "listMappings", "The mappings of the own patients")
         .gives(List("Mapping"), "Mappings found"),
     in_section("Mappings", Get, "/api/mappings/{patient_id}", "listDoctorsOfPatient", "The doctors of a patient")

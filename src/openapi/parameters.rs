@@ -4,6 +4,7 @@ use super::fields::{birth_date, blank_line, gender, id, one_of, text, truth};
 use super::json::{Json, object};
 use crate::auth::Role;
 use crate::handlers::audit::{ACTIONS, RESOURCES};
+use crate::handlers::listing::SORTS;
 use crate::validate::{FILTER_MAX, PAGE_DEFAULT, PAGE_MAX};
 
 /// `*`, or entity tags (RFC 9110, 13.1.1).
@@ -22,6 +23,12 @@ pub fn in_query(name: &'static str) -> Option<Json> {
             object! { "type": "integer", "minimum": 1, "maximum": PAGE_MAX, "default": PAGE_DEFAULT },
             "How many records at most.",
         ),
+        "sort" => (one_of(&SORTS), "The order: by name without case, or newest first. Otherwise in the order of ids."),
+        "from" => (
+            part(),
+            "With `sort`: the value of the sorted field in the record `after`. `Link` says where the next page is.",
+        ),
+        "count" => (truth(), "Whether the answer tells in `X-Total-Count` how many records there are on all pages."),
         "after" => (id(), "Continue behind this id. `Link` says where the next page is."),
         "before" => (id(), "Continue before this id. `Link` says where the next page is."),
         "name" => (part(), "Any part of the name, without case."),
@@ -43,6 +50,23 @@ pub fn in_query(name: &'static str) -> Option<Json> {
     };
     // A blank parameter counts as absent.
     Some(object! { "name": name, "in": "query", "description": about, "allowEmptyValue": true, "schema": schema })
+}
+
+/// The query parameter that picks some of these fields.
+pub fn picks(fields: Json) -> Json {
+    let items = object! { "type": "string", "enum": fields };
+    object! {
+        "name": "fields", "in": "query", "description": "Only these fields, separated by commas.",
+        "style": "form", "explode": false, "schema": object! { "type": "array", "minItems": 1, "items": items },
+    }
+}
+
+/// `Idempotency-Key`.
+pub fn idempotency_key() -> Json {
+    let about =
+        "A UUID. The same request with the same key within 24 hours gets the first answer and makes no second record.";
+    let schema = object! { "type": "string", "format": "uuid" };
+    object! { "name": "Idempotency-Key", "in": "header", "description": about, "schema": schema }
 }
 
 /// `If-Match` or `If-None-Match`.

@@ -324,6 +324,10 @@ fn bounds(schema: &Value) -> Option<(Vec<Value>, Vec<Value>)> {
     if let Some(words) = schema["enum"].as_array() {
         return Some((words.clone(), vec![json!("no such word")]));
     }
+    if schema["type"] == "array" {
+        let words: Vec<&str> = schema["items"]["enum"].as_array()?.iter().filter_map(Value::as_str).collect();
+        return Some((vec![json!(words[0]), json!(words.join(","))], vec![json!("shoe_size"), json!("id,,id")]));
+    }
     if schema["type"] == "boolean" {
         return Some((vec![json!(true), json!(false)], vec![json!("maybe")]));
     }
@@ -373,6 +377,12 @@ fn every_refusal_looks_as_the_document_says() {
     let old =
         ann.send("PATCH", &format!("/api/patients/{patient}"), &[("If-Match", "\"7\"")], Some(json!({ "name": "N" })));
     let typed = ann.send("POST", "/api/patients", &[("Content-Type", "text/plain")], Some(json!({})));
+    let keyed = |name: &str| {
+        let key = [("Idempotency-Key", "8e03978e-40d5-43e8-bc93-6894a57f9324")];
+        ann.send("POST", "/api/doctors", &key, Some(json!({ "name": name, "specialization": "Eyes" })))
+    };
+    keyed("One").expect(201, "created");
+    let reused = keyed("Other");
     let raw = |text: &str| http::raw(app.address, text.as_bytes(), false);
     let head = |line: &str, fields: &str| raw(&format!("{line}\r\nHost: localhost\r\n{fields}\r\n"));
     let built = |response: Response| Answer {
@@ -402,6 +412,7 @@ fn every_refusal_looks_as_the_document_says() {
         ("Expectation", head("GET /healthz HTTP/1.1", "Expect: tea\r\n")),
         ("TooManyAttempts", limited.anyone().post("/api/auth/login", login)),
         ("HeadersTooLong", head("GET /healthz HTTP/1.1", &format!("X: {}\r\n", "a".repeat(16_384)))),
+        ("KeyReused", reused),
         ("NotServed", head("BREW /healthz HTTP/1.1", "")),
         ("HttpVersion", head("GET /healthz HTTP/3.0", "")),
         // These three need patience or a broken machine; their answers are made in one place.
