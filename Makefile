@@ -27,8 +27,8 @@ check: ## rustfmt, clippy and rustdoc, each warning an error
 	cargo clippy --all-targets --features ops -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 
-bench: setup ## measure the server against PostgreSQL itself
-	@if [ -f bench/run.sh ]; then sh bench/run.sh; else echo "bench/run.sh is not there yet"; exit 1; fi
+bench: ## measure the server against Express, axum and PostgreSQL itself (half an hour; bench/run.sh says how to do less)
+	@sh bench/run.sh
 
 install: ## install the program, its systemd service and the files of deploy/ (PREFIX, DESTDIR)
 	cargo build --release --locked

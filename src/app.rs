@@ -16,6 +16,7 @@ use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::metrics::{Family, Metrics, unix_seconds};
 use crate::migrate;
+use crate::openapi;
 use crate::private_postgres::{PrivatePostgres, Settings, make_data_dir};
 use crate::pulse::{Pulse, hears};
 use crate::request::Request;
@@ -46,6 +47,10 @@ pub struct App {
     pub pulse: Arc<Pulse>,
     /// What the transport counts, for the page of numbers; set when the socket is open.
     pub transport: OnceLock<Box<dyn Fn() -> Vec<Family> + Send + Sync>>,
+    /// The OpenAPI document.
+    pub openapi: String,
+    /// The `Content-Security-Policy` of the page that shows it.
+    pub page_policy: String,
     /// The schema version that this program knows.
     pub schema_version: i32,
     /// Seconds since 1970.
@@ -102,6 +107,7 @@ impl App {
     /// One line that says what is wrong and what to do.
     pub fn new(config: Config, database: &Database) -> std::result::Result<App, String> {
         let routes = Routes::new()?;
+        let (openapi, page_policy) = (openapi::document(&config)?, openapi::page::policy()?);
         let sql = Queries::load(config.sql_dir.as_deref())?;
         let migrations = migrate::load(config.sql_dir.as_deref())?;
         let secret = match &config.jwt_secret {
@@ -112,6 +118,10 @@ impl App {
         migrate::pending(&mut client, &migrations)?;
         for name in migrate::run(&mut client, &migrations)? {
             log::info!(target: "database", "applied migration {name}");
+        }
+        if config.sql_dir.is_some() {
+            // The built-in statements are known to fit the schema; an operator's own are not.
+            sql.prove(&mut client)?;
         }
         let schema_version = migrations.last().map_or(0, |migration| migration.version);
         let metrics = Arc::new(Metrics::new(ROUTES.iter().map(|route| (route.method.name(), route.pattern))));
@@ -133,6 +143,8 @@ impl App {
             metrics,
             pulse,
             transport: OnceLock::new(),
+            openapi,
+            page_policy,
             schema_version,
             started_at,
         })

@@ -34,13 +34,7 @@ pub fn check(config: &Config, database: &Database) -> Result<String, String> {
     if !pending.is_empty() {
         return Ok(format!("ready: serve would apply {}", pending.join(", ")));
     }
-    // In one transaction: a pooler keeps that on one connection.
-    let mut transaction = client.transaction().map_err(|error| migrate::explain(&error))?;
-    for query in queries.all() {
-        transaction
-            .prepare_typed(&query.text, &query.parameters)
-            .map_err(|error| format!("{}: {}", query.name, migrate::explain(&error)))?;
-    }
+    queries.prove(&mut client)?;
     Ok(format!("ready: {} statements, {} migrations, all applied", queries.all().len(), migrations.len()))
 }
 

@@ -233,6 +233,25 @@ impl Db {
     }
 }
 
+/// Runs single statements, each on its own or all in one transaction.
+pub trait Statements {
+    /// The only row; see [`Db::query_one`].
+    fn query_one(&mut self, query: &Query, parameters: Parameters) -> Result<Row>;
+}
+
+impl Statements for &Db {
+    fn query_one(&mut self, query: &Query, parameters: Parameters) -> Result<Row> {
+        Db::query_one(self, query, parameters)
+    }
+}
+
+impl Statements for Transaction<'_> {
+    fn query_one(&mut self, query: &Query, parameters: Parameters) -> Result<Row> {
+        self.query_opt(query, parameters)?
+            .ok_or_else(|| Error::Internal(format!("{} answered without a row", query.name)))
+    }
+}
+
 fn new_pool(manager: &Manager, size: u32) -> r2d2::Pool<Manager> {
     r2d2::Pool::builder()
         .max_size(size)

@@ -34,6 +34,7 @@ pub mod sql;
 pub mod db;
 pub mod pulse;
 pub mod audit;
+pub mod idempotency;
 pub mod migrate;
 pub mod database_url;
 pub mod private_postgres;
@@ -43,6 +44,9 @@ pub mod error;
 pub mod envelope;
 pub mod logging;
 pub mod metrics;
+
+// The contract, for programs and for people.
+pub mod openapi;
 
 // The command line, beside `serve`.
 pub mod commands;

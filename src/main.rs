@@ -5,7 +5,7 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 
 use healthcare_backend::app::Database;
-use healthcare_backend::{Config, Service, backup, commands, logging};
+use healthcare_backend::{Config, Service, backup, commands, logging, openapi};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -19,6 +19,7 @@ healthcare-backend: the backend of a small clinic
   healthcare-backend check                            what would serve do: configuration, SQL files, database, migrations
   healthcare-backend backup FILE                      write the private PostgreSQL's data to a new file, while serve runs or not
   healthcare-backend restore FILE                     read such a file into a private PostgreSQL that holds no records yet
+  healthcare-backend openapi                          print the OpenAPI document
   healthcare-backend help | version
 
 It is configured by environment variables and a .env file; README.md lists them.
@@ -75,6 +76,7 @@ fn run(arguments: &[String]) -> Result<(), Failure> {
             let file = file_name(options)?;
             with_database(|config, database| backup::restore(config, database, file.as_ref()))
         }
+        "openapi" => without_options(options).and_then(|()| print_openapi()),
         "help" | "--help" | "-h" => print(HELP),
         "version" | "--version" | "-V" => print(concat!("healthcare-backend ", env!("CARGO_PKG_VERSION"), "\n")),
         other => Err(Failure::Usage(format!("there is no command {other:?}; try healthcare-backend help"))),
@@ -104,6 +106,12 @@ fn with_database(work: impl FnOnce(&Config, &Database) -> Result<String, String>
         if private.was_running() { private.leave_running() } else { private.stop()? }
     }
     print(&(result? + "\n"))
+}
+
+/// The document says which limits the configuration sets.
+fn print_openapi() -> Result<(), Failure> {
+    let config = Config::from_env().map_err(Failure::Problem)?;
+    print(&(openapi::document(&config)? + "\n"))
 }
 
 /// One line of standard input; at a terminal it is asked for.

@@ -7,7 +7,7 @@ use crate::audit::{Action, Entry};
 use crate::auth::{self, Admin, User};
 use crate::envelope::Response;
 use crate::error::{Error, Result};
-use crate::handlers::{audit, doctors, health, mappings, patients, sessions, users};
+use crate::handlers::{audit, docs, doctors, health, mappings, patients, sessions, users};
 use crate::request::Method::{self, Delete, Get, Patch, Post, Put};
 use crate::request::Request;
 
@@ -107,6 +107,8 @@ pub const ROUTES: &[Route] = &[
     open  (Get,    "/healthz",                                 health::healthz),
     open  (Get,    "/readyz",                                  health::readyz),
     open  (Get,    "/metrics",                                 health::metrics),
+    open  (Get,    "/openapi.json",                            docs::openapi),
+    open  (Get,    "/docs",                                    docs::page),
 ];
 
 const fn open(method: Method, pattern: &'static str, handler: fn(&App, &Request) -> Result<Response>) -> Route {
@@ -146,11 +148,12 @@ impl Route {
         Route { has_fields: false, ..self }
     }
 
-    /// The kind of record that the path ends with, in the words of the audit trail.
+    /// The kind of record that `{id}` names, or else that the path ends with, in the words of the audit trail.
     fn resource(&self) -> &'static str {
+        let named = self.pattern.split_once("/{id}").map_or(self.pattern, |(collection, _)| collection);
         let collections =
             [("mappings", "mapping"), ("sessions", "session"), ("patients", "patient"), ("doctors", "doctor")];
-        collections.iter().find(|(part, _)| self.pattern.contains(part)).map_or("user", |(_, resource)| resource)
+        collections.iter().find(|(part, _)| named.contains(part)).map_or("user", |(_, resource)| resource)
     }
 }
 

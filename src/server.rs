@@ -25,8 +25,7 @@ use crate::routes::{Lane, ROUTES, Target};
 use crate::transport as tiny_http;
 
 /// What a browser may read of an answer beyond the basic headers.
-const EXPOSED_HEADERS: &str =
-    "ETag, Link, Location, Retry-After, RateLimit, RateLimit-Policy, WWW-Authenticate, X-Request-Id";
+const EXPOSED_HEADERS: &str = "ETag, Idempotency-Replayed, Link, Location, Retry-After, RateLimit, RateLimit-Policy, WWW-Authenticate, X-Request-Id, X-Total-Count";
 /// What a browser may send.
 const ALLOWED_HEADERS: &str = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-Id";
 

@@ -10,6 +10,7 @@ use crate::app::{App, Database};
 use crate::auth::tokens::random_hex;
 use crate::config::Config;
 use crate::crew::Crew;
+use crate::idempotency;
 use crate::private_postgres::PrivatePostgres;
 use crate::pulse::Event;
 use crate::server::Server;
@@ -175,6 +176,7 @@ fn keep_house(app: &App, stopping: &AtomicBool) {
         if Instant::now() >= prune_at {
             prune_at = Instant::now() + PRUNE_EVERY;
             let _ = app.db.exec(&app.sql.sessions.prune, &[]);
+            let _ = app.db.exec(&app.sql.idempotency.prune, &[&idempotency::LIFETIME_SECONDS]);
         }
     }
 }

@@ -4,8 +4,9 @@ use jiff::Timestamp;
 use postgres::Row;
 use serde::Serialize;
 
-use super::sessions::check_attempt;
-use super::{Record, changed, found, listed, updated};
+use super::listing::listed;
+use super::sessions::{check_attempt, failed_login};
+use super::{Record, changed, found, updated};
 use crate::app::App;
 use crate::auth::{Admin, Role, User, passwords};
 use crate::db::Parameters;
@@ -51,6 +52,8 @@ impl Account {
 }
 
 impl Record for Account {
+    const FIELDS: &'static [&'static str] = &["id", "name", "email", "role", "disabled", "created_at", "updated_at"];
+
     fn id(&self) -> i64 {
         self.id
     }
@@ -107,7 +110,7 @@ pub fn change_password(app: &App, request: &Request, user: &User) -> Result<Resp
         transaction.query_opt(&app.sql.users.lock, &[&user.id])?;
         transaction.query_opt(change, parameters)
     })?;
-    let row = row.ok_or(Error::WrongCredentials)?;
+    let row = row.ok_or_else(|| failed_login(app, request, Some(user.id), &account.email))?;
     app.sessions.forget_user(user.id);
     Ok(updated("Password changed", &Account::from_row(&row)))
 }

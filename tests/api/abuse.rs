@@ -43,6 +43,7 @@ fn nine_wrong_passwords_do_not_lock_and_the_tenth_does() {
     }
     app.login(&ann.email, PASSWORD).expect(200, "success");
     assert!(failures(&app).is_empty(), "a correct login resets");
+    assert!(app.audited("lock").is_empty());
     for _ in 0..10 {
         app.login(&ann.email, WRONG).expect(401, "invalid");
     }
@@ -111,10 +112,10 @@ fn ninety_nine_wrong_passwords_from_anywhere_do_not_lock_and_the_hundredth_does(
     login_from(&app, "192.0.2.1", &ann.email, PASSWORD).expect(200, "success");
     app.sql().execute("delete from login_failures", &[]).expect("a fresh start");
     (0..100).for_each(guess);
+    assert_eq!(app.audited("lock").len(), 1);
     for client in ["192.0.2.1", "2001:db8::1", "198.51.100.0"] {
         login_from(&app, client, &ann.email, PASSWORD).expect(401, "invalid");
     }
-    assert_eq!(app.audited("lock").len(), 1);
 }
 
 #[test]
@@ -189,6 +190,25 @@ fn locked_disabled_unknown_and_wrong_are_answered_exactly_alike() {
     assert_eq!(wrong.json()["data"], Value::Null);
 }
 
+/// A server that dies while it looks at a password has counted the attempt, but not locked.
+#[test]
+fn a_count_that_is_full_without_a_lock_holds_as_long_as_one() {
+    let app = TestApp::start();
+    let ann = app.signed_up("ann");
+    app.login(&ann.email, WRONG).expect(401, "invalid");
+    let mut sql = app.sql();
+    sql.execute("update login_failures set failures = 10 where network <> '*'", &[]).expect("a full count");
+    let mut age = |seconds: f64| {
+        let statement =
+            "update login_failures set last_failed_at = now() - make_interval(secs => $1), locked_until = null";
+        sql.execute(statement, &[&seconds]).expect("an older count");
+    };
+    age(890.0);
+    app.login(&ann.email, PASSWORD).expect(401, "invalid");
+    age(901.0);
+    app.login(&ann.email, PASSWORD).expect(200, "success");
+}
+
 #[test]
 fn the_lock_of_an_unknown_address_is_counted_like_any_other() {
     let app = TestApp::start();
@@ -230,5 +250,5 @@ fn wrong_unknown_locked_disabled_and_outdated_take_the_same_time() {
         }
     }
     let (least, most) = (fastest.iter().min().expect("a time"), fastest.iter().max().expect("a time"));
-    assert!(*most < *least * 8 / 5, "{kinds:?}: {fastest:?}");
+    assert!(*most < *least * 2, "{kinds:?}: {fastest:?}");
 }

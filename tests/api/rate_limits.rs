@@ -1,5 +1,8 @@
 //! Rate limits per client address for login, registration and refresh, and which address a client has behind proxies.
 
+use std::net::{IpAddr, Ipv4Addr};
+
+use healthcare_backend::auth::limits::Limiter;
 use healthcare_backend::network::Network;
 use serde_json::{Value, json};
 
@@ -120,4 +123,18 @@ fn the_address_in_the_trail_and_in_the_sessions_is_the_clients() {
     let shown = sessions.as_array().and_then(|list| list.iter().find(|shown| shown["id"] == session)).cloned();
     assert_eq!(shown.expect("the session")["ip"], "2001:db8::7");
     assert_eq!(app.audited("login").last().expect("an entry")["ip"], "2001:db8::7");
+}
+
+#[test]
+fn the_table_of_addresses_is_bounded_and_forgets_the_one_unused_longest() {
+    let limiter = Limiter::new(1);
+    let address = |number: u32| IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + number));
+    // One more than are remembered, each with one try.
+    for number in 0..=10_000 {
+        assert!(limiter.take(address(number)).is_ok(), "{number}");
+    }
+    for number in [1, 5_000, 10_000] {
+        assert!(limiter.take(address(number)).is_err(), "{number} is still remembered");
+    }
+    assert!(limiter.take(address(0)).is_ok(), "the first has been forgotten");
 }

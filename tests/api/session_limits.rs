@@ -109,3 +109,33 @@ fn the_hundred_and_first_login_ends_the_session_that_was_unused_longest() {
     assert_eq!(ended.len(), 1);
     assert_eq!(ended[0]["resource_id"], ann.session_id());
 }
+
+#[test]
+fn housekeeping_removes_what_no_answer_depends_on_and_nothing_else() {
+    let app = TestApp::start();
+    let ann = app.signed_up("ann");
+    let [long_over, just_over, expired] = [(); 3].map(|()| app.logged_in(&ann.email, PASSWORD));
+    alter_session(&app, long_over.session_id(), "ended_at = now() - interval '31 days'");
+    alter_session(&app, just_over.session_id(), "ended_at = now() - interval '29 days'");
+    alter_session(&app, expired.session_id(), "expires_at = now() - interval '31 days'");
+    let mut sql = app.sql();
+    sql.batch_execute(
+        "insert into login_failures (account, network, failures, locked_until, last_failed_at) values
+             ('old', '*', 3, null, now() - interval '8 days'), ('new', '*', 3, null, now() - interval '6 days'),
+             ('locked', '*', 9, now() + interval '1 hour', now() - interval '8 days')",
+    )
+    .expect("failures");
+    let queries = healthcare_backend::sql::Queries::load(None).expect("statements");
+    sql.execute(&queries.sessions.prune.text, &[]).expect("pruned");
+    let mut numbers =
+        |query: &str| -> Vec<i64> { sql.query(query, &[]).expect("rows").iter().map(|row| row.get(0)).collect() };
+    let kept = [ann.session_id(), just_over.session_id()];
+    assert_eq!(numbers("select id from sessions order by id"), kept);
+    assert_eq!(numbers("select session_id from refresh_tokens order by session_id"), kept);
+    assert_eq!(
+        numbers("select count(*) from login_failures where convert_from(account, 'UTF8') in ('new', 'locked')"),
+        [2]
+    );
+    assert_eq!(numbers("select count(*) from login_failures"), [2]);
+    ann.refresh().expect(200, "success");
+}

@@ -6,7 +6,7 @@ use std::thread;
 use serde_json::json;
 
 use crate::harness::http::Answer;
-use crate::harness::{PASSWORD, Person, TestApp, eventually};
+use crate::harness::{PASSWORD, Person, TestApp, at_once, eventually};
 
 type Request<'a> = Box<dyn FnOnce() -> Answer + Send + 'a>;
 
@@ -79,6 +79,7 @@ fn a_login_right_behind_a_password_change_needs_the_new_one() {
     let [change, login] = in_turn(&app, &ann, requests).try_into().expect("two answers");
     change.expect(200, "updated");
     login.expect(401, "invalid");
+    assert_eq!(app.audited("login_failed").len(), 1);
 }
 
 #[test]
@@ -94,6 +95,7 @@ fn of_two_password_changes_at_once_the_second_fails() {
     let [first, second] = in_turn(&app, &ann, requests).try_into().expect("two answers");
     first.expect(200, "updated");
     second.expect(401, "invalid");
+    assert_eq!(app.audited("login_failed").len(), 1);
     app.login(&ann.email, "the first new one").expect(200, "success");
 }
 
@@ -130,4 +132,28 @@ fn a_login_right_behind_the_disabling_is_refused() {
     let [disable, login] = in_turn(&app, &ann, requests).try_into().expect("two answers");
     disable.expect(200, "updated");
     login.expect(401, "invalid");
+}
+
+#[test]
+fn a_refresh_at_the_same_moment_does_not_save_a_session_from_its_end() {
+    let app = TestApp::start();
+    let other = TestApp::on(&app.database, |_| {});
+    let ann = app.signed_up("ann");
+    for _ in 0..10 {
+        let guest = app.logged_in(&ann.email, PASSWORD);
+        let answers = at_once(3, |number| match number {
+            0 => guest.send("POST", "/api/auth/logout", &[], None),
+            1 => guest.refresh(),
+            _ => guest.at(&other).refresh(),
+        });
+        assert_eq!(answers[0].status, 200);
+        for refreshed in &answers[1..] {
+            assert!([200, 401].contains(&refreshed.status), "{}", refreshed.status);
+            if refreshed.status == 200 {
+                let renewed = guest.with_pair(&refreshed.data());
+                renewed.get("/api/auth/me").expect(401, "forbidden");
+                renewed.refresh().expect(401, "forbidden");
+            }
+        }
+    }
 }

@@ -1,10 +1,15 @@
 //! What the tests share: servers ([`app`]), an HTTP client ([`http`]), access tokens of our own making ([`jwt`]), and one
-//! PostgreSQL for all ([`postgres`]).
+//! PostgreSQL for all ([`postgres`]). For the few that need them: a PostgreSQL of their own ([`cluster`]), the program itself
+//! ([`binary`]), a folder ([`folder`]).
 
 pub mod app;
+pub mod binary;
+pub mod cluster;
+pub mod folder;
 pub mod http;
 pub mod jwt;
 pub mod postgres;
+pub mod schema;
 
 use std::sync::Barrier;
 use std::thread;

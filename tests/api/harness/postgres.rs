@@ -101,6 +101,7 @@ fn temporary_folder() -> PathBuf {
 
 /// A test program has no last moment of its own. This shell waits for the end of its standard input, which comes with the end
 /// of this process, however it ends; then it stops PostgreSQL and removes the folder.
+#[expect(clippy::zombie_processes, reason = "it waits for this process, not the other way round")]
 fn stop_with_this_process(folder: &std::path::Path) {
     let script = r#"
         cat >/dev/null
