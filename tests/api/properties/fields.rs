@@ -213,7 +213,8 @@ proptest! {
         }
         let raw = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&");
         let mut query = Query::parse(&raw, &["limit", "after", "name"]);
-        (query.page("after"), query.pattern("name"));
+        query.page("after");
+        query.pattern("name");
         let mut bad: Vec<&str> = Vec::new();
         for (place, (name, value)) in pairs.iter().enumerate() {
             let is_first = !pairs[..place].iter().any(|(earlier, _)| earlier == name);

@@ -55,7 +55,7 @@ proptest! {
         if with_after {
             raw = format!("after={before}&{raw}");
         }
-        let target = request("/api/doctors", &raw, &[]).target_with("after", &next.to_string());
+        let target = request("/api/doctors", &raw, &[]).target_with(&[("after", &next.to_string())]);
         prop_assert!(target.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>\"\\^`{|}".contains(&byte)), "{}", target);
         let (path, query) = Request::split_target(&target).expect("a target");
         prop_assert_eq!(path, "/api/doctors");
@@ -65,7 +65,7 @@ proptest! {
         prop_assert_eq!(was.pattern("specialization"), is.pattern("specialization"));
         prop_assert_eq!(is.page("after").after, Some(next));
         // And a link made from a link is one as well.
-        let again = request("/api/doctors", &query, &[]).target_with("after", &next.to_string());
+        let again = request("/api/doctors", &query, &[]).target_with(&[("after", &next.to_string())]);
         prop_assert_eq!(again, target);
     }
 
