@@ -1,6 +1,10 @@
 # One command a task; `make` alone lists them. CI runs the same ones (.ci/run).
 
-.PHONY: help run test check bench setup
+# Where `make install` puts things: PREFIX=/usr/local, and DESTDIR before it for a package's staging folder.
+PREFIX ?= /usr/local
+BINARY := $(or $(CARGO_TARGET_DIR),target)/release/healthcare-backend
+
+.PHONY: help run test test-ops check bench install install-files setup
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -12,15 +16,32 @@ run: setup ## build and start the server, with a PostgreSQL of its own unless DA
 test: setup ## run all tests, against real PostgreSQL; ends with a line of totals
 	@sh .ci/test
 
+test-ops: setup ## run the tests with nginx, Caddy, PgBouncer, promtool, two PostgreSQLs; installs them (Debian)
+	@sh tests/ops/install.sh
+	@sh .ci/test --features ops --test ops
+
 check: ## rustfmt, clippy and rustdoc, each warning an error
 	@cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
 	@cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
 	cargo fmt --check
-	cargo clippy --all-targets -- -D warnings
+	cargo clippy --all-targets --features ops -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 
-bench: setup ## measure the server against PostgreSQL itself
-	@if [ -f bench/run.sh ]; then sh bench/run.sh; else echo "bench/run.sh is not there yet"; exit 1; fi
+bench: ## measure the server against Express, axum and PostgreSQL itself (half an hour; bench/run.sh says how to do less)
+	@sh bench/run.sh
+
+install: ## install the program, its systemd service and the files of deploy/ (PREFIX, DESTDIR)
+	cargo build --release --locked
+	@$(MAKE) --no-print-directory install-files
+
+install-files:
+	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/share/healthcare-backend" \
+	    "$(DESTDIR)/etc/systemd/system" "$(DESTDIR)/etc/sysusers.d"
+	install -m 755 "$(BINARY)" "$(DESTDIR)$(PREFIX)/bin/healthcare-backend"
+	install -m 644 README.md deploy/nginx.conf deploy/Caddyfile deploy/grants.sql "$(DESTDIR)$(PREFIX)/share/healthcare-backend/"
+	sed 's|/usr/local|$(PREFIX)|g' deploy/healthcare-backend.service >"$(DESTDIR)/etc/systemd/system/healthcare-backend.service"
+	chmod 644 "$(DESTDIR)/etc/systemd/system/healthcare-backend.service"
+	install -m 644 deploy/healthcare-backend.sysusers "$(DESTDIR)/etc/sysusers.d/healthcare-backend.conf"
 
 setup: ## install PostgreSQL's programs if they are missing (run and test do so themselves)
 	@sh deploy/install-postgresql.sh

@@ -7,7 +7,7 @@ use crate::audit::{Action, Entry};
 use crate::auth::{self, Admin, User};
 use crate::envelope::Response;
 use crate::error::{Error, Result};
-use crate::handlers::{audit, doctors, health, mappings, patients, sessions, users};
+use crate::handlers::{audit, docs, doctors, health, mappings, patients, sessions, users};
 use crate::request::Method::{self, Delete, Get, Patch, Post, Put};
 use crate::request::Request;
 
@@ -107,6 +107,8 @@ pub const ROUTES: &[Route] = &[
     open  (Get,    "/healthz",                                 health::healthz),
     open  (Get,    "/readyz",                                  health::readyz),
     open  (Get,    "/metrics",                                 health::metrics),
+    open  (Get,    "/openapi.json",                            docs::openapi),
+    open  (Get,    "/docs",                                    docs::page),
 ];
 
 const fn open(method: Method, pattern: &'static str, handler: fn(&App, &Request) -> Result<Response>) -> Route {

@@ -122,8 +122,10 @@ impl Queries {
     /// # Errors
     /// One line that names the first statement that PostgreSQL does not take.
     pub fn prove(&self, client: &mut postgres::Client) -> Result<(), String> {
+        // In one transaction: a pooler keeps that on one connection.
+        let mut transaction = client.transaction().map_err(|error| explain(&error))?;
         for query in self.all() {
-            let prepared = client.prepare_typed(&query.text, &query.parameters);
+            let prepared = transaction.prepare_typed(&query.text, &query.parameters);
             prepared.map_err(|error| format!("{}: {}", query.name, explain(&error)))?;
         }
         Ok(())
@@ -140,7 +142,10 @@ fn take(parsed: &mut Vec<Query>, file: &str, name: &str, count: &mut usize) -> R
 }
 
 /// Splits a file at its `-- name:` lines.
-fn parse_file(file: &str, text: &str) -> Result<Vec<Query>, String> {
+///
+/// # Errors
+/// One line that names the file and what is wrong in it.
+pub fn parse_file(file: &str, text: &str) -> Result<Vec<Query>, String> {
     let mut queries: Vec<Query> = Vec::new();
     for line in text.lines() {
         if let Some(declaration) = line.strip_prefix("-- name:") {

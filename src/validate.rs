@@ -22,6 +22,28 @@ pub type Checked<T> = std::result::Result<T, Rule>;
 pub const NAME_MAX: usize = 200;
 /// The longest e-mail address, in characters (RFC 5321, 4.5.3.1.3, without the angle brackets).
 pub const EMAIL_MAX: usize = 254;
+/// The longest telephone number, in characters.
+pub const PHONE_MAX: usize = 32;
+/// The longest postal address, in characters.
+pub const ADDRESS_MAX: usize = 500;
+/// The longest medical history, in characters.
+pub const HISTORY_MAX: usize = 20_000;
+/// The longest name of a specialization, in characters.
+pub const SPECIALIZATION_MAX: usize = 120;
+/// The longest licence number, in characters.
+pub const LICENSE_MAX: usize = 64;
+/// The longest experience, in years.
+pub const EXPERIENCE_MAX: i64 = 80;
+/// The longest notes on a mapping, in characters.
+pub const NOTES_MAX: usize = 2_000;
+/// The longest text filter of a list, in characters.
+pub const FILTER_MAX: usize = if NAME_MAX > EMAIL_MAX { NAME_MAX } else { EMAIL_MAX };
+/// The most records of one page.
+pub const PAGE_MAX: i64 = 500;
+/// The records of a page where the client does not say.
+pub const PAGE_DEFAULT: i64 = 100;
+/// The year of the earliest date of birth.
+pub const BIRTH_YEAR_MIN: i16 = 1870;
 /// FHIR administrative gender.
 pub const GENDERS: [&str; 4] = ["male", "female", "other", "unknown"];
 
@@ -265,13 +287,13 @@ impl Query {
         })
     }
 
-    /// `limit` (1..500, default 100) and the id to continue from.
+    /// `limit` (1 to [`PAGE_MAX`], else [`PAGE_DEFAULT`]) and the id to continue from.
     pub fn page(&mut self, continues: &'static str) -> Page {
         let limit = self.read("limit", |text| match text.parse::<i64>() {
-            Ok(limit @ 1..=500) if text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(limit),
-            _ => Err("must be a whole number from 1 to 500".into()),
+            Ok(limit @ 1..=PAGE_MAX) if text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(limit),
+            _ => Err(format!("must be a whole number from 1 to {PAGE_MAX}").into()),
         });
-        Page { after: self.id(continues), limit: limit.unwrap_or(100) }
+        Page { after: self.id(continues), limit: limit.unwrap_or(PAGE_DEFAULT) }
     }
 
     /// An id.
@@ -282,7 +304,7 @@ impl Query {
     /// A text filter as the pattern for `ilike`: any part, `%` and `_` literally.
     pub fn pattern(&mut self, name: &'static str) -> Option<String> {
         self.read(name, |text| {
-            let text = plain_text(text, NAME_MAX.max(EMAIL_MAX), false)?;
+            let text = plain_text(text, FILTER_MAX, false)?;
             let mut pattern = String::with_capacity(text.len() + 2);
             pattern.push('%');
             for character in text.chars() {
@@ -298,7 +320,7 @@ impl Query {
 
     /// A text as it is.
     pub fn plain(&mut self, name: &'static str) -> Option<String> {
-        self.read(name, |text| plain_text(text, NAME_MAX, false))
+        self.read(name, |text| plain_text(text, FILTER_MAX, false))
     }
 
     /// A time (RFC 3339).
@@ -312,11 +334,6 @@ impl Query {
             let names = text.split(',').map(|part| known.iter().copied().find(|known| *known == part.trim()));
             names.collect::<Option<_>>().ok_or_else(|| format!("must list some of {}", known.join(", ")).into())
         })
-    }
-
-    /// Refuses a parameter that makes no sense here.
-    pub fn refuse_if_present(&mut self, name: &'static str, rule: &'static str) {
-        let _: Option<()> = self.read(name, |_| Err(rule.into()));
     }
 
     /// One of a few words.
@@ -428,8 +445,8 @@ pub fn parse_birth_date(text: &str) -> Checked<Date> {
     };
     let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
     let latest = today.tomorrow().unwrap_or(today);
-    if date.year() < 1870 {
-        Err("must not be before 1870-01-01".into())
+    if date.year() < BIRTH_YEAR_MIN {
+        Err(format!("must not be before {BIRTH_YEAR_MIN}-01-01").into())
     } else if date > latest {
         Err("must not be in the future".into())
     } else {
@@ -471,7 +488,7 @@ fn is_domain(domain: &str) -> bool {
 pub fn phone(value: Value) -> Checked<Value> {
     const RULE: &str =
         "must have at least 5 digits, else only spaces and + - ( ) . /, and may end with an extension like x12";
-    let text = plain_text(string(&value)?, 32, false)?;
+    let text = plain_text(string(&value)?, PHONE_MAX, false)?;
     let number = match text.find(['x', 'X', 'e', 'E']) {
         Some(start) if is_extension(&text[start..]) => &text[..start],
         Some(_) => return Err(RULE.into()),

@@ -41,6 +41,8 @@ pub const ACTIONS: [&str; 18] = [
 ];
 /// To what.
 pub const RESOURCES: [&str; 5] = ["user", "session", "patient", "doctor", "mapping"];
+/// How it went.
+pub const OUTCOMES: [&str; 3] = ["success", "failed", "forbidden"];
 
 /// Who did what to which record, when, and from where.
 #[derive(Serialize)]

@@ -14,7 +14,9 @@ use crate::envelope::Response;
 use crate::error::{Error, Result};
 use crate::idempotency::once;
 use crate::request::Request;
-use crate::validate::{Fields, Form, NAME_MAX, email, line, phone, whole_number};
+use crate::validate::{
+    EXPERIENCE_MAX, Fields, Form, LICENSE_MAX, NAME_MAX, SPECIALIZATION_MAX, email, line, phone, whole_number,
+};
 
 /// The query parameters of a list.
 pub const FILTERS: &[&str] = &["limit", "after", "name", "specialization", "sort", "from", "fields", "count"];
@@ -86,11 +88,11 @@ impl Record for Doctor {
 /// The fields that a client writes, and their rules.
 fn fields(mut form: Form) -> Result<Fields> {
     form.required("name", line(NAME_MAX));
-    form.required("specialization", line(120));
+    form.required("specialization", line(SPECIALIZATION_MAX));
     form.optional("phone", phone);
     form.optional("email", email);
-    form.optional("license_number", line(64));
-    form.optional("years_of_experience", whole_number(0, 80));
+    form.optional("license_number", line(LICENSE_MAX));
+    form.optional("years_of_experience", whole_number(0, EXPERIENCE_MAX));
     form.finish(READ_ONLY)
 }
 

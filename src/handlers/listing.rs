@@ -37,13 +37,12 @@ impl Listing {
     /// `Link` header gives both.
     pub fn read<T: Record>(query: &mut Query) -> Listing {
         let page = query.page("after");
-        let order = match query.one_of("sort", &SORTS).as_deref() {
-            Some("name") => Order::Name(query.plain("from").unwrap_or_default()),
+        let sort = query.one_of("sort", &SORTS);
+        let from = query.plain("from").unwrap_or_default();
+        let order = match sort.as_deref() {
+            None => Order::Id,
+            Some("name") => Order::Name(from),
             Some(_) => Order::Newest(query.timestamp("from").unwrap_or(Timestamp::MAX)),
-            None => {
-                query.refuse_if_present("from", "goes with sort");
-                Order::Id
-            }
         };
         Listing { page, order, count: query.truth("count").unwrap_or(false), fields: query.names("fields", T::FIELDS) }
     }

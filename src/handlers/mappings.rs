@@ -14,7 +14,7 @@ use crate::envelope::Response;
 use crate::error::{Error, Result};
 use crate::idempotency::once;
 use crate::request::Request;
-use crate::validate::{Fields, Form, lines, record_id};
+use crate::validate::{Fields, Form, NOTES_MAX, lines, record_id};
 
 /// The query parameters of a list.
 pub const FILTERS: &[&str] = &["limit", "after", "patient_id", "doctor_id"];
@@ -110,7 +110,7 @@ impl Record for Mapping {
 fn fields(mut form: Form) -> Result<Fields> {
     form.required("patient_id", record_id);
     form.required("doctor_id", record_id);
-    form.optional("notes", lines(2_000));
+    form.optional("notes", lines(NOTES_MAX));
     form.finish(READ_ONLY)
 }
 

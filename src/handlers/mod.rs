@@ -3,6 +3,7 @@
 //! Every handler has the same shape: read the request, run one statement, answer. Here is what they share.
 
 pub mod audit;
+pub mod docs;
 pub mod doctors;
 pub mod health;
 pub mod listing;

@@ -15,7 +15,9 @@ use crate::envelope::Response;
 use crate::error::{Error, Result};
 use crate::idempotency::once;
 use crate::request::Request;
-use crate::validate::{Fields, Form, GENDERS, NAME_MAX, birth_date, email, line, lines, one_of, phone};
+use crate::validate::{
+    ADDRESS_MAX, Fields, Form, GENDERS, HISTORY_MAX, NAME_MAX, birth_date, email, line, lines, one_of, phone,
+};
 
 /// The query parameters of a list.
 pub const FILTERS: &[&str] = &["limit", "after", "name", "gender", "date_of_birth", "sort", "from", "fields", "count"];
@@ -92,8 +94,8 @@ fn fields(mut form: Form) -> Result<Fields> {
     form.required("gender", one_of(&GENDERS));
     form.optional("phone", phone);
     form.optional("email", email);
-    form.optional("address", lines(500));
-    form.optional("medical_history", lines(20_000));
+    form.optional("address", lines(ADDRESS_MAX));
+    form.optional("medical_history", lines(HISTORY_MAX));
     form.finish(READ_ONLY)
 }
 

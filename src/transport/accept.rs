@@ -13,6 +13,13 @@ use super::core::Core;
 const BATCH: usize = 64;
 
 impl Core {
+    /// Connections wait in the listening socket.
+    pub(super) fn on_connections(&self) {
+        if self.accept() {
+            self.kick_listener();
+        }
+    }
+
     /// Accepts what waits in the listening socket. Returns whether more may be waiting.
     pub(super) fn accept(&self) -> bool {
         for _ in 0..BATCH {

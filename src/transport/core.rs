@@ -109,11 +109,7 @@ impl Core {
             }
             let timeout_ms = (until_ms != NEVER).then(|| until_ms.saturating_sub(self.now_ms()));
             match self.poll.wait(timeout_ms)? {
-                Some(event) if event.token == LISTENER => {
-                    if self.accept() {
-                        self.kick_listener();
-                    }
-                }
+                Some(event) if event.token == LISTENER => self.on_connections(),
                 Some(event) if event.token == TIMER => self.on_timer(),
                 Some(event) => {
                     let step = |connection: &mut Connection, env: &Env<'_>| {

@@ -42,7 +42,9 @@ fn closing_lets_requests_under_way_finish() {
     server.server.close();
     server.server.close();
     assert_eq!(idle.rest(), b"");
-    assert!(TcpStream::connect(server.address).is_err(), "still listening");
+    // The port may be another test's by now; what counts is that this server takes nobody in.
+    let _ = TcpStream::connect(server.address);
+    assert_eq!(server.server.stats().accepted_total, 5);
 
     arriving.send(b"llo");
     let reply = arriving.reply();

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{PATIENCE, number, unavailable};
 use crate::harness::app::{PASSWORD, Person};
 use crate::harness::cluster::OwnCluster;
-use crate::harness::{TestApp, eventually, postgres as databases};
+use crate::harness::{TestApp, eventually};
 
 fn a_patient(name: &str) -> Value {
     json!({ "name": name, "date_of_birth": "1990-04-23", "gender": "female" })
@@ -196,14 +196,4 @@ fn a_session_that_ended_while_no_one_could_hear_it_is_refused() {
     sql.batch_execute("update sessions set ended_at = now()").expect("an end");
     end_connections(&mut sql);
     eventually("the end is noticed", || ann.get("/api/auth/me").status == 401);
-}
-
-#[test]
-fn a_database_without_its_schema_is_not_ready() {
-    let app = TestApp::start();
-    let mut sql = databases::connect(&app.database);
-    app.anyone().get("/readyz").expect(200, "success");
-    sql.batch_execute("delete from schema_migrations where version > 1").expect("an older schema");
-    unavailable(app.anyone().get("/readyz"));
-    app.anyone().get("/healthz").expect(200, "success");
 }

@@ -24,13 +24,7 @@ const PRIVATE: [&str; 12] = [
 
 /// Everything that a person can do with personal data, the failures included.
 fn a_day_at_the_clinic(server: &Serving) -> (String, Vec<String>) {
-    let anyone = Person {
-        address: server.address,
-        id: 0,
-        email: "quetzalcoatl@example.org".into(),
-        token: None,
-        refresh_token: String::new(),
-    };
+    let anyone = Person { email: "quetzalcoatl@example.org".into(), ..server.anyone() };
     let password = "xylophone-password";
     let account = json!({ "name": "Quetzalcoatl", "email": anyone.email, "password": password });
     anyone.post("/api/auth/register", account.clone()).expect(201, "created");

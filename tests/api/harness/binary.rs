@@ -1,12 +1,13 @@
 //! The program itself, started with its own environment in a folder of its own.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::thread::JoinHandle;
 
-use super::app::SECRET;
+use super::app::{Person, SECRET};
 use super::folder::Folder;
 use super::postgres;
 
@@ -50,8 +51,9 @@ impl Program {
         self
     }
 
-    pub fn set_path(self, name: &str, value: &Path) -> Program {
-        self.set(name, &value.display().to_string())
+    pub fn set_bytes(mut self, name: &str, value: &[u8]) -> Program {
+        self.command.env(name, OsStr::from_bytes(value));
+        self
     }
 
     /// Runs to its end, with this on standard input.
@@ -138,6 +140,11 @@ impl Serving {
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
         assert!(status.expect("kill").success());
+    }
+
+    /// Nobody in particular, as a client of this server.
+    pub fn anyone(&self) -> Person {
+        Person { address: self.address, id: 0, email: String::new(), token: None, refresh_token: String::new() }
     }
 
     /// Waits for its end.

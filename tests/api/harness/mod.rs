@@ -9,6 +9,7 @@ pub mod folder;
 pub mod http;
 pub mod jwt;
 pub mod postgres;
+pub mod schema;
 
 use std::sync::Barrier;
 use std::thread;

@@ -1,0 +1,84 @@
+"""Before anything is measured: every server does the work. Its answers are the product's, and it refuses what must be refused."""
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+
+# What differs from server to server, or from one moment to the next.
+OWN_HEADERS = {"date", "x-request-id", "server", "connection", "keep-alive", "content-length", "transfer-encoding"}
+
+
+def check(database, product, servers):
+    """Ends the run with one line where a server differs from the product."""
+    for server in servers:
+        if server is not product:
+            for case in _cases(database):
+                expected, got = _answer(product, *case), _answer(server, *case)
+                if expected != got:
+                    raise SystemExit(f"bench: {server.name} differs from the product at {case[0]} {case[1]}\n"
+                                     f"  product: {expected}\n  {server.name}: {got}")
+        created = _answer(server, "POST", "/api/patients", _bearer(database.writer["token"]), json.dumps(_PATIENT))
+        status, headers, body = created
+        data = body["data"]
+        stated = {name: data[name] for name in _PATIENT}
+        names = ["id", *_PATIENT, "phone", "address", "medical_history", "created_by", "created_at", "updated_at"]
+        sound = (status, body["status"], stated, sorted(data)) == (201, "created", _PATIENT, sorted(names))
+        if not sound or headers.get("location") != f"/api/patients/{data['id']}" or headers.get("etag") != '"1"':
+            raise SystemExit(f"bench: {server.name} creates wrongly: {created}")
+        audited = database.sql(f"select count(*) from audit_entries where action = 'create' and resource_id = {data['id']}")
+        if audited != "1":
+            raise SystemExit(f"bench: {server.name} writes {audited} audit entries for a new patient")
+
+
+_PATIENT = {"name": "Zoë Müller", "date_of_birth": "1990-04-23", "gender": "female", "email": "zoe@example.org"}
+
+
+def _cases(database):
+    patient = f"/api/patients/{database.first_patient}"
+    own, others = _bearer(database.reader["token"]), _bearer(database.writer["token"])
+    claims = _claims(database.reader["token"])
+    now = int(time.time())
+
+    def forged(secret=database.secret, **changes):
+        return _bearer(_token(claims | changes, secret))
+
+    yield "GET", "/healthz", {}
+    yield "GET", patient, own
+    yield "GET", patient, own | {"If-None-Match": '"1"'}
+    yield "GET", "/api/patients?limit=20", own
+    yield "GET", f"/api/patients?limit=20&after={database.last_patient - 5}", own
+    yield "GET", patient, {}
+    yield "GET", patient, others
+    yield "GET", "/api/patients/999999999", own
+    yield "GET", patient, forged(iat=now - 100, exp=now - 10)
+    yield "GET", patient, forged(iss="another service")
+    yield "GET", patient, forged(secret="another secret of thirty-two bytes")
+    yield "GET", patient, forged(sid=999_999_999)
+
+
+def _answer(server, method, path, headers, body=None):
+    if body is not None:
+        headers = headers | {"Content-Type": "application/json"}
+    status, received, text = server.ask(method, path, body and body.encode(), headers)
+    kept = {name.lower(): value.split(";")[0] if name.lower() == "content-type" else value
+            for name, value in received.items() if name.lower() not in OWN_HEADERS}
+    return status, kept, json.loads(text) if text else None
+
+
+def _bearer(token):
+    return {"Authorization": f"Bearer {token}"}
+
+
+def _claims(token):
+    part = token.split(".")[1]
+    return json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+
+
+def _token(claims, secret):
+    def encoded(data):
+        return base64.urlsafe_b64encode(data).rstrip(b"=")
+
+    text = encoded(b'{"alg":"HS256","typ":"JWT"}') + b"." + encoded(json.dumps(claims).encode())
+    return (text + b"." + encoded(hmac.new(secret.encode(), text, hashlib.sha256).digest())).decode()
