@@ -34,7 +34,6 @@ pub mod sql;
 pub mod db;
 pub mod pulse;
 pub mod audit;
-pub mod idempotency;
 pub mod migrate;
 pub mod database_url;
 pub mod private_postgres;

@@ -10,7 +10,7 @@ use crate::app::{App, Database};
 use crate::auth::tokens::random_hex;
 use crate::config::Config;
 use crate::crew::Crew;
-use crate::idempotency;
+use crate::handlers::idempotency;
 use crate::private_postgres::PrivatePostgres;
 use crate::pulse::Event;
 use crate::server::Server;

@@ -5,6 +5,7 @@ use postgres::Row;
 use postgres::types::Json;
 use serde::Serialize;
 
+use super::idempotency::once;
 use super::listing::{Listing, Order, listed};
 use super::{Record, changed, created, found, updated};
 use crate::app::App;
@@ -12,7 +13,6 @@ use crate::auth::{Admin, User};
 use crate::db::Parameters;
 use crate::envelope::Response;
 use crate::error::{Error, Result};
-use crate::idempotency::once;
 use crate::request::Request;
 use crate::validate::{
     EXPERIENCE_MAX, Fields, Form, LICENSE_MAX, NAME_MAX, SPECIALIZATION_MAX, email, line, phone, whole_number,
@@ -112,20 +112,23 @@ pub fn list(app: &App, request: &Request, _user: &User) -> Result<Response> {
     let listing = Listing::read::<Doctor>(&mut query);
     let (name, specialization) = (query.pattern("name"), query.pattern("specialization"));
     query.finish()?;
-    let (sql, after, rows_wanted) = (&app.sql.doctors, listing.after(), listing.page.rows_wanted());
+    let (after, rows_wanted) = (listing.after(), listing.page.rows_wanted());
     let (unfiltered, everyone) = (name.is_none() && specialization.is_none(), None::<i64>);
     let rows = match &listing.order {
-        Order::Id if unfiltered => app.db.query_many(&sql.list, &[&after, &rows_wanted])?,
-        Order::Id => app.db.query_many(&sql.search, &[&everyone, &after, &rows_wanted, &name, &specialization])?,
+        Order::Id if unfiltered => app.db.query_many(&app.sql.doctors.list, &[&after, &rows_wanted])?,
+        Order::Id => {
+            app.db.query_many(&app.sql.doctors.search, &[&everyone, &after, &rows_wanted, &name, &specialization])?
+        }
         Order::Name(from) => {
-            app.db.query_many(&sql.search_by_name, &[&after, &rows_wanted, &name, &specialization, from])?
+            app.db.query_many(&app.sql.doctors.search_by_name, &[&after, &rows_wanted, &name, &specialization, from])?
         }
-        Order::Newest(from) => {
-            app.db.query_many(&sql.search_newest, &[&listing.before(), &rows_wanted, &name, &specialization, from])?
-        }
+        Order::Newest(from) => app.db.query_many(
+            &app.sql.doctors.search_newest,
+            &[&listing.before(), &rows_wanted, &name, &specialization, from],
+        )?,
     };
     let total = match listing.count {
-        true => Some(app.db.query_one(&sql.count, &[&name, &specialization])?.get("total")),
+        true => Some(app.db.query_one(&app.sql.doctors.count, &[&name, &specialization])?.get("total")),
         false => None,
     };
     let doctors = rows.iter().map(Doctor::from_row).collect();

@@ -5,6 +5,7 @@ use postgres::Row;
 use postgres::types::Json;
 use serde::Serialize;
 
+use super::idempotency::once;
 use super::listing::listed;
 use super::{Record, audit_list, audit_read, changed, created, found, updated};
 use crate::app::App;
@@ -12,7 +13,6 @@ use crate::auth::{Admin, User};
 use crate::db::Parameters;
 use crate::envelope::Response;
 use crate::error::{Error, Result};
-use crate::idempotency::once;
 use crate::request::Request;
 use crate::validate::{Fields, Form, NOTES_MAX, lines, record_id};
 

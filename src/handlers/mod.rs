@@ -6,6 +6,7 @@ pub mod audit;
 pub mod docs;
 pub mod doctors;
 pub mod health;
+pub mod idempotency;
 pub mod listing;
 pub mod mappings;
 pub mod patients;

@@ -6,6 +6,7 @@ use postgres::Row;
 use postgres::types::Json;
 use serde::Serialize;
 
+use super::idempotency::once;
 use super::listing::{Listing, Order, listed};
 use super::{Record, audit_list, audit_read, changed, created, found, updated};
 use crate::app::App;
@@ -13,7 +14,6 @@ use crate::auth::{Admin, User};
 use crate::db::Parameters;
 use crate::envelope::Response;
 use crate::error::{Error, Result};
-use crate::idempotency::once;
 use crate::request::Request;
 use crate::validate::{
     ADDRESS_MAX, Fields, Form, GENDERS, HISTORY_MAX, NAME_MAX, birth_date, email, line, lines, one_of, phone,
@@ -116,21 +116,24 @@ pub fn list(app: &App, request: &Request, user: &User) -> Result<Response> {
     let (name, gender, born) =
         (query.pattern("name"), query.one_of("gender", &GENDERS), query.birth_date("date_of_birth"));
     query.finish()?;
-    let (sql, after, rows_wanted) = (&app.sql.patients, listing.after(), listing.page.rows_wanted());
+    let (after, rows_wanted) = (listing.after(), listing.page.rows_wanted());
     let unfiltered = name.is_none() && gender.is_none() && born.is_none();
     let rows = match &listing.order {
-        Order::Id if unfiltered => app.db.query_many(&sql.list, &[&user.id, &after, &rows_wanted])?,
-        Order::Id => app.db.query_many(&sql.search, &[&user.id, &after, &rows_wanted, &name, &gender, &born])?,
-        Order::Name(from) => {
-            app.db.query_many(&sql.search_by_name, &[&user.id, &after, &rows_wanted, &name, &gender, &born, from])?
+        Order::Id if unfiltered => app.db.query_many(&app.sql.patients.list, &[&user.id, &after, &rows_wanted])?,
+        Order::Id => {
+            app.db.query_many(&app.sql.patients.search, &[&user.id, &after, &rows_wanted, &name, &gender, &born])?
         }
+        Order::Name(from) => app.db.query_many(
+            &app.sql.patients.search_by_name,
+            &[&user.id, &after, &rows_wanted, &name, &gender, &born, from],
+        )?,
         Order::Newest(from) => app.db.query_many(
-            &sql.search_newest,
+            &app.sql.patients.search_newest,
             &[&user.id, &listing.before(), &rows_wanted, &name, &gender, &born, from],
         )?,
     };
     let total = match listing.count {
-        true => Some(app.db.query_one(&sql.count, &[&user.id, &name, &gender, &born])?.get("total")),
+        true => Some(app.db.query_one(&app.sql.patients.count, &[&user.id, &name, &gender, &born])?.get("total")),
         false => None,
     };
     let patients = rows.iter().map(Patient::from_row).collect();

@@ -1,4 +1,4 @@
-//! JSON Schemas of single values. A limit stands here as the constant by which `validate.rs` enforces it.
+//! JSON Schemas of single values. A limit stands here as the constant by which `validate/` enforces it.
 
 use super::json::{Json, list, object};
 use crate::validate::{BIRTH_YEAR_MIN, EMAIL_MAX, EXPERIENCE_MAX, GENDERS, PHONE_MAX};

@@ -1,4 +1,4 @@
-//! The contract as a document: OpenAPI 3.1, made once at startup from `ROUTES`, the constants of `validate.rs` and the
+//! The contract as a document: OpenAPI 3.1, made once at startup from `ROUTES`, the constants of `validate/` and the
 //! descriptions in this folder. `tests/api/docs.rs` holds it against the service in both directions.
 //!
 //! To add a route: a line in `ROUTES`, a line in [`operations::OPERATIONS`]. To add a query parameter: its name in the route's

@@ -28,12 +28,12 @@ pub fn once(
     create: impl FnOnce(&mut dyn Statements) -> Result<Response>,
 ) -> Result<Response> {
     let Some(key) = key(request)? else { return create(&mut &app.db) };
-    let (queries, hash) = (&app.sql.idempotency, request_hash(request));
-    app.db.transaction(&queries.claim, |transaction| {
-        if !transaction.query_one(&queries.claim, &[&user.id, &key])?.get::<_, bool>("claimed") {
+    let hash = request_hash(request);
+    app.db.transaction(&app.sql.idempotency.claim, |transaction| {
+        if !transaction.query_one(&app.sql.idempotency.claim, &[&user.id, &key])?.get::<_, bool>("claimed") {
             return Err(Error::Conflict("The first request with this Idempotency-Key is still in flight"));
         }
-        if let Some(row) = transaction.query_opt(&queries.find, &[&user.id, &key, &LIFETIME_SECONDS])? {
+        if let Some(row) = transaction.query_opt(&app.sql.idempotency.find, &[&user.id, &key, &LIFETIME_SECONDS])? {
             if row.get::<_, Vec<u8>>("request_hash") != hash {
                 return Err(Error::KeyReused);
             }
@@ -43,7 +43,8 @@ pub fn once(
         let header =
             |name| response.headers.iter().find(|(present, _)| *present == name).map_or("", |(_, value)| value);
         let (location, etag) = (header("Location"), header("ETag"));
-        transaction.query_opt(&queries.store, &[&user.id, &key, &hash, &location, &etag, &response.body])?;
+        transaction
+            .query_opt(&app.sql.idempotency.store, &[&user.id, &key, &hash, &location, &etag, &response.body])?;
         Ok(response)
     })
 }
