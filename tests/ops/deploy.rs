@@ -47,7 +47,14 @@ fn the_run_time_role_serves_and_can_change_neither_schema_nor_audit_trail() {
     ann.get("/api/mappings").expect(200, "success");
     let body = json!({ "name": "Once", "date_of_birth": "1990-04-23", "gender": "male" });
     let once = || {
-        ann.send("POST", "/api/patients", &[("Idempotency-Key", "k-1")], Some(body.clone())).expect(201, "created").id()
+        ann.send(
+            "POST",
+            "/api/patients",
+            &[("Idempotency-Key", "8e03978e-40d5-43e8-bc93-6894a57f9324")],
+            Some(body.clone()),
+        )
+        .expect(201, "created")
+        .id()
     };
     assert_eq!(once(), once());
     ann.patch(&format!("/api/doctors/{doctor}"), json!({ "phone": "12345" })).expect(200, "updated");
