@@ -1,6 +1,7 @@
 //! What breaks on one machine, and how it mends: the private PostgreSQL killed, the server killed, places taken, the disk full.
 
 use std::fs;
+use std::io::Write;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -202,7 +203,6 @@ fn backends_that_are_terminated_again_and_again_lose_and_double_nothing() {
     }
     writers.until_written(20);
     let tale = writers.stop();
-    eprintln!("terminated: {}", tale.summary());
     tale.expect_only_503(REFUSED_WITHIN);
     tale.compare(&mut admin);
     // Connections come back one by one as they are needed, and no more than the pool and the listener.
@@ -297,7 +297,8 @@ impl Mounted {
         if mount.is_ok_and(|output| output.status.success()) {
             return Some(Mounted(disk));
         }
-        eprintln!("NOT TESTED: a full disk needs root, to mount a small one");
+        // Said aloud: the test harness keeps what passes to itself.
+        let _ = writeln!(std::io::stderr(), "NOT TESTED: a full disk needs root, to mount a small one");
         None
     }
 }
@@ -310,7 +311,6 @@ impl Drop for Mounted {
 
 /// Writes until the disk is full.
 fn fill(path: &std::path::Path) {
-    use std::io::Write;
     let mut file = fs::File::create(path).expect("a file");
     for size in [1 << 20, 1 << 12] {
         let block = vec![1; size];
