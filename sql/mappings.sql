@@ -27,6 +27,7 @@ select patient.id is not null as patient_found, doctor.id is not null as doctor_
   left join created on true;
 
 -- name: list(owner_id bigint, after_id bigint, page_size bigint) :many
+-- `= any` keeps PostgreSQL on mappings_created_by_id_idx; see patients.sql.
 select m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.assigned_at, m.updated_at,
        m.version || '.' || p.version || '.' || d.version as version,
        p.name as patient_name, d.name as doctor_name, d.specialization as doctor_specialization,
@@ -34,8 +35,8 @@ select m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.assigned_at, m.
   from mappings m
   join patients p on p.id = m.patient_id
   join doctors d on d.id = m.doctor_id
- where m.created_by = $1
-   and (m.created_by, m.id) > ($1, $2)
+ where m.created_by = any (array[$1])
+   and m.id > $2
  order by m.created_by, m.id
  limit $3;
 

@@ -198,9 +198,11 @@ pub mod admin {
         let (name, gender) = (query.pattern("name"), query.one_of("gender", &GENDERS));
         let (born, created_by) = (query.birth_date("date_of_birth"), query.id("created_by"));
         query.finish()?;
-        let after = page.after.unwrap_or(0);
-        let parameters: Parameters = &[&created_by, &after, &page.rows_wanted(), &name, &gender, &born];
-        let rows = app.db.query_many(&app.sql.patients.search_all, parameters)?;
+        let (sql, after, rows_wanted) = (&app.sql.patients, page.after.unwrap_or(0), page.rows_wanted());
+        let rows = match created_by {
+            Some(owner) => app.db.query_many(&sql.search, &[&owner, &after, &rows_wanted, &name, &gender, &born])?,
+            None => app.db.query_many(&sql.search_all, &[&after, &rows_wanted, &name, &gender, &born])?,
+        };
         let patients = rows.iter().map(Patient::from_row).collect();
         let (response, shown) = listed(request, "Patients found", page, "after", patients);
         audit_list(app, request, admin.user(), "patient", &shown)?;

@@ -23,6 +23,7 @@ mod mappings;
 mod nodes;
 mod passwords;
 mod patients;
+mod plans;
 mod properties;
 mod rate_limits;
 mod roles;

@@ -1,0 +1,246 @@
+//! The plans of the statements behind every list, on 1,000 rows and on 1,000,000: which index serves a page, and that a deep
+//! page reads no more than the first.
+//!
+//! The layout tempts a planner to walk the primary key: nine rows of ten belong to one account, the one with the highest id,
+//! and all rows of the others come before them. Times are printed (`cargo test plans -- --nocapture`), not asserted.
+
+use std::time::Instant;
+
+use healthcare_backend::sql::{Queries, Query};
+use postgres::Client;
+use serde_json::Value;
+
+use crate::harness::postgres as databases;
+
+/// Owns 900 of 1,000 rows.
+const LARGE: i64 = 102;
+/// Owns one row of 10,000.
+const SMALL: i64 = 2;
+/// A page, and one more to see whether there is more.
+const PAGE: i64 = 101;
+
+/// Bulk loading: no log, no triggers, the indexes made at the end.
+const FILL: &str = "
+    set maintenance_work_mem = '256MB';
+    insert into users (name, email, password_hash)
+    select 'User', 'user-' || n || '@example.org', '-' from generate_series(1, 102) n;
+
+    alter table mappings drop constraint mappings_patient_id_fkey, drop constraint mappings_doctor_id_fkey;
+    alter table patients drop constraint patients_created_by_fkey, drop constraint patients_id_created_by_key,
+        drop constraint patients_pkey;
+    create temporary table definitions as
+    select indexrelid::regclass::text as name, pg_get_indexdef(indexrelid) as definition
+      from pg_index where indrelid = 'patients'::regclass;
+    do $$ declare name text; begin for name in select d.name from definitions d loop execute 'drop index ' || name; end loop; end $$;
+    alter table patients set unlogged;
+    insert into patients (name, date_of_birth, gender, created_by, created_at)
+    select case when n % 100000 = 777 then 'Zyxgard Quill' else
+           (array['Ada', 'Ben', 'Cleo', 'Dov', 'Eve', 'Finn', 'Gus', 'Hana', 'Ivo', 'Jana'])[1 + n % 10] || ' ' ||
+           (array['Albers', 'Bauer', 'Conti', 'Dubois', 'Egger', 'Fuchs', 'Graf', 'Huber'])[1 + n / 10 % 8] || ' ' || n % 1000 end,
+           date '1930-01-01' + n % 30000, case n % 2 when 0 then 'female' else 'male' end,
+           case when n > :patients / 10 then 102 when n % 1000 = 0 then 2 else 3 + n % 99 end,
+           timestamptz '2026-01-01' + n * interval '1 second'
+      from generate_series(1, :patients) n;
+    alter table patients add constraint patients_pkey primary key (id),
+        add constraint patients_id_created_by_key unique (id, created_by);
+    do $$ declare text text; begin for text in select definition from definitions loop execute text; end loop; end $$;
+
+    insert into doctors (name, specialization, created_by)
+    select 'Doctor ' || n, 'Specialization ' || n % 40, 1 + n % 100 from generate_series(1, greatest(:patients / 100, 100)) n;
+    insert into mappings (patient_id, doctor_id, created_by)
+    select p.id, 1 + p.id % 100, p.created_by from patients p where p.id % 10 = 0;
+    analyze patients, doctors, mappings;
+";
+
+/// A database with so many patients, and a tenth as many mappings.
+struct Filled {
+    client: Client,
+    sql: Queries,
+    patients: i64,
+}
+
+impl Filled {
+    fn with(patients: i64) -> Filled {
+        let mut client = databases::connect(&databases::new_database());
+        let started = Instant::now();
+        client.batch_execute(&FILL.replace(":patients", &patients.to_string())).expect("rows");
+        println!("{patients} patients made in {:?}", started.elapsed());
+        Filled { client, sql: Queries::load(None).expect("statements"), patients }
+    }
+
+    /// Runs a statement and explains what it did: a planned one as planned for its values, any other both ways, since
+    /// PostgreSQL decides between the two after some calls.
+    fn ask(&mut self, pick: fn(&Queries) -> &Query, values: &[String]) -> Vec<Plan> {
+        let query = pick(&self.sql);
+        let types: Vec<&str> = query.parameters.iter().map(|kind| kind.name()).collect();
+        assert_eq!(types.len(), values.len(), "{}", query.name);
+        let prepare = format!("prepare asked ({}) as {}", types.join(", "), query.text);
+        let execute = format!("execute asked ({})", values.join(", "));
+        let modes: &[&str] = if query.planned { &["custom"] } else { &["custom", "generic"] };
+        let mut plans = Vec::new();
+        for mode in modes {
+            let text = format!("set plan_cache_mode = force_{mode}_plan; {prepare}");
+            self.client.batch_execute(&text).expect("a statement");
+            let started = Instant::now();
+            self.client.simple_query(&execute).expect("rows");
+            println!("{:>8} {:<22} {mode:<7} {} {:?}", self.patients, query.name, values.join(", "), started.elapsed());
+            let text = format!("explain (analyze, buffers, timing off, format json) {execute}");
+            let explained: Value = self.client.query_one(&text, &[]).expect("a plan").get(0);
+            self.client.batch_execute("deallocate asked").expect("no statement");
+            plans.push(Plan { name: format!("{} {values:?} {mode}", query.name), explained });
+        }
+        plans
+    }
+
+    /// The same, for a page that one of these indexes must serve, with no more reading than the page needs.
+    #[track_caller]
+    fn page(&mut self, pick: fn(&Queries) -> &Query, values: &[&dyn ToString], indexes: &[&str]) {
+        let values: Vec<String> = values.iter().map(|value| value.to_string()).collect();
+        for plan in self.ask(pick, &values) {
+            assert!(plan.indexes().iter().any(|used| indexes.contains(used)), "{}: {}", plan.name, plan.explained);
+            plan.reads_whole_tables_never();
+            plan.reads_one_page();
+        }
+    }
+
+    /// The same, for a search that may read more than it shows, but nothing like all rows.
+    #[track_caller]
+    fn search(&mut self, pick: fn(&Queries) -> &Query, values: &[&dyn ToString], indexes: &[&str]) {
+        let values: Vec<String> = values.iter().map(|value| value.to_string()).collect();
+        for plan in self.ask(pick, &values) {
+            plan.reads_whole_tables_never();
+            let used = plan.indexes();
+            assert!(used.iter().any(|index| indexes.contains(index)), "{}: {}", plan.name, plan.explained);
+            assert!(plan.blocks() <= 2_000, "{}: {} blocks", plan.name, plan.blocks());
+        }
+    }
+}
+
+struct Plan {
+    name: String,
+    explained: Value,
+}
+
+impl Plan {
+    /// All nodes, outermost first.
+    fn nodes(&self) -> Vec<&Value> {
+        let mut nodes = vec![&self.explained[0]["Plan"]];
+        let mut next = 0;
+        while let Some(node) = nodes.get(next) {
+            nodes.extend(node["Plans"].as_array().into_iter().flatten());
+            next += 1;
+        }
+        nodes
+    }
+
+    /// The indexes that are used.
+    fn indexes(&self) -> Vec<&str> {
+        self.nodes().iter().filter_map(|node| node["Index Name"].as_str()).collect()
+    }
+
+    /// The blocks of 8 KiB that were looked at.
+    fn blocks(&self) -> i64 {
+        let top = &self.explained[0]["Plan"];
+        let number = |field: &str| top[field].as_i64().unwrap_or_default();
+        number("Shared Hit Blocks") + number("Shared Read Blocks")
+    }
+
+    #[track_caller]
+    fn reads_whole_tables_never(&self) {
+        let whole = self.nodes().into_iter().find(|node| node["Node Type"] == "Seq Scan");
+        assert_eq!(whole, None, "{}", self.name);
+    }
+
+    /// No node reads more rows than a page has, found or thrown away; nor does one skip over an index entry by entry, which only
+    /// the number of blocks tells: a row and the index above it are some four.
+    #[track_caller]
+    fn reads_one_page(&self) {
+        for node in self.nodes() {
+            let number = |field: &str| node[field].as_f64().unwrap_or_default();
+            let read = (number("Actual Rows") + number("Rows Removed by Filter")) * number("Actual Loops");
+            assert!(read <= PAGE as f64, "{}: {read} rows of {}", self.name, node["Node Type"]);
+        }
+        let joined = self.nodes().iter().filter(|node| node["Relation Name"].is_string()).count() as i64;
+        assert!(self.blocks() <= joined * PAGE * 4 + 20, "{}: {} blocks", self.name, self.blocks());
+    }
+}
+
+/// The pages of an owner's list, at several depths, of a large owner and of small ones.
+fn pages(filled: &mut Filled) {
+    let end = filled.patients;
+    for owner in [LARGE, SMALL, 50] {
+        for after in [0, end / 2] {
+            filled.page(|sql| &sql.patients.list, &[&owner, &after, &PAGE], &["patients_created_by_id_idx"]);
+        }
+        // Where little is left, the last entries of the primary key serve as well.
+        let either = ["patients_created_by_id_idx", "patients_pkey"];
+        for after in [end * 9 / 10, end - 50, end] {
+            filled.page(|sql| &sql.patients.list, &[&owner, &after, &PAGE], &either);
+        }
+    }
+}
+
+#[test]
+fn a_thousand_rows_are_paged_by_the_index_of_their_owner() {
+    pages(&mut Filled::with(1_000));
+}
+
+#[test]
+fn a_million_rows_are_paged_and_searched_by_the_right_index() {
+    let mut filled = Filled::with(1_000_000);
+    let (any, rare, common) = ("null", "'%ZYXgard q%'", "'%bauer%'");
+    pages(&mut filled);
+    for owner in [LARGE, SMALL, 50] {
+        for after in [0, 500_000] {
+            filled.page(|sql| &sql.mappings.list, &[&owner, &(after / 10), &PAGE], &["mappings_created_by_id_idx"]);
+        }
+    }
+    for after in [0, 5_000] {
+        filled.page(|sql| &sql.doctors.list, &[&after, &PAGE], &["doctors_pkey"]);
+    }
+
+    // A rare name is found through its trigrams, whoever asks; a common one fills a page from the owner's own order.
+    filled.search(|sql| &sql.patients.search_all, &[&0, &PAGE, &rare, &any, &any], &["patients_name_idx"]);
+    for after in [0, 900_000] {
+        let of_large: [&dyn ToString; 6] = [&LARGE, &after, &PAGE, &rare, &any, &any];
+        filled.search(|sql| &sql.patients.search, &of_large, &["patients_name_idx"]);
+        let of_large: [&dyn ToString; 6] = [&LARGE, &after, &PAGE, &common, &any, &any];
+        filled.search(|sql| &sql.patients.search, &of_large, &["patients_created_by_id_idx"]);
+        let of_large: [&dyn ToString; 6] = [&LARGE, &after, &PAGE, &any, &"'male'", &any];
+        filled.search(|sql| &sql.patients.search, &of_large, &["patients_created_by_id_idx"]);
+    }
+    for owner in [SMALL, 50] {
+        for name in [rare, common] {
+            let of_small: [&dyn ToString; 6] = [&owner, &0, &PAGE, &name, &any, &any];
+            filled.search(|sql| &sql.patients.search, &of_small, &["patients_name_idx", "patients_created_by_id_idx"]);
+        }
+    }
+
+    // A date of birth has an index of its own, for one owner and for all.
+    let born = "date '1950-05-05'";
+    let of_large: [&dyn ToString; 6] = [&LARGE, &0, &PAGE, &any, &any, &born];
+    filled.search(|sql| &sql.patients.search, &of_large, &["patients_created_by_date_of_birth_idx"]);
+    filled.search(|sql| &sql.patients.search_all, &[&0, &PAGE, &any, &any, &born], &["patients_date_of_birth_idx"]);
+
+    // By name and newest first, at the start and deep in.
+    for (name, after) in [("''", 0), ("'Finn Graf 500'", 500_000)] {
+        let sorted: [&dyn ToString; 7] = [&LARGE, &after, &PAGE, &any, &any, &any, &name];
+        filled.page(|sql| &sql.patients.search_by_name, &sorted, &["patients_created_by_name_idx"]);
+    }
+    for (time, before) in [("'infinity'", i64::MAX), ("timestamptz '2026-01-05'", 345_600)] {
+        let sorted: [&dyn ToString; 7] = [&LARGE, &before, &PAGE, &any, &any, &any, &time];
+        filled.page(|sql| &sql.patients.search_newest, &sorted, &["patients_created_by_created_at_idx"]);
+    }
+
+    // An admin's list of everyone's is in the order of the primary key.
+    for after in [0, 900_000] {
+        filled.page(|sql| &sql.patients.search_all, &[&after, &PAGE, &any, &any, &any], &["patients_pkey"]);
+    }
+    // The doctors of one patient, among 100,000 mappings.
+    let of_patient: [&dyn ToString; 4] = [&LARGE, &500_000, &0, &PAGE];
+    filled.search(
+        |sql| &sql.mappings.list_of_patient,
+        &of_patient,
+        &["mappings_patient_id_id_idx", "mappings_patient_id_doctor_id_key"],
+    );
+}
