@@ -1,6 +1,10 @@
 # One command a task; `make` alone lists them. CI runs the same ones (.ci/run).
 
-.PHONY: help run test check bench setup
+# Where `make install` puts things: PREFIX=/usr/local, and DESTDIR before it for a package's staging folder.
+PREFIX ?= /usr/local
+BINARY := $(or $(CARGO_TARGET_DIR),target)/release/healthcare-backend
+
+.PHONY: help run test test-ops test-docs test-browser fuzz postman check bench install install-files setup
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -12,15 +16,46 @@ run: setup ## build and start the server, with a PostgreSQL of its own unless DA
 test: setup ## run all tests, against real PostgreSQL; ends with a line of totals
 	@sh .ci/test
 
+test-ops: setup ## run the tests with nginx, Caddy, PgBouncer, promtool, two PostgreSQLs; installs them (Debian)
+	@sh tests/ops/install.sh
+	@sh .ci/test --features ops --test ops
+
+test-docs: setup ## the OpenAPI document: validators, the Postman collection, a TypeScript client; installs what they need
+	@sh tests/clients/run.sh
+
+test-browser: setup ## /docs in chromium, at the width of a phone and of a desk; installs what it needs
+	@sh tests/browser/run.sh
+
+# Examples an operation.
+EXAMPLES = 5
+fuzz: setup ## schemathesis against a running server (make fuzz EXAMPLES=5000 looks longer)
+	@sh tests/fuzz/run.sh $(EXAMPLES)
+
+postman: ## make deploy/postman.json anew from the OpenAPI document
+	cargo run --quiet -- openapi | node tests/clients/postman.mjs >target/postman.json && mv target/postman.json deploy/postman.json
+
 check: ## rustfmt, clippy and rustdoc, each warning an error
 	@cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
 	@cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
 	cargo fmt --check
-	cargo clippy --all-targets -- -D warnings
+	cargo clippy --all-targets --features ops -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 
 bench: ## measure the server against Express, axum and PostgreSQL itself (forty minutes; bench/run.sh: how to do less)
 	@sh bench/run.sh
+
+install: ## install the program, its systemd service and the files of deploy/ (PREFIX, DESTDIR)
+	cargo build --release --locked
+	@$(MAKE) --no-print-directory install-files
+
+install-files:
+	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/share/healthcare-backend" \
+	    "$(DESTDIR)/etc/systemd/system" "$(DESTDIR)/etc/sysusers.d"
+	install -m 755 "$(BINARY)" "$(DESTDIR)$(PREFIX)/bin/healthcare-backend"
+	install -m 644 README.md deploy/nginx.conf deploy/Caddyfile deploy/grants.sql "$(DESTDIR)$(PREFIX)/share/healthcare-backend/"
+	sed 's|/usr/local|$(PREFIX)|g' deploy/healthcare-backend.service >"$(DESTDIR)/etc/systemd/system/healthcare-backend.service"
+	chmod 644 "$(DESTDIR)/etc/systemd/system/healthcare-backend.service"
+	install -m 644 deploy/healthcare-backend.sysusers "$(DESTDIR)/etc/sysusers.d/healthcare-backend.conf"
 
 setup: ## install PostgreSQL's programs if they are missing (run and test do so themselves)
 	@sh deploy/install-postgresql.sh

@@ -32,6 +32,33 @@ select id, name, specialization, phone, email, license_number, years_of_experien
  order by id
  limit $3;
 
+-- name: search_by_name(after_id bigint, page_size bigint, name_pattern text, specialization_pattern text, after_name text) :many planned
+-- The whole directory in the order of names, without case. The page begins behind the record with this name and id.
+select id, name, specialization, phone, email, license_number, years_of_experience, created_by, version, created_at, updated_at
+  from doctors
+ where (lower(name), id) > (lower($5), $1)
+   and ($3 is null or name ilike $3)
+   and ($4 is null or specialization ilike $4)
+ order by lower(name), id
+ limit $2;
+
+-- name: search_newest(before_id bigint, page_size bigint, name_pattern text, specialization_pattern text, before timestamptz) :many planned
+-- The same, newest first. The page begins before the record of this time and id.
+select id, name, specialization, phone, email, license_number, years_of_experience, created_by, version, created_at, updated_at
+  from doctors
+ where (created_at, id) < ($5, $1)
+   and ($3 is null or name ilike $3)
+   and ($4 is null or specialization ilike $4)
+ order by created_at desc, id desc
+ limit $2;
+
+-- name: count(name_pattern text, specialization_pattern text) :one planned
+-- How many there are on all pages. It reads every one of them: only on request.
+select count(*) as total
+  from doctors
+ where ($1 is null or name ilike $1)
+   and ($2 is null or specialization ilike $2);
+
 -- name: find(id bigint) :opt
 select id, name, specialization, phone, email, license_number, years_of_experience, created_by, version, created_at, updated_at
   from doctors

@@ -39,6 +39,39 @@ select id, name, date_of_birth, gender, phone, email, address, medical_history, 
  order by created_by, id
  limit $3;
 
+-- name: search_by_name(owner_id bigint, after_id bigint, page_size bigint, name_pattern text, gender text, date_of_birth date, after_name text) :many planned
+-- The same in the order of names, without case. The page begins behind the record with this name and id.
+select id, name, date_of_birth, gender, phone, email, address, medical_history, created_by, version, created_at, updated_at
+  from patients
+ where created_by = $1
+   and (created_by, lower(name), id) > ($1, lower($7), $2)
+   and ($4 is null or name ilike $4)
+   and ($5 is null or gender = $5)
+   and ($6 is null or date_of_birth = $6)
+ order by created_by, lower(name), id
+ limit $3;
+
+-- name: search_newest(owner_id bigint, before_id bigint, page_size bigint, name_pattern text, gender text, date_of_birth date, before timestamptz) :many planned
+-- The same, newest first. The page begins before the record of this time and id.
+select id, name, date_of_birth, gender, phone, email, address, medical_history, created_by, version, created_at, updated_at
+  from patients
+ where created_by = $1
+   and (created_by, created_at, id) < ($1, $7, $2)
+   and ($4 is null or name ilike $4)
+   and ($5 is null or gender = $5)
+   and ($6 is null or date_of_birth = $6)
+ order by created_by desc, created_at desc, id desc
+ limit $3;
+
+-- name: count(owner_id bigint, name_pattern text, gender text, date_of_birth date) :one planned
+-- How many there are on all pages. It reads every one of them: only on request.
+select count(*) as total
+  from patients
+ where created_by = $1
+   and ($2 is null or name ilike $2)
+   and ($3 is null or gender = $3)
+   and ($4 is null or date_of_birth = $4);
+
 -- name: search_all(created_by bigint, after_id bigint, page_size bigint, name_pattern text, gender text, date_of_birth date) :many planned
 -- The page that an admin sees: the patients of all users, or of one.
 select id, name, date_of_birth, gender, phone, email, address, medical_history, created_by, version, created_at, updated_at

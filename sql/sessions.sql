@@ -1,45 +1,61 @@
 -- Sessions: what a login makes, a refresh renews, a logout ends; and the count of failed logins that locks an account.
 
 -- name: attempt(email text, network text, max_failures integer, max_failures_total integer, lock_seconds integer) :one
--- Counts the attempt as failed before the password is looked at, first for the network and then, if that is not locked, from
--- anywhere: however many run at once, no more than the limits are checked. `allowed` false: locked. A success forgets the count.
+-- Counts the attempt as failed before the password is looked at, first for the network and then, if that still has one, from
+-- anywhere: however many run at once, no more than the limits are checked. `allowed` false: none was left. A success forgets the
+-- count, and `record_failure` turns a full one into a lock. Should it never get to that, the count is full for as long.
 with in_network as (
-    insert into login_failures as f (account, network, failures, locked_until)
-    values (sha256(convert_to($1, 'UTF8')), $2, 1, case when $3 <= 1 then now() + make_interval(secs => $5) end)
+    insert into login_failures as f (account, network, failures)
+    values (sha256(convert_to($1, 'UTF8')), $2, 1)
         on conflict (account, network) do update
-       set failures = case when f.locked_until is null then f.failures + 1 else 1 end,
-           locked_until = case when (case when f.locked_until is null then f.failures + 1 else 1 end) >= $3
-                               then now() + make_interval(secs => $5) end,
+       set failures = case when f.locked_until is null and f.failures < $3 then f.failures + 1 else 1 end,
+           locked_until = null,
            last_failed_at = now()
-     where f.locked_until is null or f.locked_until <= now()
-    returning account, failures, locked_until
+     where (f.locked_until is null and f.failures < $3)
+        or coalesce(f.locked_until, f.last_failed_at + make_interval(secs => $5)) <= now()
+    returning account
 ), in_total as (
-    insert into login_failures as f (account, network, failures, locked_until)
-    select account, '*', 1, case when $4 <= 1 then now() + make_interval(secs => $5) end from in_network
+    insert into login_failures as f (account, network, failures)
+    select account, '*', 1 from in_network
         on conflict (account, network) do update
-       set failures = case when f.locked_until is null then f.failures + 1 else 1 end,
-           locked_until = case when (case when f.locked_until is null then f.failures + 1 else 1 end) >= $4
-                               then now() + make_interval(secs => $5) end,
+       set failures = case when f.locked_until is null and f.failures < $4 then f.failures + 1 else 1 end,
+           locked_until = null,
            last_failed_at = now()
-     where f.locked_until is null or f.locked_until <= now()
-    returning failures, locked_until
+     where (f.locked_until is null and f.failures < $4)
+        or coalesce(f.locked_until, f.last_failed_at + make_interval(secs => $5)) <= now()
+    returning account
 )
-select in_total.failures is not null as allowed,
-       in_network.locked_until is not null or in_total.locked_until is not null as locks,
-       users.id, users.password_hash, users.disabled
+select in_total.account is not null as allowed, users.id, users.password_hash, users.disabled
   from (select) as always
-  left join in_network on true
   left join in_total on true
   left join users on users.email = $1;
 
--- name: record_failure(user_id bigint, locks boolean, ip inet, request_id text) :exec
--- The audit entries of a refused login: the failure, and the lock where this failure brought it.
-insert into audit_entries (actor_id, action, resource, resource_id, outcome, ip, request_id)
-select null, action, 'user', $1, 'failed', $3, $4
-  from unnest(case when $2 then array['login_failed', 'lock'] else array['login_failed'] end) as action;
+-- name: record_failure(user_id bigint, email text, network text, max_failures integer, max_failures_total integer, lock_seconds integer, ip inet, request_id text) :exec
+-- A refused login: its audit entry, and the lock with its own where the count is full. `user_id` null: no such user. The rows
+-- are locked in the order of `attempt`.
+with full_counts as (
+    select account, network
+      from login_failures
+     where account = sha256(convert_to($2, 'UTF8'))
+       and (network = $3 and failures >= $4 or network = '*' and failures >= $5)
+       and locked_until is null
+     order by network = '*'
+       for update
+), locked as (
+    update login_failures f
+       set locked_until = now() + make_interval(secs => $6), last_failed_at = now()
+      from full_counts
+     where f.account = full_counts.account
+       and f.network = full_counts.network
+    returning f.network
+)
+insert into audit_entries (action, resource, resource_id, outcome, ip, request_id)
+select 'login_failed', 'user', $1, 'failed', $7, $8
+ union all
+select 'lock', 'user', $1, 'failed', $7, $8 where exists (select from locked);
 
 -- name: create(user_id bigint, old_hash text, new_hash text, refresh_hash bytea, user_agent text, ip inet, network text, lifetime_seconds integer, idle_seconds integer, max_sessions bigint, request_id text) :opt
--- A login that was right: forgets the failures, stores a stronger hash where one is given, ends the sessions beyond the limit
+-- A login that was right, behind `users.lock`: forgets the failures, stores a stronger hash where one is given, ends the sessions beyond the limit
 -- (those unused longest), and makes the new one. No row: disabled, or the password was changed meanwhile.
 with account as (
     select id, name, email, role, disabled, version, created_at, updated_at
@@ -47,7 +63,6 @@ with account as (
      where id = $1
        and password_hash = $2
        and not disabled
-       for no key update
 ), rehashed as (
     update users set password_hash = $3 from account where users.id = account.id and $3 is not null
 ), forgotten as (

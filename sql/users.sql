@@ -27,8 +27,16 @@ select id, name, email, role, disabled, version, created_at, updated_at
  order by id
  limit $2;
 
+-- name: lock(id bigint) :opt
+-- Comes first in a transaction that makes or ends the user's sessions: the next statement then sees every session that was made
+-- or ended before it. A statement that waits for the row itself would go on with what it saw before it waited.
+select id
+  from users
+ where id = $1
+   for no key update;
+
 -- name: change_password(id bigint, old_hash text, new_hash text, session_id bigint, email text, network text, ip inet, request_id text) :opt
--- Sets the new hash where the old one still stands, forgets the failed attempts, and ends the user's other sessions.
+-- Behind `lock`: sets the new hash where the old one still stands, forgets the failed attempts, and ends the user's other sessions.
 -- No row: the password was changed meanwhile.
 with changed as (
     update users
@@ -59,25 +67,32 @@ select id, name, email, role, disabled, version, created_at, updated_at,
        (select count(pg_notify('session_changes', 'session ' || ended.id)) from ended) as ended
   from changed;
 
+-- name: lock_admins(id bigint) :many
+-- The same for a change of role or `disabled`: the user and all enabled admins, in one order, so that two requests at once
+-- cannot take the last two away.
+select id
+  from users
+ where id = $1
+    or (role = 'admin' and not disabled)
+ order by id
+   for update;
+
 -- name: update(id bigint, role text, disabled boolean, versions text[], actor_id bigint, ip inet, request_id text) :opt
--- Changes role and `disabled` where they are given. The rows of all enabled admins are locked in one order, so that two
--- requests at once cannot take the last two away. Disabling ends the user's sessions.
+-- Changes role and `disabled` where they are given, behind `lock_admins`. Disabling ends the user's sessions.
 -- No row: no such user. `changed` false: the record is at none of `versions`, or (`admin_remains` false) it is the last admin.
-with locked as (
+with seen as (
     select id, role, disabled, $4 is null or version::text = any ($4) as matches,
            to_jsonb(users) - 'version' - 'password_hash' as before
       from users
      where id = $1
         or (role = 'admin' and not disabled)
-     order by id
-       for update
 ), found as (
     select id, role, disabled, matches, before,
            coalesce($2, role) = 'admin' and not coalesce($3, disabled)
            or not (role = 'admin' and not disabled)
-           or exists (select from locked other where other.id <> $1 and other.role = 'admin' and not other.disabled)
+           or exists (select from seen other where other.id <> $1 and other.role = 'admin' and not other.disabled)
            as admin_remains
-      from locked
+      from seen
      where id = $1
 ), changed as (
     update users u

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::audit;
 use crate::auth::limits::Limiter;
@@ -14,10 +14,11 @@ use crate::config::Config;
 use crate::database_url::DatabaseUrl;
 use crate::db::Db;
 use crate::error::{Error, Result};
-use crate::metrics::{Metrics, unix_seconds};
+use crate::metrics::{Family, Metrics, unix_seconds};
 use crate::migrate;
+use crate::openapi;
 use crate::private_postgres::{PrivatePostgres, Settings, make_data_dir};
-use crate::pulse::Pulse;
+use crate::pulse::{Pulse, hears};
 use crate::request::Request;
 use crate::routes::{ROUTES, Routes};
 use crate::sql::Queries;
@@ -44,6 +45,12 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// Whether the database answers.
     pub pulse: Arc<Pulse>,
+    /// What the transport counts, for the page of numbers; set when the socket is open.
+    pub transport: OnceLock<Box<dyn Fn() -> Vec<Family> + Send + Sync>>,
+    /// The OpenAPI document.
+    pub openapi: String,
+    /// The `Content-Security-Policy` of the page that shows it.
+    pub page_policy: String,
     /// The schema version that this program knows.
     pub schema_version: i32,
     /// Seconds since 1970.
@@ -89,9 +96,7 @@ impl Database {
     /// # Errors
     /// One line that names the host.
     pub fn connect(&self) -> std::result::Result<postgres::Client, String> {
-        self.url.config.connect(self.url.tls.clone()).map_err(|error| {
-            format!("no connection to the database ({}): {}", self.url.masked(), migrate::explain(&error))
-        })
+        self.url.connect().map_err(|error| format!("no connection to the database ({}): {error}", self.url.masked()))
     }
 }
 
@@ -102,6 +107,7 @@ impl App {
     /// One line that says what is wrong and what to do.
     pub fn new(config: Config, database: &Database) -> std::result::Result<App, String> {
         let routes = Routes::new()?;
+        let (openapi, page_policy) = (openapi::document(&config)?, openapi::page::policy()?);
         let sql = Queries::load(config.sql_dir.as_deref())?;
         let migrations = migrate::load(config.sql_dir.as_deref())?;
         let secret = match &config.jwt_secret {
@@ -113,10 +119,15 @@ impl App {
         for name in migrate::run(&mut client, &migrations)? {
             log::info!(target: "database", "applied migration {name}");
         }
+        if config.sql_dir.is_some() {
+            // The built-in statements are known to fit the schema; an operator's own are not.
+            sql.prove(&mut client)?;
+        }
         let schema_version = migrations.last().map_or(0, |migration| migration.version);
         let metrics = Arc::new(Metrics::new(ROUTES.iter().map(|route| (route.method.name(), route.pattern))));
         let pulse = Arc::new(Pulse::default());
-        let db = Db::new(&database.url, config.database_pool, Arc::clone(&pulse), Arc::clone(&metrics));
+        let is_pooled = is_pooled(database, &mut client)?;
+        let db = Db::new(&database.url, config.database_pool, is_pooled, Arc::clone(&pulse), Arc::clone(&metrics));
         let tokens = Tokens::new(&secret, config.jwt_secret_previous.as_deref(), config.jwt_ttl_seconds);
         let limiter = Limiter::new(config.auth_rate_per_minute);
         let (sessions, audit, started_at) = (Sessions::default(), audit::Buffer::default(), unix_seconds());
@@ -131,6 +142,9 @@ impl App {
             audit,
             metrics,
             pulse,
+            transport: OnceLock::new(),
+            openapi,
+            page_policy,
             schema_version,
             started_at,
         })
@@ -146,6 +160,27 @@ impl App {
             Error::TooManyRequests(limit)
         })
     }
+}
+
+/// Whether a pooler in transaction mode is in between; then it is said what that asks of the role.
+fn is_pooled(database: &Database, client: &mut postgres::Client) -> std::result::Result<bool, String> {
+    let hears = hears(&mut database.connect()?, client).map_err(|error| migrate::explain(&error))?;
+    if hears {
+        return Ok(false);
+    }
+    log::info!(target: "database", "a transaction pooler is in between: no statement is prepared by name");
+    let limits = "select current_user::text from pg_settings
+                   where name in ('statement_timeout', 'lock_timeout') and setting = '0' limit 1";
+    let unlimited = client.query_typed(limits, &[]).map_err(|error| migrate::explain(&error))?;
+    if let Some(row) = unlimited.first() {
+        let role: &str = row.get(0);
+        log::warn!(
+            target: "database",
+            "a statement may run and wait for ever, since no limit can be set through the pooler: as the owner, run \
+             alter role {role} set statement_timeout = '10s'; alter role {role} set lock_timeout = '5s';"
+        );
+    }
+    Ok(true)
 }
 
 /// The secret that was made at the first start with the private PostgreSQL, readable by its owner only.

@@ -34,11 +34,7 @@ pub fn check(config: &Config, database: &Database) -> Result<String, String> {
     if !pending.is_empty() {
         return Ok(format!("ready: serve would apply {}", pending.join(", ")));
     }
-    for query in queries.all() {
-        client
-            .prepare_typed(&query.text, &query.parameters)
-            .map_err(|error| format!("{}: {}", query.name, migrate::explain(&error)))?;
-    }
+    queries.prove(&mut client)?;
     Ok(format!("ready: {} statements, {} migrations, all applied", queries.all().len(), migrations.len()))
 }
 
@@ -89,8 +85,9 @@ fn one_row(
     parameters: crate::db::Parameters,
 ) -> Result<Option<postgres::Row>, String> {
     let mut client = database.connect()?;
-    let statement = client.prepare_typed(&query.text, &query.parameters).map_err(|error| migrate::explain(&error))?;
-    client.query_opt(&statement, parameters).map_err(|error| {
+    let typed: Vec<_> = parameters.iter().copied().zip(query.parameters.iter().cloned()).collect();
+    let rows = client.query_typed(&query.text, &typed);
+    rows.map(|rows| rows.into_iter().next()).map_err(|error| {
         match error.as_db_error().and_then(|error| error.constraint()) {
             Some("users_email_key") => "a user with this e-mail already exists; use set-role".to_string(),
             _ => migrate::explain(&error),

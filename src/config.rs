@@ -139,8 +139,9 @@ impl Config {
             Err(_) => return Err(vec![".env cannot be read; mend its permissions or remove it".into()]),
         }
         for (name, value) in std::env::vars_os() {
-            if let (Ok(name), Ok(value)) = (name.into_string(), value.into_string()) {
-                variables.insert(name, value);
+            if let Ok(name) = name.into_string() {
+                // What is not UTF-8 must not count as unset: it becomes a value that no setting takes.
+                variables.insert(name, value.into_string().unwrap_or_else(|_| "\0".into()));
             }
         }
         Config::from_variables(&variables)
@@ -186,7 +187,8 @@ impl Config {
             log_format: reader.log_format("LOG_FORMAT"),
             sql_dir: reader.text("SQL_DIR").map(PathBuf::from),
         };
-        if config.database_url.is_some() && config.jwt_secret.is_none() && !variables.contains_key("JWT_SECRET") {
+        let has_secret = variables.get("JWT_SECRET").is_some_and(|secret| !secret.is_empty());
+        if config.database_url.is_some() && !has_secret {
             reader.problems.push("JWT_SECRET is required with DATABASE_URL: set it to 32 random bytes or more".into());
         }
         if reader.problems.is_empty() { Ok(config) } else { Err(reader.problems) }

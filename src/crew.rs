@@ -19,6 +19,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// While the database is frozen, a request that has run so long is stuck.
 const STUCK_AFTER: Duration = Duration::from_millis(500);
 
+/// While the database is away, as far as the listening connection knows: longer than waiting for a connection takes. A pooler
+/// keeps a statement waiting for a server for minutes.
+const STUCK_WHILE_AWAY: Duration = Duration::from_millis(3500);
+
 /// The request that a thread is working on.
 #[derive(Default)]
 pub struct Slot {
@@ -42,8 +46,8 @@ impl Slot {
         self.replaced.load(Ordering::Relaxed)
     }
 
-    fn take_if_stuck(&self) -> Option<Exchange> {
-        lock(&self.exchange).take_if(|exchange| exchange.started.elapsed() > STUCK_AFTER)
+    fn take_if_stuck(&self, limit: Duration) -> Option<Exchange> {
+        lock(&self.exchange).take_if(|exchange| exchange.started.elapsed() > limit)
     }
 }
 
@@ -160,18 +164,20 @@ impl Crew {
         Ok(())
     }
 
-    /// While the database is frozen: answers the requests that are stuck, and replaces their threads. A replaced thread ends as
+    /// While the database is frozen or away: answers the requests that are stuck, and replaces their threads. A replaced thread ends as
     /// soon as its statement comes back, so there are never more than twice the usual number.
     fn watch(self: &Arc<Crew>, app: &App, server: &Arc<Server>) {
         while !self.is_stopping() {
             thread::park_timeout(LOOK_EVERY);
-            if !app.pulse.is_frozen() {
-                continue;
-            }
+            let limit = match (app.pulse.is_frozen(), app.pulse.is_away()) {
+                (true, _) => STUCK_AFTER,
+                (false, true) => STUCK_WHILE_AWAY,
+                (false, false) => continue,
+            };
             let stuck: Vec<(Duty, Exchange)> = {
                 let members = lock(&self.members);
                 let take = |member: &Member| {
-                    let exchange = member.slot.take_if_stuck()?;
+                    let exchange = member.slot.take_if_stuck(limit)?;
                     member.slot.replaced.store(true, Ordering::Relaxed);
                     Some((member.duty, exchange))
                 };

@@ -11,6 +11,7 @@
 //! certificates and revocation lists are refused by name.
 
 mod certificate;
+mod connect;
 mod parameters;
 #[cfg(test)]
 mod tests;
@@ -19,10 +20,13 @@ mod tls;
 mod verify;
 
 use std::fmt;
+use std::sync::Arc;
 
 use postgres::Config;
 use postgres::config::{ChannelBinding, Host, SslMode as DriverSslMode, TargetSessionAttrs};
 
+pub use connect::ConnectError;
+use connect::Place;
 use parameters::must_be;
 use text::Settings;
 pub use tls::Tls;
@@ -37,6 +41,8 @@ pub struct DatabaseUrl {
     pub tls: Tls,
     sslmode: SslMode,
     sslrootcert: Option<String>,
+    /// The hosts one by one; what is known of them is shared by all clones.
+    places: Arc<Vec<Arc<Place>>>,
 }
 
 /// `sslmode`, weakest first. libpq's `allow` (plain text first, TLS if refused) protects nothing and is left out.
@@ -57,6 +63,7 @@ impl DatabaseUrl {
     pub fn parse(text: &str) -> Result<DatabaseUrl, String> {
         let mut settings = text::settings(text)?;
         let mut config = Config::new();
+        let all = settings.clone();
         parameters::set_all(&mut config, &mut settings)?;
         let (sslmode, sslrootcert) = protection(&config, &mut settings)?;
         if let Some(name) = settings.keys().next() {
@@ -72,12 +79,18 @@ impl DatabaseUrl {
                 ));
             }
         };
-        config.ssl_mode(match sslmode {
+        let driver_mode = match sslmode {
             SslMode::Disable => DriverSslMode::Disable,
             SslMode::Prefer => DriverSslMode::Prefer,
             SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => DriverSslMode::Require,
-        });
-        Ok(DatabaseUrl { config, tls: Tls::new(check)?, sslmode, sslrootcert })
+        };
+        config.ssl_mode(driver_mode);
+        let mut places = Vec::new();
+        for mut place in parameters::one_host_each(&all, &config)? {
+            place.ssl_mode(driver_mode);
+            places.push(Arc::new(Place::new(place)));
+        }
+        Ok(DatabaseUrl { config, tls: Tls::new(check)?, sslmode, sslrootcert, places: Arc::new(places) })
     }
 
     /// What an operator should know at the start, each a line that names the fix: a way to another machine on which the

@@ -3,16 +3,15 @@
 //! A connection is held for the time of a statement only, so that nothing that takes long (hashing a password, above all)
 //! can be done while holding one.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use postgres::types::{ToSql, Type};
 use postgres::{Client, Row, Statement};
 use r2d2::ManageConnection;
-use r2d2_postgres::PostgresConnectionManager;
 
-use crate::database_url::{DatabaseUrl, Tls};
+use crate::database_url::{ConnectError, DatabaseUrl};
 use crate::error::{Error, Result};
 use crate::metrics::Metrics;
 use crate::migrate::explain;
@@ -29,35 +28,45 @@ const PROVE_AFTER: Duration = Duration::from_secs(1);
 /// What every connection sets: the time limits of a statement and of waiting for a lock, and times in UTC.
 const SESSION_SETTINGS: &str = "set statement_timeout = '10s'; set lock_timeout = '5s'; set timezone = 'UTC'; \
                                 set idle_in_transaction_session_timeout = '15s'";
+/// Behind a pooler a setting would stay on whichever connection it met. Poolers carry the time zone along; the others belong
+/// to the role (`deploy/grants.sql`).
+const POOLED_SETTINGS: &str = "set timezone = 'UTC'";
 
 /// A connection and the statements that it has prepared so far.
 pub struct Connection {
     client: Client,
     prepared: Vec<Option<Statement>>,
     last_used: Instant,
+    /// See [`Db::new`].
+    is_pooled: bool,
+    /// It leads to a server that takes no changes.
+    is_read_only: bool,
 }
 
 /// Opens connections for the pool.
+#[derive(Clone)]
 struct Manager {
-    inner: PostgresConnectionManager<Tls>,
+    url: DatabaseUrl,
+    is_pooled: bool,
 }
 
 impl ManageConnection for Manager {
     type Connection = Connection;
-    type Error = postgres::Error;
+    type Error = ConnectError;
 
-    fn connect(&self) -> std::result::Result<Connection, postgres::Error> {
-        let mut client = self.inner.connect()?;
-        client.batch_execute(SESSION_SETTINGS)?;
-        Ok(Connection { client, prepared: Vec::new(), last_used: Instant::now() })
+    fn connect(&self) -> std::result::Result<Connection, ConnectError> {
+        let mut client = self.url.connect()?;
+        client.batch_execute(if self.is_pooled { POOLED_SETTINGS } else { SESSION_SETTINGS })?;
+        let (last_used, is_pooled) = (Instant::now(), self.is_pooled);
+        Ok(Connection { client, prepared: Vec::new(), last_used, is_pooled, is_read_only: false })
     }
 
-    fn is_valid(&self, connection: &mut Connection) -> std::result::Result<(), postgres::Error> {
-        self.inner.is_valid(&mut connection.client)
+    fn is_valid(&self, connection: &mut Connection) -> std::result::Result<(), ConnectError> {
+        Ok(connection.client.is_valid(POOL_WAIT)?)
     }
 
     fn has_broken(&self, connection: &mut Connection) -> bool {
-        self.inner.has_broken(&mut connection.client)
+        connection.client.is_closed() || connection.is_read_only
     }
 }
 
@@ -65,15 +74,18 @@ impl ManageConnection for Manager {
 #[derive(Debug)]
 struct QuietErrors;
 
-impl r2d2::HandleError<postgres::Error> for QuietErrors {
-    fn handle_error(&self, error: postgres::Error) {
-        log::debug!(target: "database", "no connection: {}", explain(&error));
+impl r2d2::HandleError<ConnectError> for QuietErrors {
+    fn handle_error(&self, error: ConnectError) {
+        log::debug!(target: "database", "no connection: {error}");
     }
 }
 
 /// The pool.
 pub struct Db {
-    pool: r2d2::Pool<Manager>,
+    /// The pool, and the [`Pulse::moves`] at which it was made.
+    pool: RwLock<(r2d2::Pool<Manager>, u64)>,
+    manager: Manager,
+    size: u32,
     pulse: Arc<Pulse>,
     metrics: Arc<Metrics>,
     started: Instant,
@@ -83,17 +95,14 @@ pub struct Db {
 
 impl Db {
     /// Makes the pool; its connections are opened in the background, so this succeeds without a database as well.
-    pub fn new(url: &DatabaseUrl, size: usize, pulse: Arc<Pulse>, metrics: Arc<Metrics>) -> Db {
-        let manager = Manager { inner: PostgresConnectionManager::new(url.config.clone(), url.tls.clone()) };
-        let pool = r2d2::Pool::builder()
-            .max_size(u32::try_from(size).unwrap_or(u32::MAX))
-            .min_idle(Some(1))
-            .connection_timeout(POOL_WAIT)
-            .test_on_check_out(false)
-            .max_lifetime(None)
-            .error_handler(Box::new(QuietErrors))
-            .build_unchecked(manager);
-        Db { pool, pulse, metrics, started: Instant::now(), distrust_before: AtomicU64::new(0) }
+    ///
+    /// `is_pooled`: a pooler in transaction mode (PgBouncer) is in between. Then each statement may meet another connection, so
+    /// none is prepared by name, and nothing is set for a session.
+    pub fn new(url: &DatabaseUrl, size: usize, is_pooled: bool, pulse: Arc<Pulse>, metrics: Arc<Metrics>) -> Db {
+        let manager = Manager { url: url.clone(), is_pooled };
+        let size = u32::try_from(size).unwrap_or(u32::MAX);
+        let pool = RwLock::new((new_pool(&manager, size), pulse.moves()));
+        Db { pool, manager, size, pulse, metrics, started: Instant::now(), distrust_before: AtomicU64::new(0) }
     }
 
     /// The only row.
@@ -123,6 +132,8 @@ impl Db {
         let mut connection = self.connection(query)?;
         let first = connection.run(query, parameters);
         let Err(error) = first else { return Ok(first.unwrap_or_default()) };
+        // A primary that has become a standby: the next connection finds the new one.
+        connection.is_read_only = error.code().is_some_and(|code| code.code() == "25006");
         if !is_dead(&error) {
             return Err(translate(query, &error));
         }
@@ -140,7 +151,8 @@ impl Db {
         self.query_many(query, parameters).map(drop)
     }
 
-    /// Runs several statements in one transaction, which a returned error rolls back.
+    /// Runs several statements in one transaction, which a returned error rolls back. `first` is the one that decides how the
+    /// connection is trusted: name a statement that changes something.
     pub fn transaction<T>(&self, first: &Query, work: impl FnOnce(&mut Transaction) -> Result<T>) -> Result<T> {
         let mut connection = self.connection(first)?;
         connection.client.batch_execute("begin").map_err(|error| translate(first, &error))?;
@@ -153,26 +165,26 @@ impl Db {
 
     /// Connections in use, idle, and the size of the pool.
     pub fn pool_state(&self) -> (u32, u32, u32) {
-        let state = self.pool.state();
-        (state.connections - state.idle_connections, state.idle_connections, self.pool.max_size())
+        let state = self.pool().state();
+        (state.connections - state.idle_connections, state.idle_connections, self.size)
     }
 
     /// Whether the database answers, asked on a connection of the pool.
     pub fn answers(&self) -> bool {
         !self.pulse.is_frozen()
             && self
-                .pool
+                .pool()
                 .get_timeout(Duration::from_secs(1))
                 .is_ok_and(|mut connection| connection.client.is_valid(Duration::from_secs(1)).is_ok())
     }
 
     /// A connection that may be trusted with the query.
     fn connection(&self, query: &Query) -> Result<r2d2::PooledConnection<Manager>> {
-        for _ in 0..=self.pool.max_size() {
+        for _ in 0..=self.size {
             if self.pulse.is_frozen() {
                 return Err(Error::Unavailable("the database does not answer".into()));
             }
-            let mut connection = match self.pool.try_get() {
+            let mut connection = match self.pool().try_get() {
                 Some(connection) => connection,
                 None => self.wait_for_connection()?,
             };
@@ -191,16 +203,64 @@ impl Db {
 
     fn wait_for_connection(&self) -> Result<r2d2::PooledConnection<Manager>> {
         let _waiting = self.metrics.pool_waiting.enter();
-        self.pool.get().map_err(|_| {
+        self.pool().get().map_err(|_| {
             self.metrics.pool_timeouts.add(1);
             Error::Unavailable("no database connection within 3 s".into())
         })
+    }
+
+    /// The pool. When a silent server has been left for another one, this is a new one: connections to the silent one, and the
+    /// statements that wait on them, end with it.
+    fn pool(&self) -> r2d2::Pool<Manager> {
+        let moves = self.pulse.moves();
+        let current = self.pool.read().unwrap_or_else(PoisonError::into_inner);
+        if current.1 == moves {
+            return current.0.clone();
+        }
+        drop(current);
+        let mut current = self.pool.write().unwrap_or_else(PoisonError::into_inner);
+        if current.1 != moves {
+            let left = std::mem::replace(&mut *current, (new_pool(&self.manager, self.size), moves));
+            // Closing a connection waits for the answers that are due.
+            std::thread::spawn(move || drop(left));
+        }
+        current.0.clone()
     }
 
     fn distrust_all(&self) {
         let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.distrust_before.store(now.saturating_add(1), Ordering::Relaxed);
     }
+}
+
+/// Runs single statements, each on its own or all in one transaction.
+pub trait Statements {
+    /// The only row; see [`Db::query_one`].
+    fn query_one(&mut self, query: &Query, parameters: Parameters) -> Result<Row>;
+}
+
+impl Statements for &Db {
+    fn query_one(&mut self, query: &Query, parameters: Parameters) -> Result<Row> {
+        Db::query_one(self, query, parameters)
+    }
+}
+
+impl Statements for Transaction<'_> {
+    fn query_one(&mut self, query: &Query, parameters: Parameters) -> Result<Row> {
+        self.query_opt(query, parameters)?
+            .ok_or_else(|| Error::Internal(format!("{} answered without a row", query.name)))
+    }
+}
+
+fn new_pool(manager: &Manager, size: u32) -> r2d2::Pool<Manager> {
+    r2d2::Pool::builder()
+        .max_size(size)
+        .min_idle(Some(1))
+        .connection_timeout(POOL_WAIT)
+        .test_on_check_out(false)
+        .max_lifetime(None)
+        .error_handler(Box::new(QuietErrors))
+        .build_unchecked(manager.clone())
 }
 
 /// Several statements that happen together or not at all.
@@ -211,13 +271,18 @@ pub struct Transaction<'a> {
 impl Transaction<'_> {
     /// The row, if there is one.
     pub fn query_opt(&mut self, query: &Query, parameters: Parameters) -> Result<Option<Row>> {
-        self.connection.run(query, parameters).map(|mut rows| rows.pop()).map_err(|error| translate(query, &error))
+        self.query_many(query, parameters).map(|mut rows| rows.pop())
+    }
+
+    /// All rows.
+    pub fn query_many(&mut self, query: &Query, parameters: Parameters) -> Result<Vec<Row>> {
+        self.connection.run(query, parameters).map_err(|error| translate(query, &error))
     }
 }
 
 impl Connection {
     fn run(&mut self, query: &Query, parameters: Parameters) -> std::result::Result<Vec<Row>, postgres::Error> {
-        if query.planned {
+        if query.planned || self.is_pooled {
             let typed: Vec<(&(dyn ToSql + Sync), Type)> =
                 parameters.iter().copied().zip(query.parameters.iter().cloned()).collect();
             return self.client.query_typed(&query.text, &typed);
@@ -239,7 +304,7 @@ impl Connection {
 /// The connection is gone: closed, reset, or ended by an administrator or a shutdown (class 57P).
 fn is_dead(error: &postgres::Error) -> bool {
     match error.code() {
-        Some(code) => matches!(code.code(), "57P01" | "57P02" | "57P03" | "08006" | "08003" | "08000"),
+        Some(code) => matches!(code.code(), "57P01" | "57P02" | "57P03" | "08006" | "08003" | "08000" | "08P01"),
         None => error.is_closed() || std::error::Error::source(error).is_some_and(|cause| cause.is::<std::io::Error>()),
     }
 }

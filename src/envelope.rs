@@ -44,6 +44,13 @@ impl Response {
         Response::new(201, "created", message, data).with_header("Location", location)
     }
 
+    /// 201 once more: the stored answer to an earlier request.
+    pub fn replayed(location: String, etag: String, body: Vec<u8>) -> Response {
+        let headers =
+            vec![("Location", location.into()), ("ETag", etag.into()), ("Idempotency-Replayed", "true".into())];
+        Response { status: 201, headers, content_type: "application/json", body }
+    }
+
     /// 200 `updated`: the whole new record.
     pub fn updated(message: &str, data: impl Serialize) -> Response {
         Response::new(200, "updated", message, data)

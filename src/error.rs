@@ -47,6 +47,8 @@ pub enum Error {
     MethodNotAllowed(String),
     /// A rule between records: a duplicate, or a record that is still needed.
     Conflict(&'static str),
+    /// An `Idempotency-Key` that came before with another request.
+    KeyReused,
     /// `If-Match` names an older version.
     PreconditionFailed,
     /// The body is larger than this many bytes.
@@ -105,6 +107,7 @@ impl Error {
             Error::TooLarge(bytes)         => (413, "invalid",    format!("The body is larger than {bytes} bytes").into()),
             Error::UnsupportedMediaType(w) => (415, "invalid",    (*w).into()),
             Error::NotImplemented          => (501, "invalid",    "This method is not served".into()),
+            Error::KeyReused               => (422, "invalid",    "This Idempotency-Key came with another request".into()),
             Error::TooManyRequests(_)      => (429, "failed",     "Too many attempts, try again later".into()),
             Error::Internal(_)             => (500, "failed",     "Something went wrong on our side".into()),
             Error::Unavailable(_)          => (503, "failed",     "The service is busy or its database away, try again".into()),

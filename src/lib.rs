@@ -44,8 +44,12 @@ pub mod envelope;
 pub mod logging;
 pub mod metrics;
 
+// The contract, for programs and for people.
+pub mod openapi;
+
 // The command line, beside `serve`.
 pub mod commands;
+pub mod backup;
 
 pub use config::Config;
 pub use service::Service;

@@ -22,8 +22,11 @@ pub fn init(format: LogFormat) {
     JSON.store(format == LogFormat::Json, Ordering::Relaxed);
     let filter = std::env::var("RUST_LOG").ok().filter(|filter| !filter.trim().is_empty());
     env_logger::Builder::new()
-        .parse_filters(filter.as_deref().unwrap_or("info,postgres=warn,tokio_postgres=warn"))
+        .parse_filters(filter.as_deref().unwrap_or("info"))
         .format(|out, record| {
+            if quotes_values(record) {
+                return Ok(());
+            }
             let now = jiff::Timestamp::now();
             let level = record.level().as_str().to_ascii_lowercase();
             if JSON.load(Ordering::Relaxed) {
@@ -41,6 +44,13 @@ pub fn init(format: LogFormat) {
             }
         })
         .init();
+}
+
+/// Below `warn` the database driver writes down the values of each statement: names, hashes, histories. Whatever `RUST_LOG` asks
+/// for, these lines are not written.
+fn quotes_values(record: &log::Record) -> bool {
+    let target = record.target();
+    record.level() > log::Level::Warn && (target.starts_with("postgres") || target.starts_with("tokio_postgres"))
 }
 
 /// What the line of a request says.

@@ -5,7 +5,7 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 
 use healthcare_backend::app::Database;
-use healthcare_backend::{Config, Service, commands, logging};
+use healthcare_backend::{Config, Service, backup, commands, logging, openapi};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -17,6 +17,9 @@ healthcare-backend: the backend of a small clinic
   healthcare-backend create-admin --email E --name N  make an admin; the password is asked for, or one line of standard input
   healthcare-backend set-role --email E --role R      make a user an admin, or an admin a user
   healthcare-backend check                            what would serve do: configuration, SQL files, database, migrations
+  healthcare-backend backup FILE                      write the private PostgreSQL's data to a new file, while serve runs or not
+  healthcare-backend restore FILE                     read such a file into a private PostgreSQL that holds no records yet
+  healthcare-backend openapi                          print the OpenAPI document
   healthcare-backend help | version
 
 It is configured by environment variables and a .env file; README.md lists them.
@@ -65,6 +68,15 @@ fn run(arguments: &[String]) -> Result<(), Failure> {
             let [email, role] = named_options(options, ["--email", "--role"])?;
             with_database(|config, database| commands::set_role(config, database, &email, &role))
         }
+        "backup" => {
+            let file = file_name(options)?;
+            with_database(|_, database| backup::backup(database, file.as_ref()))
+        }
+        "restore" => {
+            let file = file_name(options)?;
+            with_database(|config, database| backup::restore(config, database, file.as_ref()))
+        }
+        "openapi" => without_options(options).and_then(|()| print_openapi()),
         "help" | "--help" | "-h" => print(HELP),
         "version" | "--version" | "-V" => print(concat!("healthcare-backend ", env!("CARGO_PKG_VERSION"), "\n")),
         other => Err(Failure::Usage(format!("there is no command {other:?}; try healthcare-backend help"))),
@@ -96,6 +108,12 @@ fn with_database(work: impl FnOnce(&Config, &Database) -> Result<String, String>
     print(&(result? + "\n"))
 }
 
+/// The document says which limits the configuration sets.
+fn print_openapi() -> Result<(), Failure> {
+    let config = Config::from_env().map_err(Failure::Problem)?;
+    print(&(openapi::document(&config)? + "\n"))
+}
+
 /// One line of standard input; at a terminal it is asked for.
 fn read_password() -> Result<String, String> {
     let input = std::io::stdin();
@@ -119,6 +137,14 @@ fn without_options(options: &[String]) -> Result<(), Failure> {
     match options.first() {
         None => Ok(()),
         Some(option) => Err(Failure::Usage(format!("{option:?} is not expected here; try healthcare-backend help"))),
+    }
+}
+
+/// The only argument, a file's name.
+fn file_name(options: &[String]) -> Result<String, Failure> {
+    match options {
+        [file] if !file.starts_with('-') => Ok(file.clone()),
+        _ => Err(Failure::Usage("give the name of one file; try healthcare-backend help".into())),
     }
 }
 

@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use postgres::Client;
+use postgres::error::SqlState;
+use postgres::types::Type;
 
 /// One step of the schema. A step that has been released is never edited; the next change is the next file.
 pub struct Migration {
@@ -19,10 +21,11 @@ macro_rules! built_in {
     };
 }
 
-const BUILT_IN: &[(&str, &str)] = built_in!["0001_accounts", "0002_clinic", "0003_audit", "0004_name_search"];
+const BUILT_IN: &[(&str, &str)] =
+    built_in!["0001_accounts", "0002_clinic", "0003_audit", "0004_name_search", "0005_client_comfort"];
 
 /// Any number will do that no other program uses in the same database.
-const ADVISORY_LOCK: i64 = 0x6865_616c_7468;
+pub(crate) const ADVISORY_LOCK: i64 = 0x6865_616c_7468;
 
 /// The steps, from `folder` where one is given, else those that were built in.
 ///
@@ -55,11 +58,21 @@ pub fn load(folder: Option<&Path>) -> Result<Vec<Migration>, String> {
 pub fn run(client: &mut Client, migrations: &[Migration]) -> Result<Vec<String>, String> {
     let mut applied = Vec::new();
     for migration in migrations {
-        if apply(client, migration).map_err(|error| format!("migration {}: {}", migration.name, explain(&error)))? {
+        if apply(client, migration).map_err(|error| problem(migration, &error))? {
             applied.push(migration.name.clone());
         }
     }
     Ok(applied)
+}
+
+fn problem(migration: &Migration, error: &postgres::Error) -> String {
+    // The role of the service may well be one that cannot change the schema (deploy/grants.sql).
+    let who = if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) {
+        "; run `healthcare-backend migrate` as the owner of the database"
+    } else {
+        ""
+    };
+    format!("migration {}: {}{who}", migration.name, explain(error))
 }
 
 /// The steps that the database still lacks.
@@ -78,11 +91,13 @@ pub fn pending(client: &mut Client, migrations: &[Migration]) -> Result<Vec<Stri
 }
 
 fn current_version(client: &mut Client) -> Result<i32, postgres::Error> {
-    let exists: bool = client.query_one("select to_regclass('schema_migrations') is not null", &[])?.get(0);
-    if !exists {
+    // Unnamed statements: a pooler may run each on another connection.
+    let exists = client.query_typed("select to_regclass('schema_migrations') is not null", &[])?;
+    if !exists.first().is_some_and(|row| row.get(0)) {
         return Ok(0);
     }
-    Ok(client.query_one("select coalesce(max(version), 0) from schema_migrations", &[])?.get(0))
+    let newest = client.query_typed("select coalesce(max(version), 0) from schema_migrations", &[])?;
+    Ok(newest.first().map_or(0, |row| row.get(0)))
 }
 
 fn apply(client: &mut Client, migration: &Migration) -> Result<bool, postgres::Error> {
@@ -90,22 +105,23 @@ fn apply(client: &mut Client, migration: &Migration) -> Result<bool, postgres::E
         return Ok(false);
     }
     let mut transaction = client.transaction()?;
-    transaction.execute("select pg_advisory_xact_lock($1)", &[&ADVISORY_LOCK])?;
+    transaction.query_typed("select pg_advisory_xact_lock($1)", &[(&ADVISORY_LOCK, Type::INT8)])?;
     transaction.batch_execute(
         "set local client_min_messages = 'warning';
          create table if not exists schema_migrations (
              version integer primary key, name text not null, applied_at timestamptz not null default now())",
     )?;
     // Another node may have been quicker while this one waited for the lock.
-    let inserted = transaction.execute(
-        "insert into schema_migrations (version, name) values ($1, $2) on conflict do nothing",
-        &[&migration.version, &migration.name],
+    let inserted = transaction.query_typed(
+        "insert into schema_migrations (version, name) values ($1, $2) on conflict do nothing returning version",
+        &[(&migration.version, Type::INT4), (&migration.name, Type::TEXT)],
     )?;
-    if inserted == 1 {
+    let is_new = !inserted.is_empty();
+    if is_new {
         transaction.batch_execute(&migration.sql)?;
     }
     transaction.commit()?;
-    Ok(inserted == 1)
+    Ok(is_new)
 }
 
 /// SQLSTATE and primary message; never the detail, which quotes values.

@@ -21,8 +21,9 @@ mod postmaster;
 mod programs;
 
 use std::fs::{File, TryLockError};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::process::{Child, Command};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -62,6 +63,8 @@ impl Default for Settings {
 #[derive(Debug)]
 pub struct PrivatePostgres {
     cluster: Cluster,
+    settings: Settings,
+    socket_folder: String,
     connection_string: String,
     /// The postmaster, if this process started it.
     child: Option<Child>,
@@ -114,7 +117,8 @@ impl PrivatePostgres {
             (None, false) => Found::InUse,
         };
         let connection_string = connection_to(&socket_folder, USER);
-        Ok(PrivatePostgres { cluster, connection_string, child, found, users, is_left: false })
+        let settings = settings.clone();
+        Ok(PrivatePostgres { cluster, settings, socket_folder, connection_string, child, found, users, is_left: false })
     }
 
     /// How to connect, in libpq's `key=value` form, which `postgres::Config` parses: socket folder, port, user, database.
@@ -131,6 +135,39 @@ impl PrivatePostgres {
     /// The folder of PostgreSQL's programs that match this cluster's version.
     pub fn programs(&self) -> &Path {
         &self.cluster.programs.bin
+    }
+
+    /// Whether another process was using it when this one came.
+    pub fn is_shared(&self) -> bool {
+        self.found == Found::InUse
+    }
+
+    /// One of PostgreSQL's programs of this cluster's version, such as `pg_dump`, with the right user and environment.
+    pub fn program(&self, name: &str) -> Command {
+        self.cluster.program(name)
+    }
+
+    /// Starts PostgreSQL again if it has ended: killed, or out of disk. One that runs, is starting or recovers is left alone.
+    ///
+    /// # Returns
+    /// Whether it had ended and runs again.
+    ///
+    /// # Errors
+    /// One line that says why it does not start; the next call tries again.
+    pub fn revive(&mut self) -> Result<bool, String> {
+        let has_ended = match &mut self.child {
+            Some(child) => matches!(child.try_wait(), Ok(Some(_))),
+            // Another process started it: nobody accepts a connection when it has ended.
+            None => UnixStream::connect(cluster::socket_in(&self.socket_folder)).is_err(),
+        };
+        if !has_ended {
+            return Ok(false);
+        }
+        let deadline = Instant::now() + STOP_LIMIT;
+        let _gate = pass_gate(&self.cluster.data_dir, deadline)?;
+        self.child = None;
+        (self.child, self.socket_folder) = bring_up(&self.cluster, &self.settings, deadline)?;
+        Ok(true)
     }
 
     /// Stops PostgreSQL and returns when it is gone, unless another process is using it: the last one stops it. Sessions end

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use postgres::Client;
 use postgres::fallible_iterator::FallibleIterator;
+use postgres::types::Type;
 
 use crate::database_url::DatabaseUrl;
 use crate::migrate::explain;
@@ -40,12 +41,22 @@ pub struct Pulse {
     started: Instant,
     /// Milliseconds after `started` at which an unanswered beat was sent; 0 where none is under way.
     asked_at: AtomicU64,
+    /// Whether there is no connection to it now.
+    away: AtomicBool,
+    /// How often a silent server was left for another one.
+    moves: AtomicU64,
     stopping: AtomicBool,
 }
 
 impl Default for Pulse {
     fn default() -> Pulse {
-        Pulse { started: Instant::now(), asked_at: AtomicU64::new(0), stopping: AtomicBool::new(false) }
+        Pulse {
+            started: Instant::now(),
+            asked_at: AtomicU64::new(0),
+            away: AtomicBool::new(false),
+            moves: AtomicU64::new(0),
+            stopping: AtomicBool::new(false),
+        }
     }
 }
 
@@ -54,6 +65,16 @@ impl Pulse {
     pub fn is_frozen(&self) -> bool {
         let asked_at = self.asked_at.load(Ordering::Relaxed);
         asked_at != 0 && self.now().saturating_sub(asked_at) > ANSWER_WITHIN.as_millis() as u64
+    }
+
+    /// True while the listening connection is lost and none has taken its place.
+    pub fn is_away(&self) -> bool {
+        self.away.load(Ordering::Relaxed)
+    }
+
+    /// Grows when a silent server has been left for another one: connections from before then lead to the silent one.
+    pub fn moves(&self) -> u64 {
+        self.moves.load(Ordering::Relaxed)
     }
 
     /// Ends the listening thread within a beat.
@@ -75,6 +96,7 @@ impl Pulse {
             let mut outage = Outage::default();
             while !pulse.stopping() {
                 let Err(reason) = pulse.listen_once(&url, &hear, &mut outage);
+                pulse.away.store(true, Ordering::Relaxed);
                 hear(Event::Deaf);
                 if !pulse.stopping() {
                     outage.tell(&reason);
@@ -92,18 +114,31 @@ impl Pulse {
         outage: &mut Outage,
     ) -> Result<std::convert::Infallible, String> {
         self.asked();
-        let connected = url.config.connect(url.tls.clone());
-        self.answered();
-        let mut client = connected.map_err(|error| explain(&error))?;
-        client.batch_execute(&format!("listen {CHANNEL}")).map_err(|error| explain(&error))?;
-        if hears_itself(&mut client).map_err(|error| explain(&error))? {
+        let connected = url.connect().and_then(|mut client| {
+            client.batch_execute(&format!("listen {CHANNEL}"))?;
+            Ok((client, url.connect()?))
+        });
+        // A host that says nothing is one that does not answer, whatever the others said.
+        if !connected.as_ref().is_err_and(|error| error.timed_out) {
+            self.answered();
+        }
+        let (mut client, mut other) = connected.map_err(|error| error.to_string())?;
+        if outage.silent {
+            self.moves.fetch_add(1, Ordering::Relaxed);
+            outage.silent = false;
+        }
+        self.away.store(false, Ordering::Relaxed);
+        if hears(&mut client, &mut other).map_err(|error| explain(&error))? {
             hear(Event::Hearing);
-        } else {
+            outage.deaf = false;
+        } else if !outage.deaf {
+            outage.deaf = true;
             log::warn!(
                 target: "database",
                 "notifications do not arrive (a transaction pooler in between?): every request asks the database for its session"
             );
         }
+        drop(other);
         outage.over();
         loop {
             let next_beat = Instant::now() + BEAT;
@@ -116,12 +151,17 @@ impl Pulse {
             if self.stopping() {
                 return Err("stopping".into());
             }
-            self.beat(&mut client, hear, outage)?;
+            if let Err(reason) = self.beat(&mut client, hear, outage, url.has_several_hosts()) {
+                // Closing a connection waits for the answers that are due, and from this one none may come.
+                std::thread::spawn(move || drop(client));
+                return Err(reason);
+            }
         }
     }
 
-    /// Asks for a sign of life, and keeps asking on the same connection while there is none: a new one would hang as well.
-    fn beat(&self, client: &mut Client, hear: &impl Fn(Event), outage: &mut Outage) -> Result<(), String> {
+    /// Asks for a sign of life, and keeps asking on the same connection while there is none: a new one would hang as well,
+    /// unless there is another host to connect to.
+    fn beat(&self, client: &mut Client, hear: &impl Fn(Event), outage: &mut Outage, leave: bool) -> Result<(), String> {
         self.asked();
         let mut silent = false;
         while let Err(error) = client.is_valid(ANSWER_WITHIN) {
@@ -134,17 +174,24 @@ impl Pulse {
                 hear(Event::Deaf);
                 outage.tell("the database does not answer");
             }
+            if leave {
+                outage.silent = true;
+                return Err("the database does not answer".into());
+            }
         }
         self.answered();
         if silent {
-            hear(Event::Hearing);
+            if !outage.deaf {
+                hear(Event::Hearing);
+            }
             outage.over();
         }
         Ok(())
     }
 
+    /// Unless an earlier question is still open.
     fn asked(&self) {
-        self.asked_at.store(self.now().max(1), Ordering::Relaxed);
+        let _ = self.asked_at.compare_exchange(0, self.now().max(1), Ordering::Relaxed, Ordering::Relaxed);
     }
 
     fn answered(&self) {
@@ -160,10 +207,15 @@ impl Pulse {
     }
 }
 
-/// Behind a pooler that hands connections around, LISTEN succeeds and nothing ever arrives.
-fn hears_itself(client: &mut Client) -> Result<bool, postgres::Error> {
-    client.batch_execute(&format!("notify {CHANNEL}, 'hello'"))?;
-    let mut notifications = client.notifications();
+/// Whether what one connection says on the channel reaches another that rests. Behind a pooler that hands connections around
+/// after each transaction, LISTEN succeeds and nothing arrives; nor does a named prepared statement stay where it was made.
+///
+/// # Errors
+/// Where one of the two is not a working connection.
+pub fn hears(resting: &mut Client, speaking: &mut Client) -> Result<bool, postgres::Error> {
+    resting.batch_execute(&format!("listen {CHANNEL}"))?;
+    speaking.query_typed("select pg_notify($1, 'hello')", &[(&CHANNEL, Type::TEXT)])?;
+    let mut notifications = resting.notifications();
     Ok(notifications.timeout_iter(ANSWER_WITHIN).next()?.is_some())
 }
 
@@ -172,6 +224,10 @@ fn hears_itself(client: &mut Client) -> Result<bool, postgres::Error> {
 struct Outage {
     since: Option<Instant>,
     tries: u64,
+    /// The server was left because it was silent.
+    silent: bool,
+    /// Notifications do not arrive, which has been said.
+    deaf: bool,
 }
 
 impl Outage {

@@ -132,13 +132,13 @@ impl Request {
         parse_id(text.unwrap_or_default()).map_err(|rule| Error::invalid(name, rule))
     }
 
-    /// This path with this query, but for one parameter that gets a new value: where a list continues.
-    pub fn target_with(&self, name: &str, value: &str) -> String {
-        let mut target = format!("{}?", self.path);
-        for (present, kept) in Query::pairs(&self.raw_query).filter(|(present, _)| present != name) {
-            target.push_str(&format!("{}={}&", percent_encode(&present), percent_encode(&kept)));
-        }
-        target + &format!("{name}={value}")
+    /// This path with this query, but for some parameters that get a new value: where a list continues.
+    pub fn target_with(&self, new: &[(&str, &str)]) -> String {
+        let kept = Query::pairs(&self.raw_query).filter(|(name, _)| !new.iter().any(|(other, _)| other == name));
+        let new = new.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+        let pairs =
+            kept.chain(new).map(|(name, value)| format!("{}={}", percent_encode(&name), percent_encode(&value)));
+        format!("{}?{}", self.path, pairs.collect::<Vec<_>>().join("&"))
     }
 
     /// The query parameters, to be read one by one and then finished.

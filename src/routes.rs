@@ -7,7 +7,7 @@ use crate::audit::{Action, Entry};
 use crate::auth::{self, Admin, User};
 use crate::envelope::Response;
 use crate::error::{Error, Result};
-use crate::handlers::{audit, doctors, health, mappings, patients, sessions, users};
+use crate::handlers::{audit, docs, doctors, health, mappings, patients, sessions, users};
 use crate::request::Method::{self, Delete, Get, Patch, Post, Put};
 use crate::request::Request;
 
@@ -44,6 +44,8 @@ pub struct Route {
     pub handler: Handler,
     /// The query parameters that it takes.
     pub query: &'static [&'static str],
+    /// Whether its body has fields. Where it has none, a body may be absent or empty.
+    pub has_fields: bool,
 }
 
 /// Every endpoint of the service, in README order. Nothing is reachable that is not listed here.
@@ -54,7 +56,7 @@ pub const ROUTES: &[Route] = &[
     open  (Post,   "/api/auth/refresh",                        sessions::refresh),
     signed(Get,    "/api/auth/me",                             users::me),
     signed(Post,   "/api/auth/password",                       users::change_password).hashing(),
-    signed(Post,   "/api/auth/logout",                         sessions::logout),
+    signed(Post,   "/api/auth/logout",                         sessions::logout).bare(),
     signed(Get,    "/api/auth/sessions",                       sessions::list),
     signed(Delete, "/api/auth/sessions/{id}",                  sessions::delete),
 
@@ -98,17 +100,19 @@ pub const ROUTES: &[Route] = &[
     admin (Get,    "/api/admin/users/{id}",                    users::admin::find),
     admin (Put,    "/api/admin/users/{id}",                    users::admin::update),
     admin (Patch,  "/api/admin/users/{id}",                    users::admin::update),
-    admin (Post,   "/api/admin/users/{id}/unlock",             users::admin::unlock),
+    admin (Post,   "/api/admin/users/{id}/unlock",             users::admin::unlock).bare(),
     admin (Delete, "/api/admin/users/{id}/sessions",           sessions::admin::delete_all),
     admin (Get,    "/api/admin/audit",                         audit::list).query(audit::FILTERS),
 
     open  (Get,    "/healthz",                                 health::healthz),
     open  (Get,    "/readyz",                                  health::readyz),
     open  (Get,    "/metrics",                                 health::metrics),
+    open  (Get,    "/openapi.json",                            docs::openapi),
+    open  (Get,    "/docs",                                    docs::page),
 ];
 
 const fn open(method: Method, pattern: &'static str, handler: fn(&App, &Request) -> Result<Response>) -> Route {
-    Route { method, pattern, lane: Lane::Fast, handler: Handler::Open(handler), query: &[] }
+    line(method, pattern, Handler::Open(handler))
 }
 
 const fn signed(
@@ -116,7 +120,7 @@ const fn signed(
     pattern: &'static str,
     handler: fn(&App, &Request, &User) -> Result<Response>,
 ) -> Route {
-    Route { method, pattern, lane: Lane::Fast, handler: Handler::Signed(handler), query: &[] }
+    line(method, pattern, Handler::Signed(handler))
 }
 
 const fn admin(
@@ -124,7 +128,11 @@ const fn admin(
     pattern: &'static str,
     handler: fn(&App, &Request, &Admin) -> Result<Response>,
 ) -> Route {
-    Route { method, pattern, lane: Lane::Fast, handler: Handler::Admin(handler), query: &[] }
+    line(method, pattern, Handler::Admin(handler))
+}
+
+const fn line(method: Method, pattern: &'static str, handler: Handler) -> Route {
+    Route { method, pattern, lane: Lane::Fast, handler, query: &[], has_fields: matches!(method, Post | Put | Patch) }
 }
 
 impl Route {
@@ -136,11 +144,16 @@ impl Route {
         Route { query, ..self }
     }
 
-    /// The kind of record that the path ends with, in the words of the audit trail.
+    const fn bare(self) -> Route {
+        Route { has_fields: false, ..self }
+    }
+
+    /// The kind of record that `{id}` names, or else that the path ends with, in the words of the audit trail.
     fn resource(&self) -> &'static str {
+        let named = self.pattern.split_once("/{id}").map_or(self.pattern, |(collection, _)| collection);
         let collections =
             [("mappings", "mapping"), ("sessions", "session"), ("patients", "patient"), ("doctors", "doctor")];
-        collections.iter().find(|(part, _)| self.pattern.contains(part)).map_or("user", |(_, resource)| resource)
+        collections.iter().find(|(part, _)| named.contains(part)).map_or("user", |(_, resource)| resource)
     }
 }
 
@@ -269,7 +282,7 @@ fn run(app: &App, request: &Request, route: &Route, user: &mut Option<User>) -> 
     }
 }
 
-/// A body is JSON and not encoded; a route without query parameters has none.
+/// A body is JSON and not encoded; a route without fields or query parameters has none.
 fn check_shape(request: &Request, route: &Route) -> Result<()> {
     if !request.body.is_empty() {
         let media_type = request.headers.get("content-type").unwrap_or_default().split(';').next().unwrap_or_default();
@@ -279,6 +292,9 @@ fn check_shape(request: &Request, route: &Route) -> Result<()> {
         let coding = request.headers.get("content-encoding").unwrap_or("identity");
         if !coding.trim().eq_ignore_ascii_case("identity") {
             return Err(Error::UnsupportedMediaType("The body must not be encoded"));
+        }
+        if !route.has_fields {
+            request.new_record()?.finish(&[])?;
         }
     }
     if route.query.is_empty() { request.query().finish() } else { Ok(()) }

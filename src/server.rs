@@ -17,6 +17,7 @@ use crate::crew::{Crew, Slot};
 use crate::envelope::Response;
 use crate::error::{Error, Result};
 use crate::logging::RequestLine;
+use crate::metrics::Family;
 use crate::network;
 use crate::request::{Headers, Method, Request};
 use crate::routes::{Lane, ROUTES, Target};
@@ -24,8 +25,7 @@ use crate::routes::{Lane, ROUTES, Target};
 use crate::transport as tiny_http;
 
 /// What a browser may read of an answer beyond the basic headers.
-const EXPOSED_HEADERS: &str =
-    "ETag, Link, Location, Retry-After, RateLimit, RateLimit-Policy, WWW-Authenticate, X-Request-Id";
+const EXPOSED_HEADERS: &str = "ETag, Idempotency-Replayed, Link, Location, Retry-After, RateLimit, RateLimit-Policy, WWW-Authenticate, X-Request-Id, X-Total-Count";
 /// What a browser may send.
 const ALLOWED_HEADERS: &str = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-Id";
 
@@ -107,6 +107,11 @@ impl Server {
     /// No new connections; requests in flight finish, and then every worker's `recv()` fails.
     pub fn close(&self, workers: usize) {
         wire::close(&self.socket, workers);
+    }
+
+    /// What the transport counts: connections, and what it refused by itself.
+    pub fn numbers(&self) -> Vec<Family> {
+        wire::numbers(&self.socket)
     }
 
     fn serve(&self, mut raw: tiny_http::Request, crew: &Crew, slot: &Slot) {
@@ -323,6 +328,35 @@ mod wire {
     #[cfg(not(own_transport))]
     pub fn open(listener: TcpListener, _app: &App, _ids: &Arc<RequestIds>) -> std::io::Result<tiny_http::Server> {
         tiny_http::Server::from_listener(listener, None).map_err(|error| std::io::Error::other(error.to_string()))
+    }
+
+    #[cfg(own_transport)]
+    pub fn numbers(socket: &tiny_http::Server) -> Vec<Family> {
+        let stats = socket.stats();
+        let one = |name, help, kind, value: f64| Family { name, help, kind, samples: vec![(String::new(), value)] };
+        let refused = stats.refused_total.iter();
+        let refused = refused.map(|(cause, count)| (format!("cause=\"{}\"", cause.label()), *count as f64)).collect();
+        vec![
+            one("http_connections_open", "Client connections open now.", "gauge", stats.open_connections as f64),
+            one("http_connections_total", "Client connections accepted.", "counter", stats.accepted_total as f64),
+            one(
+                "http_accept_pauses_total",
+                "Times that the system had no descriptor or memory for a connection.",
+                "counter",
+                stats.accept_pauses_total as f64,
+            ),
+            Family {
+                name: "http_requests_refused_total",
+                help: "Requests and connections refused before they reached a route, by cause.",
+                kind: "counter",
+                samples: refused,
+            },
+        ]
+    }
+
+    #[cfg(not(own_transport))]
+    pub fn numbers(_socket: &tiny_http::Server) -> Vec<Family> {
+        Vec::new()
     }
 
     #[cfg(own_transport)]

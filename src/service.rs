@@ -1,8 +1,8 @@
 //! The whole service in one value: start it, ask for its address, stop it. What `main.rs` and an embedding program use.
 
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use crate::app::{App, Database};
 use crate::auth::tokens::random_hex;
 use crate::config::Config;
 use crate::crew::Crew;
+use crate::handlers::idempotency;
 use crate::private_postgres::PrivatePostgres;
 use crate::pulse::Event;
 use crate::server::Server;
@@ -21,13 +22,17 @@ const TOUCH_EVERY: Duration = Duration::from_secs(30);
 /// How often what is over is removed.
 const PRUNE_EVERY: Duration = Duration::from_secs(60 * 60);
 
+/// How often it is looked whether the private PostgreSQL has ended, and how long to wait after a start that failed.
+const REVIVE_EVERY: Duration = Duration::from_millis(200);
+const REVIVE_AGAIN: Duration = Duration::from_secs(1);
+
 /// A running service.
 pub struct Service {
     app: Arc<App>,
     server: Arc<Server>,
     crew: Arc<Crew>,
     address: SocketAddr,
-    private: Option<PrivatePostgres>,
+    private: Option<Arc<Mutex<PrivatePostgres>>>,
     background: Vec<JoinHandle<()>>,
     stopping: Arc<AtomicBool>,
 }
@@ -47,11 +52,17 @@ impl Service {
         let address = listener.local_addr().map_err(|error| format!("the socket has no address: {error}"))?;
         let server = Server::new(Arc::clone(&app), listener, random_hex::<4>()?);
         let server = Arc::new(server.map_err(|error| format!("cannot serve on {address}: {error}"))?);
+        let counting = Arc::downgrade(&server);
+        let _ =
+            app.transport.set(Box::new(move || counting.upgrade().map_or_else(Vec::new, |server| server.numbers())));
         let stopping = Arc::new(AtomicBool::new(false));
-        let started = start_background(&app, &database, &stopping)
-            .and_then(|background| Ok((background, Crew::start(&app, &server)?)));
-        let (background, crew) = started.map_err(|error| format!("no more threads: {error}"))?;
-        Ok(Service { app, server, crew, address, private: database.private, background, stopping })
+        let mut background = start_background(&app, &database, &stopping).map_err(no_more_threads)?;
+        let private = database.private.map(|private| Arc::new(Mutex::new(private)));
+        if let Some(private) = &private {
+            background.push(start_reviver(&app, private, &stopping).map_err(no_more_threads)?);
+        }
+        let crew = Crew::start(&app, &server).map_err(no_more_threads)?;
+        Ok(Service { app, server, crew, address, private, background, stopping })
     }
 
     /// Where it listens; the port that was picked, if it was 0.
@@ -73,7 +84,10 @@ impl Service {
             thread.thread().unpark();
             let _ = thread.join();
         }
-        self.private.map_or(Ok(()), PrivatePostgres::stop)
+        // The thread that shared it has ended.
+        self.private
+            .and_then(Arc::into_inner)
+            .map_or(Ok(()), |private| private.into_inner().unwrap_or_else(PoisonError::into_inner).stop())
     }
 }
 
@@ -113,6 +127,43 @@ fn start_background(
     Ok(vec![listener, writer, keeper])
 }
 
+/// Starts the private PostgreSQL again whenever it has ended.
+fn start_reviver(
+    app: &Arc<App>,
+    private: &Arc<Mutex<PrivatePostgres>>,
+    stopping: &Arc<AtomicBool>,
+) -> std::io::Result<JoinHandle<()>> {
+    let (app, private, stopping) = (Arc::clone(app), Arc::clone(private), Arc::clone(stopping));
+    thread::Builder::new().name("reviver".into()).spawn(move || {
+        let mut last_problem = String::new();
+        while !stopping.load(Ordering::Relaxed) {
+            thread::park_timeout(REVIVE_EVERY);
+            if !app.pulse.is_away() || stopping.load(Ordering::Relaxed) {
+                continue;
+            }
+            match private.lock().unwrap_or_else(PoisonError::into_inner).revive() {
+                Ok(false) => {}
+                Ok(true) => {
+                    last_problem.clear();
+                    log::warn!(target: "database", "the private PostgreSQL had ended, and was started again");
+                }
+                Err(problem) => {
+                    // Said once, however often it is tried.
+                    if problem != last_problem {
+                        log::error!(target: "database", "the private PostgreSQL does not start again: {problem}");
+                    }
+                    last_problem = problem;
+                    thread::park_timeout(REVIVE_AGAIN);
+                }
+            }
+        }
+    })
+}
+
+fn no_more_threads(error: std::io::Error) -> String {
+    format!("no more threads: {error}")
+}
+
 fn keep_house(app: &App, stopping: &AtomicBool) {
     let mut prune_at = Instant::now() + PRUNE_EVERY;
     while !stopping.load(Ordering::Relaxed) {
@@ -125,6 +176,7 @@ fn keep_house(app: &App, stopping: &AtomicBool) {
         if Instant::now() >= prune_at {
             prune_at = Instant::now() + PRUNE_EVERY;
             let _ = app.db.exec(&app.sql.sessions.prune, &[]);
+            let _ = app.db.exec(&app.sql.idempotency.prune, &[&idempotency::LIFETIME_SECONDS]);
         }
     }
 }

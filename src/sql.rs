@@ -13,6 +13,8 @@ use std::path::Path;
 
 use postgres::types::Type;
 
+use crate::migrate::explain;
+
 /// How many rows a statement answers with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rows {
@@ -97,19 +99,37 @@ macro_rules! queries {
 
 queries! {
     /// `sql/users.sql`
-    users: Users { register, find, search, change_password, update, unlock, set_role }
+    users: Users { register, find, search, lock, change_password, lock_admins, update, unlock, set_role }
     /// `sql/sessions.sql`
     sessions: Sessions { attempt, record_failure, create, refresh, state, touch, list, end, end_all, prune }
     /// `sql/patients.sql`
-    patients: Patients { create, list, search, search_all, find, update, delete }
+    patients: Patients { create, list, search, search_by_name, search_newest, count, search_all, find, update, delete }
     /// `sql/doctors.sql`
-    doctors: Doctors { create, list, search, find, update, delete }
+    doctors: Doctors { create, list, search, search_by_name, search_newest, count, find, update, delete }
     /// `sql/mappings.sql`
     mappings: Mappings { create, list, search, list_of_patient, find, update, delete }
     /// `sql/health.sql`
     health: Health { schema_version }
+    /// `sql/idempotency.sql`
+    idempotency: Idempotency { claim, find, store, prune }
     /// `sql/audit.sql`
     audit: Audit { record, list }
+}
+
+impl Queries {
+    /// Prepares every statement once, on a database whose schema is up to date.
+    ///
+    /// # Errors
+    /// One line that names the first statement that PostgreSQL does not take.
+    pub fn prove(&self, client: &mut postgres::Client) -> Result<(), String> {
+        // In one transaction: a pooler keeps that on one connection.
+        let mut transaction = client.transaction().map_err(|error| explain(&error))?;
+        for query in self.all() {
+            let prepared = transaction.prepare_typed(&query.text, &query.parameters);
+            prepared.map_err(|error| format!("{}: {}", query.name, explain(&error)))?;
+        }
+        Ok(())
+    }
 }
 
 fn take(parsed: &mut Vec<Query>, file: &str, name: &str, count: &mut usize) -> Result<Query, String> {
@@ -122,7 +142,10 @@ fn take(parsed: &mut Vec<Query>, file: &str, name: &str, count: &mut usize) -> R
 }
 
 /// Splits a file at its `-- name:` lines.
-fn parse_file(file: &str, text: &str) -> Result<Vec<Query>, String> {
+///
+/// # Errors
+/// One line that names the file and what is wrong in it.
+pub fn parse_file(file: &str, text: &str) -> Result<Vec<Query>, String> {
     let mut queries: Vec<Query> = Vec::new();
     for line in text.lines() {
         if let Some(declaration) = line.strip_prefix("-- name:") {
@@ -181,6 +204,7 @@ fn type_named(name: &str) -> Option<Type> {
         "jsonb" => Type::JSONB,
         "text" => Type::TEXT,
         "text[]" => Type::TEXT_ARRAY,
+        "timestamptz" => Type::TIMESTAMPTZ,
         "timestamptz[]" => Type::TIMESTAMPTZ_ARRAY,
         _ => return None,
     })

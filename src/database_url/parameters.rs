@@ -29,6 +29,29 @@ pub(super) fn set_all(config: &mut Config, settings: &mut Settings) -> Result<()
     set_hosts(config, settings)
 }
 
+/// The same parameters with one of the hosts each, in their order.
+///
+/// # Errors
+/// As [`set_all`], which has checked them already.
+pub(super) fn one_host_each(settings: &Settings, all: &Config) -> Result<Vec<Config>, String> {
+    let lists = ["host", "hostaddr", "port"];
+    let mut configs = Vec::new();
+    for index in 0..all.get_hosts().len() {
+        let mut one = settings.clone();
+        for list in lists {
+            if let Some(text) = one.get_mut(list) {
+                // One port may stand for all hosts.
+                let items: Vec<&str> = text.split(',').collect();
+                *text = items.get(index).or(items.first()).copied().unwrap_or_default().to_owned();
+            }
+        }
+        let mut config = Config::new();
+        set_all(&mut config, &mut one)?;
+        configs.push(config);
+    }
+    Ok(configs)
+}
+
 /// Who speaks to which database, and as what.
 fn set_session(config: &mut Config, settings: &mut Settings) -> Result<(), String> {
     if let Some(user) = settings.remove("user") {

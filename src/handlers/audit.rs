@@ -7,7 +7,8 @@ use postgres::Row;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Record, listed};
+use super::Record;
+use super::listing::listed;
 use crate::app::App;
 use crate::auth::Admin;
 use crate::db::Parameters;
@@ -40,6 +41,8 @@ pub const ACTIONS: [&str; 18] = [
 ];
 /// To what.
 pub const RESOURCES: [&str; 5] = ["user", "session", "patient", "doctor", "mapping"];
+/// How it went.
+pub const OUTCOMES: [&str; 3] = ["success", "failed", "forbidden"];
 
 /// Who did what to which record, when, and from where.
 #[derive(Serialize)]
@@ -78,6 +81,9 @@ impl AuditEntry {
 }
 
 impl Record for AuditEntry {
+    const FIELDS: &'static [&'static str] =
+        &["id", "at", "actor_id", "action", "resource", "resource_id", "outcome", "ip", "request_id", "before"];
+
     fn id(&self) -> i64 {
         self.id
     }

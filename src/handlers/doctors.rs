@@ -5,17 +5,21 @@ use postgres::Row;
 use postgres::types::Json;
 use serde::Serialize;
 
-use super::{Record, changed, created, found, listed, updated};
+use super::idempotency::once;
+use super::listing::{Listing, Order, listed};
+use super::{Record, changed, created, found, updated};
 use crate::app::App;
 use crate::auth::{Admin, User};
 use crate::db::Parameters;
 use crate::envelope::Response;
 use crate::error::{Error, Result};
 use crate::request::Request;
-use crate::validate::{Fields, Form, NAME_MAX, email, line, phone, whole_number};
+use crate::validate::{
+    EXPERIENCE_MAX, Fields, Form, LICENSE_MAX, NAME_MAX, SPECIALIZATION_MAX, email, line, phone, whole_number,
+};
 
 /// The query parameters of a list.
-pub const FILTERS: &[&str] = &["limit", "after", "name", "specialization"];
+pub const FILTERS: &[&str] = &["limit", "after", "name", "specialization", "sort", "from", "fields", "count"];
 /// The query parameters of an admin's list.
 pub const ADMIN_FILTERS: &[&str] = &["limit", "after", "name", "specialization", "created_by"];
 /// The query parameter of an admin's delete.
@@ -59,6 +63,19 @@ impl Doctor {
 }
 
 impl Record for Doctor {
+    const FIELDS: &'static [&'static str] = &[
+        "id",
+        "name",
+        "specialization",
+        "phone",
+        "email",
+        "license_number",
+        "years_of_experience",
+        "created_by",
+        "created_at",
+        "updated_at",
+    ];
+
     fn id(&self) -> i64 {
         self.id
     }
@@ -71,11 +88,11 @@ impl Record for Doctor {
 /// The fields that a client writes, and their rules.
 fn fields(mut form: Form) -> Result<Fields> {
     form.required("name", line(NAME_MAX));
-    form.required("specialization", line(120));
+    form.required("specialization", line(SPECIALIZATION_MAX));
     form.optional("phone", phone);
     form.optional("email", email);
-    form.optional("license_number", line(64));
-    form.optional("years_of_experience", whole_number(0, 80));
+    form.optional("license_number", line(LICENSE_MAX));
+    form.optional("years_of_experience", whole_number(0, EXPERIENCE_MAX));
     form.finish(READ_ONLY)
 }
 
@@ -83,25 +100,39 @@ fn fields(mut form: Form) -> Result<Fields> {
 pub fn create(app: &App, request: &Request, user: &User) -> Result<Response> {
     let fields = fields(request.new_record()?)?;
     let parameters: Parameters = &[&Json(fields.to_json()), &user.id, &request.client, &request.id];
-    let doctor = Doctor::from_row(&app.db.query_one(&app.sql.doctors.create, parameters)?);
-    Ok(created("Doctor created", format!("/api/doctors/{}", doctor.id), &doctor))
+    once(app, request, user, |db| {
+        let doctor = Doctor::from_row(&db.query_one(&app.sql.doctors.create, parameters)?);
+        Ok(created("Doctor created", format!("/api/doctors/{}", doctor.id), &doctor))
+    })
 }
 
 /// `GET /api/doctors`: the whole directory.
 pub fn list(app: &App, request: &Request, _user: &User) -> Result<Response> {
     let mut query = request.query();
-    let page = query.page("after");
+    let listing = Listing::read::<Doctor>(&mut query);
     let (name, specialization) = (query.pattern("name"), query.pattern("specialization"));
     query.finish()?;
-    let (after, rows_wanted) = (page.after.unwrap_or(0), page.rows_wanted());
-    let rows = if name.is_none() && specialization.is_none() {
-        app.db.query_many(&app.sql.doctors.list, &[&after, &rows_wanted])?
-    } else {
-        let everyone: Option<i64> = None;
-        app.db.query_many(&app.sql.doctors.search, &[&everyone, &after, &rows_wanted, &name, &specialization])?
+    let (after, rows_wanted) = (listing.after(), listing.page.rows_wanted());
+    let (unfiltered, everyone) = (name.is_none() && specialization.is_none(), None::<i64>);
+    let rows = match &listing.order {
+        Order::Id if unfiltered => app.db.query_many(&app.sql.doctors.list, &[&after, &rows_wanted])?,
+        Order::Id => {
+            app.db.query_many(&app.sql.doctors.search, &[&everyone, &after, &rows_wanted, &name, &specialization])?
+        }
+        Order::Name(from) => {
+            app.db.query_many(&app.sql.doctors.search_by_name, &[&after, &rows_wanted, &name, &specialization, from])?
+        }
+        Order::Newest(from) => app.db.query_many(
+            &app.sql.doctors.search_newest,
+            &[&listing.before(), &rows_wanted, &name, &specialization, from],
+        )?,
+    };
+    let total = match listing.count {
+        true => Some(app.db.query_one(&app.sql.doctors.count, &[&name, &specialization])?.get("total")),
+        false => None,
     };
     let doctors = rows.iter().map(Doctor::from_row).collect();
-    Ok(listed(request, "Doctors found", page, "after", doctors).0)
+    Ok(listing.answer(request, "Doctors found", doctors, total).0)
 }
 
 /// `GET /api/doctors/{id}`

@@ -26,7 +26,7 @@ pub fn metrics(app: &App, _request: &Request) -> Result<Response> {
     app.metrics.audit_buffered.set(app.audit.len());
     let one = |name, help, kind, value| Family { name, help, kind, samples: vec![(String::new(), value)] };
     let states = [("used", used), ("idle", idle), ("max", size)];
-    let extra = [
+    let mut extra = vec![
         Family {
             name: "database_pool_connections",
             help: "Database connections by state.",
@@ -41,5 +41,6 @@ pub fn metrics(app: &App, _request: &Request) -> Result<Response> {
         },
         one("process_start_time_seconds", "When the process started, since 1970.", "gauge", app.started_at),
     ];
+    extra.extend(app.transport.get().map_or_else(Vec::new, |numbers| numbers()));
     Ok(Response::page("text/plain; version=0.0.4; charset=utf-8", app.metrics.page(&extra).into_bytes()))
 }

@@ -5,14 +5,16 @@ use postgres::Row;
 use postgres::types::Json;
 use serde::Serialize;
 
-use super::{Record, audit_list, audit_read, changed, created, found, listed, updated};
+use super::idempotency::once;
+use super::listing::listed;
+use super::{Record, audit_list, audit_read, changed, created, found, updated};
 use crate::app::App;
 use crate::auth::{Admin, User};
 use crate::db::Parameters;
 use crate::envelope::Response;
 use crate::error::{Error, Result};
 use crate::request::Request;
-use crate::validate::{Fields, Form, lines, record_id};
+use crate::validate::{Fields, Form, NOTES_MAX, lines, record_id};
 
 /// The query parameters of a list.
 pub const FILTERS: &[&str] = &["limit", "after", "patient_id", "doctor_id"];
@@ -92,6 +94,9 @@ impl Mapping {
 }
 
 impl Record for Mapping {
+    const FIELDS: &'static [&'static str] =
+        &["id", "patient_id", "doctor_id", "notes", "assigned_at", "updated_at", "patient", "doctor"];
+
     fn id(&self) -> i64 {
         self.id
     }
@@ -105,7 +110,7 @@ impl Record for Mapping {
 fn fields(mut form: Form) -> Result<Fields> {
     form.required("patient_id", record_id);
     form.required("doctor_id", record_id);
-    form.optional("notes", lines(2_000));
+    form.optional("notes", lines(NOTES_MAX));
     form.finish(READ_ONLY)
 }
 
@@ -115,10 +120,12 @@ pub fn create(app: &App, request: &Request, user: &User) -> Result<Response> {
     let (patient_id, doctor_id) = (fields.integer("patient_id"), fields.integer("doctor_id"));
     let parameters: Parameters =
         &[&patient_id, &doctor_id, &fields.optional_text("notes"), &user.id, &request.client, &request.id];
-    let row = app.db.query_one(&app.sql.mappings.create, parameters)?;
-    both_found(&row)?;
-    let mapping = Mapping::from_row(&row);
-    Ok(created("Doctor assigned to patient", mapping.location(), &mapping))
+    once(app, request, user, |db| {
+        let row = db.query_one(&app.sql.mappings.create, parameters)?;
+        both_found(&row)?;
+        let mapping = Mapping::from_row(&row);
+        Ok(created("Doctor assigned to patient", mapping.location(), &mapping))
+    })
 }
 
 /// `GET /api/mappings`: those of the user's own patients.

@@ -3,8 +3,11 @@
 //! Every handler has the same shape: read the request, run one statement, answer. Here is what they share.
 
 pub mod audit;
+pub mod docs;
 pub mod doctors;
 pub mod health;
+pub mod idempotency;
+pub mod listing;
 pub mod mappings;
 pub mod patients;
 pub mod sessions;
@@ -18,10 +21,11 @@ use crate::auth::User;
 use crate::envelope::Response;
 use crate::error::{Error, Result};
 use crate::request::Request;
-use crate::validate::Page;
 
 /// A record that has a version.
 pub trait Record: Serialize {
+    /// The fields of its JSON.
+    const FIELDS: &'static [&'static str];
     /// The id, where the next page continues.
     fn id(&self) -> i64;
     /// Changes with everything that the record shows; the ETag is made of it.
@@ -49,24 +53,6 @@ fn created(message: &str, location: String, record: &impl Record) -> Response {
 /// 200 with the whole new record.
 fn updated(message: &str, record: &impl Record) -> Response {
     Response::updated(message, record).with_header("ETag", entity_tag(&record.version()))
-}
-
-/// One page of records, and where the next one is (RFC 8288) if there is more. `rows` holds one more than the page if so.
-fn listed<T: Record>(
-    request: &Request,
-    message: &str,
-    page: Page,
-    continues: &str,
-    mut rows: Vec<T>,
-) -> (Response, Vec<T>) {
-    let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next = rows.last().filter(|_| more).map(|last| {
-        let link = request.target_with(continues, &last.id().to_string());
-        format!("<{link}>; rel=\"next\"")
-    });
-    (Response::success(message, &rows).with_optional_header("Link", next), rows)
 }
 
 /// A delete or an update that found the record but at another version.

@@ -6,17 +6,21 @@ use postgres::Row;
 use postgres::types::Json;
 use serde::Serialize;
 
-use super::{Record, audit_list, audit_read, changed, created, found, listed, updated};
+use super::idempotency::once;
+use super::listing::{Listing, Order, listed};
+use super::{Record, audit_list, audit_read, changed, created, found, updated};
 use crate::app::App;
 use crate::auth::{Admin, User};
 use crate::db::Parameters;
 use crate::envelope::Response;
 use crate::error::{Error, Result};
 use crate::request::Request;
-use crate::validate::{Fields, Form, GENDERS, NAME_MAX, birth_date, email, line, lines, one_of, phone};
+use crate::validate::{
+    ADDRESS_MAX, Fields, Form, GENDERS, HISTORY_MAX, NAME_MAX, birth_date, email, line, lines, one_of, phone,
+};
 
 /// The query parameters of a list.
-pub const FILTERS: &[&str] = &["limit", "after", "name", "gender", "date_of_birth"];
+pub const FILTERS: &[&str] = &["limit", "after", "name", "gender", "date_of_birth", "sort", "from", "fields", "count"];
 /// The query parameters of an admin's list.
 pub const ADMIN_FILTERS: &[&str] = &["limit", "after", "name", "gender", "date_of_birth", "created_by"];
 /// What the server sets.
@@ -60,6 +64,20 @@ impl Patient {
 }
 
 impl Record for Patient {
+    const FIELDS: &'static [&'static str] = &[
+        "id",
+        "name",
+        "date_of_birth",
+        "gender",
+        "phone",
+        "email",
+        "address",
+        "medical_history",
+        "created_by",
+        "created_at",
+        "updated_at",
+    ];
+
     fn id(&self) -> i64 {
         self.id
     }
@@ -76,8 +94,8 @@ fn fields(mut form: Form) -> Result<Fields> {
     form.required("gender", one_of(&GENDERS));
     form.optional("phone", phone);
     form.optional("email", email);
-    form.optional("address", lines(500));
-    form.optional("medical_history", lines(20_000));
+    form.optional("address", lines(ADDRESS_MAX));
+    form.optional("medical_history", lines(HISTORY_MAX));
     form.finish(READ_ONLY)
 }
 
@@ -85,25 +103,41 @@ fn fields(mut form: Form) -> Result<Fields> {
 pub fn create(app: &App, request: &Request, user: &User) -> Result<Response> {
     let fields = fields(request.new_record()?)?;
     let parameters: Parameters = &[&Json(fields.to_json()), &user.id, &request.client, &request.id];
-    let patient = Patient::from_row(&app.db.query_one(&app.sql.patients.create, parameters)?);
-    Ok(created("Patient created", format!("/api/patients/{}", patient.id), &patient))
+    once(app, request, user, |db| {
+        let patient = Patient::from_row(&db.query_one(&app.sql.patients.create, parameters)?);
+        Ok(created("Patient created", format!("/api/patients/{}", patient.id), &patient))
+    })
 }
 
 /// `GET /api/patients`: the user's own.
 pub fn list(app: &App, request: &Request, user: &User) -> Result<Response> {
     let mut query = request.query();
-    let page = query.page("after");
+    let listing = Listing::read::<Patient>(&mut query);
     let (name, gender, born) =
         (query.pattern("name"), query.one_of("gender", &GENDERS), query.birth_date("date_of_birth"));
     query.finish()?;
-    let (after, rows_wanted) = (page.after.unwrap_or(0), page.rows_wanted());
-    let rows = if name.is_none() && gender.is_none() && born.is_none() {
-        app.db.query_many(&app.sql.patients.list, &[&user.id, &after, &rows_wanted])?
-    } else {
-        app.db.query_many(&app.sql.patients.search, &[&user.id, &after, &rows_wanted, &name, &gender, &born])?
+    let (after, rows_wanted) = (listing.after(), listing.page.rows_wanted());
+    let unfiltered = name.is_none() && gender.is_none() && born.is_none();
+    let rows = match &listing.order {
+        Order::Id if unfiltered => app.db.query_many(&app.sql.patients.list, &[&user.id, &after, &rows_wanted])?,
+        Order::Id => {
+            app.db.query_many(&app.sql.patients.search, &[&user.id, &after, &rows_wanted, &name, &gender, &born])?
+        }
+        Order::Name(from) => app.db.query_many(
+            &app.sql.patients.search_by_name,
+            &[&user.id, &after, &rows_wanted, &name, &gender, &born, from],
+        )?,
+        Order::Newest(from) => app.db.query_many(
+            &app.sql.patients.search_newest,
+            &[&user.id, &listing.before(), &rows_wanted, &name, &gender, &born, from],
+        )?,
+    };
+    let total = match listing.count {
+        true => Some(app.db.query_one(&app.sql.patients.count, &[&user.id, &name, &gender, &born])?.get("total")),
+        false => None,
     };
     let patients = rows.iter().map(Patient::from_row).collect();
-    let (response, shown) = listed(request, "Patients found", page, "after", patients);
+    let (response, shown) = listing.answer(request, "Patients found", patients, total);
     audit_list(app, request, user, "patient", &shown)?;
     Ok(response)
 }

@@ -74,8 +74,13 @@ pub fn login(app: &App, request: &Request) -> Result<Response> {
         &i64::from(MAX_PER_USER),
         &request.id,
     ];
+    let create = &app.sql.sessions.create;
+    let row = app.db.transaction(create, |transaction| {
+        transaction.query_opt(&app.sql.users.lock, &[&credentials.user_id])?;
+        transaction.query_opt(create, parameters)
+    })?;
     // No row: disabled, or the password was changed, while it was being hashed.
-    let row = app.db.query_opt(&app.sql.sessions.create, parameters)?.ok_or(Error::WrongCredentials)?;
+    let row = row.ok_or_else(|| failed_login(app, request, Some(credentials.user_id), &email))?;
     if row.get::<_, i64>("ended") > 0 {
         app.sessions.forget_user(credentials.user_id);
     }
@@ -98,10 +103,18 @@ pub fn check_attempt(app: &App, request: &Request, email: &str, password: &str) 
     if let (true, true, true, Some(user_id), Some(password_hash)) = (allowed, enabled, matches, user_id, hash) {
         return Ok(Credentials { user_id, password_hash });
     }
-    let locks = allowed && row.get("locks");
-    app.db.exec(&app.sql.sessions.record_failure, &[&user_id, &locks, &request.client, &request.id])?;
     if allowed { &app.metrics.logins_failed } else { &app.metrics.logins_locked }.add(1);
-    Err(Error::WrongCredentials)
+    Err(failed_login(app, request, user_id, email))
+}
+
+/// Records a login that failed, and the lock if it brought one; the answer to it.
+pub fn failed_login(app: &App, request: &Request, user_id: Option<i64>, email: &str) -> Error {
+    let config = &app.config;
+    let network = client_network(request.client).to_string();
+    let limits = (config.login_max_failures, config.login_max_failures_total, config.login_lock_seconds);
+    let parameters: Parameters =
+        &[&user_id, &email, &network, &limits.0, &limits.1, &limits.2, &request.client, &request.id];
+    app.db.exec(&app.sql.sessions.record_failure, parameters).err().unwrap_or(Error::WrongCredentials)
 }
 
 /// `POST /api/auth/refresh`: a new pair for a refresh token, which is good for one use.

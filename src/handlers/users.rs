@@ -4,8 +4,9 @@ use jiff::Timestamp;
 use postgres::Row;
 use serde::Serialize;
 
-use super::sessions::check_attempt;
-use super::{Record, changed, found, listed, updated};
+use super::listing::listed;
+use super::sessions::{check_attempt, failed_login};
+use super::{Record, changed, found, updated};
 use crate::app::App;
 use crate::auth::{Admin, Role, User, passwords};
 use crate::db::Parameters;
@@ -51,6 +52,8 @@ impl Account {
 }
 
 impl Record for Account {
+    const FIELDS: &'static [&'static str] = &["id", "name", "email", "role", "disabled", "created_at", "updated_at"];
+
     fn id(&self) -> i64 {
         self.id
     }
@@ -102,7 +105,12 @@ pub fn change_password(app: &App, request: &Request, user: &User) -> Result<Resp
     let network = client_network(request.client).to_string();
     let parameters: Parameters =
         &[&user.id, &old_hash, &new_hash, &user.session_id, &account.email, &network, &request.client, &request.id];
-    let row = app.db.query_opt(&app.sql.users.change_password, parameters)?.ok_or(Error::WrongCredentials)?;
+    let change = &app.sql.users.change_password;
+    let row = app.db.transaction(change, |transaction| {
+        transaction.query_opt(&app.sql.users.lock, &[&user.id])?;
+        transaction.query_opt(change, parameters)
+    })?;
+    let row = row.ok_or_else(|| failed_login(app, request, Some(user.id), &account.email))?;
     app.sessions.forget_user(user.id);
     Ok(updated("Password changed", &Account::from_row(&row)))
 }
@@ -141,7 +149,12 @@ pub mod admin {
         let (role, disabled) = (fields.optional_text("role"), fields.truth("disabled"));
         let parameters: Parameters =
             &[&id, &role, &disabled, &versions, &admin.user().id, &request.client, &request.id];
-        let row = app.db.query_opt(&app.sql.users.update, parameters)?.ok_or(Error::NotFound("User"))?;
+        let update = &app.sql.users.update;
+        let row = app.db.transaction(update, |transaction| {
+            transaction.query_many(&app.sql.users.lock_admins, &[&id])?;
+            transaction.query_opt(update, parameters)
+        })?;
+        let row = row.ok_or(Error::NotFound("User"))?;
         if row.get("matches") && !row.get::<_, bool>("admin_remains") {
             return Err(Error::Conflict("The last enabled admin cannot be demoted or disabled"));
         }

@@ -225,9 +225,14 @@ fn version_of(folder: &Path) -> Result<Option<u32>, String> {
 /// Whether a socket in this folder has a path that the system takes and that needs no quoting anywhere.
 fn fits(folder: &Path) -> bool {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+".contains(byte);
-    let path = folder.join(format!(".s.PGSQL.{PORT}"));
+    let path = socket_in(folder);
     let bytes = path.as_os_str().as_encoded_bytes();
     bytes.len() <= LONGEST_SOCKET_PATH && bytes.iter().all(plain)
+}
+
+/// The socket's path in its folder.
+pub(super) fn socket_in(folder: impl AsRef<Path>) -> PathBuf {
+    folder.as_ref().join(format!(".s.PGSQL.{PORT}"))
 }
 
 /// A name for something that belongs to a path: 16 hexadecimal digits.

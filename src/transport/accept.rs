@@ -13,28 +13,47 @@ use super::core::Core;
 const BATCH: usize = 64;
 
 impl Core {
-    /// Accepts what waits in the listening socket.
-    pub(super) fn accept(&self) {
+    /// Connections wait in the listening socket.
+    pub(super) fn on_connections(&self) {
+        if self.accept() {
+            self.kick_listener();
+        }
+    }
+
+    /// Accepts what waits in the listening socket. Returns whether more may be waiting.
+    pub(super) fn accept(&self) -> bool {
         for _ in 0..BATCH {
             if self.accept_paused.load(Ordering::Acquire) {
-                return;
+                return false;
             }
             match self.accept_one() {
                 Ok(Some((stream, remote))) => self.admit(stream, remote),
-                Ok(None) => return,
-                // No descriptor, no memory. Trying on at once would only burn time: a connection that closes, or a
-                // while, makes the next attempt.
-                Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
+                Ok(None) => return false,
+                // The connection failed before it was accepted (accept(2), "Error handling"); the next one may not.
+                Err(
+                    Errno::INTR
+                    | Errno::CONNABORTED
+                    | Errno::PROTO
+                    | Errno::NOPROTOOPT
+                    | Errno::PERM
+                    | Errno::NETDOWN
+                    | Errno::NETUNREACH
+                    | Errno::HOSTDOWN
+                    | Errno::HOSTUNREACH
+                    | Errno::NONET
+                    | Errno::TIMEDOUT,
+                ) => {}
+                // No descriptor, no memory, or something unheard of. Trying on at once would only burn time: a connection
+                // that closes, or a while, makes the next attempt.
+                Err(_) => {
                     self.counters.accept_pauses.fetch_add(1, Ordering::Relaxed);
                     self.accept_paused.store(true, Ordering::Release);
-                    self.accept_again_at(self.now_ms() + self.config.accept_pause_ms);
-                    return;
+                    self.accept_again_in(self.config.accept_pause_ms);
+                    return false;
                 }
-                // The connection failed before it was accepted (accept(2), "Error handling"); the next one may not.
-                Err(_) => {}
             }
         }
-        self.kick_listener();
+        true
     }
 
     /// `None`: no connection waits, or the listening socket is closed.
@@ -49,7 +68,7 @@ impl Core {
             accepted => accepted?,
         };
         self.counters.accepted.fetch_add(1, Ordering::Relaxed);
-        let remote = remote.and_then(|remote| SocketAddr::try_from(remote).ok()).ok_or(Errno::AFNOSUPPORT)?;
+        let remote = remote.and_then(|remote| SocketAddr::try_from(remote).ok()).ok_or(Errno::CONNABORTED)?;
         Ok(Some((TcpStream::from(descriptor), remote)))
     }
 }

@@ -4,8 +4,10 @@
 //! caller. No thread hands anything to another. Locks are held in this order: the listener, one place, the gate or the
 //! timers; never two places.
 
+mod places;
+
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -13,12 +15,14 @@ use std::time::Instant;
 use super::buffers;
 use super::config::Config;
 use super::connection::{Connection, Env, Step};
-use super::gate::{Entry, Gate};
+use super::gate::Gate;
 use super::intake::Message;
-use super::poll::{LISTENER, Poll};
-use super::refusal::Refusal;
+use super::poll::{LISTENER, Poll, TIMER};
 use super::stats::{Counters, Stats};
 use super::timers::{NEVER, Timers};
+
+/// How often a server that closes looks for further connections: a full queue of the system's, and no more.
+const CLOSING_BATCHES: usize = 64;
 
 /// The timers' name for the listening socket.
 const LISTENER_PLACE: u32 = u32::MAX;
@@ -70,13 +74,14 @@ impl Core {
         let gate = Gate::new(&config);
         let place =
             |_| Place(Mutex::new(Occupancy { generation: 0, served: false, connection: None, timer_ms: NEVER }));
-        let poll = Poll::new()?;
+        let timers = Timers::new()?;
+        let poll = Poll::new(timers.descriptor())?;
         poll.add_listener(&listener)?;
         Ok(Core {
             config,
             poll,
             places: (0..gate.places()).map(place).collect(),
-            timers: Timers::new(),
+            timers,
             gate: Mutex::new(gate),
             listener: Mutex::new(Some(listener)),
             accept_paused: AtomicBool::new(false),
@@ -102,14 +107,10 @@ impl Core {
             if self.take_unblock() {
                 return Ok(Turn::Unblocked);
             }
-            let now_ms = self.now_ms();
-            while let Some((due_ms, place)) = self.timers.pop_due(now_ms) {
-                self.on_timer(due_ms, place, now_ms);
-            }
-            let wake_ms = self.timers.earliest_ms().min(until_ms);
-            let timeout_ms = (wake_ms != NEVER).then(|| wake_ms.saturating_sub(now_ms));
+            let timeout_ms = (until_ms != NEVER).then(|| until_ms.saturating_sub(self.now_ms()));
             match self.poll.wait(timeout_ms)? {
-                Some(event) if event.token == LISTENER => self.accept(),
+                Some(event) if event.token == LISTENER => self.on_connections(),
+                Some(event) if event.token == TIMER => self.on_timer(),
                 Some(event) => {
                     let step = |connection: &mut Connection, env: &Env<'_>| {
                         buffers::with_scratch(|scratch| connection.on_event(event.ended, env, scratch))
@@ -122,7 +123,11 @@ impl Core {
                 None => {}
             }
             if until_ms != NEVER && self.now_ms() >= until_ms {
-                return Ok(Turn::TimedOut);
+                // A wake-up for an unblock may have been this worker's: it must not be lost.
+                return Ok(match self.take_unblock() {
+                    true => Turn::Unblocked,
+                    false => Turn::TimedOut,
+                });
             }
         }
     }
@@ -150,12 +155,12 @@ impl Core {
                 }
             }
             Step::Deliver(message) => return Some((message, connection.remote())),
-            Step::Close => {
+            Step::Close | Step::Broken => {
                 self.vacate(index, place);
                 return None;
             }
         }
-        self.set_timer(index, &mut place);
+        self.set_timer(index, &mut place, env.now_ms);
         None
     }
 
@@ -176,7 +181,11 @@ impl Core {
             return;
         }
         // Who has connected already is let in once more; what comes later is refused by the system.
-        self.accept();
+        for _ in 0..CLOSING_BATCHES {
+            if !self.accept() {
+                break;
+            }
+        }
         drop(self.lock_listener().take());
         for index in 0..self.places.len() as u32 {
             let generation = self.lock(index).map_or(0, |place| place.generation);
@@ -191,119 +200,22 @@ impl Core {
         self.counters.snapshot(self.lock_gate().taken())
     }
 
-    /// Gives a new connection its place, and an answer if there is none for it.
-    pub(super) fn admit(&self, stream: TcpStream, remote: SocketAddr) {
-        let entry = self.lock_gate().enter(&remote, &self.config);
-        let (index, cause) = match entry {
-            Entry::Served(index) => (index, None),
-            Entry::TurnedAway(index, cause) => (index, Some(cause)),
-            Entry::Dropped(cause) => return self.counters.refused(cause),
-        };
-        let Some(mut place) = self.lock(index) else {
-            return;
-        };
-        place.served = cause.is_none();
-        let env = self.env();
-        let token = token(place.generation, index);
-        let registered = self.poll.add(&stream, token);
-        let connection = place.connection.insert(Box::new(Connection::new(stream, remote, &env)));
-        let step = match (registered, cause) {
-            (Err(_), _) => Step::Close,
-            (Ok(()), None) if env.closing => connection.on_closing(),
-            (Ok(()), None) => Step::Wait,
-            (Ok(()), Some(cause)) => {
-                let refusal = Refusal::new(cause, "Too many connections are open");
-                connection.refuse(&refusal, &env)
-            }
-        };
-        match step {
-            Step::Close => self.vacate(index, place),
-            // The socket is new to the poll, which tells of it in any case.
-            _ => self.set_timer(index, &mut place),
-        }
-    }
-
-    /// Accepts again at `due_ms`.
-    pub(super) fn accept_again_at(&self, due_ms: u64) {
-        if self.timers.push(due_ms, LISTENER_PLACE) {
-            self.poll.wake(1);
-        }
+    /// Accepts again after `delay_ms`.
+    pub(super) fn accept_again_in(&self, delay_ms: u64) {
+        let now_ms = self.now_ms();
+        self.timers.push(now_ms + delay_ms, LISTENER_PLACE, now_ms);
     }
 
     /// Makes an event of connections that wait to be accepted.
     pub(super) fn kick_listener(&self) {
         if let Some(listener) = &*self.lock_listener() {
-            // It was registered once, so only a lack of kernel memory can fail here, and the timer comes back to it.
+            // It is registered, so this does not fail; if it did, the next connection would make an event all the same.
             let _ = self.poll.kick_listener(listener);
         }
     }
 
     pub(super) fn lock_listener(&self) -> MutexGuard<'_, Option<TcpListener>> {
         self.listener.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn on_timer(&self, due_ms: u64, index: u32, now_ms: u64) {
-        if index == LISTENER_PLACE {
-            self.resume_accepting();
-            return;
-        }
-        let Some(mut place) = self.lock(index) else {
-            return;
-        };
-        if place.timer_ms != due_ms {
-            return;
-        }
-        place.timer_ms = NEVER;
-        let Some(connection) = &place.connection else {
-            return;
-        };
-        if connection.deadline_ms() > now_ms {
-            self.set_timer(index, &mut place);
-            return;
-        }
-        let token = token(place.generation, index);
-        drop(place);
-        // Its state may have changed in between: then the deadline has, too.
-        self.visit(token, |connection, env| {
-            if connection.deadline_ms() > env.now_ms {
-                return Step::Wait;
-            }
-            connection.on_deadline(env)
-        });
-    }
-
-    fn resume_accepting(&self) {
-        if self.accept_paused.swap(false, Ordering::AcqRel) {
-            self.kick_listener();
-        }
-    }
-
-    /// Sees to it that the timers look at a place no later than its connection's deadline.
-    fn set_timer(&self, index: u32, place: &mut Occupancy) {
-        let Some(connection) = &place.connection else {
-            return;
-        };
-        let due_ms = connection.deadline_ms();
-        if due_ms < place.timer_ms {
-            place.timer_ms = due_ms;
-            if self.timers.push(due_ms, index) {
-                self.poll.wake(1);
-            }
-        }
-    }
-
-    /// Closes the connection in a place.
-    fn vacate(&self, index: u32, mut place: MutexGuard<'_, Occupancy>) {
-        let Some(connection) = place.connection.take() else {
-            return;
-        };
-        let (remote, served) = (connection.remote(), place.served);
-        place.generation = place.generation.wrapping_add(1);
-        drop(connection);
-        drop(place);
-        self.lock_gate().leave(index, &remote, served);
-        self.resume_accepting();
-        self.check_finished();
     }
 
     /// Tells every worker when the last connection of a closing server has gone.

@@ -26,14 +26,14 @@
 //! A thread in `recv` takes a turn: it waits for an event, reads what has come, and either has a whole request, which it
 //! returns to its own caller, or waits again. Idle connections have neither thread nor buffer.
 //!
-//! - [`server`] the public face; [`request`], [`headers`], [`response`] what the application gets and gives
-//! - [`core`] the table of connections and a worker's turn; [`poll`] is epoll, [`timers`] the deadlines
-//! - [`accept`], [`gate`] who comes in
-//! - [`connection`] what an event makes of a connection: the state machine, and all reading and writing
-//! - [`intake`] bytes to requests: [`scan`] finds a head's end, [`head`] parses it with [`target`] and [`fields`],
-//!   [`chunked`] decodes a body
-//! - [`config`] every bound; [`refusal`] every reason to say no; [`stats`] the counters
-//! - [`buffers`], [`date`] what each thread keeps
+//! - `server` the public face; `request`, `headers`, `response` what the application gets and gives
+//! - `core` the table of connections and a worker's turn; `poll` is epoll, `timers` the deadlines
+//! - `accept`, `gate` who comes in
+//! - `connection` what an event makes of a connection: the state machine, and all reading and writing
+//! - `intake` bytes to requests: `scan` finds a head's end, `head` parses it with `target` and `fields`,
+//!   `chunked` decodes a body
+//! - `config` every bound; `refusal` every reason to say no; `stats` the counters
+//! - `buffers`, `date` what each thread keeps
 //!
 //! # Framing
 //!

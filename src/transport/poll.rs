@@ -6,13 +6,15 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use rustix::io::Errno;
 
 /// The token of the listening socket.
 pub(super) const LISTENER: u64 = u64::MAX;
+/// The token of the timer.
+pub(super) const TIMER: u64 = u64::MAX - 2;
 /// The token of the wake-up counter.
 const WAKER: u64 = u64::MAX - 1;
 
@@ -32,12 +34,15 @@ pub(super) struct Poll {
 }
 
 impl Poll {
-    pub fn new() -> io::Result<Poll> {
+    /// An instance that tells of `timer` too.
+    pub fn new(timer: BorrowedFd<'_>) -> io::Result<Poll> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK | EventfdFlags::SEMAPHORE;
         let waker = eventfd(0, flags)?;
         let data = epoll::EventData::new_u64(WAKER);
         epoll::add(&epoll, &waker, data, epoll::EventFlags::IN)?;
+        let data = epoll::EventData::new_u64(TIMER);
+        epoll::add(&epoll, timer, data, epoll::EventFlags::IN)?;
         Ok(Poll { epoll, waker })
     }
 
@@ -71,10 +76,7 @@ impl Poll {
     /// Waits until something happens, at most `timeout_ms` (`None` is for ever). `None` comes out after a wake-up, the
     /// timeout or a signal.
     pub fn wait(&self, timeout_ms: Option<u64>) -> io::Result<Option<Event>> {
-        let timeout = timeout_ms.map(|ms| Timespec {
-            tv_sec: (ms / 1000).min(i64::MAX as u64 / 2) as i64,
-            tv_nsec: (ms % 1000 * 1_000_000) as _,
-        });
+        let timeout = timeout_ms.map(timespec);
         let mut room = [MaybeUninit::<epoll::Event>::uninit(); 1];
         let events = match epoll::wait(&self.epoll, &mut room[..], timeout.as_ref()) {
             Ok((events, _)) => events,
@@ -99,6 +101,12 @@ impl Poll {
         // Fails only if the counter is full, and then everyone wakes anyway.
         let _ = rustix::io::write(&self.waker, &count.to_ne_bytes());
     }
+}
+
+/// A span of time as the system takes it; what is longer than a day is a day.
+pub(super) fn timespec(ms: u64) -> Timespec {
+    let ms = ms.min(24 * 60 * 60 * 1000);
+    Timespec { tv_sec: (ms / 1000) as i64, tv_nsec: (ms % 1000 * 1_000_000) as _ }
 }
 
 fn connection_flags() -> epoll::EventFlags {

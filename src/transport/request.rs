@@ -96,7 +96,9 @@ impl Request {
                 return Step::Wait;
             }
             let step = work(connection, env);
-            result = Ok(());
+            if !matches!(step, Step::Broken) {
+                result = Ok(());
+            }
             step
         });
         result

@@ -3,11 +3,19 @@
 //! Each connection has one current deadline, a plain field that changes with every phase. What stands here is, for each
 //! place in the table, when to look at that field next. A deadline that moves away leaves its entry alone: when the
 //! entry falls due, the connection is looked at and the entry put back. Only one that moves closer adds an entry.
+//!
+//! The first entry is in a timer descriptor, which wakes a worker as a socket does. So nobody waits with a time-out, and
+//! a worker that is kept busy by a request takes no deadline with it.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
+
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+};
 
 /// No deadline: a moment, in milliseconds, that never comes.
 pub(super) const NEVER: u64 = u64::MAX;
@@ -15,42 +23,70 @@ pub(super) const NEVER: u64 = u64::MAX;
 /// When to look at which place in the table.
 #[derive(Debug)]
 pub(super) struct Timers {
-    /// The moment of the first entry, so that nobody locks for nothing.
-    earliest_ms: AtomicU64,
-    entries: Mutex<BinaryHeap<Reverse<(u64, u32)>>>,
+    descriptor: OwnedFd,
+    schedule: Mutex<Schedule>,
+}
+
+#[derive(Debug)]
+struct Schedule {
+    entries: BinaryHeap<Reverse<(u64, u32)>>,
+    /// What the descriptor is set to, or [`NEVER`].
+    armed_ms: u64,
 }
 
 impl Timers {
-    pub fn new() -> Timers {
-        Timers { earliest_ms: AtomicU64::new(NEVER), entries: Mutex::new(BinaryHeap::new()) }
+    pub fn new() -> io::Result<Timers> {
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        Ok(Timers {
+            descriptor: timerfd_create(TimerfdClockId::Monotonic, flags)?,
+            schedule: Mutex::new(Schedule { entries: BinaryHeap::new(), armed_ms: NEVER }),
+        })
     }
 
-    /// The moment of the first entry, or [`NEVER`].
-    pub fn earliest_ms(&self) -> u64 {
-        self.earliest_ms.load(Ordering::Acquire)
+    /// What becomes readable when an entry is due.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
     }
 
-    /// Adds an entry. Returns whether it is now the first, so that those who wait must be told.
-    pub fn push(&self, due_ms: u64, place: u32) -> bool {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.push(Reverse((due_ms, place)));
-        let first = due_ms < self.earliest_ms.load(Ordering::Acquire);
-        if first {
-            self.earliest_ms.store(due_ms, Ordering::Release);
+    /// Adds an entry.
+    pub fn push(&self, due_ms: u64, place: u32, now_ms: u64) {
+        let mut schedule = self.schedule.lock().unwrap_or_else(PoisonError::into_inner);
+        schedule.entries.push(Reverse((due_ms, place)));
+        self.arm(&mut schedule, now_ms);
+    }
+
+    /// Takes out all entries that are due at `now_ms`.
+    pub fn take_due(&self, now_ms: u64) -> Vec<(u64, u32)> {
+        let mut schedule = self.schedule.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = rustix::io::read(&self.descriptor, &mut [0; 8]); // nothing, if another worker was quicker
+        let mut due = Vec::new();
+        while let Some(&Reverse(entry)) = schedule.entries.peek() {
+            if entry.0 > now_ms {
+                break;
+            }
+            due.push(entry);
+            schedule.entries.pop();
         }
-        first
+        schedule.armed_ms = NEVER;
+        self.arm(&mut schedule, now_ms);
+        due
     }
 
-    /// Takes out one entry that is due at `now_ms`.
-    pub fn pop_due(&self, now_ms: u64) -> Option<(u64, u32)> {
-        if self.earliest_ms() > now_ms {
-            return None;
+    /// Sets the descriptor to the first entry, if that comes before what it is set to.
+    fn arm(&self, schedule: &mut Schedule, now_ms: u64) {
+        let Some(&Reverse((due_ms, _))) = schedule.entries.peek() else {
+            return;
+        };
+        if due_ms >= schedule.armed_ms {
+            return;
         }
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = entries.peek().is_some_and(|Reverse((due_ms, _))| *due_ms <= now_ms);
-        let entry = if due { entries.pop() } else { None };
-        let earliest = entries.peek().map_or(NEVER, |Reverse((due_ms, _))| *due_ms);
-        self.earliest_ms.store(earliest, Ordering::Release);
-        entry.map(|Reverse(entry)| entry)
+        // Zero would switch it off.
+        let delay_ms = due_ms.saturating_sub(now_ms).max(1);
+        let none = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let value = Itimerspec { it_interval: none, it_value: super::poll::timespec(delay_ms) };
+        // It fails for an invalid time or descriptor only.
+        if timerfd_settime(&self.descriptor, TimerfdTimerFlags::empty(), &value).is_ok() {
+            schedule.armed_ms = due_ms;
+        }
     }
 }

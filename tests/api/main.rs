@@ -6,4 +6,29 @@
 #[allow(dead_code)]
 mod harness;
 
+mod abuse;
+mod audit;
+mod audit_pages;
+mod audit_trust;
+mod commands;
+mod contract;
+mod crash;
+mod docs;
+mod doctors;
+mod failure;
+mod health;
+mod idempotency;
+mod listing;
+mod mappings;
+mod nodes;
+mod passwords;
 mod patients;
+mod properties;
+mod rate_limits;
+mod roles;
+mod session_limits;
+mod session_races;
+mod sessions;
+mod tidy;
+mod tokens;
+mod users;

@@ -184,6 +184,28 @@ fn of_twenty_writers_with_one_version_exactly_one_wins() {
 }
 
 #[test]
+fn writers_of_different_fields_do_not_undo_each_other() {
+    let app = TestApp::start();
+    let ann = app.signed_up("ann");
+    let path = ann.post("/api/patients", a_patient()).expect(201, "created").location();
+    let changes =
+        [("name", "New"), ("gender", "other"), ("phone", "0123456"), ("email", "n@x.org"), ("address", "Here")];
+    for _ in 0..10 {
+        ann.patch(&path, a_patient()).expect(200, "updated");
+        thread::scope(|scope| {
+            for (field, value) in changes {
+                let (ann, path) = (&ann, &path);
+                scope.spawn(move || ann.patch(path, json!({ field: value })).expect(200, "updated"));
+            }
+        });
+        let patient = ann.get(&path).expect(200, "success").data();
+        for (field, value) in changes {
+            assert_eq!(patient[field], value, "{patient}");
+        }
+    }
+}
+
+#[test]
 fn versions_decide_what_is_read_and_what_is_changed() {
     let app = TestApp::start();
     let ann = app.signed_up("ann");

@@ -10,6 +10,8 @@ use super::postgres;
 
 /// A password that the rules accept.
 pub const PASSWORD: &str = "correct horse battery";
+/// What the services of the tests sign access tokens with.
+pub const SECRET: &str = "a secret of the tests, 32 bytes or more";
 
 /// One running service.
 pub struct TestApp {
@@ -35,7 +37,7 @@ impl TestApp {
         let mut config = Config {
             port: 0,
             database_url: Some(database.to_string()),
-            jwt_secret: Some("a secret of the tests, 32 bytes or more".into()),
+            jwt_secret: Some(SECRET.into()),
             bcrypt_cost: 4,
             workers: 3,
             database_pool: 5,
@@ -83,6 +85,30 @@ impl TestApp {
             token: Some(data["token"].as_str().expect("a token").to_string()),
             refresh_token: data["refresh_token"].as_str().expect("a refresh token").to_string(),
         }
+    }
+
+    /// Tries to log in.
+    pub fn login(&self, email: &str, password: &str) -> Answer {
+        self.login_from(email, password, &[])
+    }
+
+    /// Tries to log in with further headers, such as `X-Forwarded-For`.
+    pub fn login_from(&self, email: &str, password: &str, headers: &[(&str, &str)]) -> Answer {
+        self.anyone().send("POST", "/api/auth/login", headers, Some(json!({ "email": email, "password": password })))
+    }
+
+    /// The value of a sample of `/metrics`, given its name with its labels.
+    pub fn metric(&self, sample: &str) -> f64 {
+        let page = http::send(self.address, "GET", "/metrics", &[], None);
+        let page = String::from_utf8(page.body).expect("text");
+        let value = page.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+        value.unwrap_or_else(|| panic!("no {sample} in {page}")).parse().expect("a number")
+    }
+
+    /// The audit entries with this action, oldest first, as JSON rows of the table.
+    pub fn audited(&self, action: &str) -> Vec<Value> {
+        let query = "select to_jsonb(audit_entries) as entry from audit_entries where action = $1 order by id";
+        self.sql().query(query, &[&action]).expect("entries").iter().map(|row| row.get("entry")).collect()
     }
 
     /// Stops the service and waits for its end.
@@ -140,6 +166,23 @@ impl Person {
 
     pub fn delete(&self, target: &str) -> Answer {
         self.send("DELETE", target, &[], None)
+    }
+
+    /// The session of the token.
+    pub fn session_id(&self) -> i64 {
+        let token = self.token.as_deref().expect("a token");
+        super::jwt::claims(token)["sid"].as_i64().expect("a session id")
+    }
+
+    /// Trades the refresh token for a new pair.
+    pub fn refresh(&self) -> Answer {
+        self.post("/api/auth/refresh", json!({ "refresh_token": self.refresh_token }))
+    }
+
+    /// The same person with the pair of a login or refresh.
+    pub fn with_pair(&self, grant: &Value) -> Person {
+        let text = |name: &str| grant[name].as_str().expect("a text").to_string();
+        Person { refresh_token: text("refresh_token"), ..self.with_token(&text("token")) }
     }
 
     /// Sends a request with further headers.

@@ -19,6 +19,24 @@ pub struct Answer {
 
 /// Sends one request on a connection of its own and reads the answer.
 pub fn send(address: SocketAddr, method: &str, target: &str, headers: &[(&str, &str)], body: Option<&str>) -> Answer {
+    raw(address, request(address, method, target, headers, body).as_bytes(), method == "HEAD")
+}
+
+/// The same to a server that may be gone: none where it does not answer.
+pub fn try_send(
+    address: SocketAddr,
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+    body: Option<&str>,
+) -> Option<Answer> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    stream.write_all(request(address, method, target, headers, body).as_bytes()).ok()?;
+    read_answer(&mut BufReader::new(stream), method == "HEAD")
+}
+
+fn request(address: SocketAddr, method: &str, target: &str, headers: &[(&str, &str)], body: Option<&str>) -> String {
     let mut text = format!("{method} {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
     for (name, value) in headers {
         text.push_str(&format!("{name}: {value}\r\n"));
@@ -28,7 +46,7 @@ pub fn send(address: SocketAddr, method: &str, target: &str, headers: &[(&str, &
     }
     text.push_str("\r\n");
     text.push_str(body.unwrap_or_default());
-    raw(address, text.as_bytes(), method == "HEAD")
+    text
 }
 
 /// Sends these bytes and reads one answer.

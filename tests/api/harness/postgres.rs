@@ -39,6 +39,40 @@ pub fn connect(connection_string: &str) -> Client {
     Client::connect(connection_string, NoTls).expect("a connection to PostgreSQL")
 }
 
+/// A database that lets no one in.
+pub struct Closed {
+    database: String,
+    name: String,
+}
+
+/// Ends all connections of a database and lets no new ones in until [`Closed::open`].
+pub fn closed(connection_string: &str) -> Closed {
+    let closed = kept(connection_string);
+    let ended = "select count(pg_terminate_backend(pid, 10000)) from pg_stat_activity where datname = $1";
+    connect(&closed.database).query(ended, &[&closed.name]).expect("no connection is left");
+    closed
+}
+
+/// Keeps the connections that a database has, and lets no new ones in until [`Closed::open`].
+pub fn kept(connection_string: &str) -> Closed {
+    let name = connection_string.rsplit_once("dbname=").expect("a database").1.to_string();
+    let closed = Closed { database: in_database(connection_string, "postgres"), name };
+    closed.admit(false);
+    closed
+}
+
+impl Closed {
+    /// Lets connections in again.
+    pub fn open(&self) {
+        self.admit(true);
+    }
+
+    fn admit(&self, admitted: bool) {
+        let statement = format!("alter database {} with allow_connections {admitted}", self.name);
+        connect(&self.database).batch_execute(&statement).expect("an altered database");
+    }
+}
+
 fn in_database(cluster: &str, name: &str) -> String {
     let kept: Vec<&str> = cluster.split(' ').filter(|part| !part.starts_with("dbname=")).collect();
     format!("{} dbname={name}", kept.join(" "))
@@ -67,6 +101,7 @@ fn temporary_folder() -> PathBuf {
 
 /// A test program has no last moment of its own. This shell waits for the end of its standard input, which comes with the end
 /// of this process, however it ends; then it stops PostgreSQL and removes the folder.
+#[expect(clippy::zombie_processes, reason = "it waits for this process, not the other way round")]
 fn stop_with_this_process(folder: &std::path::Path) {
     let script = r#"
         cat >/dev/null

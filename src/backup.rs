@@ -1,0 +1,192 @@
+//! `backup` and `restore`: the private PostgreSQL's data as one file of `pg_dump`, counted on the way out and on the way in.
+//!
+//! A backup is one snapshot, taken while the service runs or not, and is read back before it gets its name: a file that is
+//! there is whole. Whoever sets `DATABASE_URL` has an administrator of their own, and `pg_dump` without us.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use postgres::{GenericClient, IsolationLevel};
+
+use crate::app::Database;
+use crate::config::Config;
+use crate::migrate::{self, explain};
+use crate::private_postgres::PrivatePostgres;
+
+/// Rows by table.
+type Counts = BTreeMap<String, i64>;
+
+/// The tables that say whether somebody has worked with a database.
+const RECORDS: [&str; 4] = ["users", "patients", "doctors", "audit_entries"];
+
+/// `backup FILE`: writes a new file, readable by its owner only.
+///
+/// # Errors
+/// One line that says what is wrong and what to do; a file is then not left behind.
+pub fn backup(database: &Database, file: &Path) -> Result<String, String> {
+    let private = private(database, "back it up with `pg_dump --format=custom --file=FILE \"$DATABASE_URL\"`")?;
+    if file.exists() {
+        return Err(format!("{} exists already: name a new file", file.display()));
+    }
+    let mut client = database.connect()?;
+    // Held until the dump is written, so that both see the same rows.
+    let start = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true).start();
+    let mut snapshot = start.map_err(|error| explain(&error))?;
+    let row = snapshot.query_one("select pg_export_snapshot()", &[]).map_err(|error| explain(&error))?;
+    let expected = count_tables(&mut snapshot)?;
+    if expected.is_empty() {
+        return Err("there is nothing to back up: the database has no tables yet".into());
+    }
+
+    let mut part = file.as_os_str().to_owned();
+    part.push(".part");
+    let part = Unfinished(part.into());
+    let out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part.0);
+    let out = out.map_err(|error| format!("{} cannot be written: {error}", part.0.display()))?;
+    let synced = out.try_clone().map_err(|error| format!("{} cannot be written: {error}", part.0.display()))?;
+    let mut dump = private.program("pg_dump");
+    dump.arg("--format=custom").arg(format!("--snapshot={}", row.get::<_, &str>(0)));
+    dump.arg("--no-owner").arg("--no-privileges").arg(private.connection_string());
+    run(dump.stdout(out), "pg_dump")?;
+    synced.sync_all().map_err(|error| format!("{} cannot be written: {error}", part.0.display()))?;
+
+    compare(&expected, &count_dump(private, &part.0)?, "the new backup")?;
+    fs::rename(&part.0, file).map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
+    Ok(format!("wrote {}: {}", file.display(), told(&expected)))
+}
+
+/// `restore FILE`: into a private PostgreSQL that nobody has worked with. All of it is restored, or nothing.
+///
+/// # Errors
+/// One line that says what is wrong and what to do.
+pub fn restore(config: &Config, database: &Database, file: &Path) -> Result<String, String> {
+    let private = private(database, "restore it with `pg_restore --dbname=\"$DATABASE_URL\" FILE`")?;
+    if private.is_shared() {
+        return Err("a server is using the private PostgreSQL: stop it first".into());
+    }
+    let dump = File::open(file).map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
+    let expected = count_dump(private, file)?;
+    let mut client = database.connect()?;
+    // A server that starts meanwhile waits here before it looks at the schema.
+    client
+        .query_typed("select pg_advisory_lock($1)", &[(&migrate::ADVISORY_LOCK, postgres::types::Type::INT8)])
+        .map_err(|error| explain(&error))?;
+    let present = count_tables(&mut client)?;
+    if let Some(table) = RECORDS.iter().find(|table| present.get(**table).is_some_and(|rows| *rows > 0)) {
+        return Err(format!(
+            "the private PostgreSQL in {} holds records ({table}): set DATA_DIR to a new folder and restore there",
+            config.data_dir.display()
+        ));
+    }
+    let mut restore = private.program("pg_restore");
+    restore.args([
+        "--single-transaction",
+        "--exit-on-error",
+        "--clean",
+        "--if-exists",
+        "--no-owner",
+        "--no-privileges",
+    ]);
+    restore.arg(format!("--dbname={}", private.connection_string()));
+    run(restore.stdin(dump).stdout(Stdio::null()), "pg_restore")?;
+    let restored = count_tables(&mut client)?;
+    compare(&expected, &restored, "the restored database")?;
+    // A backup of a newer program is said so now rather than at the next start.
+    migrate::pending(&mut client, &migrate::load(config.sql_dir.as_deref())?)?;
+    Ok(format!("restored {}: {}", file.display(), told(&restored)))
+}
+
+fn private<'a>(database: &'a Database, instead: &str) -> Result<&'a PrivatePostgres, String> {
+    database.private.as_ref().ok_or_else(|| format!("DATABASE_URL names a database of your own: {instead}"))
+}
+
+/// A file that goes, unless it has got another name.
+struct Unfinished(PathBuf);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Runs one of PostgreSQL's programs; what it complains of is the error.
+fn run(command: &mut Command, name: &str) -> Result<(), String> {
+    let child = command.stderr(Stdio::piped()).spawn();
+    let output = child.and_then(|child| child.wait_with_output());
+    let output =
+        output.map_err(|error| format!("{name} cannot be run: {error}; install PostgreSQL's client programs"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let line = said.lines().find(|line| line.contains("error:")).or(said.lines().last()).unwrap_or("it gave no reason");
+    Err(line.trim().to_string())
+}
+
+/// Rows of all tables of ours. The server itself writes the statement that counts them, with its own quoting.
+fn count_tables(client: &mut impl GenericClient) -> Result<Counts, String> {
+    let counting =
+        "select string_agg(format('select %L::text, count(*) from public.%I', relname, relname), ' union all ')
+                      from pg_class
+                     where relkind = 'r' and relnamespace = 'public'::regnamespace";
+    let row = client.query_one(counting, &[]).map_err(|error| explain(&error))?;
+    let Some(sql) = row.get::<_, Option<String>>(0) else { return Ok(Counts::new()) };
+    let rows = client.query(&sql, &[]).map_err(|error| explain(&error))?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+/// Rows in the file, by reading all of it as `pg_restore` would.
+fn count_dump(private: &PrivatePostgres, file: &Path) -> Result<Counts, String> {
+    let dump = File::open(file).map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
+    let mut command = private.program("pg_restore");
+    command.args(["--data-only", "--file=-"]).stdin(dump).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(|error| format!("pg_restore cannot be run: {error}"))?;
+    let mut counts = Counts::new();
+    if let Some(out) = child.stdout.take() {
+        count_copied(BufReader::new(out), &mut counts).map_err(|error| format!("pg_restore: {error}"))?;
+    }
+    let output = child.wait_with_output().map_err(|error| format!("pg_restore: {error}"))?;
+    if output.status.success() {
+        return Ok(counts);
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{} is not a whole backup: {}", file.display(), said.lines().next().unwrap_or_default()))
+}
+
+/// Counts the lines between `COPY public.users (…) FROM stdin;` and `\.`; a row is one line, its line breaks are escaped.
+fn count_copied(mut script: impl BufRead, counts: &mut Counts) -> std::io::Result<()> {
+    let mut table: Option<String> = None;
+    let mut line = Vec::new();
+    while script.read_until(b'\n', &mut line)? > 0 {
+        match &table {
+            Some(_) if line == b"\\.\n" => table = None,
+            Some(name) => *counts.entry(name.clone()).or_default() += 1,
+            None => {
+                if let Some(rest) = line.strip_prefix(b"COPY public.") {
+                    let name = rest.split(|byte| *byte == b' ').next().unwrap_or_default();
+                    let name = String::from_utf8_lossy(name).into_owned();
+                    counts.entry(name.clone()).or_default();
+                    table = Some(name);
+                }
+            }
+        }
+        line.clear();
+    }
+    Ok(())
+}
+
+fn compare(expected: &Counts, found: &Counts, what: &str) -> Result<(), String> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(format!("{what} is not complete: it has {}, not {}", told(found), told(expected)))
+}
+
+/// `users 3, patients 120, …`
+fn told(counts: &Counts) -> String {
+    counts.iter().map(|(table, rows)| format!("{table} {rows}")).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,154 @@
+//! One connection, in bounded time, to the first host that will have us.
+//!
+//! The driver's own time limit ends when the socket is open. A frozen PostgreSQL opens sockets (the kernel does) and then says
+//! nothing, and the driver would wait for ever, with a healthy standby next on its list. So each host is tried on a thread of
+//! its own, for as long as libpq's `connect_timeout` allows: from the first packet to the end of the login.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::sync::{Arc, LazyLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use postgres::config::{Host, LoadBalanceHosts};
+use postgres::{Client, Config};
+use r2d2::ManageConnection;
+use r2d2_postgres::PostgresConnectionManager;
+
+use super::{DatabaseUrl, Tls};
+use crate::migrate::explain;
+
+/// So much longer than the driver's own limit for the socket, whose error says more.
+const LOGIN: Duration = Duration::from_millis(500);
+/// Attempts at one time at one host. Those that hang last as long as the host does: this bounds their threads.
+const MAX_ATTEMPTS: usize = 16;
+/// A host that took too long is tried after the others for so long.
+const LAST_FOR: Duration = Duration::from_secs(30);
+
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// Why there is no connection: what each host said.
+#[derive(Debug)]
+pub struct ConnectError {
+    text: String,
+    /// Whether a host accepted the connection, or might have, and then said nothing.
+    pub timed_out: bool,
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for ConnectError {}
+
+impl From<postgres::Error> for ConnectError {
+    fn from(error: postgres::Error) -> ConnectError {
+        ConnectError { text: explain(&error), timed_out: false }
+    }
+}
+
+/// One of the hosts.
+#[derive(Debug)]
+pub(super) struct Place {
+    config: Config,
+    name: String,
+    attempts: AtomicUsize,
+    /// Milliseconds after [`START`].
+    slow_until: AtomicU64,
+}
+
+impl Place {
+    pub fn new(config: Config) -> Place {
+        let name = match config.get_hosts().first() {
+            Some(Host::Tcp(name)) => name.clone(),
+            Some(Host::Unix(folder)) => folder.display().to_string(),
+            None => String::new(),
+        };
+        let port = config.get_ports().first().copied().unwrap_or_default();
+        Place { config, name: format!("{name}:{port}"), attempts: AtomicUsize::new(0), slow_until: AtomicU64::new(0) }
+    }
+
+    fn is_slow(&self) -> bool {
+        now_ms() < self.slow_until.load(Ordering::Relaxed)
+    }
+
+    fn connect(self: &Arc<Place>, tls: &Tls) -> Result<Client, ConnectError> {
+        let manager = PostgresConnectionManager::new(self.config.clone(), tls.clone());
+        let Some(limit) = self.config.get_connect_timeout() else {
+            return Ok(manager.connect()?);
+        };
+        if self.attempts.fetch_add(1, Ordering::Relaxed) >= MAX_ATTEMPTS {
+            self.attempts.fetch_sub(1, Ordering::Relaxed);
+            return Err(self.silent());
+        }
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let place = Arc::clone(self);
+        let attempt = thread::Builder::new().name("connect".into()).spawn(move || {
+            let connected = manager.connect();
+            place.attempts.fetch_sub(1, Ordering::Relaxed);
+            // When nobody waits any more, the connection is closed here.
+            let _ = sender.send(connected);
+        });
+        if let Err(error) = attempt {
+            self.attempts.fetch_sub(1, Ordering::Relaxed);
+            return Err(ConnectError { text: format!("no more threads: {error}"), timed_out: false });
+        }
+        match receiver.recv_timeout(*limit + LOGIN) {
+            Ok(connected) => Ok(connected?),
+            Err(_) => Err(self.silent()),
+        }
+    }
+
+    fn silent(&self) -> ConnectError {
+        let until = now_ms().saturating_add(u64::try_from(LAST_FOR.as_millis()).unwrap_or(u64::MAX));
+        self.slow_until.store(until, Ordering::Relaxed);
+        ConnectError { text: "it does not answer".into(), timed_out: true }
+    }
+}
+
+impl DatabaseUrl {
+    /// Opens a connection to the first host that accepts it and has the `target_session_attrs`. A host that was silent lately
+    /// comes last, so that after a failover a frozen primary costs its time limit once.
+    ///
+    /// # Errors
+    /// What every host said, in one line.
+    pub fn connect(&self) -> Result<Client, ConnectError> {
+        let mut places: Vec<&Arc<Place>> = self.places.iter().collect();
+        if self.config.get_load_balance_hosts() == LoadBalanceHosts::Random {
+            let mut random = [0];
+            // Without randomness the order is as good as any.
+            let _ = getrandom::fill(&mut random);
+            places.rotate_left(usize::from(random[0]) % self.places.len().max(1));
+        }
+        places.sort_by_key(|place| place.is_slow());
+        let mut said = Vec::new();
+        let mut timed_out = false;
+        for place in places {
+            match place.connect(&self.tls) {
+                Ok(client) => return Ok(client),
+                Err(error) => {
+                    timed_out |= error.timed_out;
+                    said.push(if self.has_several_hosts() {
+                        format!("{}: {}", place.name, error.text)
+                    } else {
+                        error.text
+                    });
+                }
+            }
+        }
+        Err(ConnectError { text: said.join("; "), timed_out })
+    }
+
+    /// Whether there is another place to go when one is silent.
+    #[must_use]
+    pub fn has_several_hosts(&self) -> bool {
+        self.places.len() > 1
+    }
+}
+
+fn now_ms() -> u64 {
+    u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX)
+}

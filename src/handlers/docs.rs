@@ -1,0 +1,20 @@
+//! The contract as a document, for programs and for people. Both are made at startup.
+
+use crate::app::App;
+use crate::envelope::Response;
+use crate::error::Result;
+use crate::openapi::page::PAGE;
+use crate::request::Request;
+
+/// `GET /openapi.json`: OpenAPI 3.1.
+pub fn openapi(app: &App, _request: &Request) -> Result<Response> {
+    Ok(Response::page("application/json", app.openapi.clone().into_bytes()))
+}
+
+/// `GET /docs`: a page that reads the document and lets people try it.
+pub fn page(app: &App, _request: &Request) -> Result<Response> {
+    let page = Response::page("text/html; charset=utf-8", PAGE.into());
+    Ok(page
+        .with_header("Content-Security-Policy", app.page_policy.clone())
+        .with_header("Referrer-Policy", "no-referrer"))
+}

@@ -1,0 +1,227 @@
+//! What comes back: the envelope around a record, the headers, and every refusal with its status and word.
+
+use super::fields::{one_of, text, word};
+use super::json::{Json, list, object};
+use super::operations::{Gives, Operation};
+use super::records::Schema;
+
+/// A refusal that several operations share.
+pub struct Refusal {
+    /// Its name among the document's responses.
+    pub name: &'static str,
+    /// The HTTP status code.
+    pub status: u16,
+    /// When.
+    pub when: &'static str,
+    words: &'static [&'static str],
+    /// The message, as an example.
+    says: &'static str,
+    /// The field and the rule of the example, where the answer names fields.
+    field: Option<(&'static str, &'static str)>,
+    headers: &'static [&'static str],
+}
+
+/// Every refusal, by status.
+#[rustfmt::skip]
+pub const REFUSALS: &[Refusal] = &[
+    fields("Invalid", &["invalid"], "A bad id, query parameter or header, or not HTTP. `data.errors` names every field.",
+        "The request is not valid", ("limit", "must be a whole number from 1 to 500")),
+    fields("Incomplete", &["incomplete", "invalid"],
+        "`incomplete`: required fields are absent, null or blank. `invalid`: not JSON, a wrong type, a bad value, an unknown or \
+         repeated field, a bad id or query parameter. `data.errors` names every field.",
+        "Required fields are missing", ("name", "is required")),
+    refusal("Unauthenticated", 401, &["forbidden"], "No token, or one that is malformed, expired, forged or revoked.",
+        "A valid access token is needed").headers(&["WWW-Authenticate"]),
+    refusal("WrongCredentials", 401, &["invalid"], "A wrong e-mail or password; always the same answer.", "E-mail or password is wrong"),
+    refusal("WrongPassword", 401, &["invalid", "forbidden"], "`invalid`: the current password is wrong. `forbidden`: the token is.",
+        "E-mail or password is wrong").headers(&["WWW-Authenticate"]),
+    refusal("Forbidden", 403, &["forbidden"], "A valid token whose user may not do this.", "Only an admin may do this"),
+    refusal("NotFound", 404, &["failed"], "No such record that this user may see.", "Patient not found"),
+    refusal("TimedOut", 408, &["failed"], "The request did not arrive in time.",
+        "The request head did not arrive in time"),
+    refusal("Conflict", 409, &["failed"], "A duplicate, or a record that is still needed.", "This doctor is already assigned to this patient"),
+    refusal("Outdated", 412, &["failed"], "`If-Match` names an older version.", "The record has changed since it was read"),
+    refusal("TooLarge", 413, &["invalid"], "The body is larger than is accepted.", "The body is longer than 262144 bytes"),
+    refusal("TargetTooLong", 414, &["invalid"], "The request line is longer than 8 KiB.", "The request line is longer than 8192 bytes"),
+    refusal("NotJson", 415, &["invalid"], "The body is not `application/json`, or is encoded.", "The body must be application/json"),
+    refusal("Expectation", 417, &["invalid"], "An `Expect` that is not served.", "The only expectation that is served is 100-continue"),
+    refusal("KeyReused", 422, &["invalid"], "The `Idempotency-Key` came before with another request.",
+        "This Idempotency-Key came with another request"),
+    refusal("TooManyAttempts", 429, &["failed"], "Too many attempts from one address.", "Too many attempts, try again later")
+        .headers(&["Retry-After", "RateLimit", "RateLimit-Policy"]),
+    refusal("HeadersTooLong", 431, &["invalid"], "The header section is longer than 16 KiB or has more than 100 lines.",
+        "The header section is longer than 16384 bytes"),
+    refusal("Fault", 500, &["failed"], "Our fault; the body says nothing but the request id.",
+        "Something went wrong on our side; the request id is 5c1d9a70-2f"),
+    refusal("NotServed", 501, &["invalid"], "A method or a transfer coding that is not served.", "This method is not served"),
+    refusal("Busy", 503, &["failed"], "The database is away or everything is taken.",
+        "The service is busy or its database away, try again").headers(&["Retry-After"]),
+    refusal("HttpVersion", 505, &["invalid"], "An HTTP version that is not served.", "Only HTTP/1.1 and HTTP/1.0 are served"),
+];
+
+/// The refusals that any request can get, besides 400.
+pub const ALWAYS: &[&str] = &[
+    "TimedOut",
+    "TooLarge",
+    "TargetTooLong",
+    "NotJson",
+    "Expectation",
+    "HeadersTooLong",
+    "Fault",
+    "NotServed",
+    "Busy",
+    "HttpVersion",
+];
+
+/// Response headers and what they say.
+const HEADERS: &[(&str, &str)] = &[
+    ("X-Request-Id", "Names the request in the log and the audit trail: the client's own, or one made here."),
+    ("ETag", "The record's version, for `If-Match` and `If-None-Match`."),
+    ("Location", "The path of the new record."),
+    ("Link", "`<…>; rel=\"next\"`: where the list continues; present exactly when it does (RFC 8288)."),
+    ("X-Total-Count", "How many records there are on all pages; with `count=true`."),
+    ("Idempotency-Replayed", "`true`: this is the answer to an earlier request with the same `Idempotency-Key`."),
+    ("WWW-Authenticate", "`Bearer` (RFC 6750); absent where a password is wrong."),
+    ("Retry-After", "Seconds."),
+    ("RateLimit", "What is left of the limit."),
+    ("RateLimit-Policy", "The limit."),
+];
+/// The headers that are not always there.
+const OPTIONAL: &[&str] = &["Link", "X-Total-Count", "Idempotency-Replayed", "WWW-Authenticate"];
+
+const fn refusal(
+    name: &'static str,
+    status: u16,
+    words: &'static [&'static str],
+    when: &'static str,
+    says: &'static str,
+) -> Refusal {
+    Refusal { name, status, when, words, says, field: None, headers: &[] }
+}
+
+const fn fields(
+    name: &'static str,
+    words: &'static [&'static str],
+    when: &'static str,
+    says: &'static str,
+    field: (&'static str, &'static str),
+) -> Refusal {
+    Refusal { name, status: 400, when, words, says, field: Some(field), headers: &[] }
+}
+
+impl Refusal {
+    const fn headers(self, headers: &'static [&'static str]) -> Refusal {
+        Refusal { headers, ..self }
+    }
+
+    /// The response component.
+    pub fn response(&self) -> Json {
+        let field_error = Json::reference("schemas", "FieldError");
+        let (schema, data) = match self.field {
+            None => (object! { "type": "null" }, Json::Null),
+            Some((field, message)) => (
+                object! {
+                    "type": "object", "required": list!["errors"],
+                    "properties": object! { "errors": object! { "type": "array", "minItems": 1, "items": field_error } },
+                },
+                object! { "errors": list![object! { "field": field, "message": message }] },
+            ),
+        };
+        let word_schema = if let [only] = self.words { word(only) } else { one_of(self.words) };
+        let body = envelope(word_schema, schema, envelope_of(self.words[0], self.says, data));
+        response(self.when, self.headers, Some(body))
+    }
+}
+
+/// The components that hold the headers.
+pub fn header_components() -> Json {
+    let header = |(name, about): &(&'static str, &'static str)| {
+        let required = !OPTIONAL.contains(name);
+        ((*name).into(), object! { "description": *about, "required": required, "schema": text() })
+    };
+    Json::Object(HEADERS.iter().map(header).collect())
+}
+
+/// The status and the response of an operation when all is well.
+pub fn response_of(operation: &Operation, schemas: &[Schema]) -> (u16, Json) {
+    let says = operation.says;
+    let one = |status, word_of: &'static str, name: &'static str, headers| {
+        let of = Json::reference("schemas", name);
+        (
+            status,
+            response(
+                says,
+                headers,
+                Some(envelope(word(word_of), of, envelope_of(word_of, says, example(schemas, name)))),
+            ),
+        )
+    };
+    match operation.gives {
+        Gives::Data(name) => one(200, "success", name, &[]),
+        Gives::Record(name) => one(200, "success", name, &["ETag"]),
+        Gives::New(name) if operation.refuses.contains(&"KeyReused") => {
+            one(201, "created", name, &["Location", "ETag", "Idempotency-Replayed"])
+        }
+        Gives::New(name) => one(201, "created", name, &["Location", "ETag"]),
+        Gives::Changed(name) => one(200, "updated", name, &["ETag"]),
+        Gives::List(name) => {
+            let items = object! { "type": "array", "items": Json::reference("schemas", name) };
+            let example = envelope_of("success", says, list![example(schemas, name)]);
+            let headers: &[&str] = match name {
+                "Session" => &[],
+                "ListedPatient" | "ListedDoctor" => &["Link", "X-Total-Count"],
+                _ => &["Link"],
+            };
+            (200, response(says, headers, Some(envelope(word("success"), items, example))))
+        }
+        Gives::Nothing(word_of) => {
+            let body = envelope(word(word_of), object! { "type": "null" }, envelope_of(word_of, says, Json::Null));
+            (200, response(says, &[], Some(body)))
+        }
+        Gives::Page(media_type) => (200, page(media_type)),
+    }
+}
+
+/// 304 has headers only.
+pub fn not_modified() -> Json {
+    response("`If-None-Match` names the record's version.", &["ETag"], None)
+}
+
+/// The example of a component.
+pub fn example(schemas: &[Schema], name: &str) -> Json {
+    schemas.iter().find(|schema| schema.name == name).map_or(Json::Null, |schema| schema.example.clone())
+}
+
+fn page(media_type: &'static str) -> Json {
+    let schema = if media_type == "application/json" {
+        object! { "type": "object" }
+    } else {
+        text()
+    };
+    let headers = object! { "X-Request-Id": Json::reference("headers", "X-Request-Id") };
+    let content = Json::Object(vec![(media_type.into(), object! { "schema": schema })]);
+    object! { "description": "The page", "headers": headers, "content": content }
+}
+
+fn response(description: &'static str, headers: &[&'static str], body: Option<Json>) -> Json {
+    let names = ["X-Request-Id"].into_iter().chain(headers.iter().copied());
+    let headers = names.map(|name| (name.into(), Json::reference("headers", name))).collect();
+    let response = object! { "description": description, "headers": Json::Object(headers) };
+    match body {
+        Some(body) => response.with("content", object! { "application/json": body }),
+        None => response,
+    }
+}
+
+fn envelope(word: Json, data: Json, example: Json) -> Json {
+    let schema = object! {
+        "type": "object",
+        "properties": object! { "status": word, "message": text(), "data": data },
+        "required": list!["status", "message", "data"],
+    };
+    object! { "schema": schema, "example": example }
+}
+
+fn envelope_of(word: &'static str, message: &'static str, data: Json) -> Json {
+    object! { "status": word, "message": message, "data": data }
+}

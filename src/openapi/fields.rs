@@ -1,0 +1,125 @@
+//! JSON Schemas of single values. A limit stands here as the constant by which `validate/` enforces it.
+
+use super::json::{Json, list, object};
+use crate::validate::{BIRTH_YEAR_MIN, EMAIL_MAX, EXPERIENCE_MAX, GENDERS, PHONE_MAX};
+
+/// No control characters.
+const ONE_LINE: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
+/// The same, and not blank.
+const NOT_BLANK: &str =
+    r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$";
+/// No control characters but line breaks and tabs.
+const SOME_LINES: &str = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$";
+/// Five digits at least, and perhaps an extension; or blank, which is null.
+const PHONE: &str = r"^([ +().\/-]*([0-9][ +().\/-]*){5,}(([xX]|[eE][xX][tT]\.?) *[0-9]+)?)?$";
+
+/// One line of text that must not be blank.
+pub fn line(max: usize) -> Json {
+    object! { "type": "string", "maxLength": max, "pattern": NOT_BLANK }
+}
+
+/// One line of text that may be blank.
+pub fn blank_line(max: usize) -> Json {
+    object! { "type": "string", "maxLength": max, "pattern": ONE_LINE }
+}
+
+/// Text in which line breaks and tabs are welcome.
+pub fn lines(max: usize) -> Json {
+    object! { "type": "string", "maxLength": max, "pattern": SOME_LINES }
+}
+
+/// A telephone number.
+pub fn phone() -> Json {
+    object! {
+        "type": "string", "maxLength": PHONE_MAX, "pattern": PHONE,
+        "description": "At least 5 digits, else spaces and `+ - ( ) . /`; an extension like `x12` or `ext. 12` may follow.",
+    }
+}
+
+/// An e-mail address.
+pub fn email() -> Json {
+    object! {
+        "type": "string", "format": "email", "maxLength": EMAIL_MAX,
+        "description": "Its domain has a dot. Stored in lower case.",
+    }
+}
+
+/// A date of birth.
+pub fn birth_date() -> Json {
+    object! {
+        "type": "string", "format": "date",
+        "description": format!("Not before {BIRTH_YEAR_MIN}-01-01, not after tomorrow in UTC: it is tomorrow somewhere."),
+    }
+}
+
+/// FHIR administrative gender.
+pub fn gender() -> Json {
+    one_of(&GENDERS)
+}
+
+/// A number of years.
+pub fn years() -> Json {
+    object! { "type": "integer", "minimum": 0, "maximum": EXPERIENCE_MAX }
+}
+
+/// The id of a record.
+pub fn id() -> Json {
+    object! { "type": "integer", "format": "int64", "minimum": 1, "maximum": i64::MAX }
+}
+
+/// A new password.
+pub fn new_password(min: usize, max_bytes: usize) -> Json {
+    object! {
+        "type": "string", "format": "password", "minLength": min, "maxLength": max_bytes,
+        "description": format!(
+            "Taken exactly as sent. At most {max_bytes} bytes of UTF-8; not a common password, not the e-mail address or the \
+             part before its `@`."
+        ),
+    }
+}
+
+/// A password or a token to be compared with a stored one.
+pub fn secret() -> Json {
+    object! { "type": "string", "minLength": 1 }
+}
+
+/// A moment.
+pub fn time() -> Json {
+    object! { "type": "string", "format": "date-time" }
+}
+
+/// One of a few words.
+pub fn one_of(words: &[&'static str]) -> Json {
+    object! { "type": "string", "enum": words.iter().copied().collect::<Json>() }
+}
+
+/// Exactly this word.
+pub fn word(word: &'static str) -> Json {
+    object! { "type": "string", "const": word }
+}
+
+/// Any text.
+pub fn text() -> Json {
+    object! { "type": "string" }
+}
+
+/// `true` or `false`.
+pub fn truth() -> Json {
+    object! { "type": "boolean" }
+}
+
+/// A whole number of seconds and the like.
+pub fn count() -> Json {
+    object! { "type": "integer", "minimum": 0 }
+}
+
+/// The same, or null. Blank text counts as null: a pattern admits it by itself, a format does not.
+pub fn or_null(schema: Json) -> Json {
+    let Json::Object(members) = schema else { return schema };
+    if members.contains(&("format".into(), "email".into())) {
+        let blank = object! { "type": "string", "maxLength": 0 };
+        return object! { "anyOf": list![Json::Object(members), blank, object! { "type": "null" }] };
+    }
+    let nullable = |(name, value)| if name == "type" { (name, list![value, "null"]) } else { (name, value) };
+    Json::Object(members.into_iter().map(nullable).collect())
+}

@@ -1,0 +1,168 @@
+//! The contract as a document: OpenAPI 3.1, made once at startup from `ROUTES`, the constants of `validate/` and the
+//! descriptions in this folder. `tests/api/docs.rs` holds it against the service in both directions.
+//!
+//! To add a route: a line in `ROUTES`, a line in [`operations::OPERATIONS`]. To add a query parameter: its name in the route's
+//! list, its meaning in [`parameters`]. To add a field: a line in [`records`].
+
+pub mod answers;
+pub mod fields;
+pub mod json;
+pub mod operations;
+pub mod page;
+pub mod parameters;
+pub mod records;
+
+use crate::config::Config;
+use crate::routes::{Handler, ROUTES, Route};
+use answers::{ALWAYS, REFUSALS, example, header_components, not_modified, response_of};
+use json::{Json, list, object};
+use operations::{Gives, OPERATIONS, Operation, TAGS};
+use records::{Schema, schemas};
+
+const ABOUT: &str = "\
+The backend of a small clinic: patients, doctors, who cares for whom, and who did what.
+
+Every answer under `/api`, errors included, is exactly `{\"status\", \"message\", \"data\"}`. Log in for a token and send it as \
+`Authorization: Bearer …`. With and without a trailing slash are the same path. `HEAD` works wherever `GET` does; `OPTIONS` \
+answers 204 with `Allow`; another method is 405, an unknown path 404. Unknown or repeated query parameters are 400.
+
+Strings are trimmed (passwords never); a blank required string counts as missing, a blank optional one as null. Lengths count \
+characters. Times are RFC 3339 in UTC, dates `YYYY-MM-DD`. Lists come in ascending order of ids, a page at a time; the `Link` \
+header says where the next page is.";
+
+/// The document, as it is served.
+///
+/// # Errors
+/// Where a route or a query parameter is not described, or a description has no route.
+pub fn document(config: &Config) -> Result<String, String> {
+    let schemas = schemas(config);
+    let paths = paths(&schemas)?;
+    let tag = |(name, about): &(&'static str, &'static str)| object! { "name": *name, "description": *about };
+    let document = object! {
+        "openapi": "3.1.0",
+        "info": object! {
+            "title": "healthcare-backend", "version": env!("CARGO_PKG_VERSION"), "description": ABOUT,
+            "license": object! { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
+        },
+        "servers": list![object! { "url": "/" }],
+        "tags": TAGS.iter().map(tag).collect::<Json>(),
+        "paths": paths,
+        "components": object! {
+            "securitySchemes": object! {
+                "bearer": object! {
+                    "type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "The `token` of a login or a refresh.",
+                },
+            },
+            "schemas": Json::Object(schemas.into_iter().map(component).collect()),
+            "responses": Json::Object(REFUSALS.iter().map(|refusal| (refusal.name.into(), refusal.response())).collect()),
+            "headers": header_components(),
+        },
+    };
+    serde_json::to_string(&document).map_err(|error| format!("the OpenAPI document: {error}"))
+}
+
+/// The path that stands for a pattern. OpenAPI knows no two paths that differ only in the names of their places.
+pub fn path_of(pattern: &'static str) -> &'static str {
+    if pattern == "/api/mappings/{patient_id}" { "/api/mappings/{id}" } else { pattern }
+}
+
+/// The names of the places in a path.
+pub fn places(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+}
+
+fn component(schema: Schema) -> (std::borrow::Cow<'static, str>, Json) {
+    (schema.name.into(), schema.json.with("examples", list![schema.example]))
+}
+
+fn paths(schemas: &[Schema]) -> Result<Json, String> {
+    let mut paths: Vec<(&'static str, Vec<(_, Json)>)> = Vec::new();
+    for route in ROUTES {
+        let (method, pattern) = (route.method, route.pattern);
+        let described = OPERATIONS.iter().find(|operation| operation.method == method && operation.pattern == pattern);
+        let described =
+            described.ok_or_else(|| format!("{} {pattern} is not in the OpenAPI document", method.name()))?;
+        let operation = (method.name().to_ascii_lowercase().into(), operation(route, described, schemas)?);
+        match paths.iter_mut().find(|(path, _)| *path == path_of(pattern)) {
+            Some((_, methods)) => methods.push(operation),
+            None => paths.push((path_of(pattern), vec![operation])),
+        }
+    }
+    if OPERATIONS.len() != ROUTES.len() {
+        return Err("the OpenAPI document describes a route that is not there, or one twice".into());
+    }
+    Ok(Json::Object(paths.into_iter().map(|(path, methods)| (path.into(), Json::Object(methods))).collect()))
+}
+
+fn operation(route: &Route, described: &Operation, schemas: &[Schema]) -> Result<Json, String> {
+    let security =
+        if matches!(route.handler, Handler::Open(_)) { list![] } else { list![object! { "bearer": list![] }] };
+    let mut operation =
+        object! { "operationId": described.id, "tags": list![described.tag], "summary": described.summary }
+            .with_text("description", described.about)
+            .with("security", security)
+            .with("parameters", parameters(route, described, schemas)?);
+    if let Some(name) = described.takes {
+        let content = object! { "schema": Json::reference("schemas", name), "example": example(schemas, name) };
+        let content = object! { "application/json": content };
+        operation = operation.with("requestBody", object! { "required": true, "content": content });
+    }
+    Ok(operation.with("responses", responses(route, described, schemas)))
+}
+
+fn parameters(route: &Route, described: &Operation, schemas: &[Schema]) -> Result<Json, String> {
+    let mut parameters: Vec<Json> = places(path_of(route.pattern)).map(parameters::in_path).collect();
+    for name in route.query {
+        let parameter = match (*name, described.gives) {
+            ("fields", Gives::List(record)) => Some(parameters::picks(example(schemas, record).names())),
+            _ => parameters::in_query(name),
+        };
+        parameters.push(parameter.ok_or_else(|| format!("query parameter {name} is not in the OpenAPI document"))?);
+    }
+    if described.refuses.contains(&"Outdated") {
+        parameters.push(parameters::in_header("If-Match"));
+    }
+    if matches!(described.gives, Gives::Record(_)) {
+        parameters.push(parameters::in_header("If-None-Match"));
+    }
+    if described.refuses.contains(&"KeyReused") {
+        parameters.push(parameters::idempotency_key());
+    }
+    Ok(Json::List(parameters))
+}
+
+fn responses(route: &Route, described: &Operation, schemas: &[Schema]) -> Json {
+    let mut refusals = vec![if described.takes.is_some() { "Incomplete" } else { "Invalid" }];
+    refusals.extend(described.refuses);
+    if !matches!(route.handler, Handler::Open(_)) && !described.refuses.contains(&"WrongPassword") {
+        refusals.push("Unauthenticated");
+    }
+    if matches!(route.handler, Handler::Admin(_)) {
+        refusals.push("Forbidden");
+    }
+    refusals.extend(ALWAYS);
+    let mut responses = vec![response_of(described, schemas)];
+    if matches!(described.gives, Gives::Record(_)) {
+        responses.push((304, not_modified()));
+    }
+    let named = REFUSALS.iter().filter(|refusal| refusals.contains(&refusal.name));
+    responses.extend(named.map(|refusal| (refusal.status, Json::reference("responses", refusal.name))));
+    let with_links = |(status, response): (u16, Json)| match links(described) {
+        Some(links) if status == 201 => (status.to_string().into(), response.with("links", links)),
+        _ => (status.to_string().into(), response),
+    };
+    Json::Object(responses.into_iter().map(with_links).collect())
+}
+
+/// What can be done next with a new record, by its id.
+fn links(described: &Operation) -> Option<Json> {
+    let Gives::New(_) = described.gives else { return None };
+    let one = format!("{}/{{id}}", described.pattern);
+    let next = OPERATIONS.iter().filter(|next| next.pattern == one);
+    let link = |next: &Operation| {
+        let parameters = object! { "id": "$response.body#/data/id" };
+        (next.id.into(), object! { "operationId": next.id, "parameters": parameters })
+    };
+    let links: Vec<_> = next.map(link).collect();
+    (!links.is_empty()).then_some(Json::Object(links))
+}

@@ -1,0 +1,282 @@
+//! What goes in and what comes out: every record and every form, field by field. The schema, its required fields and its
+//! example all come from the same line.
+
+use super::fields::{
+    birth_date, blank_line, count, email, gender, id, line, lines, new_password, one_of, or_null, phone, secret, text,
+    time, truth, word, years,
+};
+use super::json::{Json, list, object};
+use crate::auth::Role;
+use crate::auth::passwords::MAX_BYTES;
+use crate::config::Config;
+use crate::handlers::audit::{ACTIONS, OUTCOMES, RESOURCES};
+use crate::validate::{ADDRESS_MAX, EMAIL_MAX, HISTORY_MAX, LICENSE_MAX, NAME_MAX, NOTES_MAX, SPECIALIZATION_MAX};
+
+/// A component of the document.
+pub struct Schema {
+    /// Its name.
+    pub name: &'static str,
+    /// The JSON Schema.
+    pub json: Json,
+    /// A value that it admits.
+    pub example: Json,
+}
+
+/// Who sets a field.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Set {
+    /// The server; ignored in a request.
+    ByServer,
+    /// The client, always.
+    Always,
+    /// The client, if there is something to say; else null.
+    Perhaps,
+}
+
+struct Field {
+    name: &'static str,
+    set: Set,
+    schema: Json,
+    example: Json,
+}
+
+fn server(name: &'static str, schema: Json, example: impl Into<Json>) -> Field {
+    Field { name, set: Set::ByServer, schema, example: example.into() }
+}
+
+fn required(name: &'static str, schema: Json, example: impl Into<Json>) -> Field {
+    Field { name, set: Set::Always, schema, example: example.into() }
+}
+
+fn optional(name: &'static str, schema: Json, example: impl Into<Json>) -> Field {
+    Field { name, set: Set::Perhaps, schema: or_null(schema), example: example.into() }
+}
+
+/// Every component, in the order of the README.
+pub fn schemas(config: &Config) -> Vec<Schema> {
+    let new_password = || new_password(config.password_min_length, MAX_BYTES);
+    let mut all = vec![
+        new(
+            "Registration",
+            &[
+                required("name", line(NAME_MAX), "Ann Baker"),
+                required("email", email(), "ann@example.org"),
+                required("password", new_password(), "correct horse battery"),
+            ],
+        ),
+        new(
+            "Login",
+            &[
+                required("email", line(EMAIL_MAX), "ann@example.org"),
+                required("password", secret(), "correct horse battery"),
+            ],
+        ),
+        new("Refresh", &[required("refresh_token", secret(), REFRESH_TOKEN)]),
+        new(
+            "PasswordChange",
+            &[
+                required("current_password", secret(), "correct horse battery"),
+                required("new_password", new_password(), "a better horse battery"),
+            ],
+        ),
+        answer("Grant", &grant()),
+        answer("Session", &session()),
+        answer("User", &user(Set::ByServer)),
+        changes("UserChanges", &user(Set::Always)),
+    ];
+    all.extend([listed("ListedPatient", &patient()), listed("ListedDoctor", &doctor())]);
+    let resources = [
+        ("Patient", patient(), "NewPatient", "PatientChanges", patient()),
+        ("Doctor", doctor(), "NewDoctor", "DoctorChanges", doctor()),
+        ("Mapping", mapping(), "NewMapping", "MappingChanges", mapping_of_someone()),
+    ];
+    for (record, fields, form, change, written) in resources {
+        all.extend([answer(record, &fields), new(form, &written), changes(change, &written)]);
+    }
+    all.extend([answer("AdminMapping", &mapping_of_someone()), answer("AuditEntry", &audit_entry()), field_error()]);
+    all
+}
+
+const REFRESH_TOKEN: &str = "9f4c0d5be1a7482e3b60c8f2d17a95e04c83b6f15d29e7a08b41f6c3d2907e5a";
+
+fn user(privileges: Set) -> Vec<Field> {
+    let privilege = |name, schema, example| Field { name, set: privileges, schema, example };
+    vec![
+        server("id", id(), 1),
+        server("name", line(NAME_MAX), "Ann Baker"),
+        server("email", email(), "ann@example.org"),
+        privilege("role", one_of(&Role::WORDS), "user".into()),
+        privilege("disabled", truth(), false.into()),
+        server("created_at", time(), "2026-01-05T08:30:00.123456Z"),
+        server("updated_at", time(), "2026-01-05T08:30:00.123456Z"),
+    ]
+}
+
+fn grant() -> Vec<Field> {
+    let of_user = Json::reference("schemas", "User");
+    vec![
+        server("token", text(), "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIiwic2lkIjoxfQ.2b4Yl0vHnq3R6sXw"),
+        server("token_type", word("Bearer"), "Bearer"),
+        server("expires_in", describe(count(), "Seconds."), 3600),
+        server("refresh_token", describe(text(), "Good for one use."), REFRESH_TOKEN),
+        server("user", of_user, example(&user(Set::ByServer), |_| true)),
+    ]
+}
+
+fn session() -> Vec<Field> {
+    vec![
+        server("id", id(), 1),
+        server("created_at", time(), "2026-01-05T08:30:00.123456Z"),
+        server("last_used_at", time(), "2026-01-05T09:12:44.000000Z"),
+        server("expires_at", describe(time(), "If it is not used until then."), "2026-01-12T09:12:44Z"),
+        server("user_agent", or_null(text()), "Mozilla/5.0"),
+        server("ip", or_null(text()), "192.0.2.7"),
+        server("current", describe(truth(), "Whether it is the one that asks."), true),
+    ]
+}
+
+fn patient() -> Vec<Field> {
+    vec![
+        server("id", id(), 1),
+        required("name", line(NAME_MAX), "Zoë Müller"),
+        required("date_of_birth", birth_date(), "1990-04-23"),
+        required("gender", gender(), "female"),
+        optional("phone", phone(), "+49 30 1234567 ext. 12"),
+        optional("email", email(), "zoe@example.org"),
+        optional("address", lines(ADDRESS_MAX), "Main Street 1\n10115 Berlin"),
+        optional("medical_history", lines(HISTORY_MAX), "Penicillin allergy"),
+        server("created_by", describe(id(), "The user whose patient this is."), 1),
+        server("created_at", time(), "2026-01-05T08:31:00.123456Z"),
+        server("updated_at", time(), "2026-01-05T08:31:00.123456Z"),
+    ]
+}
+
+fn doctor() -> Vec<Field> {
+    vec![
+        server("id", id(), 1),
+        required("name", line(NAME_MAX), "Dr. Kofi Mensah"),
+        required("specialization", line(SPECIALIZATION_MAX), "Cardiology"),
+        optional("phone", phone(), "+49 30 7654321"),
+        optional("email", email(), "mensah@example.org"),
+        optional("license_number", describe(blank_line(LICENSE_MAX), "No two doctors share one."), "BE-12345"),
+        optional("years_of_experience", years(), 12),
+        server("created_by", id(), 1),
+        server("created_at", time(), "2026-01-05T08:32:00.123456Z"),
+        server("updated_at", time(), "2026-01-05T08:32:00.123456Z"),
+    ]
+}
+
+fn mapping() -> Vec<Field> {
+    let summary = |fields: Vec<Field>, shown: &[&str]| {
+        let kept: Vec<Field> = fields.into_iter().filter(|field| shown.contains(&field.name)).collect();
+        (schema(&kept, |_| true, |_| true), example(&kept, |_| true))
+    };
+    let (of_patient, the_patient) = summary(patient(), &["id", "name"]);
+    let (of_doctor, the_doctor) = summary(doctor(), &["id", "name", "specialization", "phone", "email"]);
+    vec![
+        server("id", id(), 1),
+        required("patient_id", id(), 1),
+        required("doctor_id", id(), 1),
+        optional("notes", lines(NOTES_MAX), "Yearly check-up"),
+        server("assigned_at", time(), "2026-01-05T08:33:00.123456Z"),
+        server("updated_at", time(), "2026-01-05T08:33:00.123456Z"),
+        server("patient", of_patient, the_patient),
+        server("doctor", of_doctor, the_doctor),
+    ]
+}
+
+/// A mapping as an admin sees it.
+fn mapping_of_someone() -> Vec<Field> {
+    let mut fields = mapping();
+    fields.insert(4, server("created_by", id(), 1));
+    fields
+}
+
+fn audit_entry() -> Vec<Field> {
+    let ids = object! { "type": "array", "items": id() };
+    let before = object! { "type": list!["object", "null"] };
+    vec![
+        server("id", id(), 42),
+        server("at", time(), "2026-01-05T08:34:00.123456Z"),
+        server("actor_id", describe(or_null(id()), "Null for a failed login and for the command line."), 1),
+        server("action", one_of(&ACTIONS), "update"),
+        server("resource", one_of(&RESOURCES), "patient"),
+        server("resource_id", or_null(id()), 1),
+        server("resource_ids", describe(ids, "What a list showed; absent otherwise."), ()),
+        server("outcome", one_of(&OUTCOMES), "success"),
+        server("ip", or_null(text()), "192.0.2.7"),
+        server("request_id", or_null(text()), "5c1d9a70-2f"),
+        server("before", describe(before, "The record before an update or a delete."), example(&patient(), |_| true)),
+    ]
+}
+
+fn field_error() -> Schema {
+    let fields = [
+        server(
+            "field",
+            describe(text(), "A field, a query parameter, a place in the path or a header; `body`."),
+            "name",
+        ),
+        server(
+            "message",
+            describe(text(), "The rule, as the end of a sentence that begins with the field."),
+            "is required",
+        ),
+    ];
+    answer("FieldError", &fields)
+}
+
+/// A record as the server shows it.
+fn answer(name: &'static str, fields: &[Field]) -> Schema {
+    let absent = |field: &Field| field.name == "resource_ids";
+    let example = example(fields, |field| !absent(field));
+    Schema { name, json: schema(fields, |_| true, |field| !absent(field)), example }
+}
+
+/// A record in a list, of which only some fields may have been asked for.
+fn listed(name: &'static str, fields: &[Field]) -> Schema {
+    Schema { name, json: schema(fields, |_| true, |_| false), example: example(fields, |_| true) }
+}
+
+/// The fields of a new record.
+fn new(name: &'static str, fields: &[Field]) -> Schema {
+    let json = schema(&ignoring(fields), |_| true, |field| field.set == Set::Always);
+    Schema {
+        name,
+        json: json.with("additionalProperties", false),
+        example: example(fields, |field| field.set != Set::ByServer),
+    }
+}
+
+/// Some fields of a record that is there.
+fn changes(name: &'static str, fields: &[Field]) -> Schema {
+    let json = schema(&ignoring(fields), |_| true, |_| false);
+    let json = json.with("minProperties", 1).with("additionalProperties", false);
+    let last = fields.iter().rfind(|field| field.set != Set::ByServer);
+    let last = last.map(|field| (field.name.into(), field.example.clone()));
+    Schema { name, json, example: Json::Object(last.into_iter().collect()) }
+}
+
+/// The same fields for a request: those of the server may come back with a record that was read, and are ignored.
+fn ignoring(fields: &[Field]) -> Vec<Field> {
+    let ignored = || object! { "readOnly": true, "description": "Ignored." };
+    let schema = |field: &Field| if field.set == Set::ByServer { ignored() } else { field.schema.clone() };
+    fields.iter().map(|field| Field { schema: schema(field), example: Json::Null, ..*field }).collect()
+}
+
+fn schema(fields: &[Field], kept: impl Fn(&Field) -> bool, required: impl Fn(&Field) -> bool) -> Json {
+    let kept: Vec<&Field> = fields.iter().filter(|field| kept(field)).collect();
+    let names: Vec<&'static str> = kept.iter().filter(|field| required(field)).map(|field| field.name).collect();
+    let properties = kept.iter().map(|field| (field.name.into(), field.schema.clone())).collect();
+    let json = object! { "type": "object", "properties": Json::Object(properties) };
+    if names.is_empty() { json } else { json.with("required", names.into_iter().collect::<Json>()) }
+}
+
+fn example(fields: &[Field], kept: impl Fn(&Field) -> bool) -> Json {
+    let kept = fields.iter().filter(|field| kept(field));
+    Json::Object(kept.map(|field| (field.name.into(), field.example.clone())).collect())
+}
+
+fn describe(schema: Json, text: &'static str) -> Json {
+    schema.with("description", text)
+}

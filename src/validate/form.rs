@@ -1,0 +1,196 @@
+//! A JSON body on its way to being checked, field by field.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::{Map, Value};
+
+use super::{Checked, Rule, shown};
+use crate::error::{Error, FieldError, Result};
+
+/// Whether all required fields must be there, or only those that are sent are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// A new record.
+    Create,
+    /// Changes to a record.
+    Update,
+}
+
+/// The fields of a JSON body on their way to being checked.
+#[derive(Debug)]
+pub struct Form {
+    mode: Mode,
+    sent: Map<String, Value>,
+    accepted: Map<String, Value>,
+    errors: Vec<FieldError>,
+    incomplete: bool,
+}
+
+impl Form {
+    /// Reads the body as one JSON object.
+    ///
+    /// # Errors
+    /// `invalid` for anything else, and for repeated keys.
+    pub fn parse(body: &[u8], mode: Mode) -> Result<Form> {
+        let object: Object = serde_json::from_slice(body).map_err(|error| {
+            // The parser's own words may quote what was sent; the place is enough to find it.
+            let place = format!("must be a JSON object (line {}, column {})", error.line(), error.column());
+            Error::invalid("body", place)
+        })?;
+        let mut form = Form { mode, sent: Map::new(), accepted: Map::new(), errors: Vec::new(), incomplete: false };
+        let mut repeated = HashSet::new();
+        for (name, value) in object.0 {
+            if form.sent.insert(name.clone(), value).is_some() && repeated.insert(name.clone()) {
+                form.errors.push(FieldError::new(shown(&name), "must not be repeated"));
+            }
+        }
+        if mode == Mode::Update && form.sent.is_empty() {
+            return Err(Error::Incomplete(vec![FieldError::new("body", "must have at least one field to change")]));
+        }
+        Ok(form)
+    }
+
+    /// A field that must have a value. Text is trimmed, and blank text counts as missing.
+    pub fn required(&mut self, name: &'static str, rule: impl Fn(Value) -> Checked<Value>) {
+        match self.sent.remove(name).map(trimmed) {
+            None if self.mode == Mode::Update => {}
+            None | Some(Value::Null) => self.missing(name),
+            Some(value) => self.check(name, value, rule),
+        }
+    }
+
+    /// A field that may be absent or null. Blank text counts as null.
+    pub fn optional(&mut self, name: &'static str, rule: impl Fn(Value) -> Checked<Value>) {
+        match self.sent.remove(name).map(trimmed) {
+            None => {}
+            Some(Value::Null) => {
+                self.accepted.insert(name.to_string(), Value::Null);
+            }
+            Some(value) => self.check(name, value, rule),
+        }
+    }
+
+    /// A required text that is taken exactly as sent: a password or a token.
+    pub fn required_verbatim(&mut self, name: &'static str, rule: impl Fn(&str) -> Checked<()>) {
+        match self.sent.remove(name) {
+            None | Some(Value::Null) => self.missing(name),
+            Some(Value::String(text)) if text.is_empty() => self.missing(name),
+            Some(Value::String(text)) => self.check(name, Value::String(text), |value| {
+                rule(value.as_str().unwrap_or_default()).map(|()| value.clone())
+            }),
+            Some(_) => self.refuse(name, "must be a string"),
+        }
+    }
+
+    /// Adds an error that concerns several fields.
+    pub fn refuse(&mut self, name: &'static str, rule: impl Into<Rule>) {
+        self.errors.push(FieldError::new(name, rule));
+    }
+
+    /// An accepted text, for rules that look at two fields.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.accepted.get(name).and_then(Value::as_str)
+    }
+
+    /// The accepted fields, once nothing is wrong with any. `read_only` fields, which the server sets, are accepted and
+    /// ignored, so that a record that was read can be sent back.
+    ///
+    /// # Errors
+    /// `incomplete` or `invalid`, naming every field, unknown ones included.
+    pub fn finish(mut self, read_only: &[&str]) -> Result<Fields> {
+        for name in self.sent.keys().filter(|name| !read_only.contains(&name.as_str())) {
+            self.errors.push(FieldError::new(shown(name), "is not a field of this record"));
+        }
+        if self.errors.is_empty() && self.mode == Mode::Update && self.accepted.is_empty() {
+            self.missing("body");
+        }
+        match (self.errors.is_empty(), self.incomplete) {
+            (true, _) => Ok(Fields(self.accepted)),
+            (false, true) => Err(Error::Incomplete(self.errors)),
+            (false, false) => Err(Error::Invalid(self.errors)),
+        }
+    }
+
+    fn missing(&mut self, name: &'static str) {
+        self.incomplete = true;
+        self.errors.push(FieldError::new(name, "is required"));
+    }
+
+    fn check(&mut self, name: &'static str, value: Value, rule: impl Fn(Value) -> Checked<Value>) {
+        match rule(value) {
+            Ok(value) => {
+                self.accepted.insert(name.to_string(), value);
+            }
+            Err(rule) => self.errors.push(FieldError::new(name, rule)),
+        }
+    }
+}
+
+/// Fields that passed every rule: only those that were sent, as they are stored.
+#[derive(Debug)]
+pub struct Fields(Map<String, Value>);
+
+impl Fields {
+    /// For a parameter of type `jsonb`.
+    pub fn to_json(&self) -> Value {
+        Value::Object(self.0.clone())
+    }
+
+    /// A text; empty where the field is optional and absent.
+    pub fn text(&self, name: &str) -> &str {
+        self.optional_text(name).unwrap_or_default()
+    }
+
+    /// A text that may be absent or null.
+    pub fn optional_text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).and_then(Value::as_str)
+    }
+
+    /// A whole number that may be absent or null.
+    pub fn integer(&self, name: &str) -> Option<i64> {
+        self.0.get(name).and_then(Value::as_i64)
+    }
+
+    /// A truth value that may be absent or null.
+    pub fn truth(&self, name: &str) -> Option<bool> {
+        self.0.get(name).and_then(Value::as_bool)
+    }
+}
+
+/// A JSON object with its keys in order, repeated ones kept, which serde's own map would drop.
+struct Object(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Object, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Object;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+                formatter.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Object, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Object(entries))
+            }
+        }
+        deserializer.deserialize_map(Entries)
+    }
+}
+
+/// Text without the white space around it; blank text is null.
+fn trimmed(value: Value) -> Value {
+    match value {
+        Value::String(text) => match text.trim() {
+            "" => Value::Null,
+            trimmed => Value::String(trimmed.to_string()),
+        },
+        other => other,
+    }
+}

@@ -1,0 +1,147 @@
+//! The query parameters of a request, read one by one.
+
+use jiff::civil::Date;
+
+use super::{Checked, FILTER_MAX, PAGE_DEFAULT, PAGE_MAX, parse_birth_date, parse_id, plain_text, shown};
+use crate::error::{Error, FieldError, Result};
+use crate::request::{Decode, percent_decode};
+
+/// The query parameters of one request.
+pub struct Query {
+    pairs: Vec<(String, String)>,
+    errors: Vec<FieldError>,
+}
+
+/// One page of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The list continues behind (or, newest first, before) this id.
+    pub after: Option<i64>,
+    /// How many records at most.
+    pub limit: i64,
+}
+
+impl Page {
+    /// One more than the page shows tells whether there is more.
+    pub fn rows_wanted(&self) -> i64 {
+        self.limit + 1
+    }
+}
+
+impl Query {
+    /// Takes the query apart (WHATWG URL, application/x-www-form-urlencoded). Unknown and repeated parameters are errors.
+    pub fn parse(raw: &str, known: &[&'static str]) -> Query {
+        let mut query = Query { pairs: Vec::new(), errors: Vec::new() };
+        if Query::pairs(raw).count() < raw.split('&').filter(|pair| !pair.is_empty()).count() {
+            query.errors.push(FieldError::new("query", "must be percent-encoded UTF-8"));
+        }
+        for (name, value) in Query::pairs(raw) {
+            if !known.contains(&name.as_str()) {
+                query.errors.push(FieldError::new(shown(&name), "is not a query parameter of this path"));
+            } else if query.pairs.iter().any(|(present, _)| *present == name) {
+                query.errors.push(FieldError::new(shown(&name), "must not be repeated"));
+            } else {
+                query.pairs.push((name, value));
+            }
+        }
+        query
+    }
+
+    /// The decoded names and values, in order; what is not percent-encoded UTF-8 is left out.
+    pub(crate) fn pairs(raw: &str) -> impl Iterator<Item = (String, String)> + '_ {
+        raw.split('&').filter(|pair| !pair.is_empty()).filter_map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            percent_decode(name, Decode::Query).zip(percent_decode(value, Decode::Query))
+        })
+    }
+
+    /// `limit` (1 to [`PAGE_MAX`], else [`PAGE_DEFAULT`]) and the id to continue from.
+    pub fn page(&mut self, continues: &'static str) -> Page {
+        let limit = self.read("limit", |text| match text.parse::<i64>() {
+            Ok(limit @ 1..=PAGE_MAX) if text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(limit),
+            _ => Err(format!("must be a whole number from 1 to {PAGE_MAX}").into()),
+        });
+        Page { after: self.id(continues), limit: limit.unwrap_or(PAGE_DEFAULT) }
+    }
+
+    /// An id.
+    pub fn id(&mut self, name: &'static str) -> Option<i64> {
+        self.read(name, parse_id)
+    }
+
+    /// A text filter as the pattern for `ilike`: any part, `%` and `_` literally.
+    pub fn pattern(&mut self, name: &'static str) -> Option<String> {
+        self.read(name, |text| {
+            let text = plain_text(text, FILTER_MAX, false)?;
+            let mut pattern = String::with_capacity(text.len() + 2);
+            pattern.push('%');
+            for character in text.chars() {
+                if matches!(character, '%' | '_' | '\\') {
+                    pattern.push('\\');
+                }
+                pattern.push(character);
+            }
+            pattern.push('%');
+            Ok(pattern)
+        })
+    }
+
+    /// A text as it is.
+    pub fn plain(&mut self, name: &'static str) -> Option<String> {
+        self.read(name, |text| plain_text(text, FILTER_MAX, false))
+    }
+
+    /// A time (RFC 3339).
+    pub fn timestamp(&mut self, name: &'static str) -> Option<jiff::Timestamp> {
+        self.read(name, |text| text.parse().map_err(|_| "must be a time like 2026-01-31T09:30:00Z".into()))
+    }
+
+    /// Some of the known names, separated by commas.
+    pub fn names(&mut self, name: &'static str, known: &'static [&'static str]) -> Option<Vec<&'static str>> {
+        self.read(name, |text| {
+            let names = text.split(',').map(|part| known.iter().copied().find(|known| *known == part.trim()));
+            names.collect::<Option<_>>().ok_or_else(|| format!("must list some of {}", known.join(", ")).into())
+        })
+    }
+
+    /// One of a few words.
+    pub fn one_of(&mut self, name: &'static str, words: &'static [&'static str]) -> Option<String> {
+        self.read(name, |text| match words.contains(&text) {
+            true => Ok(text.to_string()),
+            false => Err(format!("must be one of {}", words.join(", ")).into()),
+        })
+    }
+
+    /// `true` or `false`.
+    pub fn truth(&mut self, name: &'static str) -> Option<bool> {
+        self.read(name, |text| text.parse().map_err(|_| "must be true or false".into()))
+    }
+
+    /// A date of birth.
+    pub fn birth_date(&mut self, name: &'static str) -> Option<Date> {
+        self.read(name, parse_birth_date)
+    }
+
+    /// Nothing was wrong with any parameter.
+    ///
+    /// # Errors
+    /// `invalid`, naming every parameter.
+    pub fn finish(self) -> Result<()> {
+        if self.errors.is_empty() { Ok(()) } else { Err(Error::Invalid(self.errors)) }
+    }
+
+    /// A blank parameter counts as absent.
+    fn read<T>(&mut self, name: &'static str, rule: impl Fn(&str) -> Checked<T>) -> Option<T> {
+        let text = self.pairs.iter().find(|(present, _)| present == name)?.1.trim();
+        if text.is_empty() {
+            return None;
+        }
+        match rule(text) {
+            Ok(value) => Some(value),
+            Err(rule) => {
+                self.errors.push(FieldError::new(name, rule));
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! The command line, with the program itself: what each command says, its exit code, and that every failure is one line that
+//! says what is wrong.
+
+mod configuration;
+mod private;
+
+use std::net::TcpListener;
+
+use serde_json::json;
+
+use crate::harness::binary::Program;
+use crate::harness::folder::Folder;
+use crate::harness::{PASSWORD, TestApp, postgres};
+
+#[test]
+fn help_and_version_need_nothing() {
+    let folder = Folder::new();
+    for word in ["help", "--help", "-h"] {
+        let ended = Program::bare(&folder, &[word]).run("");
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+        for command in ["serve", "migrate", "create-admin", "set-role", "check", "help", "version"] {
+            assert!(ended.stdout.contains(command), "{command}");
+        }
+    }
+    for word in ["version", "--version", "-V"] {
+        let ended = Program::bare(&folder, &[word]).run("");
+        assert_eq!(ended.said(), concat!("healthcare-backend ", env!("CARGO_PKG_VERSION")));
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0, "nothing was made");
+}
+
+#[test]
+fn a_wrong_command_line_is_exit_code_2_and_one_line() {
+    let folder = Folder::new();
+    for (arguments, named) in [
+        (&["sevre"][..], "sevre"),
+        (&["serve", "now"], "now"),
+        (&["serve", "--port", "1"], "--port"),
+        (&["--verbose"], "--verbose"),
+        (&[""], ""),
+        (&["migrate", "up"], "up"),
+        (&["check", "-q"], "-q"),
+        (&["create-admin"], "--email"),
+        (&["create-admin", "--email", "a@example.org"], "--name"),
+        (&["create-admin", "--name", "A", "--email"], "--email"),
+        (&["create-admin", "--email", "a@example.org", "--email", "b@example.org", "--name", "A"], "--email"),
+        (&["create-admin", "--email=a@example.org", "--name=A", "--password=secret-word"], "--password"),
+        (&["set-role", "--email", "a@example.org"], "--role"),
+        (&["set-role", "a@example.org", "admin"], "a@example.org"),
+    ] {
+        let ended = Program::bare(&folder, arguments).run("");
+        let problem = ended.problem(2);
+        assert!(problem.contains(named) && !problem.contains("secret-word"), "{arguments:?}: {problem}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0, "nothing was made");
+}
+
+#[test]
+fn migrate_brings_an_empty_database_up_to_date_once() {
+    let (folder, database) = (Folder::new(), postgres::new_empty_database());
+    let run = |command: &str| Program::on(&database, &folder, &[command]).run("");
+    let before = run("check");
+    assert!(before.said().contains("0001_accounts"), "{before:?}");
+    let first = run("migrate");
+    assert!(first.said().starts_with("applied 0001_accounts, 0002_clinic"), "{first:?}");
+    assert_eq!(run("migrate").said(), "the schema is up to date");
+    let after = run("check");
+    assert!(after.said().starts_with("ready: ") && after.said().contains("all applied"), "{after:?}");
+}
+
+#[test]
+fn nodes_that_start_at_once_on_an_empty_database_migrate_it_once() {
+    let database = postgres::new_empty_database();
+    let nodes = crate::harness::at_once(4, |_| TestApp::on(&database, |_| {}));
+    for node in &nodes {
+        node.anyone().get("/readyz").expect(200, "success");
+    }
+    let count = "select count(*), count(distinct version) from schema_migrations";
+    let row = postgres::connect(&database).query_one(count, &[]).expect("a row");
+    assert_eq!(row.get::<_, i64>(0), row.get::<_, i64>(1));
+}
+
+#[test]
+fn a_database_that_is_newer_than_the_program_is_left_alone() {
+    let (folder, database) = (Folder::new(), postgres::new_database());
+    let future = "insert into schema_migrations (version, name) values (999, 'future')";
+    postgres::connect(&database).batch_execute(future).expect("a step");
+    for command in ["migrate", "check", "serve", "create-admin"] {
+        let options: &[&str] =
+            if command == "create-admin" { &["--email", "a@example.org", "--name", "A"] } else { &[] };
+        let ended = Program::on(&database, &folder, &[&[command], options].concat()).run("a fine password\n");
+        let problems = ended.problems(1);
+        assert!(problems.len() == 1 && problems[0].contains("999"), "{command}: {ended:?}");
+    }
+}
+
+#[test]
+fn create_admin_takes_one_line_of_standard_input_as_the_password() {
+    let app = TestApp::start();
+    let folder = Folder::new();
+    let create = |email: &str, name: &str, input: &str| {
+        Program::on(&app.database, &folder, &["create-admin", "--email", email, "--name", name]).run(input)
+    };
+    let ended = create(" Root@Example.org ", " Root ", "a fine password \nignored\n");
+    assert!(ended.said().contains("root@example.org"), "{ended:?}");
+    assert!(!format!("{ended:?}").contains("a fine password"));
+    let root = app.logged_in("root@example.org", "a fine password ");
+    assert_eq!(root.get("/api/auth/me").expect(200, "success").data()["role"], "admin");
+    assert_eq!(root.get("/api/auth/me").expect(200, "success").data()["name"], "Root");
+    root.get("/api/admin/users").expect(200, "success");
+    // A line may end as on other systems, or not at all.
+    create("crlf@example.org", "C", "a fine password\r\n").said();
+    app.logged_in("crlf@example.org", "a fine password");
+    create("none@example.org", "N", "a fine password").said();
+    app.logged_in("none@example.org", "a fine password");
+    create("--email=x", "N", "a fine password").problems(1);
+
+    for (email, name, password, named) in [
+        ("root@example.org", "Root", "a fine password\n", "already exists"),
+        ("ROOT@example.org", "Root", "a fine password\n", "already exists"),
+        ("nobody", "N", "a fine password\n", "--email"),
+        ("", "N", "a fine password\n", "--email"),
+        ("n@example.org", " ", "a fine password\n", "--name"),
+        ("n@example.org", "N\u{7}", "a fine password\n", "--name"),
+        ("n@example.org", "N", "\n", "password"),
+        ("n@example.org", "N", "", "password"),
+        ("n@example.org", "N", "short\n", "8 characters"),
+        ("n@example.org", "N", "password1\n", "common"),
+        ("n@example.org", "N", "n@example.org\n", "e-mail"),
+        ("the.first.part@example.org", "N", "the.first.part\n", "e-mail"),
+    ] {
+        let ended = create(email, name, password);
+        let problem = ended.problem(1);
+        assert!(problem.contains(named), "{email} {name} {password}: {problem}");
+    }
+    let ended = create("n@example.org", "N", &format!("{}\n", "ü".repeat(37)));
+    assert!(ended.problem(1).contains("72 bytes"), "{ended:?}");
+    let count: i64 = app.sql().query_one("select count(*) from users", &[]).expect("a count").get(0);
+    assert_eq!(count, 3);
+}
+
+#[test]
+fn set_role_makes_an_admin_and_never_takes_the_last_one() {
+    let app = TestApp::start();
+    let (folder, ann, bob) = (Folder::new(), app.signed_up("ann"), app.signed_up("bob"));
+    let set = |email: &str, role: &str| {
+        Program::on(&app.database, &folder, &["set-role", "--email", email, "--role", role]).run("")
+    };
+    ann.get("/api/admin/users").expect(403, "forbidden");
+    assert_eq!(set("ANN@example.org", "admin").said(), "ann@example.org has the role admin now");
+    // The running server hears of it: the same token may do more from now on.
+    crate::harness::eventually("the new role holds", || ann.get("/api/admin/users").status == 200);
+    let last = set("ann@example.org", "user");
+    assert!(last.problem(1).contains("last"), "{last:?}");
+    set("bob@example.org", "admin").said();
+    set("ann@example.org", "user").said();
+    crate::harness::eventually("the old role holds", || ann.get("/api/admin/users").status == 403);
+    bob.get("/api/admin/users").expect(200, "success");
+    for (email, role, named) in [
+        ("nobody@example.org", "admin", "nobody@example.org"),
+        ("ann@example.org", "root", "user, admin"),
+        ("", "admin", ""),
+    ] {
+        let ended = set(email, role);
+        assert!(ended.problem(1).contains(named), "{ended:?}");
+    }
+}
+
+#[test]
+fn port_0_picks_a_free_one_and_a_line_says_which() {
+    let folder = Folder::new();
+    let server = Program::new(&folder, &[]).serve();
+    assert!(server.address.port() > 0 && server.address.ip().is_loopback());
+    server.anyone().get("/readyz").expect(200, "success");
+    let ended = server.stop();
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), ""), "one line was all: {ended:?}");
+}
+
+#[test]
+fn a_port_that_is_taken_is_one_line() {
+    let folder = Folder::new();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").port().to_string();
+    let ended = Program::new(&folder, &["serve"]).set("PORT", &port).set("RUST_LOG", "error").run("");
+    let problem = ended.problem(1);
+    assert!(problem.contains(&port) && problem.contains("PORT"), "{problem}");
+}
+
+#[test]
+fn a_signal_lets_requests_finish_and_ends_with_exit_code_0() {
+    for signal in ["TERM", "INT"] {
+        let (folder, database) = (Folder::new(), postgres::new_database());
+        let server = Program::on(&database, &folder, &["serve"]).serve();
+        let anyone = server.anyone();
+        let register = json!({ "name": "Ann", "email": "ann@example.org", "password": PASSWORD });
+        anyone.post("/api/auth/register", register).expect(201, "created");
+        let login = anyone.post("/api/auth/login", json!({ "email": "ann@example.org", "password": PASSWORD }));
+        let ann = anyone.with_token(login.expect(200, "success").data()["token"].as_str().expect("a token"));
+        let patient = ann.new_patient("P");
+
+        let mut sql = postgres::connect(&database);
+        let mut held = sql.transaction().expect("a transaction");
+        held.execute("select from patients where id = $1 for update", &[&patient]).expect("a lock");
+        std::thread::scope(|scope| {
+            let in_flight =
+                scope.spawn(|| ann.patch(&format!("/api/patients/{patient}"), json!({ "name": "Finished" })));
+            let mut watch = postgres::connect(&database);
+            let waiting = "select count(*) from pg_stat_activity
+                            where datname = current_database() and wait_event_type = 'Lock'";
+            crate::harness::eventually("the request is under way", || {
+                watch.query_one(waiting, &[]).expect("a count").get::<_, i64>(0) == 1
+            });
+            server.signal(signal);
+            crate::harness::eventually("no new connection is taken", || {
+                std::net::TcpStream::connect(server.address).is_err()
+            });
+            held.commit().expect("an end");
+            in_flight.join().expect("an answer").expect(200, "updated");
+        });
+        assert_eq!(server.ended().code, Some(0), "{signal}");
+    }
+}
+
+#[test]
+fn a_database_that_cannot_be_reached_is_one_line_that_names_it_and_not_its_password() {
+    let folder = Folder::new();
+    let closed = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = closed.local_addr().expect("an address").port();
+    drop(closed);
+    for url in [
+        format!("postgres://ann:secret-word@127.0.0.1:{port}/clinic"),
+        "postgres://ann:secret-word@%2Fno%2Fsuch%2Ffolder/clinic".to_string(),
+        "host=/no/such/folder user=ann password=secret-word dbname=clinic".to_string(),
+    ] {
+        for command in ["serve", "migrate", "check"] {
+            let ended = Program::on(&url, &folder, &[command]).set("RUST_LOG", "error").run("");
+            let problem = ended.problem(1);
+            assert!(!problem.contains("secret-word"), "{problem}");
+            assert!(problem.contains("127.0.0.1") || problem.contains("/no/such/folder"), "{problem}");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The environment and the `.env` file: defaults, bad values (all at once, a line each), who wins.
+
+use std::collections::HashMap;
+
+use healthcare_backend::Config;
+use healthcare_backend::config::{LogFormat, connections_needed};
+
+use crate::harness::app::SECRET;
+use crate::harness::binary::Program;
+use crate::harness::folder::Folder;
+use crate::harness::postgres;
+
+/// The configuration of these variables.
+fn config(variables: &[(&str, &str)]) -> Result<Config, Vec<String>> {
+    let variables: HashMap<String, String> =
+        variables.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+    Config::from_variables(&variables)
+}
+
+#[test]
+fn without_variables_everything_is_as_documented() {
+    let config = config(&[]).expect("a configuration");
+    assert_eq!((config.host.as_str(), config.port), ("127.0.0.1", 8080));
+    assert_eq!(config.database_url, None);
+    assert_eq!(config.data_dir.to_str(), Some("./data"));
+    assert_eq!((config.jwt_secret, config.jwt_secret_previous, config.jwt_ttl_seconds), (None, None, 3600));
+    assert_eq!(config.bcrypt_cost, 12);
+    assert!((4..=64).contains(&config.workers) && config.database_pool >= config.workers);
+    assert_eq!(
+        (config.max_body_bytes, config.max_connections, config.max_connections_per_address),
+        (262_144, 1024, 1024)
+    );
+    assert!(config.cors_origins.is_empty() && config.trusted_proxies.is_empty());
+    assert_eq!(config.auth_rate_per_minute, 120);
+    assert_eq!((config.login_max_failures, config.login_max_failures_total, config.login_lock_seconds), (10, 100, 900));
+    assert_eq!((config.password_min_length, config.password_blocklist, config.audit_reads), (8, true, true));
+    assert_eq!((config.log_format, config.sql_dir), (LogFormat::Text, None));
+}
+
+#[test]
+fn every_bad_value_has_a_line_of_its_own_that_names_it_and_repeats_no_secret() {
+    let bad = [
+        ("PORT", "65536"),
+        ("JWT_SECRET", "too short"),
+        ("JWT_SECRET_PREVIOUS", "also short"),
+        ("JWT_TTL_SECONDS", "0"),
+        ("BCRYPT_COST", "9"),
+        ("WORKERS", "0"),
+        ("DATABASE_POOL", "-1"),
+        ("MAX_BODY_BYTES", "1.5"),
+        ("MAX_CONNECTIONS", "many"),
+        ("MAX_CONNECTIONS_PER_ADDRESS", "0"),
+        ("CORS_ORIGINS", "https://a.example/path"),
+        ("TRUSTED_PROXIES", "10.0.0.0/33"),
+        ("AUTH_RATE_PER_MINUTE", "-1"),
+        ("LOGIN_MAX_FAILURES", "0"),
+        ("LOGIN_MAX_FAILURES_TOTAL", "x"),
+        ("LOGIN_LOCK_SECONDS", "0"),
+        ("PASSWORD_MIN_LENGTH", "73"),
+        ("PASSWORD_BLOCKLIST", "no"),
+        ("AUDIT_READS", "1"),
+        ("LOG_FORMAT", "xml"),
+    ];
+    let folder = Folder::new();
+    let program =
+        bad.iter().fold(Program::bare(&folder, &["serve"]), |program, (name, value)| program.set(name, value));
+    let ended = program.run("");
+    let mut problems = ended.problems(1);
+    assert_eq!(ended.stderr.lines().count(), bad.len(), "{}", ended.stderr);
+    problems.sort_unstable();
+    let mut names: Vec<&str> = bad.iter().map(|(name, _)| *name).collect();
+    names.sort_unstable();
+    for (problem, name) in problems.iter().zip(names) {
+        assert!(problem.starts_with(&format!("{name} must ")), "{problem}");
+        assert!(!problem.contains("short"), "{problem}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0, "and nothing was started");
+}
+
+#[test]
+fn limits_are_taken_at_their_ends_and_refused_beyond() {
+    for (name, least, most) in [
+        ("PORT", "0", "65535"),
+        ("BCRYPT_COST", "10", "16"),
+        ("WORKERS", "1", "1024"),
+        ("PASSWORD_MIN_LENGTH", "1", "72"),
+        ("AUTH_RATE_PER_MINUTE", "0", "1000000"),
+        ("LOGIN_LOCK_SECONDS", "1", "86400"),
+    ] {
+        let number: i64 = most.parse().expect("a number");
+        assert!(config(&[(name, least)]).is_ok() && config(&[(name, most)]).is_ok(), "{name}");
+        assert!(config(&[(name, &(number + 1).to_string())]).is_err(), "{name}");
+        assert!(config(&[(name, " 11 ")]).is_ok(), "{name}: white space around a value");
+    }
+    assert!(config(&[("BCRYPT_COST", "4")]).is_err());
+    assert!(config(&[("BCRYPT_COST", "4"), ("ALLOW_WEAK_HASHING", "0")]).is_err());
+    assert_eq!(config(&[("BCRYPT_COST", "4"), ("ALLOW_WEAK_HASHING", "1")]).map(|config| config.bcrypt_cost), Ok(4));
+    assert!(config(&[("BCRYPT_COST", "3"), ("ALLOW_WEAK_HASHING", "1")]).is_err());
+}
+
+#[test]
+fn the_pool_is_never_smaller_than_what_the_workers_need() {
+    let config = |pool: &str| config(&[("WORKERS", "20"), ("DATABASE_POOL", pool)]).expect("a configuration");
+    assert_eq!(config("3").database_pool, connections_needed(20));
+    assert_eq!(config("100").database_pool, 100);
+}
+
+#[test]
+fn an_empty_value_counts_as_unset_and_lists_are_split_at_commas() {
+    let config = config(&[
+        ("PORT", ""),
+        ("DATABASE_URL", " "),
+        ("CORS_ORIGINS", " https://a.example , http://localhost:3000,"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8, ::1"),
+        ("MAX_CONNECTIONS", "7"),
+    ]);
+    let config = config.expect("a configuration");
+    assert_eq!((config.port, config.database_url), (8080, None));
+    assert_eq!(config.cors_origins, ["https://a.example", "http://localhost:3000"]);
+    assert_eq!(config.trusted_proxies.len(), 2);
+    assert_eq!(config.max_connections_per_address, 7, "as MAX_CONNECTIONS");
+}
+
+#[test]
+fn a_secret_has_32_bytes_and_is_required_with_a_database_of_ones_own() {
+    let url = ("DATABASE_URL", "postgres://x@127.0.0.1/x");
+    let lines = config(&[url]).expect_err("no secret");
+    assert!(lines.len() == 1 && lines[0].starts_with("JWT_SECRET "), "{lines:?}");
+    let of = |bytes: usize| "s".repeat(bytes);
+    assert_eq!(config(&[url, ("JWT_SECRET", &of(31))]).expect_err("too short").len(), 1);
+    assert!(config(&[url, ("JWT_SECRET", &of(32))]).is_ok());
+    assert!(config(&[url, ("JWT_SECRET", "")]).is_err(), "empty is unset");
+    let config = config(&[url, ("JWT_SECRET", &of(32)), ("JWT_SECRET_PREVIOUS", &of(33))]).expect("a configuration");
+    let summary = config.summary();
+    assert!(!summary.contains("sss") && !summary.contains('\n'), "{summary}");
+}
+
+#[test]
+fn a_env_file_in_the_working_directory_is_read_and_the_environment_wins() {
+    let (folder, database) = (Folder::new(), postgres::new_database());
+    let file = format!(
+        "# a comment\nDATABASE_URL=\"{database}\"\nexport JWT_SECRET='{SECRET}'\nPORT=0\nMAX_BODY_BYTES=100\n\nBCRYPT_COST=10\n"
+    );
+    folder.write(".env", &file);
+    let body = serde_json::json!({ "email": "x".repeat(100) });
+    for (from_environment, status) in [(None, 413), (Some("1000"), 400)] {
+        let program = Program::bare(&folder, &["serve"]);
+        let program = match from_environment {
+            Some(bytes) => program.set("MAX_BODY_BYTES", bytes),
+            None => program,
+        };
+        let server = program.serve();
+        assert_eq!(server.anyone().post("/api/auth/login", body.clone()).status, status);
+        assert_eq!(server.stop().code, Some(0));
+    }
+    // A bad line is named without its text.
+    folder.write(".env", "JWT_SECRET='secret-word\n");
+    let ended = Program::bare(&folder, &["check"]).run("");
+    let problem = ended.problem(1);
+    assert!(problem.contains(".env") && !problem.contains("secret-word"), "{problem}");
+}
+
+#[test]
+fn a_value_that_is_not_utf_8_is_refused_rather_than_ignored() {
+    let folder = Folder::new();
+    for (name, value) in [("DATABASE_URL", &b"postgres://\xff"[..]), ("JWT_SECRET", &[0xfe; 40]), ("PORT", b"80\xff")] {
+        let program = Program::bare(&folder, &["check"]).set("JWT_SECRET", SECRET).set_bytes(name, value);
+        let ended = program.run("");
+        assert!(ended.problem(1).contains(name), "{ended:?}");
+    }
+}
+
+#[test]
+fn a_bad_database_url_is_one_line_without_its_password() {
+    let folder = Folder::new();
+    for url in [
+        "mysql://ann:secret-word@localhost/clinic",
+        "postgres://ann:secret-word@localhost:port/clinic",
+        "postgres://ann:secret-word@localhost/clinic?sslmode=sometimes",
+        "postgres://ann:secret-word@localhost/clinic?colour=red",
+        "secret-word",
+    ] {
+        let ended = Program::on(url, &folder, &["check"]).run("");
+        let problem = ended.problem(1);
+        assert!(problem.contains("DATABASE_URL") && !problem.contains("secret-word"), "{problem}");
+    }
+}

@@ -1,0 +1,86 @@
+//! The program on the private PostgreSQL: the secret that it keeps, commands beside a running server, and that each leaves
+//! things as it found them.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::harness::PASSWORD;
+use crate::harness::binary::Program;
+use crate::harness::folder::Folder;
+
+/// The process id of the private PostgreSQL, if one runs.
+fn postmaster(folder: &Folder) -> Option<String> {
+    let text = std::fs::read_to_string(folder.path().join("data/postgresql/postmaster.pid")).ok()?;
+    text.lines().next().map(str::to_string)
+}
+
+fn program(folder: &Folder, arguments: &[&str]) -> Program {
+    Program::bare(folder, arguments).weak()
+}
+
+#[test]
+fn a_server_on_nothing_but_a_folder_keeps_its_data_and_its_secret() {
+    let folder = Folder::new();
+    let check = program(&folder, &["check"]).run("");
+    assert!(check.said().contains("0001_accounts"), "a first start would migrate: {check:?}");
+    assert_eq!(postmaster(&folder), None, "the command stopped what it had started");
+
+    let server = program(&folder, &[]).serve();
+    let running = postmaster(&folder);
+    assert!(running.is_some());
+    let anyone = server.anyone();
+    let register = json!({ "name": "Ann", "email": "ann@example.org", "password": PASSWORD });
+    anyone.post("/api/auth/register", register.clone()).expect(201, "created");
+    let login = anyone.post("/api/auth/login", json!({ "email": "ann@example.org", "password": PASSWORD }));
+    let token = login.expect(200, "success").data()["token"].as_str().expect("a token").to_string();
+
+    // Commands beside the server work on the same database and leave it running.
+    let admin =
+        program(&folder, &["create-admin", "--email", "root@example.org", "--name", "Root"]).run("a fine password\n");
+    admin.said();
+    program(&folder, &["set-role", "--email", "ann@example.org", "--role", "admin"]).run("").said();
+    program(&folder, &["migrate"]).run("").said();
+    assert!(program(&folder, &["check"]).run("").said().contains("all applied"));
+    assert_eq!(postmaster(&folder), running, "as it was found");
+    anyone
+        .post("/api/auth/login", json!({ "email": "root@example.org", "password": "a fine password" }))
+        .expect(200, "success");
+    anyone.post("/api/auth/register", register).expect(409, "failed");
+
+    let secret = folder.path().join("data/jwt_secret");
+    let read = |path: &Path| std::fs::read_to_string(path).expect("the secret");
+    assert_eq!(std::fs::metadata(&secret).expect("the secret").permissions().mode() & 0o777, 0o600);
+    let made = read(&secret);
+    assert!(made.trim().len() >= 32);
+
+    let ended = server.stop();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(postmaster(&folder), None, "it stopped its PostgreSQL");
+    let log = std::fs::read_to_string(folder.path().join("data/postgresql.log")).unwrap_or_default();
+    assert!(!log.contains("example.org"), "PostgreSQL's log says nothing about a person: {log}");
+
+    // The next start finds the users, and the tokens of before are still good.
+    let server = program(&folder, &["serve"]).serve();
+    assert_eq!(read(&secret), made);
+    let ann = server.anyone().with_token(&token);
+    assert_eq!(ann.get("/api/auth/me").expect(200, "success").data()["role"], "admin");
+    assert_eq!(server.stop().code, Some(0));
+}
+
+#[test]
+fn a_killed_server_leaves_its_postgresql_to_the_next_one() {
+    let folder = Folder::new();
+    let server = program(&folder, &[]).serve();
+    let register = json!({ "name": "Ann", "email": "ann@example.org", "password": PASSWORD });
+    server.anyone().post("/api/auth/register", register.clone()).expect(201, "created");
+    let left = postmaster(&folder);
+    server.signal("KILL");
+    server.ended();
+    let server = program(&folder, &[]).serve();
+    assert!(left.is_some());
+    server.anyone().post("/api/auth/register", register).expect(409, "failed");
+    assert_eq!(server.stop().code, Some(0));
+    assert_eq!(postmaster(&folder), None);
+}

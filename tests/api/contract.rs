@@ -1,0 +1,190 @@
+//! The conventions of the contract, on every route and for every kind of caller.
+//!
+//! The tests walk [`ROUTES`], so a new line of the table is tested from the day it is added: `access` asks who may call it,
+//! `routing` how its path and methods behave, `bodies` what it takes, `headers` what every answer carries, `refusals` what the
+//! transport says before there is a request. Here is what they share: the people, the records, and the rules of an answer.
+
+mod access;
+mod bodies;
+mod headers;
+mod refusals;
+mod routing;
+
+use healthcare_backend::request::Method;
+use healthcare_backend::routes::{Handler, ROUTES, Route};
+use serde_json::{Value, json};
+
+use crate::harness::TestApp;
+use crate::harness::app::{PASSWORD, Person};
+use crate::harness::http::Answer;
+
+/// Three people, and one record of each kind that the first of them owns.
+pub struct World<'a> {
+    pub app: &'a TestApp,
+    pub owner: Person,
+    pub other: Person,
+    pub admin: Person,
+    pub patient_id: i64,
+    /// Assigned to the patient, so that it cannot be deleted just so.
+    pub doctor_id: i64,
+    pub unassigned_doctor_id: i64,
+    pub mapping_id: i64,
+    /// Of the owner, and not the one in use.
+    pub session_id: i64,
+    /// A user whom only admins have business with.
+    pub user_id: i64,
+}
+
+impl<'a> World<'a> {
+    /// New people and new records. `tag` keeps their e-mail addresses apart from those of other worlds.
+    pub fn new(app: &'a TestApp, tag: &str) -> World<'a> {
+        let named = |role: &str| app.signed_up(&format!("{role}-{tag}"));
+        let (owner, other, admin) = (named("owner"), named("other"), app.admin(&format!("admin-{tag}")));
+        let (patient_id, doctor_id) = (owner.new_patient("Owned"), owner.new_doctor("Owned"));
+        let (mapping_id, unassigned_doctor_id) =
+            (owner.new_mapping(patient_id, doctor_id), owner.new_doctor("Unassigned"));
+        let session_id = app.logged_in(&owner.email, PASSWORD).get("/api/auth/sessions");
+        let session_id = session_id.expect(200, "success").data()[0]["id"].as_i64().expect("an id");
+        let user_id = named("victim").id;
+        World { app, owner, other, admin, patient_id, doctor_id, unassigned_doctor_id, mapping_id, session_id, user_id }
+    }
+
+    /// The path of a route with the ids of this world.
+    pub fn target(&self, route: &Route) -> String {
+        let pattern = route.pattern;
+        let id = match pattern {
+            _ if pattern.contains("/admin/users") => self.user_id,
+            _ if pattern.contains("/sessions") => self.session_id,
+            _ if pattern.contains("/mappings") => self.mapping_id,
+            _ if pattern.contains("/patients") => self.patient_id,
+            _ if pattern.contains("/doctors") && route.method == Method::Delete => self.unassigned_doctor_id,
+            _ if pattern.contains("/doctors") => self.doctor_id,
+            _ => 0,
+        };
+        let target = pattern.replace("{patient_id}", &self.patient_id.to_string()).replace("{id}", &id.to_string());
+        assert!(!target.contains('{'), "say here what stands for the place in {pattern}");
+        assert!(id != 0 || !pattern.contains("{id}"), "say here which record {pattern} is about");
+        target
+    }
+
+    /// A body that the route accepts from this person; none where it takes none.
+    pub fn body(&self, route: &Route, person: &Person) -> Option<Value> {
+        let unique = format!("{}-{}", person.id, self.mapping_id);
+        Some(match (route.method, route.pattern) {
+            _ if !route.has_fields => return None,
+            (_, "/api/auth/register") => {
+                json!({ "name": "New", "email": format!("new-{unique}@example.org"), "password": PASSWORD })
+            }
+            (_, "/api/auth/login") => json!({ "email": self.owner.email, "password": PASSWORD }),
+            (_, "/api/auth/refresh") => {
+                json!({ "refresh_token": self.app.logged_in(&self.owner.email, PASSWORD).refresh_token })
+            }
+            (_, "/api/auth/password") => {
+                json!({ "current_password": PASSWORD, "new_password": "another horse battery" })
+            }
+            (_, pattern) if pattern.contains("/patients") => {
+                json!({ "name": "Sent", "date_of_birth": "1990-04-23", "gender": "other" })
+            }
+            (_, pattern) if pattern.contains("/doctors") => json!({ "name": "Sent", "specialization": "Surgery" }),
+            (Method::Post, "/api/mappings") => {
+                json!({ "patient_id": self.patient_id, "doctor_id": self.owner.new_doctor("Second") })
+            }
+            (_, "/api/mappings/{id}") => json!({ "notes": "Sent" }),
+            (_, "/api/admin/users/{id}") => json!({ "role": "user" }),
+            (method, pattern) => panic!("say here what a good body is for {} {pattern}", method.name()),
+        })
+    }
+
+    /// Sends what the route takes, as this person.
+    pub fn send(&self, route: &Route, person: &Person) -> Answer {
+        let answer = person.send(route.method.name(), &self.target(route), &[], self.body(route, person));
+        check(&answer);
+        answer
+    }
+
+    /// Someone whom the route lets in.
+    pub fn welcome(&self, route: &Route) -> &Person {
+        if matches!(route.handler, Handler::Admin(_)) { &self.admin } else { &self.owner }
+    }
+}
+
+/// `GET /api/patients/{id}`, for the messages of failed tests.
+pub fn named(route: &Route) -> String {
+    format!("{} {}", route.method.name(), route.pattern)
+}
+
+/// The routes whose bodies have fields.
+pub fn routes_with_fields() -> impl Iterator<Item = &'static Route> {
+    ROUTES.iter().filter(|route| route.has_fields)
+}
+
+/// What holds for every answer of the service, whoever made it and whatever it says.
+#[track_caller]
+pub fn check(answer: &Answer) {
+    let text = format!("{} {:?} {}", answer.status, answer.headers, String::from_utf8_lossy(&answer.body));
+    let id = answer.header("x-request-id").unwrap_or_default();
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    assert!((1..=64).contains(&id.len()) && id.bytes().all(plain), "X-Request-Id: {text}");
+    assert_eq!(answer.header("cache-control"), Some("no-store"), "{text}");
+    assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{text}");
+    let server = answer.header("server").unwrap_or_default();
+    assert!(!server.contains(|sign: char| sign.is_ascii_digit() || sign == '/'), "Server names a version: {text}");
+    for (name, _) in &answer.headers {
+        assert_eq!(answer.headers.iter().filter(|(other, _)| other == name).count(), 1, "{name} twice: {text}");
+    }
+    if matches!(answer.status, 204 | 304) {
+        assert!(answer.body.is_empty() && answer.header("content-type").is_none(), "{text}");
+    } else if !answer.body.is_empty() && !is_page(answer) {
+        assert_eq!(answer.header("content-type"), Some("application/json"), "{text}");
+        check_envelope(answer);
+    }
+    match answer.status {
+        201 => assert!(answer.header("location").is_some(), "{text}"),
+        401 if !answer.body.is_empty() && answer.json()["status"] == "forbidden" => {
+            assert_eq!(answer.header("www-authenticate"), Some("Bearer"), "{text}");
+        }
+        405 => assert!(answer.header("allow").is_some(), "{text}"),
+        429 | 503 => {
+            let seconds = answer.header("retry-after").and_then(|seconds| seconds.parse::<u32>().ok());
+            assert!(seconds.is_some_and(|seconds| (1..=3600).contains(&seconds)), "Retry-After: {text}");
+        }
+        _ => {}
+    }
+}
+
+/// What is not in an envelope: the numbers, the document, and the page that shows it.
+fn is_page(answer: &Answer) -> bool {
+    let types = ["text/plain; version=0.0.4; charset=utf-8", "text/html; charset=utf-8"];
+    types.contains(&answer.header("content-type").unwrap_or_default()) || answer.body.starts_with(b"{\"openapi\"")
+}
+
+/// Exactly `status`, `message` and `data`, in the words of the contract's table.
+fn check_envelope(answer: &Answer) {
+    let (json, text) = (answer.json(), String::from_utf8_lossy(&answer.body));
+    let fields: Vec<&String> = json.as_object().expect("an object").keys().collect();
+    assert_eq!(fields.len(), 3, "{text}");
+    let word = json["status"].as_str().expect("a word");
+    let words: &[&str] = match answer.status {
+        200 => &["success", "updated", "deleted"],
+        201 => &["created"],
+        400 => &["incomplete", "invalid"],
+        401 => &["invalid", "forbidden"],
+        403 => &["forbidden"],
+        404 | 405 | 408 | 409 | 412 | 429 | 500 | 503 => &["failed"],
+        413 | 414 | 415 | 417 | 431 | 501 | 505 => &["invalid"],
+        status => panic!("{status} is not a status of the contract: {text}"),
+    };
+    assert!(words.contains(&word), "{} is not {word}: {text}", answer.status);
+    assert!(json["message"].as_str().is_some_and(|message| !message.trim().is_empty()), "{text}");
+    assert!(json.get("data").is_some(), "{text}");
+    if answer.status == 400 {
+        let errors = json["data"]["errors"].as_array().expect("data.errors");
+        assert!(!errors.is_empty(), "{text}");
+        for error in errors {
+            assert!(error["field"].is_string() && error["message"].is_string(), "{text}");
+            assert_eq!(error.as_object().map(|error| error.len()), Some(2), "{text}");
+        }
+    } else if answer.status >= 400 || word == "deleted" {
+        assert_eq!(json["data"], Value::Null, "{text}");
+    }
+}

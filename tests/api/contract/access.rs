@@ -1,0 +1,180 @@
+//! Every route × everyone who could call it. What is expected follows from the type of the route's handler, so a new route
+//! without a check fails here.
+
+use healthcare_backend::request::Method;
+use healthcare_backend::routes::{Handler, ROUTES, Route};
+use serde_json::json;
+
+use super::{World, named};
+use crate::harness::TestApp;
+
+/// What anyone may call. A route that is `open` in the table and does not stand here is a mistake.
+const FOR_ANYONE: &[&str] = &[
+    "/api/auth/register",
+    "/api/auth/login",
+    "/api/auth/refresh",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/openapi.json",
+    "/docs",
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Caller {
+    Nobody,
+    BadToken,
+    Owner,
+    Other,
+    Admin,
+}
+
+/// The HTTP status; 200 stands for every success.
+fn expected(route: &Route, caller: Caller) -> u16 {
+    let has_place = route.pattern.contains('{');
+    let is_directory = route.pattern.starts_with("/api/doctors");
+    match (route.handler, caller) {
+        (Handler::Open(_), _) => 200,
+        (_, Caller::Nobody | Caller::BadToken) => 401,
+        (Handler::Admin(_), Caller::Admin) => 200,
+        (Handler::Admin(_), _) => 403,
+        (Handler::Signed(_), Caller::Owner) => 200,
+        // The directory: everyone reads it; who made an entry, and an admin, change it.
+        (Handler::Signed(_), Caller::Other) if is_directory && has_place && route.method != Method::Get => 403,
+        (Handler::Signed(_), _) if is_directory => 200,
+        // Everything else belongs to one user. To all others, admins included, a record with an id does not exist.
+        (Handler::Signed(_), _) if has_place => 404,
+        (Handler::Signed(_), _) if named(route) == "POST /api/mappings" => 404,
+        (Handler::Signed(_), _) => 200,
+    }
+}
+
+#[test]
+fn every_route_lets_in_whom_it_should_and_nobody_else() {
+    let app = TestApp::start();
+    let mut sql = app.sql();
+    let mut world = World::new(&app, "first");
+    for (number, route) in ROUTES.iter().enumerate() {
+        for caller in [Caller::Nobody, Caller::BadToken, Caller::Owner, Caller::Other, Caller::Admin] {
+            let person = match caller {
+                Caller::Nobody => app.anyone(),
+                Caller::BadToken => world.owner.with_token(&forged(&world)),
+                Caller::Owner => world.owner.clone(),
+                Caller::Other => world.other.clone(),
+                Caller::Admin => world.admin.clone(),
+            };
+            let answer = world.send(route, &person);
+            let status = if answer.status < 300 { 200 } else { answer.status };
+            assert_eq!(status, expected(route, caller), "{} as {caller:?}: {:?}", named(route), answer.json());
+            if status == 200 {
+                let changes = route.method != Method::Get;
+                if changes {
+                    // What was changed or removed is made anew for the next caller.
+                    world = World::new(&app, &format!("{number}-{caller:?}"));
+                }
+            } else {
+                let touched = "select (select version from patients where id = $1), (select version from doctors where id = $2),
+                                      (select version from mappings where id = $3), (select version from users where id = $4),
+                                      (select count(*) from sessions where id = $5 and ended_at is null),
+                                      (select version from doctors where id = $6)";
+                let ids: &[&(dyn postgres::types::ToSql + Sync)] = &[
+                    &world.patient_id,
+                    &world.doctor_id,
+                    &world.mapping_id,
+                    &world.user_id,
+                    &world.session_id,
+                    &world.unassigned_doctor_id,
+                ];
+                let row = sql.query_one(touched, ids).expect("the records");
+                let versions: Vec<Option<i64>> = (0..6).map(|column| row.get(column)).collect();
+                assert_eq!(versions, [Some(1); 6], "{} as {caller:?} was refused and changed something", named(route));
+            }
+        }
+    }
+}
+
+/// The owner's token with another signature.
+fn forged(world: &World) -> String {
+    let token = world.owner.token.as_deref().expect("a token");
+    let (signed, signature) = token.rsplit_once('.').expect("three parts");
+    format!("{signed}.{}", signature.chars().rev().collect::<String>())
+}
+
+#[test]
+fn what_is_open_is_meant_to_be_and_what_is_for_admins_needs_one() {
+    for route in ROUTES {
+        let open = matches!(route.handler, Handler::Open(_));
+        assert_eq!(open, FOR_ANYONE.contains(&route.pattern), "{}", named(route));
+        let for_admins = matches!(route.handler, Handler::Admin(_));
+        assert_eq!(for_admins, route.pattern.starts_with("/api/admin/"), "{}", named(route));
+    }
+}
+
+#[test]
+fn no_list_shows_what_belongs_to_another_user() {
+    let app = TestApp::start();
+    let world = World::new(&app, "lists");
+    let is_own_list = |route: &&Route| {
+        let lists = route.method == Method::Get && !route.pattern.contains('{') && route.pattern != "/api/doctors";
+        lists && matches!(route.handler, Handler::Signed(_))
+    };
+    for route in ROUTES.iter().filter(is_own_list) {
+        for person in [&world.other, &world.admin] {
+            let data = world.send(route, person).data();
+            let text = data.to_string();
+            assert!(!text.contains("Owned") && !text.contains(&world.owner.email), "{}: {text}", named(route));
+            if !route.pattern.starts_with("/api/auth/") {
+                assert_eq!(data, json!([]), "{}", named(route));
+            }
+        }
+    }
+    let sessions = world.other.get("/api/auth/sessions").expect(200, "success").ids();
+    assert!(!sessions.contains(&world.session_id));
+}
+
+#[test]
+fn every_way_to_spell_a_bad_token_is_refused() {
+    let app = TestApp::start();
+    let world = World::new(&app, "tokens");
+    let token = world.owner.token.clone().expect("a token");
+    let anyone = app.anyone();
+    let spelled = |value: &str| anyone.send("GET", "/api/auth/me", &[("Authorization", value)], None);
+    for good in [format!("Bearer {token}"), format!("bearer {token}"), format!("BEARER   {token}")] {
+        spelled(&good).expect(200, "success");
+    }
+    let (head, rest) = token.split_once('.').expect("three parts");
+    let (claims, signature) = rest.split_once('.').expect("three parts");
+    // `{"alg":"none"}` and `{"alg":"HS512","typ":"JWT"}`
+    let (none, other) = ("eyJhbGciOiJub25lIn0", "eyJhbGciOiJIUzUxMiIsInR5cCI6IkpXVCJ9");
+    for bad in [
+        String::new(),
+        "Bearer".into(),
+        "Bearer ".into(),
+        token.clone(),
+        format!("Basic {token}"),
+        format!("Bearer{token}"),
+        format!("Bearer {token} {token}"),
+        format!("Bearer {token}, Bearer {token}"),
+        format!("Bearer {head}.{claims}"),
+        format!("Bearer {head}.{claims}."),
+        format!("Bearer {none}.{claims}."),
+        format!("Bearer {none}.{claims}.{signature}"),
+        format!("Bearer {other}.{claims}.{signature}"),
+        format!("Bearer {head}.{claims}.{signature}A"),
+        format!("Bearer {head}.{signature}.{claims}"),
+        "Bearer ...".into(),
+        format!("Bearer {}", "a".repeat(7000)),
+        "Bearer \u{fc}\u{fc}.\u{fc}.\u{fc}".into(),
+    ] {
+        let answer = spelled(&bad).expect(401, "forbidden");
+        super::check(&answer);
+        assert_eq!(answer.header("www-authenticate"), Some("Bearer"), "{bad}");
+    }
+    let twice = anyone.send(
+        "GET",
+        "/api/auth/me",
+        &[("Authorization", &format!("Bearer {token}")), ("Authorization", &format!("Bearer {token}"))],
+        None,
+    );
+    twice.expect(401, "forbidden");
+}

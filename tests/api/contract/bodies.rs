@@ -1,0 +1,344 @@
+//! What a request may carry: content types, JSON and its pitfalls, unknown fields, sizes.
+
+use healthcare_backend::routes::ROUTES;
+use serde_json::{Value, json};
+
+use super::{World, check, named, routes_with_fields};
+use crate::harness::TestApp;
+use crate::harness::app::Person;
+use crate::harness::http::{self, Answer};
+
+/// Sends these bytes as JSON.
+fn send_bytes(person: &Person, method: &str, target: &str, body: &[u8]) -> Answer {
+    let token = person.token.as_deref().unwrap_or_default();
+    let mut bytes = format!(
+        "{method} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    )
+    .into_bytes();
+    bytes.extend_from_slice(body);
+    let answer = http::raw(person.address, &bytes, false);
+    check(&answer);
+    answer
+}
+
+#[test]
+fn an_unknown_field_is_named_on_every_route_that_takes_a_body() {
+    let app = TestApp::start();
+    let world = World::new(&app, "fields");
+    for route in routes_with_fields() {
+        let person = world.welcome(route);
+        let mut body = world.body(route, person).expect("a body");
+        body["surprise"] = json!(null);
+        let answer = person.send(route.method.name(), &world.target(route), &[], Some(body)).expect(400, "invalid");
+        check(&answer);
+        assert_eq!(answer.fields(), ["surprise"], "{}", named(route));
+    }
+}
+
+#[test]
+fn a_body_where_none_is_expected_is_judged_like_any_other() {
+    let app = TestApp::start();
+    let world = World::new(&app, "bare");
+    for route in ROUTES.iter().filter(|route| !route.has_fields) {
+        let (person, target) = (world.welcome(route), world.target(route));
+        let answer = person.send(route.method.name(), &target, &[], Some(json!({ "surprise": 1 })));
+        assert_eq!(answer.expect(400, "invalid").fields(), ["surprise"], "{}", named(route));
+        let plain = [("Content-Type", "text/plain")];
+        person.send(route.method.name(), &target, &plain, Some(json!({}))).expect(415, "invalid");
+        assert_eq!(send_bytes(person, route.method.name(), &target, b"{").status, 400, "{}", named(route));
+    }
+    // And one without fields says nothing wrong.
+    world.owner.send("GET", "/api/auth/me", &[], Some(json!({}))).expect(200, "success");
+    world.owner.post("/api/auth/logout", json!({})).expect(200, "success");
+}
+
+#[test]
+fn only_application_json_is_read_with_any_charset() {
+    let app = TestApp::start();
+    let world = World::new(&app, "types");
+    for route in routes_with_fields() {
+        let (person, target) = (world.welcome(route), world.target(route));
+        let body = world.body(route, person);
+        for bad in
+            ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", "application/merge-patch+json", ""]
+        {
+            let answer = person.send(route.method.name(), &target, &[("Content-Type", bad)], body.clone());
+            check(&answer);
+            assert_eq!(answer.status, 415, "{} with {bad}", named(route));
+        }
+        let encoded = [("Content-Encoding", "gzip")];
+        check(&person.send(route.method.name(), &target, &encoded, body).expect(415, "invalid"));
+    }
+    let owner = &world.owner;
+    let body = || Some(json!({ "name": "D", "specialization": "S" }));
+    let all = [
+        "application/json",
+        "application/json; charset=utf-8",
+        "APPLICATION/JSON;charset=\"UTF-8\"",
+        "application/json ; x=y",
+    ];
+    for good in all {
+        owner.send("POST", "/api/doctors", &[("Content-Type", good)], body()).expect(201, "created");
+    }
+    owner.send("POST", "/api/doctors", &[("Content-Encoding", "identity")], body()).expect(201, "created");
+    owner.send("POST", "/api/doctors", &[("Content-Encoding", "identity, gzip")], body()).expect(415, "invalid");
+    // No type at all is not JSON either; but without a body there is nothing to have a type.
+    let text = body().map(|body| body.to_string());
+    let authorization = format!("Bearer {}", owner.token.as_deref().unwrap_or_default());
+    let headers = [("Authorization", authorization.as_str())];
+    http::send(app.address, "POST", "/api/doctors", &headers, text.as_deref()).expect(415, "invalid");
+    http::send(app.address, "POST", "/api/doctors", &headers, None).expect(400, "invalid");
+    owner.send("GET", "/api/doctors", &[("Content-Type", "text/plain")], None).expect(200, "success");
+}
+
+#[test]
+fn what_is_not_one_json_object_is_invalid_and_quoted_nowhere() {
+    let app = TestApp::start();
+    let ann = app.signed_up("ann");
+    let deep = |open: &str, close: &str| format!("{{\"name\":{}1{}}}", open.repeat(10_000), close.repeat(10_000));
+    let texts: Vec<Vec<u8>> = [
+        "",
+        " \r\n\t ",
+        "[]",
+        "[{}]",
+        "\"text\"",
+        "5",
+        "null",
+        "true",
+        "{",
+        "}",
+        "{}{}",
+        "{} x",
+        "{},",
+        "{\"name\"}",
+        "{\"name\":}",
+        "{\"name\":\"a\",}",
+        "{'name':'a'}",
+        "{name:\"a\"}",
+        "{\"name\":NaN}",
+        "{\"name\":Infinity}",
+        "{\"name\":\"a\"} // secret",
+        "{\"name\":\"\\ud800\"}",
+        "{\"name\":\"\\udc00\\ud800\"}",
+        "{\"name\":\"\\x41\"}",
+        "{\"name\":\"line\nbreak\"}",
+        "{\"name\":01}",
+        "{\"name\":+1}",
+        "{\"name\":1.}",
+        "{\"name\":.5}",
+        "{\"name\":1e}",
+        "{\"years_of_experience\":1e999}",
+        "{\"\\ud800\":1}",
+    ]
+    .iter()
+    .map(|text| text.as_bytes().to_vec())
+    .chain([
+        b"\xEF\xBB\xBF{}".to_vec(),
+        b"{\"name\":\"\xff\xfe\"}".to_vec(),
+        b"{\"name\":\"\xc0\x80\"}".to_vec(),
+        b"{\"name\":\"\xed\xa0\x80\"}".to_vec(),
+        b"\xff\xfe{\0}\0".to_vec(),
+        b"{\"name\":\"a\0b\"}".to_vec(),
+        deep("[", "]").into_bytes(),
+        deep("{\"a\":", "}").into_bytes(),
+        "[".repeat(200_000).into_bytes(),
+    ])
+    .collect();
+    for text in texts {
+        let shown = String::from_utf8_lossy(&text[..text.len().min(60)]).to_string();
+        for (method, target) in
+            [("POST", "/api/doctors"), ("PATCH", "/api/doctors/999999999"), ("POST", "/api/auth/login")]
+        {
+            let answer = send_bytes(&ann, method, target, &text);
+            assert_eq!((answer.status, answer.json()["status"].as_str()), (400, Some("invalid")), "{method} {shown}");
+            assert_eq!(answer.fields(), ["body"], "{method} {shown}");
+            assert!(!String::from_utf8_lossy(&answer.body).contains("secret"));
+        }
+    }
+    assert!(ann.get("/api/doctors").expect(200, "success").ids().is_empty());
+}
+
+#[test]
+fn a_value_of_the_wrong_type_names_its_field() {
+    let app = TestApp::start();
+    let ann = app.signed_up("ann");
+    let doctor = |field: &str, value: &str| {
+        let body = format!("{{\"name\":\"D\",\"specialization\":\"S\",\"{field}\":{value}}}");
+        send_bytes(&ann, "POST", "/api/doctors", body.as_bytes())
+    };
+    let numbers = [
+        "5.0",
+        "5e0",
+        "0.5",
+        "-1",
+        "81",
+        "\"5\"",
+        "true",
+        "[5]",
+        "{}",
+        "9223372036854775808",
+        "-9223372036854775809",
+        "123456789012345678901234567890",
+        "1e30",
+        "-0.0",
+    ];
+    for value in numbers {
+        let answer = doctor("years_of_experience", value).expect(400, "invalid");
+        assert_eq!(answer.fields(), ["years_of_experience"], "{value}");
+    }
+    for value in ["0", "-0", "80", "null"] {
+        let status = doctor("years_of_experience", value).status;
+        assert!(status == 201 || value == "-0" && status == 400, "{value}: {status}");
+    }
+    for value in ["5", "true", "[]", "{}", "[\"a\"]", "1.5"] {
+        assert_eq!(doctor("phone", value).expect(400, "invalid").fields(), ["phone"], "{value}");
+    }
+    for value in ["0", "-1", "1.0", "9223372036854775808", "\"1\"", "true"] {
+        let body = format!("{{\"patient_id\":{value},\"doctor_id\":{value}}}");
+        let answer = send_bytes(&ann, "POST", "/api/mappings", body.as_bytes()).expect(400, "invalid");
+        assert_eq!(answer.fields(), ["patient_id", "doctor_id"], "{value}");
+    }
+}
+
+#[test]
+fn a_repeated_key_is_named_even_with_the_same_value() {
+    let app = TestApp::start();
+    let ann = app.signed_up("ann");
+    for body in [
+        r#"{"name":"D","name":"D","specialization":"S"}"#,
+        r#"{"name":"D","specialization":"S","n\u0061me":"E","name":"F"}"#,
+        r#"{"name":null,"specialization":"S","name":"D"}"#,
+    ] {
+        let answer = send_bytes(&ann, "POST", "/api/doctors", body.as_bytes()).expect(400, "invalid");
+        assert_eq!(answer.fields(), ["name"], "{body}");
+    }
+    let login = r#"{"email":"ann@example.org","password":"wrong","password":"correct horse battery"}"#;
+    let answer = send_bytes(&app.anyone(), "POST", "/api/auth/login", login.as_bytes()).expect(400, "invalid");
+    assert_eq!(answer.fields(), ["password"]);
+    // Inside of a value that is refused anyway, too.
+    let nested = r#"{"name":{"a":1,"a":2},"specialization":"S"}"#;
+    assert_eq!(send_bytes(&ann, "POST", "/api/doctors", nested.as_bytes()).expect(400, "invalid").fields(), ["name"]);
+}
+
+#[test]
+fn strings_are_trimmed_and_control_characters_refused() {
+    let app = TestApp::start();
+    let ann = app.signed_up("ann");
+    let with_name = |name: &str| ann.post("/api/doctors", json!({ "name": name, "specialization": "S" }));
+    for (sent, stored) in [
+        (" A \t\r\n", "A"),
+        ("\u{a0}\u{2003}B\u{3000}", "B"),
+        ("C  D", "C  D"),
+        ("\u{1f468}\u{200d}\u{1f469}", "\u{1f468}\u{200d}\u{1f469}"),
+    ] {
+        assert_eq!(with_name(sent).expect(201, "created").data()["name"], stored);
+    }
+    for blank in ["", " ", "\t\n", "\u{a0}"] {
+        assert_eq!(with_name(blank).expect(400, "incomplete").fields(), ["name"]);
+    }
+    for bad in ["a\0b", "a\u{7}b", "a\nb", "a\tb", "a\u{7f}b", "a\u{85}b", "a\u{9b}b"] {
+        assert_eq!(with_name(bad).expect(400, "invalid").fields(), ["name"], "{bad:?}");
+    }
+    // A key may be anything, and comes back escaped and cut.
+    let long = format!("<b>\"\u{0}{}", "k".repeat(500));
+    let answer = ann.post("/api/doctors", json!({ "name": "D", "specialization": "S", long.clone(): 1 }));
+    let fields = answer.expect(400, "invalid").fields();
+    assert!(long.starts_with(&fields[0]) && fields[0].chars().count() <= 64, "{fields:?}");
+}
+
+#[test]
+fn the_read_only_fields_of_a_record_are_accepted_and_ignored() {
+    let app = TestApp::start();
+    let world = World::new(&app, "read-only");
+    let paths = [
+        format!("/api/patients/{}", world.patient_id),
+        format!("/api/doctors/{}", world.doctor_id),
+        format!("/api/admin/patients/{}", world.patient_id),
+        format!("/api/admin/doctors/{}", world.doctor_id),
+        format!("/api/admin/users/{}", world.user_id),
+    ];
+    for path in paths {
+        let person = if path.contains("admin") { &world.admin } else { &world.owner };
+        let mut record = person.get(&path).expect(200, "success").data();
+        let id = record["id"].clone();
+        record["id"] = json!(1_000_000);
+        record["created_at"] = json!("yesterday");
+        let updated = person.put(&path, record).expect(200, "updated").data();
+        assert_eq!(updated["id"], id);
+        assert_ne!(updated["created_at"], "yesterday");
+        // Alone they are nothing to change.
+        person.patch(&path, json!({ "id": id, "updated_at": null })).expect(400, "incomplete");
+    }
+    let mapping = format!("/api/patients/{}/mappings/{}", world.patient_id, world.mapping_id);
+    let record = world.owner.get(&mapping).expect(200, "success").data();
+    let path = format!("/api/mappings/{}", world.mapping_id);
+    assert_eq!(world.owner.put(&path, record.clone()).expect(200, "updated").data()["doctor"], record["doctor"]);
+}
+
+#[test]
+fn a_body_of_exactly_the_limit_is_read_and_one_byte_more_is_not() {
+    let app = TestApp::with(|config| config.max_body_bytes = 1000);
+    let ann = app.signed_up("ann");
+    let of = |bytes: usize| {
+        let body = r#"{"name":"D","specialization":"S"}"#;
+        format!("{body}{}", " ".repeat(bytes - body.len()))
+    };
+    let chunked = |bytes: usize| {
+        let body = of(bytes);
+        let (first, second) = body.split_at(400);
+        let text = format!(
+            "POST /api/doctors HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {}\r\nContent-Type: \
+             application/json\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{first}\r\n{:x}\r\n{second}\r\n0\r\n\r\n",
+            ann.token.as_deref().unwrap_or_default(),
+            first.len(),
+            second.len()
+        );
+        http::raw(app.address, text.as_bytes(), false)
+    };
+    assert_eq!(send_bytes(&ann, "POST", "/api/doctors", of(1000).as_bytes()).status, 201);
+    chunked(1000).expect(201, "created");
+    for answer in [send_bytes(&ann, "POST", "/api/doctors", of(1001).as_bytes()), chunked(1001)] {
+        check(&answer);
+        let answer = answer.expect(413, "invalid");
+        assert_eq!(answer.header("connection"), Some("close"));
+    }
+    // What is announced is refused before it is sent, however much it is.
+    let head = "POST /api/doctors HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999999999999\r\n\r\n";
+    http::raw(app.address, head.as_bytes(), false).expect(413, "invalid");
+    assert_eq!(ann.get("/api/doctors").expect(200, "success").ids().len(), 2);
+}
+
+#[test]
+fn out_of_the_box_a_body_may_have_256_kib() {
+    let app = TestApp::start();
+    let ann = app.signed_up("ann");
+    let of = |bytes: usize| format!("{{\"name\":\"D\",\"specialization\":\"S\"{}}}", " ".repeat(bytes - 33));
+    assert_eq!(of(262_144).len(), 262_144);
+    assert_eq!(send_bytes(&ann, "POST", "/api/doctors", of(262_144).as_bytes()).status, 201);
+    assert_eq!(send_bytes(&ann, "POST", "/api/doctors", of(262_145).as_bytes()).status, 413);
+}
+
+#[test]
+fn null_for_a_required_field_is_incomplete_and_clears_an_optional_one() {
+    let app = TestApp::start();
+    let world = World::new(&app, "null");
+    for route in routes_with_fields() {
+        let person = world.welcome(route);
+        let body = world.body(route, person).expect("a body");
+        let mut nulls = serde_json::Map::new();
+        for (field, _) in body.as_object().expect("an object") {
+            nulls.insert(field.clone(), Value::Null);
+        }
+        if route.pattern == "/api/mappings/{id}" {
+            nulls = serde_json::Map::from_iter([("patient_id".to_string(), Value::Null)]);
+        }
+        let mut names: Vec<String> = nulls.keys().cloned().collect();
+        let answer = person.send(route.method.name(), &world.target(route), &[], Some(Value::Object(nulls)));
+        let mut fields = answer.expect(400, "incomplete").fields();
+        names.sort();
+        fields.sort();
+        assert_eq!(fields, names, "{}", named(route));
+    }
+}

@@ -1,0 +1,104 @@
+//! A server that is killed in the middle of its work leaves no change without its audit entry, and no entry without its change.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use serde_json::{Value, json};
+
+use crate::harness::binary::Program;
+use crate::harness::folder::Folder;
+use crate::harness::http::{self, Answer};
+use crate::harness::{Person, TestApp, eventually};
+
+/// Sends a request to a server that may be gone.
+fn ask(server: SocketAddr, person: &Person, method: &str, target: &str, body: Option<Value>) -> Option<Answer> {
+    let authorization = format!("Bearer {}", person.token.as_deref().expect("a token"));
+    let headers = [("Authorization", authorization.as_str()), ("Content-Type", "application/json")];
+    let headers = if body.is_some() { &headers[..] } else { &headers[..1] };
+    http::try_send(server, method, target, headers, body.map(|body| body.to_string()).as_deref())
+}
+
+/// Creates, changes and deletes until the server is gone. Returns the patients that it was told are there, and those that it was
+/// told are not.
+fn work(server: SocketAddr, person: &Person, doctor: i64, done: &AtomicUsize) -> (Vec<i64>, Vec<i64>) {
+    let (mut kept, mut deleted) = (Vec::new(), Vec::new());
+    loop {
+        let body = json!({ "name": "P", "date_of_birth": "1990-04-23", "gender": "other" });
+        let Some(created) = ask(server, person, "POST", "/api/patients", Some(body)) else { break };
+        let id = created.expect(201, "created").id();
+        kept.push(id);
+        done.fetch_add(1, Ordering::Relaxed);
+        let path = format!("/api/patients/{id}");
+        let pair = json!({ "patient_id": id, "doctor_id": doctor });
+        let Some(mapped) = ask(server, person, "POST", "/api/mappings", Some(pair)) else { break };
+        mapped.expect(201, "created");
+        let Some(changed) = ask(server, person, "PATCH", &path, Some(json!({ "name": "Q" }))) else { break };
+        changed.expect(200, "updated");
+        if id % 2 == 0 {
+            // From here on it may be gone, whether we hear of it or not.
+            kept.pop();
+            let Some(gone) = ask(server, person, "DELETE", &path, None) else { break };
+            gone.expect(200, "deleted");
+            deleted.push(id);
+        }
+    }
+    (kept, deleted)
+}
+
+/// Rows that contradict each other, by what is wrong with them.
+const CONTRADICTIONS: [(&str, &str); 5] = [
+    ("a record without exactly one entry of its making", "
+        select 1 from (select 'patient' as resource, id from patients union all select 'mapping', id from mappings) as made
+         where 1 <> (select count(*) from audit_entries a where a.action = 'create' and a.resource = made.resource and resource_id = made.id)"),
+    ("an entry of a making without a record, or its deletion", "
+        select 1 from audit_entries a
+         where action = 'create' and resource in ('patient', 'mapping')
+           and not exists (select from patients where a.resource = 'patient' and id = a.resource_id)
+           and not exists (select from mappings where a.resource = 'mapping' and id = a.resource_id)
+           and not exists (select from audit_entries d where d.action = 'delete' and d.resource = a.resource and d.resource_id = a.resource_id)"),
+    ("an entry of a deletion of a record that is there", "
+        select 1 from audit_entries a
+         where action = 'delete'
+           and (exists (select from patients where a.resource = 'patient' and id = a.resource_id)
+             or exists (select from mappings where a.resource = 'mapping' and id = a.resource_id))"),
+    ("two entries of one making or deletion", "
+        select 1 from audit_entries where action in ('create', 'delete') group by action, resource, resource_id having count(*) > 1"),
+    ("a patient whose changes and entries are not as many", "
+        select 1 from patients p
+         where version - 1 <> (select count(*) from audit_entries where action = 'update' and resource = 'patient' and resource_id = p.id)"),
+];
+
+#[test]
+fn a_server_that_is_killed_leaves_no_change_without_its_entry_and_no_entry_without_its_change() {
+    let app = TestApp::start();
+    let ann = app.signed_up("ann");
+    let doctor = ann.new_doctor("D");
+    let mut sql = app.sql();
+    for round in 1..=3 {
+        let folder = Folder::new();
+        let server = Program::on(&app.database, &folder, &["serve"]).set("RUST_LOG", "off").serve();
+        let (address, done) = (server.address, AtomicUsize::new(0));
+        let told = thread::scope(|scope| {
+            let workers: Vec<_> = (0..6).map(|_| scope.spawn(|| work(address, &ann, doctor, &done))).collect();
+            eventually("work under way", || done.load(Ordering::Relaxed) >= 20 * round);
+            server.signal("KILL");
+            workers.into_iter().map(|worker| worker.join().expect("no panic")).collect::<Vec<_>>()
+        });
+        // What PostgreSQL had begun, it finishes or gives up by itself.
+        eventually("the killed server's statements are over", || {
+            let query = "select count(*) from pg_stat_activity where datname = current_database() and state <> 'idle'
+                            and pid <> pg_backend_pid()";
+            sql.query_one(query, &[]).expect("a count").get::<_, i64>(0) == 0
+        });
+        for (what, query) in CONTRADICTIONS {
+            assert!(sql.query(query, &[]).expect("rows").is_empty(), "round {round}: {what}");
+        }
+        let known: Vec<i64> =
+            sql.query("select id from patients", &[]).expect("rows").iter().map(|row| row.get(0)).collect();
+        for (kept, deleted) in told {
+            assert!(kept.iter().all(|id| known.contains(id)), "what was confirmed is there");
+            assert!(!deleted.iter().any(|id| known.contains(id)), "what was confirmed as gone is gone");
+        }
+    }
+}

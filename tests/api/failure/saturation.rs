@@ -1,0 +1,172 @@
+//! Everything is taken: connections, locks, hashing threads; and the stop with work in flight.
+
+use std::io::{BufReader, Write};
+use std::net::TcpStream;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Instant;
+
+use healthcare_backend::config::hashing_threads;
+use postgres::Client;
+use serde_json::json;
+
+use super::{PATIENCE, number, unavailable};
+use crate::harness::app::PASSWORD;
+use crate::harness::folder::Folder;
+use crate::harness::http::{self, Answer};
+use crate::harness::{TestApp, eventually};
+
+/// Takes the row of a patient until the transaction ends.
+fn hold<'a>(sql: &'a mut Client, patient_id: i64) -> postgres::Transaction<'a> {
+    let mut transaction = sql.transaction().expect("a transaction");
+    transaction.execute("select from patients where id = $1 for update", &[&patient_id]).expect("a lock");
+    transaction
+}
+
+/// Waits until so many statements of the service wait for a lock.
+fn wait_for_waiters(app: &TestApp, count: i64) {
+    let mut sql = app.sql();
+    let text = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    eventually("the statements wait", || sql.query_one(text, &[]).expect("a count").get::<_, i64>(0) == count);
+}
+
+#[test]
+fn without_a_free_connection_or_lock_the_answer_is_503_after_a_bounded_wait() {
+    let app = TestApp::with(|config| {
+        config.workers = 6;
+        config.database_pool = 2;
+    });
+    let ann = app.signed_up("ann");
+    let (patient, mut sql) = (ann.new_patient("P"), app.sql());
+    let path = format!("/api/patients/{patient}");
+    let held = hold(&mut sql, patient);
+    thread::scope(|scope| {
+        // Two writers take both connections and wait for the row, 5 s at most.
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let started = Instant::now();
+                unavailable(ann.patch(&path, json!({ "name": "Late" })));
+                assert!(started.elapsed() < PATIENCE, "a lock took {:?}", started.elapsed());
+            });
+        }
+        wait_for_waiters(&app, 2);
+        let started = Instant::now();
+        unavailable(ann.get(&path));
+        assert!(started.elapsed() < PATIENCE, "a connection took {:?}", started.elapsed());
+        // Meanwhile what needs no connection is served; a refused token is such a thing.
+        app.anyone().get("/healthz").expect(200, "success");
+        ann.with_token("a.b.c").get(&path).expect(401, "forbidden");
+    });
+    assert!(number(&app, "database_pool_timeouts_total") > 0);
+    held.rollback().expect("an end");
+    assert_eq!(ann.get(&path).expect(200, "success").data()["name"], "P", "what was refused has not happened");
+    ann.patch(&path, json!({ "name": "In time" })).expect(200, "updated");
+}
+
+#[test]
+fn a_statement_that_takes_too_long_is_ended_and_its_connection_serves_on() {
+    let sql = Folder::with_sql();
+    sql.replace(
+        "health.sql",
+        "select coalesce(max(version), 0) as version",
+        "select coalesce(max(version), 0) as version, pg_sleep(60)",
+    );
+    let app = TestApp::with(|config| {
+        config.sql_dir = Some(sql.path().to_path_buf());
+        config.database_pool = 1;
+    });
+    let ann = app.signed_up("ann");
+    unavailable(app.anyone().get("/readyz"));
+    ann.get("/api/patients").expect(200, "success");
+}
+
+/// A login for nobody, sent without waiting for the answer.
+fn send_login(app: &TestApp, email: &str, password: &str) -> TcpStream {
+    let body = json!({ "email": email, "password": password }).to_string();
+    let mut stream = http::connect(app.address);
+    let text = format!(
+        "POST /api/auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(text.as_bytes()).expect("a request");
+    stream
+}
+
+fn answer_on(stream: TcpStream) -> Answer {
+    let answer = http::read_answer(&mut BufReader::new(stream), false).expect("an answer");
+    crate::contract::check(&answer);
+    answer
+}
+
+#[test]
+fn a_flood_of_logins_is_turned_away_at_a_bound_and_reads_do_not_wait_for_it() {
+    let app = TestApp::with(|config| {
+        // Some 60 ms each, so that the flood lasts for seconds.
+        config.bcrypt_cost = 10;
+        config.max_connections = 10_000;
+        config.max_connections_per_address = 10_000;
+    });
+    let ann = app.signed_up("ann");
+    let flood = hashing_threads() * 33 + 40;
+    let sent: Vec<TcpStream> =
+        (0..flood).map(|number| send_login(&app, &format!("nobody-{number}@example.org"), PASSWORD)).collect();
+    eventually("the queue is full", || number(&app, "hashing_refused_total") > 0);
+    for _ in 0..20 {
+        ann.get("/api/patients").expect(200, "success");
+    }
+    assert!(number(&app, "hashing_queue_length") > 0, "20 reads were answered before the logins were");
+    let statuses: Vec<u16> = sent.into_iter().map(|stream| answer_on(stream).status).collect();
+    let count = |wanted: u16| statuses.iter().filter(|status| **status == wanted).count();
+    assert_eq!(count(401) + count(503), flood, "{statuses:?}");
+    assert!(count(503) > 0, "the queue has a bound");
+    assert!(count(401) >= hashing_threads() * 32, "what fits into the queue is served");
+    app.logged_in(&ann.email, PASSWORD);
+}
+
+#[test]
+fn a_stop_lets_the_work_in_flight_finish_and_takes_no_more() {
+    let app = TestApp::start();
+    let ann = app.signed_up("ann");
+    let (patient, mut sql, address) = (ann.new_patient("P"), app.sql(), app.address);
+    let path = format!("/api/patients/{patient}");
+    let held = hold(&mut sql, patient);
+    thread::scope(|scope| {
+        let in_flight = scope.spawn(|| ann.patch(&path, json!({ "name": "Finished" })));
+        wait_for_waiters(&app, 1);
+        let (done, is_done) = mpsc::channel();
+        scope.spawn(move || {
+            app.stop();
+            let _ = done.send(());
+        });
+        eventually("no new connection is taken", || TcpStream::connect(address).is_err());
+        assert!(is_done.try_recv().is_err(), "it waits for the request");
+        held.commit().expect("an end");
+        in_flight.join().expect("an answer").expect(200, "updated");
+        is_done.recv_timeout(PATIENCE).expect("then it is stopped");
+    });
+}
+
+#[test]
+fn a_stop_answers_the_logins_that_wait_and_writes_down_the_reads() {
+    let app = TestApp::with(|config| config.bcrypt_cost = 11);
+    let ann = app.signed_up("ann");
+    for _ in 0..5 {
+        ann.get("/api/patients").expect(200, "success");
+    }
+    let mut sql = app.sql();
+    let sent: Vec<TcpStream> = (0..8).map(|_| send_login(&app, &ann.email, PASSWORD)).collect();
+    eventually("the logins wait", || number(&app, "hashing_queue_length") > 0);
+    app.stop();
+    for stream in sent {
+        // One that was sent but not yet received may see the connection close; it was never begun.
+        if let Some(answer) = http::read_answer(&mut BufReader::new(stream), false) {
+            answer.expect(200, "success");
+        }
+    }
+    let count = |sql: &mut Client, action: &str| -> i64 {
+        let text = "select count(*) from audit_entries where action = $1";
+        sql.query_one(text, &[&action]).expect("a count").get(0)
+    };
+    assert_eq!(count(&mut sql, "list"), 5);
+    assert!(count(&mut sql, "login") >= 2, "the first one, and at least one of those that waited");
+}

@@ -1,0 +1,173 @@
+//! The program itself, started with its own environment in a folder of its own.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::thread::JoinHandle;
+
+use super::app::{Person, SECRET};
+use super::folder::Folder;
+use super::postgres;
+
+/// A command line and its environment: nothing is inherited but the way to PostgreSQL's programs.
+pub struct Program {
+    command: Command,
+}
+
+impl Program {
+    /// With no settings at all, in this working directory.
+    pub fn bare(folder: &Folder, arguments: &[&str]) -> Program {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_healthcare-backend"));
+        command.args(arguments).current_dir(folder.path()).env_clear();
+        for name in ["PATH", "HOME", "USER", "LANG"] {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Program { command }
+    }
+
+    /// On this database, with cheap hashing and a free port.
+    pub fn on(database: &str, folder: &Folder, arguments: &[&str]) -> Program {
+        let program = Program::bare(folder, arguments).weak();
+        program.set("DATABASE_URL", database).set("JWT_SECRET", SECRET)
+    }
+
+    /// On a new, migrated database.
+    pub fn new(folder: &Folder, arguments: &[&str]) -> Program {
+        Program::on(&postgres::new_database(), folder, arguments)
+    }
+
+    /// Cheap hashing and a free port.
+    pub fn weak(self) -> Program {
+        self.set("PORT", "0").set("ALLOW_WEAK_HASHING", "1").set("BCRYPT_COST", "4")
+    }
+
+    pub fn set(mut self, name: &str, value: &str) -> Program {
+        self.command.env(name, value);
+        self
+    }
+
+    pub fn set_bytes(mut self, name: &str, value: &[u8]) -> Program {
+        self.command.env(name, OsStr::from_bytes(value));
+        self
+    }
+
+    /// Runs to its end, with this on standard input.
+    pub fn run(mut self, input: &str) -> Ended {
+        let mut child = self.command.spawn().expect("the program");
+        // A program that does not read its input has closed it by now, perhaps.
+        let _ = child.stdin.take().expect("standard input").write_all(input.as_bytes());
+        Ended::from(child.wait_with_output().expect("an end"))
+    }
+
+    /// Runs until it listens.
+    pub fn serve(mut self) -> Serving {
+        let mut child = self.command.stdin(Stdio::null()).spawn().expect("the program");
+        let mut stdout = BufReader::new(child.stdout.take().expect("standard output"));
+        let mut stderr = child.stderr.take().expect("standard error");
+        let log = std::thread::spawn(move || {
+            let mut text = Vec::new();
+            let _ = stderr.read_to_end(&mut text);
+            String::from_utf8_lossy(&text).into_owned()
+        });
+        let mut line = String::new();
+        stdout.read_line(&mut line).expect("a line");
+        let address = line.trim().strip_prefix("listening on http://").and_then(|address| address.parse().ok());
+        let Some(address) = address else {
+            let _ = child.wait();
+            panic!("it does not listen: {line:?} {}", log.join().unwrap_or_default());
+        };
+        Serving { child, stdout, log: Some(log), address }
+    }
+}
+
+/// What a command that has ended leaves behind.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Ended {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+        Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+}
+
+impl Ended {
+    /// It succeeded; the one line that it said.
+    #[track_caller]
+    pub fn said(&self) -> &str {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        let line = self.stdout.strip_suffix('\n').expect("a line");
+        assert!(!line.is_empty() && !line.contains('\n'), "{self:?}");
+        line
+    }
+
+    /// It failed with this code; the lines that say why, without the program's name. Log lines of level `warn` and below may
+    /// stand before them.
+    #[track_caller]
+    pub fn problems(&self, code: i32) -> Vec<&str> {
+        assert_eq!((self.code, self.stdout.as_str()), (Some(code), ""), "{self:?}");
+        self.stderr.lines().filter_map(|line| line.strip_prefix("healthcare-backend: ")).collect()
+    }
+
+    /// It failed with this code and one line, which is all it said.
+    #[track_caller]
+    pub fn problem(&self, code: i32) -> &str {
+        let problems = self.problems(code);
+        assert_eq!((problems.len(), self.stderr.lines().count()), (1, 1), "{self:?}");
+        problems[0]
+    }
+}
+
+/// A server that runs. Dropping it ends it.
+pub struct Serving {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    log: Option<JoinHandle<String>>,
+    pub address: SocketAddr,
+}
+
+impl Serving {
+    /// Sends a signal, `TERM` for example.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
+        assert!(status.expect("kill").success());
+    }
+
+    /// Nobody in particular, as a client of this server.
+    pub fn anyone(&self) -> Person {
+        Person { address: self.address, id: 0, email: String::new(), token: None, refresh_token: String::new() }
+    }
+
+    /// Waits for its end.
+    pub fn ended(mut self) -> Ended {
+        let code = self.child.wait().expect("an end").code();
+        let mut stdout = String::new();
+        self.stdout.read_to_string(&mut stdout).expect("UTF-8");
+        let stderr = self.log.take().map(|log| log.join().expect("a log")).unwrap_or_default();
+        Ended { code, stdout, stderr }
+    }
+
+    /// Ends it as an operator does.
+    pub fn stop(self) -> Ended {
+        self.signal("TERM");
+        self.ended()
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.signal("TERM");
+            let _ = self.child.wait();
+        }
+    }
+}

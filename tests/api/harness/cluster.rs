@@ -1,0 +1,90 @@
+//! A PostgreSQL of a test's own, for tests that stop, kill or freeze it.
+
+use std::process::Command;
+
+use healthcare_backend::private_postgres::{PrivatePostgres, Settings};
+
+use super::folder::Folder;
+use super::postgres;
+
+/// A private cluster with one empty database. Dropping it lets it run on if it was frozen, and stops it.
+pub struct OwnCluster {
+    running: Option<PrivatePostgres>,
+    /// The connection string, the same after every start.
+    pub database: String,
+    frozen: Vec<String>,
+    folder: Folder,
+}
+
+impl OwnCluster {
+    /// A new one, running.
+    pub fn start() -> OwnCluster {
+        let folder = Folder::new();
+        let running = start_in(&folder);
+        let database = running.connection_string().to_string();
+        OwnCluster { running: Some(running), database, frozen: Vec::new(), folder }
+    }
+
+    /// Stops it: connections end at once.
+    pub fn stop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.stop().expect("a stop");
+        }
+    }
+
+    /// Starts it again with the same data.
+    pub fn start_again(&mut self) {
+        let running = start_in(&self.folder);
+        assert_eq!(running.connection_string(), self.database);
+        self.running = Some(running);
+    }
+
+    /// Ends it without a word, as a crash of the machine would.
+    pub fn kill(&mut self) {
+        signal("-KILL", &self.processes());
+        // The value knows only how to stop; there is nothing left to stop.
+        self.running = None;
+    }
+
+    /// Stops all of its processes in their tracks: connections stay open, and nothing answers.
+    pub fn freeze(&mut self) {
+        self.frozen = self.processes();
+        signal("-STOP", &self.frozen);
+    }
+
+    /// Lets them run on.
+    pub fn thaw(&mut self) {
+        signal("-CONT", &std::mem::take(&mut self.frozen));
+    }
+
+    /// The postmaster and its children. The server's own connections are found in `pg_stat_activity`, as are the helpers.
+    fn processes(&self) -> Vec<String> {
+        let file = self.folder.path().join("postgresql/postmaster.pid");
+        let postmaster = std::fs::read_to_string(file).expect("postmaster.pid");
+        let mut pids = vec![postmaster.lines().next().expect("a process id").to_string()];
+        let mut client = postgres::connect(&self.database);
+        let rows = client.query("select pid from pg_stat_activity where pid <> pg_backend_pid()", &[]);
+        pids.extend(rows.expect("processes").iter().map(|row| row.get::<_, i32>(0).to_string()));
+        pids
+    }
+}
+
+impl Drop for OwnCluster {
+    fn drop(&mut self) {
+        self.thaw();
+    }
+}
+
+fn start_in(folder: &Folder) -> PrivatePostgres {
+    // What was confirmed must survive the end of the processes, if not of the machine.
+    let extra = vec![("synchronous_commit".to_string(), "on".to_string())];
+    let settings = Settings { fsync: false, extra, ..Settings::default() };
+    PrivatePostgres::start_with(folder.path(), &settings).expect("a private PostgreSQL")
+}
+
+fn signal(name: &str, pids: &[String]) {
+    if !pids.is_empty() {
+        // A process that has ended meanwhile needs no signal.
+        let _ = Command::new("kill").arg(name).args(pids).stderr(std::process::Stdio::null()).status();
+    }
+}

@@ -1,0 +1,108 @@
+//! `Idempotency-Key`: a POST that is sent again makes nothing a second time.
+
+use std::thread;
+
+use serde_json::{Value, json};
+
+use crate::harness::http::Answer;
+use crate::harness::{Person, TestApp};
+
+const KEY: &str = "8e03978e-40d5-43e8-bc93-6894a57f9324";
+
+fn send(person: &Person, path: &str, key: &str, body: Value) -> Answer {
+    person.send("POST", path, &[("Idempotency-Key", key)], Some(body))
+}
+
+fn a_patient(name: &str) -> Value {
+    json!({ "name": name, "date_of_birth": "1990-04-23", "gender": "other" })
+}
+
+#[test]
+fn a_replay_gets_the_first_answer_and_makes_no_second_record() {
+    let app = TestApp::start();
+    let ann = app.signed_up("ann");
+    let (patient, doctor) = (ann.new_patient("P"), ann.new_doctor("D"));
+    let bodies = [
+        ("/api/patients", "00000000-0000-4000-8000-000000000001", a_patient("Once")),
+        ("/api/doctors", "00000000-0000-4000-8000-000000000002", json!({ "name": "Once", "specialization": "Eyes" })),
+        (
+            "/api/mappings",
+            "00000000-0000-4000-8000-000000000003",
+            json!({ "patient_id": patient, "doctor_id": doctor }),
+        ),
+    ];
+    for (path, key, body) in bodies {
+        let first = send(&ann, path, key, body.clone()).expect(201, "created");
+        assert_eq!(first.header("idempotency-replayed"), None);
+        let quoted = format!("\"{}\"", key.to_uppercase());
+        for key in [key, &quoted] {
+            let again = send(&ann, path, key, body.clone()).expect(201, "created");
+            assert_eq!(again.header("idempotency-replayed"), Some("true"));
+            assert_eq!(
+                (again.body.clone(), again.location(), again.etag()),
+                (first.body.clone(), first.location(), first.etag())
+            );
+        }
+        let listed = ann.get(path).expect(200, "success").ids();
+        assert_eq!(listed.iter().filter(|id| **id == first.id()).count(), 1);
+    }
+    let created = "select count(*) from audit_entries where action = 'create'";
+    let created: i64 = app.sql().query_one(created, &[]).expect("a count").get(0);
+    assert_eq!(created, 5, "a replay is no change");
+}
+
+#[test]
+fn a_key_belongs_to_one_request_of_one_user() {
+    let app = TestApp::start();
+    let (ann, bob) = (app.signed_up("ann"), app.signed_up("bob"));
+    send(&ann, "/api/patients", KEY, a_patient("One")).expect(201, "created");
+    send(&ann, "/api/patients", KEY, a_patient("Other")).expect(422, "invalid");
+    let doctor = json!({ "name": "D", "specialization": "Eyes" });
+    send(&ann, "/api/doctors", KEY, doctor).expect(422, "invalid");
+    let bobs = send(&bob, "/api/patients", KEY, a_patient("One")).expect(201, "created");
+    assert_eq!(bobs.header("idempotency-replayed"), None);
+    assert_eq!(bobs.data()["created_by"], bob.id);
+    for bad in ["", "7", "8e03978e-40d5-43e8-bc93-6894a57f932", "8e03978e-40d5-43e8-bc93-6894a57f932g"] {
+        let answer = send(&ann, "/api/patients", bad, a_patient("Bad key")).expect(400, "invalid");
+        assert_eq!(answer.fields(), ["Idempotency-Key"]);
+    }
+}
+
+#[test]
+fn what_failed_leaves_no_trace_and_may_be_mended() {
+    let app = TestApp::start();
+    let ann = app.signed_up("ann");
+    let doctor = json!({ "name": "D", "specialization": "Eyes", "license_number": "L-1" });
+    ann.post("/api/doctors", doctor.clone()).expect(201, "created");
+    send(&ann, "/api/doctors", KEY, doctor).expect(409, "failed");
+    let mended = json!({ "name": "D", "specialization": "Eyes", "license_number": "L-2" });
+    send(&ann, "/api/doctors", KEY, mended).expect(201, "created");
+}
+
+#[test]
+fn of_twenty_at_once_one_makes_the_record() {
+    let app = TestApp::start();
+    let ann = app.signed_up("ann");
+    let answers: Vec<Answer> = thread::scope(|scope| {
+        let senders: Vec<_> =
+            (0..20).map(|_| scope.spawn(|| send(&ann, "/api/patients", KEY, a_patient("Once")))).collect();
+        senders.into_iter().map(|sender| sender.join().expect("an answer")).collect()
+    });
+    let fresh = answers.iter().filter(|answer| answer.status == 201 && answer.header("idempotency-replayed").is_none());
+    assert_eq!(fresh.count(), 1);
+    assert!(answers.iter().all(|answer| matches!(answer.status, 201 | 409)));
+    assert_eq!(ann.get("/api/patients").expect(200, "success").ids().len(), 1);
+}
+
+#[test]
+fn a_key_is_forgotten_after_a_day() {
+    let app = TestApp::start();
+    let ann = app.signed_up("ann");
+    let first = send(&ann, "/api/patients", KEY, a_patient("First")).expect(201, "created");
+    let yesterday = "update idempotency_keys set created_at = now() - interval '24 hours'";
+    app.sql().execute(yesterday, &[]).expect("an old key");
+    let second = send(&ann, "/api/patients", KEY, a_patient("Second")).expect(201, "created");
+    assert_ne!(first.id(), second.id());
+    let again = send(&ann, "/api/patients", KEY, a_patient("Second")).expect(201, "created");
+    assert_eq!(again.id(), second.id());
+}

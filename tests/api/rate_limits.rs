@@ -1,0 +1,140 @@
+//! Rate limits per client address for login, registration and refresh, and which address a client has behind proxies.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use healthcare_backend::auth::limits::Limiter;
+use healthcare_backend::network::Network;
+use serde_json::{Value, json};
+
+use crate::harness::http::Answer;
+use crate::harness::{PASSWORD, TestApp};
+
+/// A service that lets each address try three times a minute, behind proxies in these networks.
+fn limited(proxies: &[&str]) -> TestApp {
+    TestApp::with(|config| {
+        config.auth_rate_per_minute = 3;
+        config.trusted_proxies = proxies.iter().map(|text| Network::parse(text).expect("a network")).collect();
+    })
+}
+
+/// A login that is well-formed and wrong, with this `X-Forwarded-For`.
+fn try_from(app: &TestApp, forwarded_for: &str) -> u16 {
+    app.login_from("nobody@example.org", PASSWORD, &[("X-Forwarded-For", forwarded_for)]).status
+}
+
+/// Uses up what the address has.
+fn exhaust(app: &TestApp, forwarded_for: &str) {
+    for _ in 0..3 {
+        assert_eq!(try_from(app, forwarded_for), 401, "{forwarded_for}");
+    }
+    assert_eq!(try_from(app, forwarded_for), 429, "{forwarded_for}");
+}
+
+#[test]
+fn login_registration_and_refresh_share_one_limit_per_address() {
+    let app = limited(&[]);
+    let ann = app.signed_up("ann"); // two: a registration and a login
+    let renewed = ann.with_pair(&ann.refresh().expect(200, "success").data());
+    let body = json!({ "name": "b", "email": "bob@example.org", "password": PASSWORD });
+    let refused: [Answer; 3] =
+        [app.login(&ann.email, PASSWORD), renewed.refresh(), app.anyone().post("/api/auth/register", body)];
+    for answer in refused {
+        let answer = answer.expect(429, "failed");
+        let seconds: u64 = answer.header("retry-after").expect("Retry-After").parse().expect("seconds");
+        assert!((1..=20).contains(&seconds), "{seconds}");
+        let limit = answer.header("ratelimit").expect("RateLimit");
+        assert_eq!(limit, format!("\"auth\";r=0;t={seconds}"));
+        assert_eq!(answer.header("ratelimit-policy"), Some("\"auth\";q=3;w=60"));
+        assert_eq!(answer.data(), Value::Null);
+    }
+    assert_eq!(app.metric("rate_limited_total"), 3.0);
+    // Everything else goes on, and nothing was counted against the account.
+    ann.get("/api/auth/me").expect(200, "success");
+    assert!(app.audited("login_failed").is_empty());
+}
+
+#[test]
+fn the_default_is_generous_and_zero_switches_the_limit_off() {
+    assert_eq!(healthcare_backend::Config::default().auth_rate_per_minute, 120);
+    let app = TestApp::with(|config| config.auth_rate_per_minute = 120);
+    let body = json!({ "refresh_token": "none" });
+    let mut statuses = (0..200).map(|_| app.anyone().post("/api/auth/refresh", body.clone()).status);
+    assert!(statuses.by_ref().take(120).all(|status| status == 401));
+    assert!(statuses.any(|status| status == 429), "the bucket holds a minute's worth");
+    let open = TestApp::with(|config| config.auth_rate_per_minute = 0);
+    for _ in 0..200 {
+        open.anyone().post("/api/auth/refresh", body.clone()).expect(401, "forbidden");
+    }
+}
+
+#[test]
+fn without_trusted_proxies_the_header_is_somebodys_claim() {
+    let app = limited(&[]);
+    for number in 0..3 {
+        assert_eq!(try_from(&app, &format!("192.0.2.{number}")), 401);
+    }
+    assert_eq!(try_from(&app, "192.0.2.99"), 429);
+    assert_eq!(app.login("nobody@example.org", PASSWORD).status, 429);
+    let elsewhere = limited(&["10.0.0.0/8"]);
+    exhaust(&elsewhere, "192.0.2.1");
+    assert_eq!(try_from(&elsewhere, "192.0.2.2"), 429, "the peer is not one of the trusted");
+}
+
+#[test]
+fn behind_a_trusted_proxy_each_client_has_a_limit_of_its_own() {
+    let app = limited(&["127.0.0.1"]);
+    exhaust(&app, "192.0.2.1");
+    exhaust(&app, "192.0.2.2");
+    // The proxy itself is a client too, where it speaks for no one.
+    assert_eq!(app.login("nobody@example.org", PASSWORD).status, 401);
+    // One subscriber of IPv6 has a /64.
+    exhaust(&app, "2001:db8::1");
+    assert_eq!(try_from(&app, "2001:db8::ffff:2"), 429);
+    assert_eq!(try_from(&app, "2001:db8:0:1::1"), 401);
+}
+
+#[test]
+fn a_client_cannot_make_up_an_address_in_front_of_the_proxys() {
+    let app = limited(&["127.0.0.1", "10.0.0.0/8"]);
+    exhaust(&app, "192.0.2.1");
+    for claimed in
+        ["203.0.113.5, 192.0.2.1", "203.0.113.6,192.0.2.1", "x, 192.0.2.1", "203.0.113.7, 192.0.2.1, 10.1.2.3"]
+    {
+        assert_eq!(try_from(&app, claimed), 429, "{claimed}");
+    }
+    let twice = [("X-Forwarded-For", "203.0.113.8"), ("X-Forwarded-For", "192.0.2.1")];
+    assert_eq!(app.login_from("nobody@example.org", PASSWORD, &twice).status, 429, "two headers are one list");
+    assert_eq!(try_from(&app, "192.0.2.1:4711"), 429, "some proxies add the port");
+    assert_eq!(try_from(&app, "203.0.113.9, 10.1.2.3"), 401, "behind two proxies");
+    // Where every entry is a proxy, or none is an address, what is known for sure counts.
+    exhaust(&app, "10.9.9.9");
+    assert_eq!(try_from(&app, "10.9.9.9, 10.1.1.1"), 429);
+    exhaust(&app, "unknown");
+    assert_eq!(try_from(&app, "203.0.113.10, _hidden"), 429);
+}
+
+#[test]
+fn the_address_in_the_trail_and_in_the_sessions_is_the_clients() {
+    let app = TestApp::with(|config| config.trusted_proxies = vec![Network::parse("127.0.0.1").expect("a network")]);
+    let ann = app.signed_up("ann");
+    let grant = app.login_from(&ann.email, PASSWORD, &[("X-Forwarded-For", "2001:db8::7")]).expect(200, "success");
+    let session = ann.with_pair(&grant.data()).session_id();
+    let sessions = ann.get("/api/auth/sessions").expect(200, "success").data();
+    let shown = sessions.as_array().and_then(|list| list.iter().find(|shown| shown["id"] == session)).cloned();
+    assert_eq!(shown.expect("the session")["ip"], "2001:db8::7");
+    assert_eq!(app.audited("login").last().expect("an entry")["ip"], "2001:db8::7");
+}
+
+#[test]
+fn the_table_of_addresses_is_bounded_and_forgets_the_one_unused_longest() {
+    let limiter = Limiter::new(1);
+    let address = |number: u32| IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + number));
+    // One more than are remembered, each with one try.
+    for number in 0..=10_000 {
+        assert!(limiter.take(address(number)).is_ok(), "{number}");
+    }
+    for number in [1, 5_000, 10_000] {
+        assert!(limiter.take(address(number)).is_err(), "{number} is still remembered");
+    }
+    assert!(limiter.take(address(0)).is_ok(), "the first has been forgotten");
+}

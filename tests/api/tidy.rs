@@ -1,0 +1,203 @@
+//! The architecture, read from the source files: who may name which crate, what imports what, where a resource is found, what
+//! SQL looks like. `tidy/documents.rs` compares the README with the code.
+
+mod documents;
+mod statements;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A file of the project, by its path within it.
+pub struct Source {
+    pub path: String,
+    pub text: String,
+}
+
+impl Source {
+    /// The text without comments, so that a comment may name what the code may not.
+    fn code(&self) -> String {
+        let without = |line: &str| line.split("//").next().unwrap_or_default().to_string();
+        self.text
+            .lines()
+            .map(|line| if line.contains("://") { line.to_string() } else { without(line) })
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+}
+
+/// One file.
+pub fn read(path: &str) -> String {
+    let full = root().join(path);
+    fs::read_to_string(&full).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// All files beneath a folder that end like this, in order of their paths.
+pub fn sources(folder: &str, ending: &str) -> Vec<Source> {
+    let mut paths = Vec::new();
+    collect(&root().join(folder), &mut paths);
+    let mut sources: Vec<Source> = paths
+        .iter()
+        .filter(|path| path.to_string_lossy().ends_with(ending))
+        .map(|path| path.strip_prefix(root()).expect("beneath the root").display().to_string())
+        .map(|path| Source { text: read(&path), path })
+        .collect();
+    assert!(!sources.is_empty(), "no file beneath {folder} ends with {ending}");
+    sources.sort_by(|one, other| one.path.cmp(&other.path));
+    sources
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
+        if entry.is_dir() { collect(&entry, paths) } else { paths.push(entry) }
+    }
+}
+
+/// Whether a text has a word, and not only as a part of another.
+pub fn has_word(text: &str, word: &str) -> bool {
+    let part = |character: char| character.is_alphanumeric() || character == '_';
+    text.match_indices(word).any(|(at, _)| !text[..at].ends_with(part) && !text[at + word.len()..].starts_with(part))
+}
+
+#[test]
+fn a_foreign_crate_is_named_in_one_place() {
+    for (krate, places) in [
+        ("tiny_http", &["src/server.rs", "src/transport/"][..]),
+        ("httparse", &["src/transport/"]),
+        ("rustix", &["src/transport/"]),
+        ("matchit", &["src/routes.rs"]),
+        ("bcrypt", &["src/auth/passwords.rs"]),
+        ("jsonwebtoken", &["src/auth/tokens.rs"]),
+        ("hmac", &["src/auth/tokens.rs"]),
+        ("r2d2", &["src/db.rs", "src/database_url/connect.rs"]),
+        ("r2d2_postgres", &["src/database_url/connect.rs"]),
+        ("rustls", &["src/database_url/"]),
+        ("tokio_rustls", &["src/database_url/"]),
+        ("dotenvy", &["src/config.rs"]),
+        ("env_logger", &["src/logging.rs"]),
+        ("signal_hook", &["src/main.rs"]),
+        ("rpassword", &["src/main.rs"]),
+    ] {
+        let naming: Vec<String> = sources("src", ".rs")
+            .into_iter()
+            .filter(|source| has_word(&source.code(), krate))
+            .map(|source| source.path)
+            .collect();
+        assert!(!naming.is_empty(), "nothing names {krate}: is it still needed?");
+        for path in naming {
+            assert!(places.iter().any(|place| path.starts_with(place)), "{path} names {krate}");
+        }
+    }
+}
+
+#[test]
+fn calls_point_one_way() {
+    // What a folder or file must not know of.
+    for (place, unknown) in [
+        ("src/transport/", &["crate::"][..]),
+        ("src/handlers/", &["crate::server", "crate::crew", "crate::transport", "crate::service", "crate::commands"]),
+        ("src/auth/", &["crate::server", "crate::crew", "crate::transport", "crate::routes", "crate::handlers"]),
+        ("src/validate/mod.rs", &["crate::app", "crate::db", "crate::handlers", "crate::auth", "crate::server"]),
+        ("src/sql.rs", &["crate::app", "crate::handlers", "crate::routes", "crate::server", "crate::request"]),
+        ("src/db.rs", &["crate::app", "crate::handlers", "crate::routes", "crate::server", "crate::request"]),
+        ("src/migrate.rs", &["crate::app", "crate::db", "crate::handlers", "crate::server"]),
+        ("src/error.rs", &["crate::"]),
+        ("src/envelope.rs", &["crate::app", "crate::request", "crate::handlers", "crate::server", "crate::db"]),
+        ("src/private_postgres", &["crate::"]),
+        ("src/database_url", &["crate::app", "crate::config", "crate::db"]),
+        ("src/network.rs", &["crate::"]),
+    ] {
+        let sources = sources("src", ".rs");
+        let mut inside = sources.iter().filter(|source| source.path.starts_with(place)).peekable();
+        assert!(inside.peek().is_some(), "{place} is gone");
+        for source in inside {
+            let own = |line: &&str| !line.contains("crate::transport") || !place.contains("transport");
+            let code = source.code();
+            for line in code.lines().filter(own) {
+                let named = unknown.iter().find(|module| line.contains(**module));
+                assert_eq!(named, None, "{}: {line}", source.path);
+            }
+        }
+    }
+}
+
+#[test]
+fn only_the_auth_module_can_make_a_user_and_an_admin() {
+    let text = read("src/auth/mod.rs");
+    let user = text.split("pub struct User {").nth(1).and_then(|rest| rest.split('}').next()).expect("User");
+    assert!(user.lines().any(|line| !line.contains("pub ") && line.contains(": Role")), "a private field: {user}");
+    assert!(text.contains("pub struct Admin(User);"), "its field is private");
+}
+
+#[test]
+fn every_file_says_at_its_top_what_it_is_for() {
+    for folder in ["src", "tests", "examples"] {
+        for source in sources(folder, ".rs") {
+            assert!(source.text.starts_with("//! "), "{} does not begin with //!", source.path);
+        }
+    }
+    for source in sources("sql", ".sql") {
+        assert!(source.text.starts_with("-- "), "{} does not begin with --", source.path);
+    }
+}
+
+#[test]
+fn no_file_is_longer_than_can_be_read_in_one_go() {
+    for source in [sources("src", ".rs"), sources("tests", ".rs"), sources("sql", ".sql")].iter().flatten() {
+        let lines = source.text.lines().count();
+        assert!(lines <= 500, "{} has {lines} lines: what are its two subjects?", source.path);
+    }
+}
+
+#[test]
+fn every_module_stands_in_the_guided_tour() {
+    let tour = read("src/lib.rs");
+    for source in sources("src", ".rs") {
+        let name = source.path.trim_start_matches("src/").trim_end_matches(".rs");
+        if !matches!(name, "lib" | "main") && !name.contains('/') {
+            assert!(tour.contains(&format!("pub mod {name};")), "src/lib.rs does not list {name}");
+        }
+    }
+}
+
+#[test]
+fn where_there_are_statements_there_are_three_files_of_one_name() {
+    let names = |folder: &str, ending: &str| -> Vec<String> {
+        let of = |source: Source| source.path[folder.len() + 1..].trim_end_matches(ending).to_string();
+        sources(folder, ending).into_iter().map(of).filter(|name| !name.contains('/') && name != "mod").collect()
+    };
+    let (handlers, statements) = (names("src/handlers", ".rs"), names("sql", ".sql"));
+    let tests = names("tests/api", ".rs");
+    for name in &statements {
+        assert!(handlers.contains(name), "sql/{name}.sql has no src/handlers/{name}.rs");
+        assert!(tests.contains(name), "sql/{name}.sql has no tests/api/{name}.rs");
+    }
+    for name in &handlers {
+        let text = read(&format!("src/handlers/{name}.rs"));
+        let uses = format!("app.sql.{name}.");
+        assert!(
+            !text.contains("app.sql.") || text.contains(&uses),
+            "src/handlers/{name}.rs uses others' statements only"
+        );
+        assert_eq!(statements.contains(name), text.contains("app.sql."), "sql/{name}.sql");
+    }
+}
+
+#[test]
+fn operations_come_in_the_same_order_everywhere() {
+    let order = ["create", "list", "find", "update", "delete"];
+    let places = |text: &str, before: &str, after: &str| -> Vec<usize> {
+        order.iter().filter_map(|name| text.find(&format!("{before}{name}{after}"))).collect()
+    };
+    for name in ["patients", "doctors", "mappings"] {
+        let handler = read(&format!("src/handlers/{name}.rs"));
+        let (own, admins) = handler.split_once("pub mod admin").expect("an admin's part");
+        let sql = read(&format!("sql/{name}.sql"));
+        for places in [places(own, "\npub fn ", "("), places(admins, "pub fn ", "("), places(&sql, "-- name: ", "(")] {
+            assert!(places.len() >= 3 && places.is_sorted(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The README agrees with the code: endpoints, variables, the quoted statement; and every dependency has its reason.
+
+use std::collections::BTreeSet;
+
+use healthcare_backend::routes::ROUTES;
+
+use super::{read, sources};
+
+/// The variables of the contract.
+const VARIABLES: [&str; 26] = [
+    "HOST",
+    "PORT",
+    "DATABASE_URL",
+    "DATA_DIR",
+    "JWT_SECRET",
+    "JWT_SECRET_PREVIOUS",
+    "JWT_TTL_SECONDS",
+    "BCRYPT_COST",
+    "WORKERS",
+    "DATABASE_POOL",
+    "MAX_BODY_BYTES",
+    "MAX_CONNECTIONS",
+    "MAX_CONNECTIONS_PER_ADDRESS",
+    "CORS_ORIGINS",
+    "TRUSTED_PROXIES",
+    "AUTH_RATE_PER_MINUTE",
+    "LOGIN_MAX_FAILURES",
+    "LOGIN_MAX_FAILURES_TOTAL",
+    "LOGIN_LOCK_SECONDS",
+    "PASSWORD_MIN_LENGTH",
+    "PASSWORD_BLOCKLIST",
+    "AUDIT_READS",
+    "LOG_FORMAT",
+    "RUST_LOG",
+    "SQL_DIR",
+    "ALLOW_WEAK_HASHING",
+];
+
+/// The rows of the tables below a heading, each with its cells.
+fn rows(heading: &str) -> Vec<Vec<String>> {
+    let readme = read("README.md");
+    let section = readme.split(&format!("\n## {heading}\n")).nth(1).unwrap_or_else(|| panic!("no section {heading}"));
+    let section = section.split("\n## ").next().expect("a section");
+    let cells = |line: &str| line.trim_matches('|').split('|').map(|cell| cell.trim().to_string()).collect();
+    section.lines().filter(|line| line.starts_with('|') && !line.starts_with("|---")).map(cells).collect()
+}
+
+/// What stands between back quotes.
+fn quoted(text: &str) -> Vec<&str> {
+    text.split('`').skip(1).step_by(2).collect()
+}
+
+#[test]
+fn the_readme_lists_every_endpoint_and_no_other() {
+    let mut listed = BTreeSet::new();
+    for row in rows("Endpoints") {
+        let Some(pattern) = row.get(1).and_then(|cell| quoted(cell).first().copied()) else { continue };
+        for method in row[0].split(", ") {
+            assert!(listed.insert(format!("{method} {pattern}")), "{method} {pattern} stands there twice");
+        }
+    }
+    let served: BTreeSet<String> =
+        ROUTES.iter().map(|route| format!("{} {}", route.method.name(), route.pattern)).collect();
+    assert_eq!(listed.difference(&served).collect::<Vec<_>>(), Vec::<&String>::new(), "in the README, and not served");
+    assert_eq!(served.difference(&listed).collect::<Vec<_>>(), Vec::<&String>::new(), "served, and not in the README");
+}
+
+/// The names in capitals that the configuration reads.
+fn read_by_the_code() -> BTreeSet<String> {
+    let is_name = |text: &&str| {
+        text.len() >= 4 && text.chars().all(|sign| sign.is_ascii_uppercase() || sign == '_') && !text.starts_with('_')
+    };
+    let config = read("src/config.rs");
+    let mut names: BTreeSet<String> =
+        config.split('"').skip(1).step_by(2).filter(is_name).map(str::to_string).collect();
+    for source in sources("src", ".rs") {
+        for call in ["env::var(\"", "env::var_os(\""] {
+            let named = source.text.split(call).skip(1).filter_map(|rest| rest.split('"').next());
+            // The system's own variables are no settings of ours.
+            names.extend(named.filter(|name| !matches!(*name, "PATH" | "XDG_RUNTIME_DIR")).map(str::to_string));
+        }
+    }
+    names
+}
+
+#[test]
+fn the_readme_lists_every_variable_and_no_other() {
+    let listed: BTreeSet<String> = rows("Configuration")
+        .iter()
+        .flat_map(|row| row.iter().flat_map(|cell| quoted(cell)).map(str::to_string).collect::<Vec<_>>())
+        .map(|text| text.split('=').next().unwrap_or_default().to_string())
+        .filter(|text| text.len() >= 4 && text.chars().all(|sign| sign.is_ascii_uppercase() || sign == '_'))
+        .collect();
+    let read = read_by_the_code();
+    for name in VARIABLES {
+        assert!(listed.contains(name), "the README does not list {name}");
+        assert!(read.contains(name), "nothing reads {name}");
+    }
+    assert_eq!(
+        listed.difference(&read).collect::<Vec<_>>(),
+        Vec::<&String>::new(),
+        "in the README, and read by nothing"
+    );
+    assert_eq!(read.difference(&listed).collect::<Vec<_>>(), Vec::<&String>::new(), "read, and not in the README");
+}
+
+#[test]
+fn the_statement_that_the_readme_quotes_is_the_one_that_runs() {
+    let readme = read("README.md");
+    let block = readme.split("```sql\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a block of SQL");
+    let indent = block.len() - block.trim_start_matches(' ').len();
+    let block: String = block.lines().map(|line| format!("{}\n", line.get(indent..).unwrap_or_default())).collect();
+    assert!(read("sql/patients.sql").contains(block.trim()), "sql/patients.sql does not have\n{block}");
+}
+
+#[test]
+fn every_path_that_the_readme_names_exists() {
+    let readme = read("README.md");
+    let links = readme.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let paths: Vec<&str> = links.filter(|link| !link.contains("://") && !link.starts_with('#')).collect();
+    assert!(paths.len() > 10, "{paths:?}");
+    for path in paths {
+        let full = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+        assert!(full.exists(), "README.md links to {path}");
+    }
+}
+
+#[test]
+fn every_dependency_has_its_reason_beside_it() {
+    let manifest = read("Cargo.toml");
+    let mut in_dependencies = false;
+    let mut count = 0;
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            in_dependencies = line.contains("dependencies]");
+        } else if in_dependencies && line.contains(" = ") && !line.starts_with('#') {
+            count += 1;
+            assert!(line.contains(" # "), "Cargo.toml: {line}");
+        }
+    }
+    assert!(count > 15);
+}

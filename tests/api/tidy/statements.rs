@@ -1,0 +1,134 @@
+//! SQL is source: lower-case, named, documented, one statement a query, and never put together from strings.
+
+use super::{has_word, read, sources};
+
+/// The queries of a file: name, the comment below it, and the text.
+struct Listed {
+    name: String,
+    comment: bool,
+    text: String,
+}
+
+fn listed(text: &str) -> Vec<Listed> {
+    let mut queries: Vec<Listed> = Vec::new();
+    for line in text.lines() {
+        if let Some(declaration) = line.strip_prefix("-- name: ") {
+            let name = declaration.split('(').next().expect("a name").to_string();
+            queries.push(Listed { name, comment: false, text: String::new() });
+        } else if let Some(query) = queries.last_mut() {
+            if line.starts_with("--") {
+                query.comment |= query.text.is_empty();
+            } else if !line.trim_start().starts_with("--") {
+                query.text.push_str(line);
+                query.text.push('\n');
+            }
+        }
+    }
+    queries
+}
+
+/// The files of named queries.
+fn files() -> Vec<(String, Vec<Listed>)> {
+    let files = sources("sql", ".sql").into_iter().filter(|source| !source.path.contains("migrations"));
+    files.map(|source| (source.path.clone(), listed(&source.text))).collect()
+}
+
+#[test]
+fn statements_are_lower_case_name_their_columns_and_stand_alone() {
+    for (path, queries) in files() {
+        assert!(!queries.is_empty(), "{path} has no query");
+        for Listed { name, text, .. } in queries {
+            let statement = text.trim();
+            assert!(
+                statement.ends_with(';') && statement.matches(';').count() == 1,
+                "{path}: {name} is not one statement"
+            );
+            let plain = statement.replace("count(*)", "count()").replace("'*'", "''");
+            assert!(!plain.contains('*'), "{path}: {name} takes whatever columns there are");
+            for keyword in
+                ["SELECT", "FROM", "WHERE", "INSERT", "UPDATE", "DELETE", "JOIN", "AND", "OR", "WITH", "NULL"]
+            {
+                assert!(!has_word(statement, keyword), "{path}: {name} shouts {keyword}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_statement_that_needs_more_than_a_glance_says_what_it_does() {
+    for (path, queries) in files() {
+        for Listed { name, text, comment } in queries {
+            let lines = text.trim().lines().count();
+            assert!(comment || lines <= 20, "{path}: {name} has {lines} lines and no comment");
+        }
+    }
+}
+
+#[test]
+fn no_statement_about_patients_or_mappings_is_without_its_owner() {
+    for file in ["sql/patients.sql", "sql/mappings.sql"] {
+        for Listed { name, text, .. } in listed(&read(file)) {
+            assert!(text.contains("created_by"), "{file}: {name} crosses owners");
+        }
+    }
+}
+
+#[test]
+fn every_statement_is_used_and_declared_in_the_order_of_its_file() {
+    let code: String = sources("src", ".rs").iter().map(|source| source.text.as_str()).collect();
+    let declared = read("src/sql.rs");
+    for (path, queries) in files() {
+        let file = path.trim_start_matches("sql/").trim_end_matches(".sql");
+        for query in &queries {
+            let used = format!("{file}.{}", query.name);
+            assert!(has_word(&code, &used), "nothing uses {path}: {}", query.name);
+        }
+        let names: Vec<&str> = queries.iter().map(|query| query.name.as_str()).collect();
+        let line = declared.lines().find_map(|line| line.trim().strip_prefix(&format!("{file}: "))).expect(file);
+        let list = line.split(['{', '}']).nth(1).expect("a list");
+        assert_eq!(list.split(',').map(str::trim).collect::<Vec<_>>(), names, "src/sql.rs and {path}");
+    }
+}
+
+#[test]
+fn no_statement_is_put_together_from_strings() {
+    let verbs = [
+        "select ", "insert ", "update ", "delete ", "with ", "alter ", "create ", "drop ", "set ", "listen ", "notify ",
+    ];
+    // Neither LISTEN nor NOTIFY nor CREATE DATABASE takes a parameter; what stands in braces is a constant.
+    let constant = ["\"listen {CHANNEL}\"", "\"notify {CHANNEL}, 'hello'\"", "\"create database {USER}\""];
+    for source in sources("src", ".rs") {
+        let text = constant.iter().fold(source.text, |text, allowed| text.replace(allowed, ""));
+        for (at, _) in text.match_indices("format!(") {
+            let literal = text[at + "format!(".len()..].trim_start().trim_start_matches('"');
+            let made = verbs.iter().find(|verb| literal.to_lowercase().starts_with(**verb));
+            assert_eq!(made, None, "{}: {}", source.path, literal.lines().next().unwrap_or_default());
+        }
+    }
+}
+
+#[test]
+fn migrations_are_numbered_without_gaps_and_all_built_in() {
+    let built_in = read("src/migrate.rs");
+    for (place, source) in sources("sql/migrations", ".sql").iter().enumerate() {
+        let name = source.path.trim_start_matches("sql/migrations/").trim_end_matches(".sql");
+        assert!(name.starts_with(&format!("{:04}_", place + 1)), "{name} should be number {}", place + 1);
+        assert!(built_in.contains(&format!("\"{name}\"")), "src/migrate.rs does not build in {name}");
+    }
+}
+
+#[test]
+fn every_constraint_that_a_client_can_run_into_has_its_sentence() {
+    let db = read("src/db.rs");
+    let schema: String = sources("sql/migrations", ".sql").iter().map(|source| source.text.clone()).collect();
+    let schema: String = schema.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
+    let named: Vec<&str> =
+        schema.split("constraint ").skip(1).filter_map(|rest| rest.split_whitespace().next()).collect();
+    assert!(named.len() > 3, "{named:?}");
+    for constraint in named {
+        // The helper of the foreign key: two patients cannot share an id.
+        if constraint != "patients_id_created_by_key" {
+            assert!(db.contains(&format!("\"{constraint}\" =>")), "src/db.rs has no message for {constraint}");
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Users: register, me, change the password; then what an admin lists, finds, updates and unlocks.
+
+use serde_json::{Value, json};
+
+use crate::harness::{PASSWORD, Person, TestApp, at_once, count};
+
+/// What the API shows of a user, and nothing else.
+const FIELDS: [&str; 7] = ["created_at", "disabled", "email", "id", "name", "role", "updated_at"];
+
+fn a_user(email: &str) -> Value {
+    json!({ "name": "Zoë Müller", "email": email, "password": PASSWORD })
+}
+
+fn field_names(record: &Value) -> Vec<String> {
+    let mut names: Vec<String> = record.as_object().expect("an object").keys().cloned().collect();
+    names.sort();
+    names
+}
+
+fn user_path(user: &Person) -> String {
+    format!("/api/admin/users/{}", user.id)
+}
+
+#[test]
+fn a_new_user_comes_back_without_a_password_and_has_the_role_user() {
+    let app = TestApp::start();
+    let body = json!({ "name": " Zoë Müller ", "email": " Zoe@Example.ORG ", "password": PASSWORD });
+    let created = app.anyone().post("/api/auth/register", body).expect(201, "created");
+    assert_eq!(created.location(), "/api/auth/me");
+    let user = created.data();
+    assert_eq!(field_names(&user), FIELDS);
+    assert_eq!((&user["name"], &user["email"]), (&json!("Zoë Müller"), &json!("zoe@example.org")));
+    assert_eq!((&user["role"], &user["disabled"]), (&json!("user"), &json!(false)));
+    let zoe = app.logged_in("ZOE@example.org", PASSWORD);
+    let me = zoe.get(&created.location()).expect(200, "success");
+    assert_eq!((me.data(), me.etag()), (user, created.etag()));
+}
+
+#[test]
+fn no_one_registers_with_a_role_or_another_field_of_their_own() {
+    let app = TestApp::start();
+    for (field, value) in [("role", json!("admin")), ("disabled", json!(false)), ("id", json!(1))] {
+        let mut body = a_user("eve@example.org");
+        body[field] = value;
+        assert_eq!(app.anyone().post("/api/auth/register", body).expect(400, "invalid").fields(), [field]);
+    }
+    app.login("eve@example.org", PASSWORD).expect(401, "invalid");
+}
+
+#[test]
+fn registering_names_every_missing_and_bad_field() {
+    let app = TestApp::start();
+    let refused = |body: Value, word: &str| app.anyone().post("/api/auth/register", body).expect(400, word).fields();
+    assert_eq!(refused(json!({}), "incomplete"), ["name", "email", "password"]);
+    assert_eq!(
+        refused(json!({ "name": " ", "email": "", "password": "" }), "incomplete"),
+        ["name", "email", "password"]
+    );
+    let bad = json!({ "name": "x".repeat(201), "email": "a@b@example.org", "password": "short" });
+    assert_eq!(refused(bad, "invalid"), ["name", "email", "password"]);
+    let types = json!({ "name": 5, "email": ["a@example.org"], "password": 12_345_678 });
+    assert_eq!(refused(types, "invalid"), ["name", "email", "password"]);
+}
+
+#[test]
+fn names_and_addresses_have_their_documented_lengths() {
+    let app = TestApp::start();
+    // 64 + 1 + 189 = 254 characters.
+    let domain = format!("{}.{}.{}.org", "d".repeat(63), "d".repeat(63), "d".repeat(57));
+    let longest = format!("{}@{domain}", "l".repeat(64));
+    assert_eq!(longest.len(), 254);
+    let mut body = a_user(&longest);
+    body["name"] = json!("ü".repeat(200));
+    app.anyone().post("/api/auth/register", body.clone()).expect(201, "created");
+    body["email"] = json!(longest.replace(".org", "d.org"));
+    body["name"] = json!("ü".repeat(201));
+    assert_eq!(app.anyone().post("/api/auth/register", body).expect(400, "invalid").fields(), ["name", "email"]);
+}
+
+#[test]
+fn an_address_is_taken_whatever_its_case() {
+    let app = TestApp::start();
+    app.signed_up("ann");
+    for email in ["ann@example.org", "ANN@EXAMPLE.ORG", "  Ann@example.Org  "] {
+        app.anyone().post("/api/auth/register", a_user(email)).expect(409, "failed");
+    }
+}
+
+#[test]
+fn of_twenty_registrations_with_one_address_exactly_one_succeeds() {
+    let app = TestApp::start();
+    let other = TestApp::on(&app.database, |_| {});
+    let answers = at_once(20, |number| {
+        let node = if number % 2 == 0 { &app } else { &other };
+        let email = if number % 3 == 0 { "ANN@example.org" } else { "ann@example.org" };
+        node.anyone().post("/api/auth/register", a_user(email))
+    });
+    assert_eq!((count(&answers, 201), count(&answers, 409)), (1, 19));
+    assert_eq!(app.audited("register").len(), 1);
+}
+
+#[test]
+fn a_user_sees_the_own_account_only() {
+    let app = TestApp::start();
+    let ann = app.signed_up("ann");
+    let me = ann.get("/api/auth/me").expect(200, "success");
+    assert_eq!(field_names(&me.data()), FIELDS);
+    assert_eq!(me.id(), ann.id);
+    assert_eq!(ann.send("GET", "/api/auth/me", &[("If-None-Match", &me.etag())], None).status, 304);
+    ann.get(&user_path(&ann)).expect(403, "forbidden");
+}
+
+#[test]
+fn a_changed_password_replaces_the_old_one_and_ends_the_other_sessions() {
+    let app = TestApp::start();
+    let (ann, bob) = (app.signed_up("ann"), app.signed_up("bob"));
+    let elsewhere = app.logged_in(&ann.email, PASSWORD);
+    elsewhere.get("/api/auth/me").expect(200, "success");
+    let body = json!({ "current_password": PASSWORD, "new_password": "  a new pass phrase  " });
+    let changed = ann.post("/api/auth/password", body).expect(200, "updated");
+    assert_eq!((field_names(&changed.data()), changed.id()), (FIELDS.map(String::from).to_vec(), ann.id));
+
+    elsewhere.get("/api/auth/me").expect(401, "forbidden");
+    elsewhere.refresh().expect(401, "forbidden");
+    ann.get("/api/auth/me").expect(200, "success");
+    ann.refresh().expect(200, "success");
+    bob.get("/api/auth/me").expect(200, "success");
+    app.login(&ann.email, PASSWORD).expect(401, "invalid");
+    app.login(&ann.email, "a new pass phrase").expect(401, "invalid");
+    app.login(&ann.email, "  a new pass phrase  ").expect(200, "success");
+}
+
+#[test]
+fn a_wrong_current_password_is_a_failed_login() {
+    let app = TestApp::start();
+    let ann = app.signed_up("ann");
+    let change = |current: &str| {
+        ann.post("/api/auth/password", json!({ "current_password": current, "new_password": "a new pass phrase" }))
+    };
+    for _ in 0..10 {
+        change("not the password").expect(401, "invalid");
+    }
+    assert_eq!(app.audited("login_failed").len(), 10);
+    assert_eq!(app.audited("lock").len(), 1);
+    // The account is locked now: the right one is not believed any more, there and at the door. The session lives.
+    change(PASSWORD).expect(401, "invalid");
+    app.login(&ann.email, PASSWORD).expect(401, "invalid");
+    ann.get("/api/auth/me").expect(200, "success");
+    assert!(app.audited("password_change").is_empty());
+}
+
+#[test]
+fn a_right_current_password_forgets_the_failures() {
+    let app = TestApp::start();
+    let ann = app.signed_up("ann");
+    for _ in 0..9 {
+        app.login(&ann.email, "not the password").expect(401, "invalid");
+    }
+    let body = json!({ "current_password": PASSWORD, "new_password": "a new pass phrase" });
+    ann.post("/api/auth/password", body).expect(200, "updated");
+    let failures = app.sql().query("select from login_failures", &[]).expect("rows");
+    assert!(failures.is_empty());
+}
+
+#[test]
+fn an_admin_lists_finds_and_filters_users() {
+    let app = TestApp::start();
+    let (root, ann, bob) = (app.admin("root"), app.signed_up("ann_x"), app.signed_up("bob"));
+    root.patch(&user_path(&bob), json!({ "disabled": true })).expect(200, "updated");
+    let found = |query: &str| root.get(&format!("/api/admin/users{query}")).expect(200, "success").ids();
+    assert_eq!(found(""), [root.id, ann.id, bob.id]);
+    assert_eq!(found("?email=ANN_"), [ann.id]);
+    assert!(found("?email=%25").is_empty(), "% is no wildcard");
+    assert_eq!(found("?role=admin"), [root.id]);
+    assert_eq!(found("?disabled=true"), [bob.id]);
+    assert_eq!(found("?disabled=false&role=user"), [ann.id]);
+    let page = root.get("/api/admin/users?limit=2&email=example").expect(200, "success");
+    assert_eq!(root.get(&page.next().expect("more")).expect(200, "success").ids(), [bob.id]);
+    let bad = root.get("/api/admin/users?role=boss&disabled=yes&name=x").expect(400, "invalid");
+    assert_eq!(bad.fields(), ["name", "role", "disabled"]);
+
+    let one = root.get(&user_path(&ann)).expect(200, "success");
+    assert_eq!((field_names(&one.data()), one.id()), (FIELDS.map(String::from).to_vec(), ann.id));
+    root.get("/api/admin/users/999").expect(404, "failed");
+    root.get("/api/admin/users/0").expect(400, "invalid");
+}
+
+#[test]
+fn an_admin_changes_role_and_disabled_and_nothing_else() {
+    let app = TestApp::start();
+    let (root, ann) = (app.admin("root"), app.signed_up("ann"));
+    let path = user_path(&ann);
+    let before = root.get(&path).expect(200, "success");
+    let mut sent = before.data();
+    sent["role"] = json!("admin");
+    sent["name"] = json!("Another name");
+    sent["email"] = json!("another@example.org");
+    let after = root.put(&path, sent).expect(200, "updated");
+    assert_eq!((&after.data()["role"], &after.data()["name"]), (&json!("admin"), &json!("ann")));
+    assert_eq!(after.data()["email"], ann.email);
+    let stale = [("If-Match", &*before.etag())];
+    root.send("PATCH", &path, &stale, Some(json!({ "role": "user" }))).expect(412, "failed");
+    let fresh = [("If-Match", &*after.etag())];
+    root.send("PATCH", &path, &fresh, Some(json!({ "role": "user" }))).expect(200, "updated");
+
+    assert_eq!(root.patch(&path, json!({ "role": "boss" })).expect(400, "invalid").fields(), ["role"]);
+    assert_eq!(root.patch(&path, json!({ "disabled": "yes" })).expect(400, "invalid").fields(), ["disabled"]);
+    assert_eq!(root.patch(&path, json!({ "password": PASSWORD })).expect(400, "invalid").fields(), ["password"]);
+    root.patch(&path, json!({ "role": null })).expect(400, "incomplete");
+    root.patch(&path, json!({})).expect(400, "incomplete");
+    root.patch(&path, json!({ "name": "Only a name" })).expect(400, "incomplete");
+    root.patch("/api/admin/users/999", json!({ "role": "user" })).expect(404, "failed");
+    root.delete(&path).expect(405, "failed");
+}
+
+#[test]
+fn an_admin_unlocks_an_account() {
+    let app = TestApp::start();
+    let (root, ann) = (app.admin("root"), app.signed_up("ann"));
+    for _ in 0..10 {
+        app.login(&ann.email, "not the password").expect(401, "invalid");
+    }
+    app.login(&ann.email, PASSWORD).expect(401, "invalid");
+    let path = format!("{}/unlock", user_path(&ann));
+    ann.send("POST", &path, &[], None).expect(403, "forbidden");
+    let unlocked = root.send("POST", &path, &[], None).expect(200, "updated");
+    assert_eq!(unlocked.id(), ann.id);
+    app.login(&ann.email, PASSWORD).expect(200, "success");
+    root.send("POST", "/api/admin/users/999/unlock", &[], None).expect(404, "failed");
+}

@@ -1,0 +1,85 @@
+"""What schemathesis needs to know beyond the document: how to stay logged in, and values that rules without a keyword admit.
+
+The account is FUZZ_EMAIL with PASSWORD, at BASE_URL.
+"""
+
+import datetime
+import json
+import os
+import urllib.request
+
+import schemathesis
+from hypothesis import strategies as st
+
+# A date of birth has bounds that move with the clock, which JSON Schema cannot say.
+BIRTHS = st.dates(min_value=datetime.date(1870, 1, 1), max_value=datetime.date(2026, 1, 1))
+schemathesis.openapi.format("date", BIRTHS.map(str))
+# 72 is a number of bytes, and common passwords are refused.
+schemathesis.openapi.format("password", st.from_regex(r"[a-z]{4}[0-9]{4}[A-Z]{4}-[a-z]{8}", fullmatch=True))
+# Domains with a dot.
+LABEL = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)
+LOCAL = st.from_regex(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,20}(\.[A-Za-z0-9_-]{1,10})?", fullmatch=True)
+schemathesis.openapi.format("email", st.builds("{}@{}.{}".format, LOCAL, LABEL, LABEL))
+
+
+def log_in():
+    """A new session's token."""
+    body = json.dumps({"email": os.environ["FUZZ_EMAIL"], "password": os.environ["PASSWORD"]})
+    url = os.environ["BASE_URL"] + "/api/auth/login"
+    request = urllib.request.Request(url, body.encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return json.load(answer)["data"]["token"]
+
+
+def operation_id(case):
+    return case.operation.definition.raw.get("operationId")
+
+
+class Session:
+    """One token for everything but the operations that end a session: those get one of their own."""
+
+    current = None
+
+
+@schemathesis.auth(refresh_interval=None)
+class Bearer:
+    def get(self, case, context):
+        if operation_id(case) in ("logout", "endSession"):
+            return log_in()
+        if Session.current is None:
+            Session.current = log_in()
+        return Session.current
+
+    def set(self, case, token, context):
+        case.headers["Authorization"] = f"Bearer {token}"
+
+
+def without_whole_floats(value):
+    """JSON Schema counts 5.0 among the integers; the service takes 5 only."""
+    if isinstance(value, dict):
+        return {name: without_whole_floats(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [without_whole_floats(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+@schemathesis.hook
+def map_body(context, body):
+    return without_whole_floats(body)
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    # In version 4.32 a valid case near the end of the ids' range carries a number here, against the document's pattern.
+    if case.meta and case.meta.generation.mode.is_positive and (case.headers or {}).get("If-Match") == "0":
+        case.headers["If-Match"] = '"0"'
+    # The two accounts that run the tests keep their roles.
+    if operation_id(case) in ("adminUpdateUser", "adminPatchUser") and case.path_parameters.get("id") in (1, 2, "1", "2"):
+        case.path_parameters["id"] = 3
+
+
+@schemathesis.hook
+def after_call(context, case, response):
+    # An admin may have ended all sessions of this account.
+    if response.status_code == 401 and Session.current is not None:
+        Session.current = None

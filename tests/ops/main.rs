@@ -1,0 +1,19 @@
+//! The service in the company it keeps: proxies in front, poolers and standbys behind, faults all around. `make test-ops` installs
+//! the programs that these tests run and is the only one that compiles them (`--features ops`).
+
+#![allow(clippy::print_stderr, reason = "how long a fault lasted is worth reading")]
+
+#[allow(dead_code)]
+#[path = "../api/harness/mod.rs"]
+mod harness;
+
+mod cluster;
+mod node;
+mod writers;
+
+mod deploy;
+mod failover;
+mod faults;
+mod numbers;
+mod pooler;
+mod proxies;

@@ -1,0 +1,148 @@
+//! Each bound from both sides: the last thing that passes, and the first that does not.
+
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use healthcare_backend::transport::Config;
+
+use crate::harness::{Client, PATIENCE, TestServer, eventually, parse_replies};
+
+fn status(server: &TestServer, bytes: &[u8]) -> u16 {
+    let mut client = server.client();
+    client.send(bytes);
+    client.reply().status
+}
+
+#[test]
+fn request_lines_of_8_kib() {
+    let server = TestServer::start();
+    let request = |length: usize| {
+        let target = "a".repeat(length - "GET / HTTP/1.1".len());
+        format!("GET /{target} HTTP/1.1\r\nHost: a\r\n\r\n")
+    };
+    assert_eq!(status(&server, request(8192).as_bytes()), 200);
+    assert_eq!(status(&server, request(8193).as_bytes()), 414);
+    // Refused before it ends.
+    assert_eq!(status(&server, "a".repeat(8194).as_bytes()), 414);
+}
+
+#[test]
+fn header_sections_of_16_kib_and_100_lines() {
+    let server = TestServer::start();
+    let sized = |length: usize| {
+        let value = "a".repeat(length - "Host: a\r\nX: \r\n".len());
+        format!("GET / HTTP/1.1\r\nHost: a\r\nX: {value}\r\n\r\n")
+    };
+    assert_eq!(status(&server, sized(16_384).as_bytes()), 200);
+    assert_eq!(status(&server, sized(16_385).as_bytes()), 431);
+    let unended = format!("GET / HTTP/1.1\r\nX: {}", "a".repeat(16_384));
+    assert_eq!(status(&server, unended.as_bytes()), 431);
+
+    let lines = |count: usize| {
+        let more = "X: y\r\n".repeat(count - 1);
+        format!("GET / HTTP/1.1\r\nHost: a\r\n{more}\r\n")
+    };
+    assert_eq!(status(&server, lines(24).as_bytes()), 200);
+    assert_eq!(status(&server, lines(25).as_bytes()), 200);
+    assert_eq!(status(&server, lines(100).as_bytes()), 200);
+    assert_eq!(status(&server, lines(101).as_bytes()), 431);
+}
+
+#[test]
+fn bodies() {
+    let server = TestServer::with_config(Config { body_bytes: 1000, ..Config::default() });
+    let sized = |length: usize| {
+        let body = "x".repeat(length);
+        format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{body}")
+    };
+    assert_eq!(status(&server, sized(1000).as_bytes()), 200);
+    assert_eq!(status(&server, sized(1001).as_bytes()), 413);
+    // From the header alone, and without a byte of memory for what was declared.
+    for length in ["1001", "1000000000000000000"] {
+        let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
+        assert_eq!(status(&server, head.as_bytes()), 413);
+    }
+    let chunked = |sizes: &[usize]| {
+        let chunks = sizes.iter().map(|size| format!("{size:x}\r\n{}\r\n", "x".repeat(*size)));
+        let chunks: String = chunks.collect();
+        format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}0\r\n\r\n")
+    };
+    assert_eq!(status(&server, chunked(&[1000]).as_bytes()), 200);
+    assert_eq!(status(&server, chunked(&[1; 1000]).as_bytes()), 200);
+    assert_eq!(status(&server, chunked(&[1001]).as_bytes()), 413);
+    assert_eq!(status(&server, chunked(&[999, 2]).as_bytes()), 413);
+    assert_eq!(status(&server, chunked(&[1; 1001]).as_bytes()), 413);
+}
+
+#[test]
+fn connections() {
+    let server = TestServer::with_config(Config { max_connections: 10, ..Config::default() });
+    let mut inside: Vec<Client> = (0..10).map(|_| server.client()).collect();
+    for client in &mut inside {
+        assert_eq!(client.get("/").status, 200);
+    }
+    for _ in 0..100 {
+        let mut outside = server.client();
+        let replies = parse_replies(&outside.rest());
+        assert_eq!(replies[0].status, 503);
+        assert!(replies[0].header("retry-after").is_some());
+    }
+    assert_eq!(server.refused("connections"), 100);
+    assert_eq!(inside[0].get("/").status, 200);
+    // One goes, one may come.
+    inside.pop();
+    eventually("a place is free", || {
+        let mut client = server.client();
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        client.reply().status == 200
+    });
+}
+
+#[test]
+fn connections_of_one_address() {
+    let server = TestServer::with_config(Config { max_connections_per_address: 2, ..Config::default() });
+    let mut inside = [server.client(), server.client()];
+    for client in &mut inside {
+        assert_eq!(client.get("/").status, 200);
+    }
+    assert_eq!(parse_replies(&server.client().rest())[0].status, 503);
+    assert_eq!(server.refused("connections_of_address"), 1);
+}
+
+#[test]
+fn many_who_are_turned_away_and_do_not_listen_cost_nothing() {
+    let server = TestServer::with_config(Config { max_connections: 1, linger_ms: 100, ..Config::default() });
+    let mut inside = server.client();
+    assert_eq!(inside.get("/").status, 200);
+    let deaf: Vec<Client> = (0..300).map(|_| server.client()).collect();
+    eventually("all are counted", || server.refused("connections") == 300);
+    assert!(server.server.stats().open_connections <= 65);
+    assert_eq!(inside.get("/").status, 200);
+    eventually("they are gone", || server.server.stats().open_connections == 1);
+    drop(deaf);
+}
+
+#[test]
+fn dripping_clients_do_not_slow_a_fair_one() {
+    let server = TestServer::start();
+    let mut fair = server.client();
+    let mut dripping: Vec<TcpStream> = (0..300).map(|_| TcpStream::connect(server.address).unwrap()).collect();
+    let head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n";
+    let mut times = Vec::new();
+    for byte in &head[..head.len()] {
+        for stream in &mut dripping {
+            use std::io::Write;
+            stream.write_all(&[*byte]).unwrap();
+        }
+        for _ in 0..4 {
+            let start = Instant::now();
+            assert_eq!(fair.get("/").status, 200);
+            times.push(start.elapsed());
+        }
+    }
+    times.sort();
+    // The machine may be busy with other tests: the odd one out is not the server's.
+    let typical = times[times.len() * 9 / 10];
+    assert!(typical < Duration::from_millis(50), "{typical:?}");
+    assert!(times[times.len() - 1] < PATIENCE);
+}

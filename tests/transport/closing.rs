@@ -1,0 +1,138 @@
+//! Stopping: what is under way ends well, nothing new begins, every worker comes home.
+
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use healthcare_backend::transport::{Config, Request, Response, Server, StatusCode};
+
+use crate::harness::{Client, TestServer, echo, eventually};
+
+#[test]
+fn closing_lets_requests_under_way_finish() {
+    let (sender, receiver) = mpsc::channel::<Request>();
+    let sender = Mutex::new(sender);
+    let server = TestServer::with(Config::default(), move |request| {
+        if request.url() == "/held" {
+            sender.lock().unwrap().send(request).unwrap();
+        } else if request.url() == "/big" {
+            let body = vec![b'x'; 20_000_000];
+            let _ = request.respond(Response::whole(StatusCode(200), Vec::new(), body));
+        } else {
+            echo(request);
+        }
+    });
+    let mut idle = server.client();
+    assert_eq!(idle.get("/").status, 200);
+    let mut arriving = server.client();
+    arriving.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe");
+    let mut half_a_head = server.client();
+    half_a_head.send(b"GET / HTTP/1.1\r\n");
+    let mut reading = server.client();
+    reading.send(b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut held = server.client();
+    held.send(b"GET /held HTTP/1.1\r\nHost: a\r\n\r\n");
+    let request = receiver.recv().unwrap();
+    eventually("all are there", || {
+        let stats = server.server.stats();
+        stats.accepted_total == 5 && stats.requests_total == 3
+    });
+
+    server.server.close();
+    server.server.close();
+    assert_eq!(idle.rest(), b"");
+    // The port may be another test's by now; what counts is that this server takes nobody in.
+    let _ = TcpStream::connect(server.address);
+    assert_eq!(server.server.stats().accepted_total, 5);
+
+    arriving.send(b"llo");
+    let reply = arriving.reply();
+    assert!(reply.text().ends_with("hello"));
+    assert_eq!(reply.header("connection"), Some("close"));
+    assert_eq!(arriving.rest(), b"");
+    half_a_head.send(b"Host: a\r\n\r\n");
+    assert_eq!(half_a_head.reply().header("connection"), Some("close"));
+    echo(request);
+    assert_eq!(held.reply().header("connection"), Some("close"));
+    // This answer was made before the close; its connection ends after it all the same.
+    assert!(reading.rest().len() > 20_000_000);
+    drop((arriving, half_a_head, held));
+    server.join();
+}
+
+#[test]
+fn closing_an_idle_server_sends_every_worker_home() {
+    let server = TestServer::start();
+    server.server.close();
+    let handle = server.server.clone();
+    server.join();
+    assert!(handle.recv().is_err());
+    assert!(handle.recv_timeout(Duration::from_secs(100)).is_err());
+}
+
+#[test]
+fn a_request_that_stands_unread_at_closing_is_served() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = Server::with_config(listener, Config::default()).unwrap();
+    let address = server.server_addr().to_ip().unwrap();
+    // Nobody has called `recv` yet: one connection is not even accepted.
+    let mut client = Client::connect(address);
+    client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    server.close();
+    std::thread::scope(|scope| {
+        scope.spawn(|| while server.recv().map(echo).is_ok() {});
+        assert_eq!(client.reply().status, 200);
+        assert_eq!(client.rest(), b"");
+        drop(client);
+    });
+}
+
+#[test]
+fn unblock_lets_one_worker_go() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = Arc::new(Server::with_config(listener, Config::default()).unwrap());
+    let (sender, receiver) = mpsc::channel();
+    for _ in 0..3 {
+        let (server, sender) = (server.clone(), sender.clone());
+        std::thread::spawn(move || sender.send(server.recv().is_err()).unwrap());
+    }
+    for _ in 0..3 {
+        server.unblock();
+        assert!(receiver.recv_timeout(Duration::from_secs(10)).unwrap());
+    }
+    // Called before anyone waits, it is not forgotten; for a worker with a time limit it is the end of the time.
+    server.unblock();
+    assert!(server.recv().is_err());
+    server.unblock();
+    assert!(server.recv_timeout(Duration::from_secs(100)).unwrap().is_none());
+    assert!(server.recv_timeout(Duration::from_millis(20)).unwrap().is_none());
+    assert!(server.try_recv().unwrap().is_none());
+}
+
+#[test]
+fn a_dropped_server_answers_the_requests_that_are_out() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = Server::with_config(listener, Config::default()).unwrap();
+    let mut client = Client::connect(server.server_addr().to_ip().unwrap());
+    client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let request = server.recv().unwrap();
+    drop(server);
+    echo(request);
+    assert_eq!(client.reply().status, 200);
+}
+
+#[test]
+fn a_client_that_goes_away_is_forgotten() {
+    let (sender, receiver) = mpsc::channel::<Request>();
+    let sender = Mutex::new(sender);
+    let server = TestServer::with(Config::default(), move |request| {
+        sender.lock().unwrap().send(request).unwrap();
+    });
+    let mut client = server.client();
+    client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let request = receiver.recv().unwrap();
+    drop(client);
+    let _ = request.respond(Response::whole(StatusCode(200), Vec::new(), vec![0; 1000]));
+    eventually("its place is free", || server.server.stats().open_connections == 0);
+}
