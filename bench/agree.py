@@ -86,7 +86,9 @@ def _answer(server, method, path, headers, body=None):
     status, received, text = server.ask(method, path, body and body.encode(), headers)
     kept = {name.lower(): value.split(";")[0] if name.lower() == "content-type" else value
             for name, value in received.items() if name.lower() not in OWN_HEADERS}
-    return status, kept, json.loads(text) if text else None
+    body = json.loads(text) if text else None
+    # The words of a refusal are each server's own.
+    return (status, kept, body) if status < 400 else (status, sorted(kept), body["status"])
 
 
 def _bearer(token):

@@ -161,7 +161,7 @@ def main():
         starts = measure_starts(servers) if "startup" in EXTRAS else {}
         weights = sizes(files) if "size" in EXTRAS else {}
         about = report.About(database, loaded, time.time() - started, ROUNDS, SECONDS, WARMUP, IDLE)
-        text = report.write(about, [name for name in SERVERS], ROUTES, CONNECTIONS, results, idle, starts, weights)
+        text = report.write(about, SERVERS, ROUTES, CONNECTIONS, results, idle, starts, weights)
     finally:
         database.stop()
     print(text)

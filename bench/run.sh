@@ -15,7 +15,7 @@
 #   SERVERS=…           of product,product-no-trail,upstream,axum,axum-trail,express,express-trail,pgbench
 #   EXTRAS=…            of idle,startup,size (none: EXTRAS=)
 #   IDLE_CONNECTIONS=10000
-#   DATABASE_POOL=…     connections to PostgreSQL, for all; else the product's own default, and 8 for the peers
+#   DATABASE_POOL=…     connections to PostgreSQL, for all; else the product's own default, and 10 a process for the peers
 #   WORKERS=…           the product's threads and Express's processes; else their defaults (2 a core, 1 a core)
 #   SKIP_BUILD=1        takes the programs that are there; PRODUCT, UPSTREAM and AXUM name others
 #
