@@ -8,6 +8,8 @@ import statistics
 import subprocess
 from dataclasses import dataclass
 
+from load import MOST_PGBENCH_CLIENTS
+
 # Who is compared with whom: a sentence, the product's row, the peer's row, and the routes that it is about.
 PAIRS = [
     ("product / axum", "product", "axum", ("healthz", "create")),
@@ -77,12 +79,8 @@ def _heading(about):
 Medians. wrk, server and PostgreSQL share the cores. All servers use the product's statements on the product's schema in the
 same PostgreSQL over its Unix socket, check the same tokens, remember the session in memory, and give the same answers (checked
 before). None logs requests: the product runs with `RUST_LOG=warn`, the peers have no log. axum runs one thread a core,
-Express one process a core. pgbench has {load_limit()} clients at most. `!` marks rows with errors."""
-
-
-def load_limit():
-    from load import MOST_PGBENCH_CLIENTS
-    return MOST_PGBENCH_CLIENTS
+Express one process a core; each of these processes has 10 connections to the database, the product its default. pgbench has
+{MOST_PGBENCH_CLIENTS} clients at most. `!` marks rows with errors."""
 
 
 def _said(command):
