@@ -17,6 +17,10 @@ use crate::server::Server;
 
 /// Requests in flight have so long to finish.
 const GRACE: Duration = Duration::from_secs(10);
+/// What waits to be written has that and a little more.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How often it is looked whether a thread has ended.
+const JOIN_EVERY: Duration = Duration::from_millis(2);
 /// How often the use of sessions is written down.
 const TOUCH_EVERY: Duration = Duration::from_secs(30);
 /// How often what is over is removed.
@@ -80,9 +84,17 @@ impl Service {
         self.stopping.store(true, Ordering::Relaxed);
         self.app.audit.stop();
         self.app.pulse.stop();
+        // A thread that waits for a frozen database waits for ever; the end of the process ends it as well.
+        let deadline = Instant::now() + GRACE + LAST_WORDS;
         for thread in self.background {
             thread.thread().unpark();
-            let _ = thread.join();
+            while !thread.is_finished() && Instant::now() < deadline {
+                thread::park_timeout(JOIN_EVERY);
+            }
+        }
+        if self.app.pulse.is_frozen() {
+            // Closing a connection waits for the server's farewell.
+            std::mem::forget(Arc::clone(&self.app));
         }
         // The thread that shared it has ended.
         self.private
