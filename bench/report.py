@@ -140,7 +140,8 @@ def _ratios(routes, connections, results):
 def _weights(about, names, routes, connections, results, idle, starts, weights):
     rows = []
     for name in names:
-        peak = max((_median(results.get((route, MEMORY_AT, name)), "peak_kib") or 0 for route in routes), default=0)
+        peaks = [(_median(results.get((route, MEMORY_AT, name)), "peak_kib") or 0, route) for route in routes]
+        peak, where = max(peaks, default=(0, ""))
         still = idle.get(name)
         held = ""
         if still:
@@ -149,7 +150,7 @@ def _weights(about, names, routes, connections, results, idle, starts, weights):
                 held += f" (only {still['answering']:,} answered)"
         start = f"{statistics.median(starts[name]) * 1000:.0f}" if name in starts else ""
         size = f"{weights[name] / 2**20:.1f}" if name in weights else ""
-        cells = [f"{peak / 1024:.1f}" if peak else "", held, start, size]
+        cells = [f"{peak / 1024:.1f} ({where})" if peak else "", held, start, size]
         if any(cells):
             rows.append(f"| {LABELS[name]} | {' | '.join(cells)} |")
     if not rows:
