@@ -4,7 +4,7 @@
 PREFIX ?= /usr/local
 BINARY := $(or $(CARGO_TARGET_DIR),target)/release/healthcare-backend
 
-.PHONY: help run test test-ops check bench install install-files setup
+.PHONY: help run test test-ops test-docs test-browser fuzz postman check bench install install-files setup
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -19,6 +19,20 @@ test: setup ## run all tests, against real PostgreSQL; ends with a line of total
 test-ops: setup ## run the tests with nginx, Caddy, PgBouncer, promtool, two PostgreSQLs; installs them (Debian)
 	@sh tests/ops/install.sh
 	@sh .ci/test --features ops --test ops
+
+test-docs: setup ## the OpenAPI document: validators, the Postman collection, a TypeScript client; installs what they need
+	@sh tests/clients/run.sh
+
+test-browser: setup ## /docs in chromium, at the width of a phone and of a desk; installs what it needs
+	@sh tests/browser/run.sh
+
+# Examples an operation.
+EXAMPLES = 5
+fuzz: setup ## schemathesis against a running server (make fuzz EXAMPLES=5000 looks longer)
+	@sh tests/fuzz/run.sh $(EXAMPLES)
+
+postman: ## make deploy/postman.json anew from the OpenAPI document
+	cargo run --quiet -- openapi | node tests/clients/postman.mjs >target/postman.json && mv target/postman.json deploy/postman.json
 
 check: ## rustfmt, clippy and rustdoc, each warning an error
 	@cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt

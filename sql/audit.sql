@@ -9,13 +9,16 @@ select at, actor_id, action, resource, resource_id, resource_ids::bigint[], outc
     as entry (at, actor_id, action, resource, resource_id, resource_ids, outcome, ip, request_id);
 
 -- name: list(before_id bigint, page_size bigint, actor_id bigint, action text, resource text, resource_id bigint) :many planned
--- Newest first. A record is found by its own entries and by the lists that showed it.
+-- Newest first. A record is found by its own entries and by the lists that showed it. All kinds are named where none is asked for,
+-- since the index begins with the kind.
 select id, at, actor_id, action, resource, resource_id, resource_ids, outcome, ip, request_id, before
   from audit_entries
  where id < $1
    and ($3 is null or actor_id = $3)
    and ($4 is null or action = $4)
    and ($5 is null or resource = $5)
-   and ($6 is null or resource_id = $6 or resource_ids @> array[$6])
+   and ($6 is null
+        or (resource in ('user', 'session', 'patient', 'doctor', 'mapping') and resource_id = $6)
+        or resource_ids @> array[$6])
  order by id desc
  limit $2;

@@ -103,7 +103,7 @@ queries! {
     /// `sql/sessions.sql`
     sessions: Sessions { attempt, record_failure, create, refresh, state, touch, list, end, end_all, prune }
     /// `sql/patients.sql`
-    patients: Patients { create, list, search, search_by_name, search_newest, search_all, count, find, update, delete }
+    patients: Patients { create, list, search, search_by_name, search_newest, count, search_all, find, update, delete }
     /// `sql/doctors.sql`
     doctors: Doctors { create, list, search, search_by_name, search_newest, count, find, update, delete }
     /// `sql/mappings.sql`

@@ -221,12 +221,12 @@ fn the_lock_of_an_unknown_address_is_counted_like_any_other() {
     assert_eq!(app.sql().query_one(query, &[]).expect("a count").get::<_, i64>(0), 0);
 }
 
-/// Coarse, and safe against a busy machine: of many tries in turn, the fastest of each kind are compared. A kind that skipped
-/// the hash, which here takes most of the time, would take less than half.
+/// Coarse, and safe against a busy machine: the fastest of many tries of each kind are compared, and of more where the machine was
+/// too busy for ten. A kind that skipped the hash, which here takes most of the time, would take less than half for ever.
 #[test]
 fn wrong_unknown_locked_disabled_and_outdated_take_the_same_time() {
     let app = TestApp::with(|config| {
-        config.bcrypt_cost = 8;
+        config.bcrypt_cost = 7;
         config.login_max_failures = 1_000_000;
         config.login_max_failures_total = 1_000_000;
     });
@@ -242,13 +242,16 @@ fn wrong_unknown_locked_disabled_and_outdated_take_the_same_time() {
     let nobody = "nobody@example.org";
     let kinds = [&known.email, nobody, &locked.email, &disabled.email, &outdated.email];
     let mut fastest = [Duration::MAX; 5];
-    for _ in 0..20 {
+    for round in 1.. {
         for (kind, email) in kinds.iter().enumerate() {
             let start = Instant::now();
             app.login(email, WRONG).expect(401, "invalid");
             fastest[kind] = fastest[kind].min(start.elapsed());
         }
+        let (least, most) = (fastest.iter().min().expect("a time"), fastest.iter().max().expect("a time"));
+        if round >= 10 && *most < *least * 8 / 5 {
+            break;
+        }
+        assert!(round < 200, "{kinds:?}: {fastest:?}");
     }
-    let (least, most) = (fastest.iter().min().expect("a time"), fastest.iter().max().expect("a time"));
-    assert!(*most < *least * 2, "{kinds:?}: {fastest:?}");
 }

@@ -70,6 +70,9 @@ def map_body(context, body):
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
+    # In version 4.32 a valid case near the end of the ids' range carries a number here, against the document's pattern.
+    if case.meta and case.meta.generation.mode.is_positive and (case.headers or {}).get("If-Match") == "0":
+        case.headers["If-Match"] = '"0"'
     # The two accounts that run the tests keep their roles.
     if operation_id(case) in ("adminUpdateUser", "adminPatchUser") and case.path_parameters.get("id") in (1, 2, "1", "2"):
         case.path_parameters["id"] = 3
