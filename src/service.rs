@@ -17,6 +17,8 @@ use crate::server::Server;
 
 /// Requests in flight have so long to finish.
 const GRACE: Duration = Duration::from_secs(10);
+/// What waits to be written has so long, unless the database hangs: the writer gives up by itself after [`GRACE`].
+const LAST_WRITES: Duration = Duration::from_secs(12);
 /// How often the use of sessions is written down.
 const TOUCH_EVERY: Duration = Duration::from_secs(30);
 /// How often what is over is removed.
@@ -70,8 +72,8 @@ impl Service {
         self.address
     }
 
-    /// No new connections; requests in flight finish, 10 s at most; what waits to be written is written; the private PostgreSQL
-    /// stops.
+    /// No new connections; requests in flight finish, 10 s at most; what waits to be written is written, 12 s at most; the
+    /// private PostgreSQL stops.
     ///
     /// # Errors
     /// One line where the private PostgreSQL does not stop.
@@ -80,9 +82,17 @@ impl Service {
         self.stopping.store(true, Ordering::Relaxed);
         self.app.audit.stop();
         self.app.pulse.stop();
+        let deadline = Instant::now() + LAST_WRITES;
         for thread in self.background {
             thread.thread().unpark();
-            let _ = thread.join();
+            while !thread.is_finished() && Instant::now() < deadline {
+                thread::park_timeout(Duration::from_millis(2));
+            }
+            if thread.is_finished() {
+                let _ = thread.join();
+            } else {
+                log::error!(target: "database", "a statement hangs; what it and those behind it would write is lost");
+            }
         }
         // The thread that shared it has ended.
         self.private
