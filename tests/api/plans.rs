@@ -4,6 +4,8 @@
 //! The layout tempts a planner to walk the primary key: nine rows of ten belong to one account, the one with the highest id,
 //! and all rows of the others come before them. Times are printed (`cargo test plans -- --nocapture`), not asserted.
 
+#![allow(clippy::print_stdout, reason = "the times are for whoever asks for them")]
+
 use std::time::Instant;
 
 use healthcare_backend::sql::{Queries, Query};
