@@ -129,7 +129,9 @@ impl Crew {
     /// Lets requests in flight finish, until the deadline, and ends the threads.
     pub fn stop(&self, server: &Server, deadline: Instant) {
         self.stopping.store(true, Ordering::Relaxed);
-        let members = std::mem::take(&mut *lock(&self.members));
+        let mut members = std::mem::take(&mut *lock(&self.members));
+        // One that has been replaced hangs in its statement, and its request has been answered.
+        members.retain(|member| !member.slot.is_replaced());
         server.close(members.len());
         // Workers end when nothing is left to receive; only then is the queue complete.
         let (workers, hashers): (Vec<_>, Vec<_>) = members.into_iter().partition(|member| member.duty == Duty::Work);

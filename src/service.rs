@@ -17,8 +17,8 @@ use crate::server::Server;
 
 /// Requests in flight have so long to finish.
 const GRACE: Duration = Duration::from_secs(10);
-/// What waits to be written has that and a little more.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// What waits to be written has so long, unless the database hangs: the writer gives up by itself after [`GRACE`].
+const LAST_WRITES: Duration = Duration::from_secs(12);
 /// How often it is looked whether a thread has ended.
 const JOIN_EVERY: Duration = Duration::from_millis(2);
 /// How often the use of sessions is written down.
@@ -74,8 +74,8 @@ impl Service {
         self.address
     }
 
-    /// No new connections; requests in flight finish, 10 s at most; what waits to be written is written; the private PostgreSQL
-    /// stops.
+    /// No new connections; requests in flight finish, 10 s at most; what waits to be written is written, 12 s at most; the
+    /// private PostgreSQL stops.
     ///
     /// # Errors
     /// One line where the private PostgreSQL does not stop.
@@ -84,16 +84,20 @@ impl Service {
         self.stopping.store(true, Ordering::Relaxed);
         self.app.audit.stop();
         self.app.pulse.stop();
-        // A thread that waits for a frozen database waits for ever; the end of the process ends it as well.
-        let deadline = Instant::now() + GRACE + LAST_WORDS;
+        let deadline = Instant::now() + LAST_WRITES;
         for thread in self.background {
             thread.thread().unpark();
             while !thread.is_finished() && Instant::now() < deadline {
                 thread::park_timeout(JOIN_EVERY);
             }
+            if thread.is_finished() {
+                let _ = thread.join();
+            } else {
+                log::error!(target: "database", "a statement hangs; what it and those behind it would write is lost");
+            }
         }
         if self.app.pulse.is_frozen() {
-            // Closing a connection waits for the server's farewell.
+            // Closing a connection waits for the server's farewell, which does not come.
             std::mem::forget(Arc::clone(&self.app));
         }
         // The thread that shared it has ended.

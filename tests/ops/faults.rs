@@ -64,7 +64,7 @@ fn the_private_postgresql_is_started_again_when_it_is_killed() {
     let private = Private::start("revived");
     let ann = private.node.signed_up("ann");
     let writers = Writers::start(private.node.address, &ann, 3);
-    for _ in 0..2 {
+    for round in 1..=2 {
         writers.until_written(30);
         let before = private.postmaster();
         // The whole family, as the kernel does when memory runs out.
@@ -76,12 +76,13 @@ fn the_private_postgresql_is_started_again_when_it_is_killed() {
         writers.until_written(1);
         assert!(killed.elapsed() < BACK_WITHIN + Duration::from_secs(1), "{:?}", killed.elapsed());
         private.node.until_ready(200);
+        // The listening connection may be the last to come back; a second fault before that would be the same outage.
+        eventually("the last line", || private.node.lines_with("database: back after").len() == round);
     }
     writers.until_written(30);
     let tale = writers.stop();
     tale.expect_only_503(REFUSED_WITHIN);
     tale.compare(&mut private.connect());
-    eventually("the last line", || private.node.lines_with("database: back after").len() == 2);
     let lines = private.node.lines();
     assert_eq!(private.node.lines_with("database: away: ").len(), 2, "{lines:#?}");
     assert_eq!(private.node.lines_with("had ended, and was started again").len(), 2, "{lines:#?}");

@@ -100,10 +100,11 @@ fn temporary_folder() -> PathBuf {
 }
 
 /// A test program has no last moment of its own. This shell waits for the end of its standard input, which comes with the end
-/// of this process, however it ends; then it stops PostgreSQL and removes the folder.
+/// of this process, however it ends (Ctrl-C reaches the shell as well); then it stops PostgreSQL and removes the folder.
 #[expect(clippy::zombie_processes, reason = "it waits for this process, not the other way round")]
 fn stop_with_this_process(folder: &std::path::Path) {
     let script = r#"
+        trap '' INT TERM HUP
         cat >/dev/null
         pid=$(head -n 1 "$1/postgresql/postmaster.pid")
         kill -QUIT "$pid"
