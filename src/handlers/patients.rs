@@ -198,10 +198,13 @@ pub mod admin {
         let (name, gender) = (query.pattern("name"), query.one_of("gender", &GENDERS));
         let (born, created_by) = (query.birth_date("date_of_birth"), query.id("created_by"));
         query.finish()?;
-        let (sql, after, rows_wanted) = (&app.sql.patients, page.after.unwrap_or(0), page.rows_wanted());
+        let (after, rows_wanted) = (page.after.unwrap_or(0), page.rows_wanted());
         let rows = match created_by {
-            Some(owner) => app.db.query_many(&sql.search, &[&owner, &after, &rows_wanted, &name, &gender, &born])?,
-            None => app.db.query_many(&sql.search_all, &[&after, &rows_wanted, &name, &gender, &born])?,
+            Some(owner) => {
+                let parameters: Parameters = &[&owner, &after, &rows_wanted, &name, &gender, &born];
+                app.db.query_many(&app.sql.patients.search, parameters)?
+            }
+            None => app.db.query_many(&app.sql.patients.search_all, &[&after, &rows_wanted, &name, &gender, &born])?,
         };
         let patients = rows.iter().map(Patient::from_row).collect();
         let (response, shown) = listed(request, "Patients found", page, "after", patients);
