@@ -41,7 +41,7 @@ check: ## rustfmt, clippy and rustdoc, each warning an error
 	cargo clippy --all-targets --features ops -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 
-bench: ## measure the server against Express, axum and PostgreSQL itself (half an hour; bench/run.sh says how to do less)
+bench: ## measure the server against Express, axum and PostgreSQL itself (forty minutes; bench/run.sh: how to do less)
 	@sh bench/run.sh
 
 install: ## install the program, its systemd service and the files of deploy/ (PREFIX, DESTDIR)

@@ -30,6 +30,28 @@ def check(database, product, servers):
         audited = database.sql(f"select count(*) from audit_entries where action = 'create' and resource_id = {data['id']}")
         if audited != "1":
             raise SystemExit(f"bench: {server.name} writes {audited} audit entries for a new patient")
+    _check_trail(database, servers)
+
+
+def _check_trail(database, servers):
+    """The trail of reads is written by those who say so, and by no other."""
+    own = _bearer(database.reader["token"])
+    for server in servers:
+        for path in (f"/api/patients/{database.first_patient}", "/api/patients?limit=20"):
+            _answer(server, "GET", path, own | {"X-Request-Id": f"agree-{server.name}"})
+    writers = sorted(server.name for server in servers if server.environment["AUDIT_READS"] == "on")
+    deadline = time.monotonic() + 10
+    while True:
+        # One read that names its record, and one list that names twenty.
+        found = database.sql("""
+            select substr(request_id, 7) from audit_entries where request_id like 'agree-%' group by request_id
+            having count(*) filter (where action = 'read' and resource_id is not null) = 1
+               and count(*) filter (where action = 'list' and cardinality(resource_ids) = 20) = 1""").split()
+        if sorted(found) == writers:
+            return
+        if time.monotonic() > deadline:
+            raise SystemExit(f"bench: the trail of reads is written by {sorted(found)}, not by {writers}")
+        time.sleep(0.1)
 
 
 _PATIENT = {"name": "Zoë Müller", "date_of_birth": "1990-04-23", "gender": "female", "email": "zoe@example.org"}
@@ -64,7 +86,9 @@ def _answer(server, method, path, headers, body=None):
     status, received, text = server.ask(method, path, body and body.encode(), headers)
     kept = {name.lower(): value.split(";")[0] if name.lower() == "content-type" else value
             for name, value in received.items() if name.lower() not in OWN_HEADERS}
-    return status, kept, json.loads(text) if text else None
+    body = json.loads(text) if text else None
+    # The words of a refusal are each server's own.
+    return (status, kept, body) if status < 400 else (status, sorted(kept), body["status"])
 
 
 def _bearer(token):

@@ -8,6 +8,8 @@ import statistics
 import subprocess
 from dataclasses import dataclass
 
+from load import MOST_PGBENCH_CLIENTS
+
 # Who is compared with whom: a sentence, the product's row, the peer's row, and the routes that it is about.
 PAIRS = [
     ("product / axum", "product", "axum", ("healthz", "create")),
@@ -77,12 +79,8 @@ def _heading(about):
 Medians. wrk, server and PostgreSQL share the cores. All servers use the product's statements on the product's schema in the
 same PostgreSQL over its Unix socket, check the same tokens, remember the session in memory, and give the same answers (checked
 before). None logs requests: the product runs with `RUST_LOG=warn`, the peers have no log. axum runs one thread a core,
-Express one process a core. pgbench has {load_limit()} clients at most. `!` marks rows with errors."""
-
-
-def load_limit():
-    from load import MOST_PGBENCH_CLIENTS
-    return MOST_PGBENCH_CLIENTS
+Express one process a core; each of these processes has 10 connections to the database, the product its default. pgbench has
+{MOST_PGBENCH_CLIENTS} clients at most. `!` marks rows with errors."""
 
 
 def _said(command):
@@ -142,7 +140,8 @@ def _ratios(routes, connections, results):
 def _weights(about, names, routes, connections, results, idle, starts, weights):
     rows = []
     for name in names:
-        peak = max((_median(results.get((route, MEMORY_AT, name)), "peak_kib") or 0 for route in routes), default=0)
+        peaks = [(_median(results.get((route, MEMORY_AT, name)), "peak_kib") or 0, route) for route in routes]
+        peak, where = max(peaks, default=(0, ""))
         still = idle.get(name)
         held = ""
         if still:
@@ -151,7 +150,7 @@ def _weights(about, names, routes, connections, results, idle, starts, weights):
                 held += f" (only {still['answering']:,} answered)"
         start = f"{statistics.median(starts[name]) * 1000:.0f}" if name in starts else ""
         size = f"{weights[name] / 2**20:.1f}" if name in weights else ""
-        cells = [f"{peak / 1024:.1f}" if peak else "", held, start, size]
+        cells = [f"{peak / 1024:.1f} ({where})" if peak else "", held, start, size]
         if any(cells):
             rows.append(f"| {LABELS[name]} | {' | '.join(cells)} |")
     if not rows:

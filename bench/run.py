@@ -29,7 +29,7 @@ def words(name, standard):
 
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
 SECONDS = int(os.environ.get("SECONDS", "4"))
-WARMUP = int(os.environ.get("WARMUP", "1"))
+WARMUP = int(os.environ.get("WARMUP", "2"))
 ROUTES = words("ROUTES", ["healthz", "patient", "list", "create"])
 CONNECTIONS = [int(word) for word in words("CONNECTIONS", ["1", "16", "64", "256"])]
 SERVERS = words("SERVERS", ALL)
@@ -52,10 +52,11 @@ def programs():
 def make_servers(database, files):
     """Each kind of server by name; `-trail` and `-no-trail` say whether reads are written to the audit trail."""
     base = database.environment()
+    settings = {name: os.environ[name] for name in ("DATABASE_POOL", "WORKERS") if name in os.environ}
     node = ["node", str(ROOT / "bench/express/server.js")]
 
     def server(name, command, reads):
-        return Server(name, command, base | {"AUDIT_READS": reads})
+        return Server(name, command, base | settings | {"AUDIT_READS": reads})
 
     return {
         "product": server("product", [str(files["product"])], "on"),
@@ -160,7 +161,7 @@ def main():
         starts = measure_starts(servers) if "startup" in EXTRAS else {}
         weights = sizes(files) if "size" in EXTRAS else {}
         about = report.About(database, loaded, time.time() - started, ROUNDS, SECONDS, WARMUP, IDLE)
-        text = report.write(about, [name for name in SERVERS], ROUTES, CONNECTIONS, results, idle, starts, weights)
+        text = report.write(about, SERVERS, ROUTES, CONNECTIONS, results, idle, starts, weights)
     finally:
         database.stop()
     print(text)

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Measures the server against peers of our own writing and against PostgreSQL itself: `make bench`.
 #
-#   sh bench/run.sh                                             everything, about half an hour
+#   sh bench/run.sh                                             everything, about forty minutes
 #   ROUTES=patient CONNECTIONS=16,64 sh bench/run.sh            part of it
 #   SERVERS=product,axum ROUNDS=5 SECONDS=10 sh bench/run.sh
 #
@@ -9,12 +9,14 @@
 # builds everything as it is released, and hands over to bench/run.py, whose top lists what is measured and how.
 #
 #   ROUNDS=3            how often each measurement is taken; the report shows medians
-#   SECONDS=4           how long each takes, after WARMUP=1 seconds that are not counted
+#   SECONDS=4           how long each takes, after WARMUP=2 seconds that are not counted
 #   ROUTES=…            of healthz,patient,list,create
 #   CONNECTIONS=…       of any numbers; 1,16,64,256
 #   SERVERS=…           of product,product-no-trail,upstream,axum,axum-trail,express,express-trail,pgbench
 #   EXTRAS=…            of idle,startup,size (none: EXTRAS=)
 #   IDLE_CONNECTIONS=10000
+#   DATABASE_POOL=…     connections to PostgreSQL, for all; else the product's own default, and 10 a process for the peers
+#   WORKERS=…           the product's threads and Express's processes; else their defaults (2 a core, 1 a core)
 #   SKIP_BUILD=1        takes the programs that are there; PRODUCT, UPSTREAM and AXUM name others
 #
 # All traffic stays on 127.0.0.1; files go to target/ and to a temporary folder that is removed.

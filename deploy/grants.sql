@@ -22,7 +22,7 @@ grant usage on schema public to healthcare_run;
 
 -- Changed and read; only what expires is removed by the service, and what a user deletes.
 grant select, insert, update on users to healthcare_run;
-grant select, insert, update, delete on sessions, refresh_tokens, login_failures to healthcare_run;
+grant select, insert, update, delete on sessions, refresh_tokens, login_failures, idempotency_keys to healthcare_run;
 grant select, insert, update, delete on patients, doctors, mappings to healthcare_run;
 -- Written and read, never changed.
 grant select, insert on audit_entries to healthcare_run;

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::sql::Query;
 
 /// Entries that may wait.
-const CAPACITY: usize = 20_000;
+const CAPACITY: usize = 8_000;
 /// Entries of one statement.
 const BATCH: usize = 1_000;
 /// How long an entry may wait for company.

@@ -41,6 +41,8 @@ pub struct Connection {
     is_pooled: bool,
     /// It leads to a server that takes no changes.
     is_read_only: bool,
+    /// A transaction began on it and has not been seen to end: after a panic, say. Nobody else may go on in there.
+    in_transaction: bool,
 }
 
 /// Opens connections for the pool.
@@ -58,7 +60,14 @@ impl ManageConnection for Manager {
         let mut client = self.url.connect()?;
         client.batch_execute(if self.is_pooled { POOLED_SETTINGS } else { SESSION_SETTINGS })?;
         let (last_used, is_pooled) = (Instant::now(), self.is_pooled);
-        Ok(Connection { client, prepared: Vec::new(), last_used, is_pooled, is_read_only: false })
+        Ok(Connection {
+            client,
+            prepared: Vec::new(),
+            last_used,
+            is_pooled,
+            is_read_only: false,
+            in_transaction: false,
+        })
     }
 
     fn is_valid(&self, connection: &mut Connection) -> std::result::Result<(), ConnectError> {
@@ -66,7 +75,7 @@ impl ManageConnection for Manager {
     }
 
     fn has_broken(&self, connection: &mut Connection) -> bool {
-        connection.client.is_closed() || connection.is_read_only
+        connection.client.is_closed() || connection.is_read_only || connection.in_transaction
     }
 }
 
@@ -156,10 +165,11 @@ impl Db {
     pub fn transaction<T>(&self, first: &Query, work: impl FnOnce(&mut Transaction) -> Result<T>) -> Result<T> {
         let mut connection = self.connection(first)?;
         connection.client.batch_execute("begin").map_err(|error| translate(first, &error))?;
-        let mut transaction = Transaction { connection: &mut connection };
-        let result = work(&mut transaction);
+        connection.in_transaction = true;
+        let result = work(&mut Transaction { connection: &mut connection });
         let end = if result.is_ok() { "commit" } else { "rollback" };
         let ended = connection.client.batch_execute(end).map_err(|error| translate(first, &error));
+        connection.in_transaction = ended.is_err();
         result.and_then(|value| ended.map(|()| value))
     }
 

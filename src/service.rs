@@ -19,6 +19,8 @@ use crate::server::Server;
 const GRACE: Duration = Duration::from_secs(10);
 /// What waits to be written has so long, unless the database hangs: the writer gives up by itself after [`GRACE`].
 const LAST_WRITES: Duration = Duration::from_secs(12);
+/// How often it is looked whether a thread has ended.
+const JOIN_EVERY: Duration = Duration::from_millis(2);
 /// How often the use of sessions is written down.
 const TOUCH_EVERY: Duration = Duration::from_secs(30);
 /// How often what is over is removed.
@@ -86,13 +88,17 @@ impl Service {
         for thread in self.background {
             thread.thread().unpark();
             while !thread.is_finished() && Instant::now() < deadline {
-                thread::park_timeout(Duration::from_millis(2));
+                thread::park_timeout(JOIN_EVERY);
             }
             if thread.is_finished() {
                 let _ = thread.join();
             } else {
                 log::error!(target: "database", "a statement hangs; what it and those behind it would write is lost");
             }
+        }
+        if self.app.pulse.is_frozen() {
+            // Closing a connection waits for the server's farewell, which does not come.
+            std::mem::forget(Arc::clone(&self.app));
         }
         // The thread that shared it has ended.
         self.private

@@ -1,8 +1,8 @@
 // The same work as the product's, made of Express 5, pg and jsonwebtoken: what `make bench` compares with.
 //
 // One process a core (the cluster module), as is usual: a single Node process runs JavaScript on one core only.
-// Environment: PGHOST, PGUSER, PGDATABASE, JWT_SECRET, PORT (0 picks one), WORKERS, DATABASE_POOL (connections of all processes
-// together), AUDIT_READS. It says `listening on http://…` on standard output when it serves. It logs nothing.
+// Environment: PGHOST, PGUSER, PGDATABASE, JWT_SECRET, PORT (0 picks one), WORKERS, DATABASE_POOL (connections of a process;
+// 10 is pg's own default), AUDIT_READS. It says `listening on http://…` on standard output when it serves. It logs nothing.
 import cluster from 'node:cluster';
 import os from 'node:os';
 import { createApp } from './app.js';
@@ -17,7 +17,7 @@ if (cluster.isPrimary && workers > 1) {
     process.exit(0);
   });
 } else {
-  const app = createApp(Math.max(1, Math.floor(Number(process.env.DATABASE_POOL ?? 8) / workers)));
+  const app = createApp(Number(process.env.DATABASE_POOL ?? 10));
   const server = app.listen(Number(process.env.PORT ?? 0), '127.0.0.1', (error) => {
     if (error) throw error;
     if (cluster.isPrimary) announce(server.address().port);

@@ -1,7 +1,7 @@
 // The audit trail of reads, as the product keeps it: a bounded buffer, written in batches of 1,000 or after half a second.
 import { statement } from './sql.js';
 
-const CAPACITY = 20_000;
+const CAPACITY = 8_000;
 const BATCH = 1_000;
 const GATHER_MS = 500;
 const record = statement('audit', 'record');

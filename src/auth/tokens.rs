@@ -1,6 +1,7 @@
 //! Access tokens: JSON Web Tokens (RFC 7519) signed with HMAC-SHA-256, and the random refresh tokens beside them.
 
-use std::sync::Once;
+use std::collections::HashMap;
+use std::sync::{Mutex, Once, PoisonError};
 
 use hmac::{Hmac, KeyInit, Mac};
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
@@ -22,7 +23,14 @@ pub struct Tokens {
     verifying: Vec<DecodingKey>,
     validation: Validation,
     ttl_seconds: i64,
+    /// Tokens that have been verified lately, whole, with what they say: the same token comes with every request of a session.
+    /// Only tokens whose signature was right get in, and their times are looked at again each time.
+    recent: [Mutex<HashMap<String, Signed>>; SHARDS],
 }
+
+/// The recent tokens are kept in parts, so that threads do not wait for each other; a full part is emptied.
+const SHARDS: usize = 16;
+const RECENT_PER_SHARD: usize = 64;
 
 /// What a token says, once it is believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +39,14 @@ pub struct Claims {
     pub user_id: i64,
     /// `sid`
     pub session_id: i64,
+}
+
+/// The claims of a token whose signature was right, and the time in which it is good.
+#[derive(Clone, Copy)]
+struct Signed {
+    claims: Claims,
+    iat: i64,
+    exp: i64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -58,6 +74,7 @@ impl Tokens {
                 .collect(),
             validation,
             ttl_seconds: i64::try_from(ttl_seconds).unwrap_or(i64::MAX),
+            recent: Default::default(),
         }
     }
 
@@ -75,14 +92,30 @@ impl Tokens {
 
     /// The claims of a token that is ours, whole, and not expired; none for every other.
     pub fn verify(&self, token: &str) -> Option<Claims> {
-        let claims = self.verifying.iter().find_map(|key| {
-            jsonwebtoken::decode::<WireClaims>(token, key, &self.validation).ok().map(|token| token.claims)
-        })?;
+        let signed = self.signed(token)?;
         let now = jiff::Timestamp::now().as_second();
         // RFC 7519, 4.1.4: the current time must be before `exp`. The library lets the last second pass.
-        let believable = claims.exp > now && claims.iat <= now + CLOCK_SKEW_SECONDS && claims.iat < claims.exp;
-        let user_id = claims.sub.parse().ok().filter(|id| *id > 0)?;
-        believable.then_some(Claims { user_id, session_id: claims.sid })
+        let in_time = signed.exp > now && signed.iat <= now + CLOCK_SKEW_SECONDS && signed.iat < signed.exp;
+        in_time.then_some(signed.claims)
+    }
+
+    /// What a token says whose signature and issuer are right; whether it is in time, the caller has to see.
+    fn signed(&self, token: &str) -> Option<Signed> {
+        let last = usize::from(*token.as_bytes().last()?);
+        let shard = || self.recent[last % SHARDS].lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(signed) = shard().get(token) {
+            return Some(*signed);
+        }
+        let decode = |key| jsonwebtoken::decode::<WireClaims>(token, key, &self.validation).ok();
+        let WireClaims { sub, sid, iat, exp, .. } = self.verifying.iter().find_map(decode)?.claims;
+        let user_id = sub.parse().ok().filter(|id| *id > 0)?;
+        let signed = Signed { claims: Claims { user_id, session_id: sid }, iat, exp };
+        let mut shard = shard();
+        if shard.len() >= RECENT_PER_SHARD {
+            shard.clear();
+        }
+        shard.insert(token.to_string(), signed);
+        Some(signed)
     }
 }
 

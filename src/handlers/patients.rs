@@ -201,8 +201,7 @@ pub mod admin {
         let (after, rows_wanted) = (page.after.unwrap_or(0), page.rows_wanted());
         let rows = match created_by {
             Some(owner) => {
-                let parameters: Parameters = &[&owner, &after, &rows_wanted, &name, &gender, &born];
-                app.db.query_many(&app.sql.patients.search, parameters)?
+                app.db.query_many(&app.sql.patients.search, &[&owner, &after, &rows_wanted, &name, &gender, &born])?
             }
             None => app.db.query_many(&app.sql.patients.search_all, &[&after, &rows_wanted, &name, &gender, &born])?,
         };

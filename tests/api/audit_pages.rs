@@ -24,6 +24,9 @@ const FILL: &str = "
            'success', '127.0.0.1'
       from generate_series(1, $1::bigint) as n, lateral (select n / 50 as k) as round";
 
+/// What is filtered, and by which `actor_id`, `action`, `resource` and `resource_id`.
+type Filter<'a> = (&'a str, Option<i64>, Option<&'a str>, Option<&'a str>, Option<i64>);
+
 /// Blocks that the statement of the page touched.
 fn blocks(sql: &mut Client, page: &str, parameters: &[(&(dyn ToSql + Sync), Type)]) -> i64 {
     let rows = sql.query_typed(&format!("explain (analyze, buffers, format json) {page}"), parameters).expect("a plan");
@@ -42,7 +45,7 @@ fn a_page_costs_the_same_wherever_it_is_and_whatever_it_filters() {
     sql.batch_execute("vacuum analyze audit_entries").expect("statistics");
     let page = Queries::load(None).expect("statements").audit.list.text;
     let (actor, id) = (Some(7_i64), Some(4_321_i64));
-    let filters: [(&str, Option<i64>, Option<&str>, Option<&str>, Option<i64>); 12] = [
+    let filters: [Filter; 12] = [
         ("none", None, None, None, None),
         ("a user", actor, None, None, None),
         ("a user who is not there", Some(999), None, None, None),

@@ -23,7 +23,7 @@ fuzz_as() {
     echo "as $email"
     FUZZ_EMAIL=$email SCHEMATHESIS_HOOKS=hooks PYTHONPATH=tests/fuzz \
         target/tools/python/bin/schemathesis --config-file tests/fuzz/schemathesis.toml run "$BASE_URL/openapi.json" \
-        --checks all --max-examples "$examples" --seed 6 --workers 2 --request-timeout 20 "$@" </dev/null &&
+        --checks all --max-examples "$examples" --seed 6 --request-timeout 20 "$@" </dev/null &&
         passed=$((passed + 1)) || failed=$((failed + 1))
 }
 fuzz_as "$USER_EMAIL" --exclude-tag Admin

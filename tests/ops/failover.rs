@@ -50,9 +50,8 @@ fn fail_over(name: &str, synchronous: bool, fault: fn(&Cluster)) {
     writers.until_written(50);
     let tale = writers.stop();
     let back = tale.back_after(start);
-    eprintln!("{name}: back {back:?} after the fault; {}", tale.summary());
 
-    assert!(back < BACK_WITHIN, "{back:?}");
+    assert!(back < BACK_WITHIN, "{back:?}: {}", tale.summary());
     tale.expect_only_503(REFUSED_WITHIN);
     tale.compare(&mut standby.connect());
     // Reads and logins as well, and what is not a request: the audit trail goes on.

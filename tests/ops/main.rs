@@ -3,7 +3,8 @@
 
 #![allow(clippy::print_stderr, reason = "how long a fault lasted is worth reading")]
 
-#[allow(dead_code)]
+// Each of these tests uses its own part of the harness.
+#[allow(dead_code, unused_imports)]
 #[path = "../api/harness/mod.rs"]
 mod harness;
 
@@ -14,6 +15,7 @@ mod writers;
 mod deploy;
 mod failover;
 mod faults;
+mod full_disk;
 mod numbers;
 mod pooler;
 mod proxies;

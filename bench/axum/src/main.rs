@@ -49,7 +49,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut config: tokio_postgres::Config = std::env::var("DATABASE")?.parse()?;
     config.options("-c statement_timeout=10s -c lock_timeout=5s -c timezone=UTC");
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-    let connections = variable("DATABASE_POOL", 8);
+    let connections = variable("DATABASE_POOL", 10);
     let pool = Pool::builder(Manager::from_config(config, NoTls, recycling)).max_size(connections).build()?;
     let statements = Statements::load();
     let trail = std::env::var("AUDIT_READS").is_ok_and(|value| value == "on");

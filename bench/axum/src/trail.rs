@@ -10,7 +10,7 @@ use tokio_postgres::types::Type;
 
 use crate::access::Caller;
 
-const CAPACITY: usize = 20_000;
+const CAPACITY: usize = 8_000;
 const BATCH: usize = 1_000;
 const GATHER: Duration = Duration::from_millis(500);
 /// As the file declares them.

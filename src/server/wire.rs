@@ -1,0 +1,119 @@
+//! Where our own transport and the crate from crates.io differ, and how our answers become theirs.
+
+use std::borrow::Cow;
+use std::io::Cursor;
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use super::RequestIds;
+#[cfg(own_transport)]
+use super::tiny_http;
+use crate::app::App;
+#[cfg(own_transport)]
+use crate::envelope::Response;
+use crate::metrics::Family;
+
+#[cfg(own_transport)]
+pub(super) fn header(name: &'static str, value: Cow<'static, str>) -> Option<tiny_http::Header> {
+    tiny_http::Header::named(name, value)
+}
+
+#[cfg(not(own_transport))]
+pub(super) fn header(name: &'static str, value: Cow<'static, str>) -> Option<tiny_http::Header> {
+    tiny_http::Header::from_bytes(name, value.as_bytes()).ok()
+}
+
+/// The headers that every answer has, and its own.
+pub(super) fn headers(
+    own: Vec<(&'static str, Cow<'static, str>)>,
+    content_type: &'static str,
+    id: &str,
+) -> Vec<tiny_http::Header> {
+    let mut headers = Vec::with_capacity(8 + own.len());
+    let mut add = |name, value| headers.extend(header(name, value));
+    add("X-Request-Id", id.to_string().into());
+    add("Cache-Control", "no-store".into());
+    add("X-Content-Type-Options", "nosniff".into());
+    add("Server", "healthcare-backend".into());
+    if !content_type.is_empty() {
+        add("Content-Type", content_type.into());
+    }
+    for (name, value) in own {
+        add(name, value);
+    }
+    headers
+}
+
+pub(super) fn respond(
+    raw: tiny_http::Request,
+    status: u16,
+    headers: Vec<tiny_http::Header>,
+    body: Vec<u8>,
+) -> std::io::Result<()> {
+    let length = body.len();
+    raw.respond(tiny_http::Response::new(status.into(), headers, Cursor::new(body), Some(length), None))
+}
+
+#[cfg(own_transport)]
+pub(super) fn open(listener: TcpListener, app: &App, ids: &Arc<RequestIds>) -> std::io::Result<tiny_http::Server> {
+    let ids = Arc::clone(ids);
+    let refuse = move |refusal: &tiny_http::Refusal| {
+        let id = ids.choose(refusal.request_id.as_deref());
+        let response = Response::refusal(refusal.status.0, &refusal.message);
+        (headers(response.headers, response.content_type, &id), response.body)
+    };
+    let config = tiny_http::Config {
+        max_connections: app.config.max_connections,
+        max_connections_per_address: app.config.max_connections_per_address,
+        body_bytes: u64::try_from(app.config.max_body_bytes).unwrap_or(u64::MAX),
+        refusal: Arc::new(refuse),
+        ..tiny_http::Config::default()
+    };
+    tiny_http::Server::with_config(listener, config)
+}
+
+#[cfg(not(own_transport))]
+pub(super) fn open(listener: TcpListener, _app: &App, _ids: &Arc<RequestIds>) -> std::io::Result<tiny_http::Server> {
+    tiny_http::Server::from_listener(listener, None).map_err(|error| std::io::Error::other(error.to_string()))
+}
+
+#[cfg(own_transport)]
+pub(super) fn numbers(socket: &tiny_http::Server) -> Vec<Family> {
+    let stats = socket.stats();
+    let one = |name, help, kind, value: f64| Family { name, help, kind, samples: vec![(String::new(), value)] };
+    let refused = stats.refused_total.iter();
+    let refused = refused.map(|(cause, count)| (format!("cause=\"{}\"", cause.label()), *count as f64)).collect();
+    vec![
+        one("http_connections_open", "Client connections open now.", "gauge", stats.open_connections as f64),
+        one("http_connections_total", "Client connections accepted.", "counter", stats.accepted_total as f64),
+        one(
+            "http_accept_pauses_total",
+            "Times that the system had no descriptor or memory for a connection.",
+            "counter",
+            stats.accept_pauses_total as f64,
+        ),
+        Family {
+            name: "http_requests_refused_total",
+            help: "Requests and connections refused before they reached a route, by cause.",
+            kind: "counter",
+            samples: refused,
+        },
+    ]
+}
+
+#[cfg(not(own_transport))]
+pub(super) fn numbers(_socket: &tiny_http::Server) -> Vec<Family> {
+    Vec::new()
+}
+
+#[cfg(own_transport)]
+pub(super) fn close(socket: &tiny_http::Server, _workers: usize) {
+    socket.close();
+}
+
+#[cfg(not(own_transport))]
+pub(super) fn close(socket: &tiny_http::Server, workers: usize) {
+    for _ in 0..workers {
+        socket.unblock();
+    }
+}
