@@ -215,10 +215,13 @@ pub mod admin {
         let (patient_id, doctor_id) = (query.id("patient_id"), query.id("doctor_id"));
         let created_by = query.id("created_by");
         query.finish()?;
-        let (sql, after, rows_wanted) = (&app.sql.mappings, page.after.unwrap_or(0), page.rows_wanted());
+        let (after, rows_wanted) = (page.after.unwrap_or(0), page.rows_wanted());
         let rows = match (created_by, patient_id, doctor_id) {
-            (Some(owner), None, None) => app.db.query_many(&sql.list, &[&owner, &after, &rows_wanted])?,
-            _ => app.db.query_many(&sql.search, &[&created_by, &after, &rows_wanted, &patient_id, &doctor_id])?,
+            (Some(owner), None, None) => app.db.query_many(&app.sql.mappings.list, &[&owner, &after, &rows_wanted])?,
+            _ => {
+                let parameters: Parameters = &[&created_by, &after, &rows_wanted, &patient_id, &doctor_id];
+                app.db.query_many(&app.sql.mappings.search, parameters)?
+            }
         };
         let mappings = rows.iter().map(Mapping::with_owner).collect();
         let (response, shown) = listed(request, "Mappings found", page, "after", mappings);
