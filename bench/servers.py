@@ -86,7 +86,7 @@ def family(pid):
     """A process and its descendants."""
     try:
         children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return []
     return [pid] + [member for child in children for member in family(int(child))]
 
@@ -95,7 +95,7 @@ def cpu_seconds(pid, with_ended_children=False):
     """User and system time so far, of all its threads."""
     try:
         fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return 0.0
     return sum(int(field) for field in fields[11:15 if with_ended_children else 13]) / TICKS
 
@@ -108,7 +108,7 @@ def family_cpu_seconds(pid):
 def status_kib(pid, name):
     try:
         text = pathlib.Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return 0
     found = re.search(rf"^{name}:\s+(\d+) kB", text, re.MULTILINE)
     return int(found[1]) if found else 0
