@@ -115,7 +115,6 @@ impl App {
             None => kept_secret(&config.data_dir)?,
         };
         let mut client = database.connect()?;
-        migrate::pending(&mut client, &migrations)?;
         for name in migrate::run(&mut client, &migrations)? {
             log::info!(target: "database", "applied migration {name}");
         }

@@ -19,7 +19,6 @@ use crate::validate;
 pub fn migrate(config: &Config, database: &Database) -> Result<String, String> {
     let migrations = migrate::load(config.sql_dir.as_deref())?;
     let mut client = database.connect()?;
-    migrate::pending(&mut client, &migrations)?;
     let applied = migrate::run(&mut client, &migrations)?;
     Ok(if applied.is_empty() { "the schema is up to date".into() } else { format!("applied {}", applied.join(", ")) })
 }

@@ -119,8 +119,7 @@ impl Db {
     /// # Errors
     /// See [`Db::query_many`]; `Internal` for any other number of rows.
     pub fn query_one(&self, query: &Query, parameters: Parameters) -> Result<Row> {
-        self.query_opt(query, parameters)?
-            .ok_or_else(|| Error::Internal(format!("{} answered without a row", query.name)))
+        self.query_opt(query, parameters)?.ok_or_else(|| no_row(query))
     }
 
     /// The row, if there is one.
@@ -177,15 +176,6 @@ impl Db {
     pub fn pool_state(&self) -> (u32, u32, u32) {
         let state = self.pool().state();
         (state.connections - state.idle_connections, state.idle_connections, self.size)
-    }
-
-    /// Whether the database answers, asked on a connection of the pool.
-    pub fn answers(&self) -> bool {
-        !self.pulse.is_frozen()
-            && self
-                .pool()
-                .get_timeout(Duration::from_secs(1))
-                .is_ok_and(|mut connection| connection.client.is_valid(Duration::from_secs(1)).is_ok())
     }
 
     /// A connection that may be trusted with the query.
@@ -257,9 +247,12 @@ impl Statements for &Db {
 
 impl Statements for Transaction<'_> {
     fn query_one(&mut self, query: &Query, parameters: Parameters) -> Result<Row> {
-        self.query_opt(query, parameters)?
-            .ok_or_else(|| Error::Internal(format!("{} answered without a row", query.name)))
+        self.query_opt(query, parameters)?.ok_or_else(|| no_row(query))
     }
+}
+
+fn no_row(query: &Query) -> Error {
+    Error::Internal(format!("{} answered without a row", query.name))
 }
 
 fn new_pool(manager: &Manager, size: u32) -> r2d2::Pool<Manager> {

@@ -54,10 +54,11 @@ pub fn load(folder: Option<&Path>) -> Result<Vec<Migration>, String> {
 /// The names of the steps that were applied now.
 ///
 /// # Errors
-/// One line that says what is wrong; everything that was applied before stays.
+/// One line that says what is wrong, that the database is newer than this program among it; everything that was applied before
+/// stays.
 pub fn run(client: &mut Client, migrations: &[Migration]) -> Result<Vec<String>, String> {
     let mut applied = Vec::new();
-    for migration in migrations {
+    for migration in missing(client, migrations)? {
         if apply(client, migration).map_err(|error| problem(migration, &error))? {
             applied.push(migration.name.clone());
         }
@@ -80,6 +81,10 @@ fn problem(migration: &Migration, error: &postgres::Error) -> String {
 /// # Errors
 /// One line where the database cannot be asked, or is newer than this program.
 pub fn pending(client: &mut Client, migrations: &[Migration]) -> Result<Vec<String>, String> {
+    Ok(missing(client, migrations)?.iter().map(|step| step.name.clone()).collect())
+}
+
+fn missing<'a>(client: &mut Client, migrations: &'a [Migration]) -> Result<Vec<&'a Migration>, String> {
     let current = current_version(client).map_err(|error| explain(&error))?;
     let newest = migrations.last().map_or(0, |migration| migration.version);
     if current > newest {
@@ -87,7 +92,7 @@ pub fn pending(client: &mut Client, migrations: &[Migration]) -> Result<Vec<Stri
             "the database is at version {current}, this program knows {newest}: install a newer program"
         ));
     }
-    Ok(migrations.iter().filter(|step| step.version > current).map(|step| step.name.clone()).collect())
+    Ok(migrations.iter().filter(|step| step.version > current).collect())
 }
 
 fn current_version(client: &mut Client) -> Result<i32, postgres::Error> {
@@ -101,9 +106,6 @@ fn current_version(client: &mut Client) -> Result<i32, postgres::Error> {
 }
 
 fn apply(client: &mut Client, migration: &Migration) -> Result<bool, postgres::Error> {
-    if current_version(client)? >= migration.version {
-        return Ok(false);
-    }
     let mut transaction = client.transaction()?;
     transaction.query_typed("select pg_advisory_xact_lock($1)", &[(&ADVISORY_LOCK, Type::INT8)])?;
     transaction.batch_execute(

@@ -81,9 +81,6 @@ impl AuditEntry {
 }
 
 impl Record for AuditEntry {
-    const FIELDS: &'static [&'static str] =
-        &["id", "at", "actor_id", "action", "resource", "resource_id", "outcome", "ip", "request_id", "before"];
-
     fn id(&self) -> i64 {
         self.id
     }

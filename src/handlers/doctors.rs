@@ -6,7 +6,7 @@ use postgres::types::Json;
 use serde::Serialize;
 
 use super::idempotency::once;
-use super::listing::{Listing, Order, listed};
+use super::listing::{Listing, Order, Pickable, listed};
 use super::{Record, changed, created, found, updated};
 use crate::app::App;
 use crate::auth::{Admin, User};
@@ -63,6 +63,16 @@ impl Doctor {
 }
 
 impl Record for Doctor {
+    fn id(&self) -> i64 {
+        self.id
+    }
+
+    fn version(&self) -> String {
+        self.version.to_string()
+    }
+}
+
+impl Pickable for Doctor {
     const FIELDS: &'static [&'static str] = &[
         "id",
         "name",
@@ -75,14 +85,6 @@ impl Record for Doctor {
         "created_at",
         "updated_at",
     ];
-
-    fn id(&self) -> i64 {
-        self.id
-    }
-
-    fn version(&self) -> String {
-        self.version.to_string()
-    }
 }
 
 /// The fields that a client writes, and their rules.

@@ -11,6 +11,12 @@ use crate::validate::{Page, Query};
 /// The orders beside the ascending one of ids: by name without case, and newest first.
 pub const SORTS: [&str; 2] = ["name", "-created_at"];
 
+/// A record of which a list may show some fields only.
+pub trait Pickable: Record {
+    /// The fields of its JSON.
+    const FIELDS: &'static [&'static str];
+}
+
 /// One page of a list, as it was asked for.
 pub struct Listing {
     /// Where the page begins and how long it is.
@@ -35,7 +41,7 @@ pub enum Order {
 impl Listing {
     /// Reads `limit`, `after`, `sort`, `from`, `fields` and `count`. `from` is the value of the sorted field in the record `after`; the
     /// `Link` header gives both.
-    pub fn read<T: Record>(query: &mut Query) -> Listing {
+    pub fn read<T: Pickable>(query: &mut Query) -> Listing {
         let page = query.page("after");
         let sort = query.one_of("sort", &SORTS);
         let from = query.plain("from").unwrap_or_default();

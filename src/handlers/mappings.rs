@@ -94,9 +94,6 @@ impl Mapping {
 }
 
 impl Record for Mapping {
-    const FIELDS: &'static [&'static str] =
-        &["id", "patient_id", "doctor_id", "notes", "assigned_at", "updated_at", "patient", "doctor"];
-
     fn id(&self) -> i64 {
         self.id
     }

@@ -24,8 +24,6 @@ use crate::request::Request;
 
 /// A record that has a version.
 pub trait Record: Serialize {
-    /// The fields of its JSON.
-    const FIELDS: &'static [&'static str];
     /// The id, where the next page continues.
     fn id(&self) -> i64;
     /// Changes with everything that the record shows; the ETag is made of it.

@@ -7,7 +7,7 @@ use postgres::types::Json;
 use serde::Serialize;
 
 use super::idempotency::once;
-use super::listing::{Listing, Order, listed};
+use super::listing::{Listing, Order, Pickable, listed};
 use super::{Record, audit_list, audit_read, changed, created, found, updated};
 use crate::app::App;
 use crate::auth::{Admin, User};
@@ -64,6 +64,16 @@ impl Patient {
 }
 
 impl Record for Patient {
+    fn id(&self) -> i64 {
+        self.id
+    }
+
+    fn version(&self) -> String {
+        self.version.to_string()
+    }
+}
+
+impl Pickable for Patient {
     const FIELDS: &'static [&'static str] = &[
         "id",
         "name",
@@ -77,14 +87,6 @@ impl Record for Patient {
         "created_at",
         "updated_at",
     ];
-
-    fn id(&self) -> i64 {
-        self.id
-    }
-
-    fn version(&self) -> String {
-        self.version.to_string()
-    }
 }
 
 /// The fields that a client writes, and their rules.

@@ -52,8 +52,6 @@ impl Account {
 }
 
 impl Record for Account {
-    const FIELDS: &'static [&'static str] = &["id", "name", "email", "role", "disabled", "created_at", "updated_at"];
-
     fn id(&self) -> i64 {
         self.id
     }

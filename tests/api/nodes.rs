@@ -41,8 +41,10 @@ fn remembers(node: &TestApp, email: &str) -> bool {
 /// The connection of the node that listens: the only one that says something while there are no requests.
 fn listening_pid(node: &TestApp) -> i32 {
     let mut sql = node.sql();
+    // PostgreSQL's own workers in this database (autovacuum, above all) have no `state_change`.
     let query = "select pid, state_change::text from pg_stat_activity
-                  where datname = current_database() and pid <> pg_backend_pid() order by pid";
+                  where datname = current_database() and pid <> pg_backend_pid() and state_change is not null
+                  order by pid";
     let mut look = || -> Vec<(i32, String)> {
         sql.query(query, &[]).expect("rows").iter().map(|row| (row.get(0), row.get(1))).collect()
     };
