@@ -15,7 +15,7 @@ with created as (
 select id, name, specialization, phone, email, license_number, years_of_experience, created_by, version, created_at, updated_at
   from created;
 
--- name: list(after_id bigint, page_size bigint) :many
+-- name: list(after_id bigint, page_size bigint) :many batched
 select id, name, specialization, phone, email, license_number, years_of_experience, created_by, version, created_at, updated_at
   from doctors
  where id > $1
@@ -59,7 +59,7 @@ select count(*) as total
  where ($1 is null or name ilike $1)
    and ($2 is null or specialization ilike $2);
 
--- name: find(id bigint) :opt
+-- name: find(id bigint) :opt batched
 select id, name, specialization, phone, email, license_number, years_of_experience, created_by, version, created_at, updated_at
   from doctors
  where id = $1;

@@ -26,7 +26,7 @@ select patient.id is not null as patient_found, doctor.id is not null as doctor_
   left join doctor on true
   left join created on true;
 
--- name: list(owner_id bigint, after_id bigint, page_size bigint) :many
+-- name: list(owner_id bigint, after_id bigint, page_size bigint) :many batched
 -- `= any` keeps PostgreSQL on mappings_created_by_id_idx; see patients.sql.
 select m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.assigned_at, m.updated_at,
        m.version || '.' || p.version || '.' || d.version as version,
@@ -55,7 +55,7 @@ select m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.assigned_at, m.
  order by m.id
  limit $3;
 
--- name: list_of_patient(owner_id bigint, patient_id bigint, after_id bigint, page_size bigint) :many
+-- name: list_of_patient(owner_id bigint, patient_id bigint, after_id bigint, page_size bigint) :many batched
 -- No row: no such patient of this owner. One row with a null id: a patient without doctors.
 select m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.assigned_at, m.updated_at,
        m.version || '.' || p.version || '.' || m.doctor_version as version,
@@ -75,7 +75,7 @@ select m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.assigned_at, m.
    and p.created_by = $1
  order by m.id;
 
--- name: find(id bigint, owner_id bigint, patient_id bigint) :opt
+-- name: find(id bigint, owner_id bigint, patient_id bigint) :opt batched
 -- `patient_id` is the one in the path; null where the path has none.
 select m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.assigned_at, m.updated_at,
        m.version || '.' || p.version || '.' || d.version as version,

@@ -16,7 +16,7 @@ with created as (
 select id, name, date_of_birth, gender, phone, email, address, medical_history, created_by, version, created_at, updated_at
   from created;
 
--- name: list(owner_id bigint, after_id bigint, page_size bigint) :many
+-- name: list(owner_id bigint, after_id bigint, page_size bigint) :many batched
 -- One page of an owner's patients, read from patients_created_by_id_idx: page 1000 costs what page 1 costs. `= any` rather than
 -- `=`, here and below: then PostgreSQL does not know that `created_by` is the same in all rows, and cannot take the primary key
 -- for this order, on which it might pass a million rows of others to the owner's first.
@@ -84,7 +84,7 @@ select id, name, date_of_birth, gender, phone, email, address, medical_history, 
  order by id
  limit $2;
 
--- name: find(id bigint, owner_id bigint) :opt
+-- name: find(id bigint, owner_id bigint) :opt batched
 select id, name, date_of_birth, gender, phone, email, address, medical_history, created_by, version, created_at, updated_at
   from patients
  where id = $1

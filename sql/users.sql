@@ -12,7 +12,7 @@ with created as (
 select id, name, email, role, disabled, version, created_at, updated_at
   from created;
 
--- name: find(id bigint) :opt
+-- name: find(id bigint) :opt batched
 select id, name, email, role, disabled, version, created_at, updated_at
   from users
  where id = $1;

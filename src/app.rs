@@ -65,10 +65,10 @@ pub struct Database {
     pub private: Option<PrivatePostgres>,
 }
 
-/// What the private PostgreSQL must admit: the pool, the listening connection, commands beside the server, and the three that
+/// What the private PostgreSQL must admit: the pool, one connection a worker, the listening one, commands beside the server, and the three that
 /// PostgreSQL keeps for itself.
 fn max_connections(config: &Config) -> u32 {
-    u32::try_from(config.database_pool).unwrap_or(u32::MAX).saturating_add(20).max(50)
+    u32::try_from(config.database_pool + config.workers).unwrap_or(u32::MAX).saturating_add(20).max(50)
 }
 
 impl Database {
@@ -126,7 +126,14 @@ impl App {
         let metrics = Arc::new(Metrics::new(ROUTES.iter().map(|route| (route.method.name(), route.pattern))));
         let pulse = Arc::new(Pulse::default());
         let is_pooled = is_pooled(database, &mut client)?;
-        let db = Db::new(&database.url, config.database_pool, is_pooled, Arc::clone(&pulse), Arc::clone(&metrics));
+        let db = Db::new(
+            &database.url,
+            config.database_pool,
+            config.workers,
+            is_pooled,
+            Arc::clone(&pulse),
+            Arc::clone(&metrics),
+        );
         let tokens = Tokens::new(&secret, config.jwt_secret_previous.as_deref(), config.jwt_ttl_seconds);
         let limiter = Limiter::new(config.auth_rate_per_minute);
         let (sessions, audit, started_at) = (Sessions::default(), audit::Buffer::default(), unix_seconds());

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::db::Db;
+use crate::db::{Db, may_wait};
 use crate::error::{Error, Result};
 use crate::sql::Query;
 
@@ -84,11 +84,12 @@ impl Buffer {
     /// Adds an entry, waiting for a place while the buffer is full.
     ///
     /// # Errors
-    /// `Unavailable` when no place came free: what cannot be recorded is not shown.
+    /// `Unavailable` when no place came free: what cannot be recorded is not shown. `Later` where this thread may not wait.
     pub fn record(&self, entry: Entry) -> Result<()> {
         let mut state = self.lock();
         let deadline = Instant::now() + PATIENCE;
         while state.entries.len() + state.writing >= CAPACITY {
+            may_wait()?;
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(Error::Unavailable("the audit buffer is full".into()));

@@ -26,9 +26,9 @@ pub struct Config {
     pub jwt_ttl_seconds: u64,
     /// `BCRYPT_COST`: 10..16, or from 4 with `ALLOW_WEAK_HASHING=1`.
     pub bcrypt_cost: u32,
-    /// `WORKERS`: threads that serve requests.
+    /// `WORKERS`: threads that receive requests, and answer reads.
     pub workers: usize,
-    /// `DATABASE_POOL`: connections to PostgreSQL, the listening one aside.
+    /// `DATABASE_POOL`: connections to PostgreSQL, beside one a worker and the listening one.
     pub database_pool: usize,
     /// `MAX_BODY_BYTES`, inclusive.
     pub max_body_bytes: usize,
@@ -78,14 +78,22 @@ fn cores() -> usize {
     available_parallelism().map_or(1, |cores| cores.get())
 }
 
-/// A worker waits for PostgreSQL most of its time, so there are more of them than cores.
+/// A worker hardly waits: one a core, and never a single one.
 fn default_workers() -> usize {
-    (cores() * 2).clamp(4, 64)
+    cores().clamp(2, 64)
 }
 
-/// Every thread that may hold a connection: the workers, the hashing threads, and one for the background's batches.
+/// A change waits for the disk, and changes that wait together share one flush: several a core.
+fn default_pool() -> usize {
+    (cores() * 6).clamp(12, 64) + OTHER_CONNECTIONS + hashing_threads()
+}
+
+/// Connections of the pool that are not for requests: one for what the background writes.
+const OTHER_CONNECTIONS: usize = 1;
+
+/// The fewest connections of the pool: as many waiting threads as workers, the hashing threads, and the background's one.
 pub fn connections_needed(workers: usize) -> usize {
-    workers + hashing_threads() + 1
+    workers + hashing_threads() + OTHER_CONNECTIONS
 }
 
 impl Default for Config {
@@ -101,7 +109,7 @@ impl Default for Config {
             jwt_ttl_seconds: 3600,
             bcrypt_cost: 12,
             workers,
-            database_pool: connections_needed(workers),
+            database_pool: default_pool(),
             max_body_bytes: 262_144,
             max_connections: 1024,
             max_connections_per_address: 1024,
@@ -165,7 +173,7 @@ impl Config {
             bcrypt_cost: reader.number("BCRYPT_COST", standard.bcrypt_cost, if weak { 4 } else { 10 }, 16),
             workers,
             database_pool: reader
-                .number("DATABASE_POOL", connections_needed(workers), 1, 10_000)
+                .number("DATABASE_POOL", standard.database_pool, 1, 10_000)
                 .max(connections_needed(workers)),
             max_body_bytes: reader.number("MAX_BODY_BYTES", standard.max_body_bytes, 1, 64 * 1024 * 1024),
             max_connections,
@@ -194,13 +202,19 @@ impl Config {
         if reader.problems.is_empty() { Ok(config) } else { Err(reader.problems) }
     }
 
+    /// Threads that wait for the database, each with a connection of the pool.
+    pub fn waiting_threads(&self) -> usize {
+        self.database_pool.saturating_sub(hashing_threads() + OTHER_CONNECTIONS).max(1)
+    }
+
     /// The effective configuration for the start line: one line, secrets masked.
     pub fn summary(&self) -> String {
         format!(
-            "database={} workers={} hashing_threads={} database_pool={} max_body_bytes={} max_connections={} \
+            "database={} workers={} waiting_threads={} hashing_threads={} database_pool={} max_body_bytes={} max_connections={} \
              bcrypt_cost={} jwt_ttl_seconds={} jwt_secret=*** cors_origins={} trusted_proxies={} audit_reads={}",
             if self.database_url.is_some() { "DATABASE_URL" } else { "private" },
             self.workers,
+            self.waiting_threads(),
             hashing_threads(),
             self.database_pool,
             self.max_body_bytes,

@@ -1,4 +1,5 @@
-//! The threads: workers, hashing threads with their queue, and the watchdog that answers for threads stuck in a frozen database.
+//! The threads: workers, those of the two other lanes with their queues, and the watchdog that answers for threads stuck in a frozen
+//! database.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,10 +11,12 @@ use crate::app::App;
 use crate::config::hashing_threads;
 use crate::error::Error;
 use crate::metrics::Metrics;
+use crate::routes::Lane;
 use crate::server::{Exchange, Job, Server};
 
-/// Requests that may wait for one hashing thread: at 200 ms each, the last waits some six seconds.
-const QUEUE_PER_THREAD: usize = 32;
+/// Requests that may wait for one hashing thread: at 200 ms each, the last waits some six seconds. In the queue of those that wait
+/// for the database are never more than there are connections of clients, each with one request at a time.
+const QUEUE_PER_HASHING_THREAD: usize = 32;
 /// How often the watchdog looks.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// While the database is frozen, a request that has run so long is stuck.
@@ -51,15 +54,39 @@ impl Slot {
     }
 }
 
-/// What a thread does.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Duty {
-    Work,
-    Hash,
+/// Requests that wait for a thread of their lane.
+#[derive(Default)]
+struct Queue {
+    jobs: Mutex<VecDeque<Job>>,
+    arrived: Condvar,
+}
+
+#[derive(Default)]
+struct Queues {
+    waiting: Queue,
+    hashing: Queue,
+}
+
+impl Queues {
+    /// Workers have no queue but the socket: what cannot be read at once waits for the database.
+    fn of(&self, lane: Lane) -> &Queue {
+        match lane {
+            Lane::Reading | Lane::Waiting => &self.waiting,
+            Lane::Hashing => &self.hashing,
+        }
+    }
+
+    fn wake_all(&self) {
+        for queue in [&self.waiting, &self.hashing] {
+            // Whoever looked before `complete` was set waits by now.
+            drop(lock(&queue.jobs));
+            queue.arrived.notify_all();
+        }
+    }
 }
 
 struct Member {
-    duty: Duty,
+    lane: Lane,
     slot: Arc<Slot>,
     thread: JoinHandle<()>,
 }
@@ -68,24 +95,29 @@ struct Member {
 #[derive(Default)]
 pub struct Crew {
     members: Mutex<Vec<Member>>,
-    queue: Mutex<VecDeque<Job>>,
-    queued: Condvar,
+    queues: Queues,
     stopping: AtomicBool,
+    /// The workers have ended: nothing more comes into the queues.
+    complete: AtomicBool,
     watchdog: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Crew {
-    /// Starts the workers, the hashing threads and the watchdog.
+    /// Starts the threads of each lane, and the watchdog.
     ///
     /// # Errors
     /// Where the system gives no more threads.
     pub fn start(app: &Arc<App>, server: &Arc<Server>) -> std::io::Result<Arc<Crew>> {
         let crew = Arc::new(Crew::default());
-        for _ in 0..app.config.workers {
-            crew.add(server, Duty::Work)?;
-        }
-        for _ in 0..hashing_threads() {
-            crew.add(server, Duty::Hash)?;
+        let numbers = [
+            (Lane::Reading, app.config.workers),
+            (Lane::Waiting, app.config.waiting_threads()),
+            (Lane::Hashing, hashing_threads()),
+        ];
+        for (lane, number) in numbers {
+            for _ in 0..number {
+                crew.add(server, lane)?;
+            }
         }
         let (watching, app, server) = (Arc::clone(&crew), Arc::clone(app), Arc::clone(server));
         let watchdog = thread::Builder::new().name("watchdog".into()).spawn(move || watching.watch(&app, &server))?;
@@ -98,31 +130,33 @@ impl Crew {
         self.stopping.load(Ordering::Relaxed)
     }
 
-    /// Puts a request in the queue of the hashing threads, or gives it back if the queue is full.
-    pub fn queue(&self, job: Job, metrics: &Metrics) -> Option<Job> {
-        let mut queue = lock(&self.queue);
-        if queue.len() >= QUEUE_PER_THREAD * hashing_threads() {
+    /// Puts a request in the queue of a lane, or gives it back if the queue is full.
+    pub fn queue(&self, job: Job, lane: Lane, metrics: &Metrics) -> Option<Job> {
+        let mut jobs = lock(&self.queues.of(lane).jobs);
+        if lane == Lane::Hashing && jobs.len() >= QUEUE_PER_HASHING_THREAD * hashing_threads() {
             metrics.hashing_refused.add(1);
             return Some(job);
         }
-        queue.push_back(job);
-        metrics.hashing_queue.set(queue.len());
-        self.queued.notify_one();
+        jobs.push_back(job);
+        metrics.queue(lane).set(jobs.len());
+        drop(jobs);
+        self.queues.of(lane).arrived.notify_one();
         None
     }
 
-    /// The next request to hash for; none when the service stops and the queue is empty.
-    pub fn next_job(&self, metrics: &Metrics) -> Option<Job> {
-        let mut queue = lock(&self.queue);
+    /// The next request of a lane; none when the service stops and all are done.
+    pub fn next_job(&self, lane: Lane, metrics: &Metrics) -> Option<Job> {
+        let queue = self.queues.of(lane);
+        let mut jobs = lock(&queue.jobs);
         loop {
-            if let Some(job) = queue.pop_front() {
-                metrics.hashing_queue.set(queue.len());
+            if let Some(job) = jobs.pop_front() {
+                metrics.queue(lane).set(jobs.len());
                 return Some(job);
             }
-            if self.is_stopping() {
+            if self.complete.load(Ordering::Relaxed) {
                 return None;
             }
-            queue = self.queued.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            jobs = queue.arrived.wait(jobs).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -133,20 +167,19 @@ impl Crew {
         // One that has been replaced hangs in its statement, and its request has been answered.
         members.retain(|member| !member.slot.is_replaced());
         server.close(members.len());
-        // Workers end when nothing is left to receive; only then is the queue complete.
-        let (workers, hashers): (Vec<_>, Vec<_>) = members.into_iter().partition(|member| member.duty == Duty::Work);
-        for group in [hashers, workers] {
-            drop(lock(&self.queue));
-            self.queued.notify_all();
+        // Workers end when every request is answered, by whichever lane.
+        let (workers, others): (Vec<_>, Vec<_>) = members.into_iter().partition(|member| member.lane == Lane::Reading);
+        for group in [workers, others] {
             for member in group {
                 while !member.thread.is_finished() && Instant::now() < deadline {
-                    self.queued.notify_all();
                     thread::park_timeout(Duration::from_millis(2));
                 }
                 if member.thread.is_finished() {
                     let _ = member.thread.join();
                 }
             }
+            self.complete.store(true, Ordering::Relaxed);
+            self.queues.wake_all();
         }
         if let Some(watchdog) = lock(&self.watchdog).take() {
             watchdog.thread().unpark();
@@ -154,15 +187,19 @@ impl Crew {
         }
     }
 
-    fn add(self: &Arc<Crew>, server: &Arc<Server>, duty: Duty) -> std::io::Result<()> {
+    fn add(self: &Arc<Crew>, server: &Arc<Server>, lane: Lane) -> std::io::Result<()> {
         let (crew, server, slot) = (Arc::clone(self), Arc::clone(server), Arc::new(Slot::default()));
         let mine = Arc::clone(&slot);
-        let name = if duty == Duty::Work { "worker" } else { "hashing" };
-        let thread = thread::Builder::new().name(name.into()).spawn(move || match duty {
-            Duty::Work => server.work(&crew, &mine),
-            Duty::Hash => server.hash(&crew, &mine),
+        let name = match lane {
+            Lane::Reading => "worker",
+            Lane::Waiting => "waiting",
+            Lane::Hashing => "hashing",
+        };
+        let thread = thread::Builder::new().name(name.into()).spawn(move || match lane {
+            Lane::Reading => server.work(&crew),
+            Lane::Waiting | Lane::Hashing => server.work_in(lane, &crew, &mine),
         })?;
-        lock(&self.members).push(Member { duty, slot, thread });
+        lock(&self.members).push(Member { lane, slot, thread });
         Ok(())
     }
 
@@ -176,19 +213,19 @@ impl Crew {
                 (false, true) => STUCK_WHILE_AWAY,
                 (false, false) => continue,
             };
-            let stuck: Vec<(Duty, Exchange)> = {
+            let stuck: Vec<(Lane, Exchange)> = {
                 let members = lock(&self.members);
                 let take = |member: &Member| {
                     let exchange = member.slot.take_if_stuck(limit)?;
                     member.slot.replaced.store(true, Ordering::Relaxed);
-                    Some((member.duty, exchange))
+                    Some((member.lane, exchange))
                 };
                 members.iter().filter_map(take).collect()
             };
-            for (duty, exchange) in stuck {
+            for (lane, exchange) in stuck {
                 app.metrics.abandoned.add(1);
                 exchange.refuse(app, &Error::Unavailable("the database does not answer".into()));
-                if let Err(error) = self.add(server, duty) {
+                if let Err(error) = self.add(server, lane) {
                     log::error!(target: "server", "no thread to replace a stuck one: {error}");
                 }
             }

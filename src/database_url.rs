@@ -2,7 +2,7 @@
 //!
 //! The text is read here rather than by the driver, because the driver knows neither `sslrootcert` nor the verifying values of
 //! `sslmode`, takes `tcp_user_timeout` for seconds where libpq has milliseconds, and gives errors that name no rule. What it
-//! does know is set on its own [`postgres::Config`], one call a parameter.
+//! does know is set on its own [`tokio_postgres::Config`], one call a parameter.
 //!
 //! Where this is not libpq: only this text counts (no `PG…` variable, password file, service file or `~/.postgresql`); a
 //! `sslrootcert` that cannot be read is an error in every mode that needs it, so that a typing mistake never turns checking
@@ -22,8 +22,8 @@ mod verify;
 use std::fmt;
 use std::sync::Arc;
 
-use postgres::Config;
 use postgres::config::{ChannelBinding, Host, SslMode as DriverSslMode, TargetSessionAttrs};
+use tokio_postgres::Config;
 
 pub use connect::ConnectError;
 use connect::Place;

@@ -2,6 +2,12 @@
 //!
 //! A connection is held for the time of a statement only, so that nothing that takes long (hashing a password, above all)
 //! can be done while holding one.
+//!
+//! Workers, which have many requests at hand, do not wait here: see [`Attempt`]. What they ask for goes through a [`pipe`], and comes
+//! back for all of them at once.
+
+mod attempt;
+mod pipe;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -11,12 +17,15 @@ use postgres::types::{ToSql, Type};
 use postgres::{Client, Row, Statement};
 use r2d2::ManageConnection;
 
+pub use attempt::{Attempt, Question, may_wait};
+use pipe::PipeManager;
+
 use crate::database_url::{ConnectError, DatabaseUrl};
 use crate::error::{Error, Result};
 use crate::metrics::Metrics;
 use crate::migrate::explain;
 use crate::pulse::Pulse;
-use crate::sql::Query;
+use crate::sql::{Queries, Query};
 
 /// The values of `$1, $2, …`.
 pub type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
@@ -91,10 +100,11 @@ impl r2d2::HandleError<ConnectError> for QuietErrors {
 
 /// The pool.
 pub struct Db {
-    /// The pool, and the [`Pulse::moves`] at which it was made.
-    pool: RwLock<(r2d2::Pool<Manager>, u64)>,
+    pools: RwLock<Pools>,
     manager: Manager,
     size: u32,
+    /// How many pipes at most, one for each worker.
+    workers: u32,
     pulse: Arc<Pulse>,
     metrics: Arc<Metrics>,
     started: Instant,
@@ -102,16 +112,48 @@ pub struct Db {
     distrust_before: AtomicU64,
 }
 
+/// The connections.
+#[derive(Clone)]
+struct Pools {
+    statements: r2d2::Pool<Manager>,
+    pipes: r2d2::Pool<PipeManager>,
+    /// The [`Pulse::moves`] at which they were made.
+    moves: u64,
+}
+
 impl Db {
     /// Makes the pool; its connections are opened in the background, so this succeeds without a database as well.
     ///
     /// `is_pooled`: a pooler in transaction mode (PgBouncer) is in between. Then each statement may meet another connection, so
-    /// none is prepared by name, and nothing is set for a session.
-    pub fn new(url: &DatabaseUrl, size: usize, is_pooled: bool, pulse: Arc<Pulse>, metrics: Arc<Metrics>) -> Db {
+    /// none is prepared by name, nothing is set for a session, and there are no pipes.
+    pub fn new(
+        url: &DatabaseUrl,
+        size: usize,
+        workers: usize,
+        is_pooled: bool,
+        pulse: Arc<Pulse>,
+        metrics: Arc<Metrics>,
+    ) -> Db {
         let manager = Manager { url: url.clone(), is_pooled };
-        let size = u32::try_from(size).unwrap_or(u32::MAX);
-        let pool = RwLock::new((new_pool(&manager, size), pulse.moves()));
-        Db { pool, manager, size, pulse, metrics, started: Instant::now(), distrust_before: AtomicU64::new(0) }
+        let [size, workers] = [size, workers].map(|count| u32::try_from(count).unwrap_or(u32::MAX));
+        let pools = RwLock::new(Pools::new(&manager, size, workers, pulse.moves()));
+        let (started, distrust_before) = (Instant::now(), AtomicU64::new(0));
+        Db { pools, manager, size, workers, pulse, metrics, started, distrust_before }
+    }
+
+    /// Asks all questions in one round trip. None for each that has to be asked on a connection of its own: the server said
+    /// no, or nothing in time, or there is no pipe at hand.
+    pub fn ask(&self, sql: &Queries, questions: &[Question]) -> Vec<Option<Vec<Row>>> {
+        let usable = !self.manager.is_pooled && !self.pulse.is_frozen();
+        let Some(mut pipe) = usable.then(|| self.pools().pipes.try_get()).flatten() else {
+            return questions.iter().map(|_| None).collect();
+        };
+        let rows = pipe.ask(sql, questions);
+        if pipe.is_late() {
+            // Its place in the pool stays taken meanwhile, so there are never more of these threads than workers.
+            std::thread::spawn(move || pipe.settle());
+        }
+        rows
     }
 
     /// The only row.
@@ -137,6 +179,9 @@ impl Db {
     /// `Unavailable` where no connection is to be had or the time limit passed, `Conflict` where a named constraint refused,
     /// `Internal` for everything else.
     pub fn query_many(&self, query: &Query, parameters: Parameters) -> Result<Vec<Row>> {
+        if let Some(rows) = attempt::ask(query, parameters) {
+            return rows;
+        }
         let mut connection = self.connection(query)?;
         let first = connection.run(query, parameters);
         let Err(error) = first else { return Ok(first.unwrap_or_default()) };
@@ -174,17 +219,23 @@ impl Db {
 
     /// Connections in use, idle, and the size of the pool.
     pub fn pool_state(&self) -> (u32, u32, u32) {
-        let state = self.pool().state();
+        let state = self.pools().statements.state();
         (state.connections - state.idle_connections, state.idle_connections, self.size)
+    }
+
+    /// How many pipes are open.
+    pub fn pipes(&self) -> u32 {
+        self.pools().pipes.state().connections
     }
 
     /// A connection that may be trusted with the query.
     fn connection(&self, query: &Query) -> Result<r2d2::PooledConnection<Manager>> {
+        may_wait()?;
         for _ in 0..=self.size {
             if self.pulse.is_frozen() {
                 return Err(Error::Unavailable("the database does not answer".into()));
             }
-            let mut connection = match self.pool().try_get() {
+            let mut connection = match self.pools().statements.try_get() {
                 Some(connection) => connection,
                 None => self.wait_for_connection()?,
             };
@@ -203,28 +254,29 @@ impl Db {
 
     fn wait_for_connection(&self) -> Result<r2d2::PooledConnection<Manager>> {
         let _waiting = self.metrics.pool_waiting.enter();
-        self.pool().get().map_err(|_| {
+        self.pools().statements.get().map_err(|_| {
             self.metrics.pool_timeouts.add(1);
             Error::Unavailable("no database connection within 3 s".into())
         })
     }
 
-    /// The pool. When a silent server has been left for another one, this is a new one: connections to the silent one, and the
-    /// statements that wait on them, end with it.
-    fn pool(&self) -> r2d2::Pool<Manager> {
+    /// The pools. When a silent server has been left for another one, they are new ones: connections to the silent one, and the
+    /// statements that wait on them, end with them.
+    fn pools(&self) -> Pools {
         let moves = self.pulse.moves();
-        let current = self.pool.read().unwrap_or_else(PoisonError::into_inner);
-        if current.1 == moves {
-            return current.0.clone();
+        let current = self.pools.read().unwrap_or_else(PoisonError::into_inner);
+        if current.moves == moves {
+            return current.clone();
         }
         drop(current);
-        let mut current = self.pool.write().unwrap_or_else(PoisonError::into_inner);
-        if current.1 != moves {
-            let left = std::mem::replace(&mut *current, (new_pool(&self.manager, self.size), moves));
+        let mut current = self.pools.write().unwrap_or_else(PoisonError::into_inner);
+        if current.moves != moves {
+            let new = Pools::new(&self.manager, self.size, self.workers, moves);
+            let left = std::mem::replace(&mut *current, new);
             // Closing a connection waits for the answers that are due.
             std::thread::spawn(move || drop(left));
         }
-        current.0.clone()
+        current.clone()
     }
 
     fn distrust_all(&self) {
@@ -255,7 +307,14 @@ fn no_row(query: &Query) -> Error {
     Error::Internal(format!("{} answered without a row", query.name))
 }
 
-fn new_pool(manager: &Manager, size: u32) -> r2d2::Pool<Manager> {
+impl Pools {
+    fn new(manager: &Manager, size: u32, workers: u32, moves: u64) -> Pools {
+        let pipes = PipeManager(manager.clone());
+        Pools { statements: new_pool(manager.clone(), size), pipes: new_pool(pipes, workers), moves }
+    }
+}
+
+fn new_pool<M: ManageConnection<Error = ConnectError>>(manager: M, size: u32) -> r2d2::Pool<M> {
     r2d2::Pool::builder()
         .max_size(size)
         .min_idle(Some(1))
@@ -263,7 +322,7 @@ fn new_pool(manager: &Manager, size: u32) -> r2d2::Pool<Manager> {
         .test_on_check_out(false)
         .max_lifetime(None)
         .error_handler(Box::new(QuietErrors))
-        .build_unchecked(manager.clone())
+        .build_unchecked(manager)
 }
 
 /// Several statements that happen together or not at all.

@@ -63,6 +63,9 @@ pub enum Error {
     Internal(String),
     /// The database is away or everything is taken; the text is for the log.
     Unavailable(String),
+    /// Not an answer: the handler asked for something that this thread does not wait for (see [`crate::db::Attempt`]). The
+    /// server runs it again, and no client ever sees this.
+    Later,
 }
 
 /// The state of a rate limit, for the headers of a 429 (draft-ietf-httpapi-ratelimit-headers).
@@ -110,7 +113,7 @@ impl Error {
             Error::KeyReused               => (422, "invalid",    "This Idempotency-Key came with another request".into()),
             Error::TooManyRequests(_)      => (429, "failed",     "Too many attempts, try again later".into()),
             Error::Internal(_)             => (500, "failed",     "Something went wrong on our side".into()),
-            Error::Unavailable(_)          => (503, "failed",     "The service is busy or its database away, try again".into()),
+            Error::Unavailable(_) | Error::Later => (503, "failed",     "The service is busy or its database away, try again".into()),
         };
         Facts { status, word, message }
     }

@@ -4,6 +4,8 @@ use std::fmt::Write;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::routes::Lane;
+
 /// The statuses that are counted one by one; any other would be a bug and counts as 500.
 const STATUSES: [u16; 25] = [
     200, 201, 204, 304, 400, 401, 403, 404, 405, 408, 409, 412, 413, 414, 415, 417, 422, 429, 431, 500, 501, 503, 505,
@@ -74,6 +76,8 @@ pub struct Metrics {
     routes: Vec<(&'static str, &'static str, RouteNumbers)>,
     /// Requests that are being answered.
     pub in_flight: Gauge,
+    /// Requests that wait for a thread that waits for the database.
+    pub waiting_queue: Gauge,
     /// Requests that wait for a hashing thread.
     pub hashing_queue: Gauge,
     /// Requests refused because that queue was full.
@@ -121,12 +125,21 @@ impl Metrics {
         numbers.count.add(1);
     }
 
+    /// How many requests wait in the queue of a lane.
+    pub fn queue(&self, lane: Lane) -> &Gauge {
+        match lane {
+            Lane::Reading | Lane::Waiting => &self.waiting_queue,
+            Lane::Hashing => &self.hashing_queue,
+        }
+    }
+
     /// The page, with `extra` lines that others contribute: `name`, `help`, `type`, and samples as label text and value.
     pub fn page(&self, extra: &[Family]) -> String {
         let mut page = String::with_capacity(16 * 1024);
         self.write_routes(&mut page);
-        let gauges: [(&str, &str, i64); 4] = [
+        let gauges: [(&str, &str, i64); 5] = [
             ("http_requests_in_flight", "Requests being answered.", self.in_flight.get()),
+            ("waiting_queue_length", "Requests waiting for a thread of the database's.", self.waiting_queue.get()),
             ("hashing_queue_length", "Requests waiting for a hashing thread.", self.hashing_queue.get()),
             ("database_pool_waiting", "Requests waiting for a database connection.", self.pool_waiting.get()),
             ("audit_buffered_entries", "Audit entries waiting to be written.", self.audit_buffered.get()),

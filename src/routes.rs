@@ -14,8 +14,10 @@ use crate::request::Request;
 /// Where a request is worked on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
-    /// By the worker that received it.
-    Fast,
+    /// By the worker that received it, with others that came at the same time.
+    Reading,
+    /// By one of the threads that wait for the database: every change, and each read that turns out to need it.
+    Waiting,
     /// By one of the few threads that hash passwords.
     Hashing,
 }
@@ -132,7 +134,8 @@ const fn admin(
 }
 
 const fn line(method: Method, pattern: &'static str, handler: Handler) -> Route {
-    Route { method, pattern, lane: Lane::Fast, handler, query: &[], has_fields: matches!(method, Post | Put | Patch) }
+    let lane = if matches!(method, Get) { Lane::Reading } else { Lane::Waiting };
+    Route { method, pattern, lane, handler, query: &[], has_fields: matches!(method, Post | Put | Patch) }
 }
 
 impl Route {
@@ -175,6 +178,11 @@ pub enum Target {
 }
 
 impl Target {
+    /// Where it is worked on.
+    pub fn lane(self) -> Lane {
+        self.route().map_or(Lane::Reading, |place| ROUTES[place].lane)
+    }
+
     /// The place in [`ROUTES`], if it is one.
     pub fn route(self) -> Option<usize> {
         match self {
@@ -244,7 +252,7 @@ impl Routes {
     }
 
     /// Answers a request whose target has been found. The order of the checks is the contract's: token, role, content type,
-    /// query, and then what the handler itself looks at.
+    /// query, and then what the handler itself looks at. `user` is who asks, where the token has been checked a moment ago.
     ///
     /// # Errors
     /// Whatever a check or the handler refuses with. `user` then tells who was refused.
@@ -270,15 +278,23 @@ fn run(app: &App, request: &Request, route: &Route, user: &mut Option<User>) -> 
             handler(app, request)
         }
         Handler::Signed(handler) => {
-            let user = user.insert(auth::user(app, request)?);
+            let user = known(app, request, user)?;
             check_shape(request, route)?;
-            handler(app, request, user)
+            handler(app, request, &user)
         }
         Handler::Admin(handler) => {
-            let admin = auth::admin(*user.insert(auth::user(app, request)?))?;
+            let admin = auth::admin(known(app, request, user)?)?;
             check_shape(request, route)?;
             handler(app, request, &admin)
         }
+    }
+}
+
+/// Who asks: by the token, unless that has been checked.
+fn known(app: &App, request: &Request, user: &mut Option<User>) -> Result<User> {
+    match user {
+        Some(user) => Ok(*user),
+        None => Ok(*user.insert(auth::user(app, request)?)),
     }
 }
 

@@ -1,18 +1,20 @@
 //! The thread-pool loop: receive → handle → respond. The only module that names `tiny_http`.
 //!
-//! Workers wait in `recv()`. A request of the fast lane is handled by the worker that received it; one that hashes a password
-//! goes through a bounded queue to a few threads of its own, so that reads stay fast during a flood of logins.
+//! Workers wait in `recv()` and take what has come. They answer what needs no database, and the reads of one turn together (see
+//! [`Attempt`]). Changes, and whatever else waits for the database, go to threads that do wait; what hashes a password goes to a few
+//! threads of its own. So reads stay fast during a flood of logins, and `/healthz` whatever the database does.
 
 use std::io::Read;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::app::App;
 use crate::auth::User;
 use crate::crew::{Crew, Slot};
+use crate::db::{Attempt, Question};
 use crate::envelope::Response;
 use crate::error::{Error, Result};
 use crate::logging::RequestLine;
@@ -25,6 +27,10 @@ use crate::transport as tiny_http;
 
 mod wire;
 
+/// Requests that a worker takes at once.
+const AT_ONCE: usize = 32;
+/// A request that has waited for a thread for so long is not begun: its client has likely given up.
+const QUEUE_PATIENCE: Duration = Duration::from_secs(10);
 /// What a browser may read of an answer beyond the basic headers.
 const EXPOSED_HEADERS: &str = "ETag, Idempotency-Replayed, Link, Location, Retry-After, RateLimit, RateLimit-Policy, WWW-Authenticate, X-Request-Id, X-Total-Count";
 /// What a browser may send.
@@ -53,12 +59,17 @@ impl RequestIds {
     }
 }
 
-/// A request that waits for a hashing thread.
+/// A request that is being worked on.
 pub struct Job {
     exchange: Exchange,
     request: Request,
     target: Target,
+    /// Who asks, once the token has been checked.
+    user: Option<User>,
 }
+
+/// What came of a handler: its answer, its error, or a panic.
+type Outcome = std::thread::Result<Result<Response>>;
 
 /// One request as far as answering it is concerned: what stays the same whoever answers.
 pub struct Exchange {
@@ -84,23 +95,26 @@ impl Server {
         Ok(Server { app, socket, ids })
     }
 
-    /// The loop of a worker: ends when the socket is closed or the worker has been replaced.
-    pub fn work(&self, crew: &Crew, slot: &Slot) {
-        while !slot.is_replaced() {
+    /// The loop of a worker: ends when the socket is closed and everything is answered.
+    pub fn work(&self, crew: &Crew) {
+        loop {
             match self.socket.recv() {
-                Ok(raw) => self.serve(raw, crew, slot),
+                Ok(raw) => self.serve(raw, crew),
                 Err(_) if crew.is_stopping() => return,
                 Err(error) => log::error!(target: "server", "receiving failed: {error}"),
             }
         }
     }
 
-    /// The loop of a hashing thread: ends when the queue is closed.
-    pub fn hash(&self, crew: &Crew, slot: &Slot) {
-        while let Some(job) = crew.next_job(&self.app.metrics) {
-            self.handle(job, slot);
-            if slot.is_replaced() {
-                return;
+    /// The loop of a thread of another lane: ends when the service stops, or when the thread has been replaced.
+    pub fn work_in(&self, lane: Lane, crew: &Crew, slot: &Slot) {
+        while !slot.is_replaced()
+            && let Some(job) = crew.next_job(lane, &self.app.metrics)
+        {
+            if job.exchange.started.elapsed() < QUEUE_PATIENCE {
+                self.handle(job, slot);
+            } else {
+                job.exchange.refuse(&self.app, &Error::Unavailable("it waited too long in the queue".into()));
             }
         }
     }
@@ -115,7 +129,33 @@ impl Server {
         wire::numbers(&self.socket)
     }
 
-    fn serve(&self, mut raw: tiny_http::Request, crew: &Crew, slot: &Slot) {
+    /// Serves a request, and with it those that have come at the same time: their reads share a round trip.
+    fn serve(&self, first: tiny_http::Request, crew: &Crew) {
+        let (mut jobs, mut questions) = (Vec::new(), Vec::new());
+        // An error of the socket's is for `recv` to report.
+        let others = std::iter::from_fn(|| self.socket.try_recv().unwrap_or_default()).take(AT_ONCE - 1);
+        for raw in std::iter::once(first).chain(others) {
+            if let Some(job) = self.route(raw, crew)
+                && let Some((job, question)) = self.attempt(job, Attempt::default(), crew)
+            {
+                jobs.push(job);
+                questions.push(question);
+            }
+        }
+        let rows = self.app.db.ask(&self.app.sql, &questions);
+        for ((job, question), rows) in jobs.into_iter().zip(&questions).zip(rows) {
+            let asks_again = match rows {
+                Some(rows) => self.attempt(job, Attempt::knowing(question, rows), crew).map(|(job, _)| job),
+                None => Some(job),
+            };
+            if let Some(job) = asks_again {
+                self.queue(job, Lane::Waiting, crew);
+            }
+        }
+    }
+
+    /// Takes the request apart and finds its route; none where it has been refused, or another lane has it.
+    fn route(&self, mut raw: tiny_http::Request, crew: &Crew) -> Option<Job> {
         let started = Instant::now();
         let headers = received_headers(&raw);
         let id = self.ids.choose(headers.get("x-request-id"));
@@ -131,26 +171,55 @@ impl Server {
         });
         let (request, target) = match found {
             Ok(found) => found,
-            Err(error) => return exchange.refuse(&self.app, &error),
+            Err(error) => {
+                exchange.refuse(&self.app, &error);
+                return None;
+            }
         };
         exchange.route = target.route();
-        let job = Job { exchange, request, target };
-        if exchange_lane(target) == Lane::Fast {
-            self.handle(job, slot);
-        } else if let Some(refused) = crew.queue(job, &self.app.metrics) {
+        let job = Job { exchange, request, target, user: None };
+        match target.lane() {
+            Lane::Reading => Some(job),
+            lane => {
+                self.queue(job, lane, crew);
+                None
+            }
+        }
+    }
+
+    /// Runs the handler without waiting for the database. Where it asks for a statement that may be batched, the job comes back
+    /// with its question; where it needs anything else, the job goes to a thread that waits.
+    fn attempt(&self, mut job: Job, attempt: Attempt, crew: &Crew) -> Option<(Job, Question)> {
+        let (outcome, question) = attempt.run(|| self.run(&job.request, job.target, &mut job.user));
+        match (outcome, question) {
+            (Ok(Err(Error::Later)), Some(question)) => return Some((job, question)),
+            (Ok(Err(Error::Later)), None) => self.queue(job, Lane::Waiting, crew),
+            (outcome, _) => self.finish(job.exchange, job.user, outcome),
+        }
+        None
+    }
+
+    fn queue(&self, job: Job, lane: Lane, crew: &Crew) {
+        // It may wait there for a while: the token is checked again.
+        if let Some(refused) = crew.queue(Job { user: None, ..job }, lane, &self.app.metrics) {
             refused.exchange.refuse(&self.app, &Error::Unavailable("the hashing queue is full".into()));
         }
     }
 
-    /// Runs the handler. While it runs, the slot holds the exchange: should the database freeze, the watchdog answers from there.
-    fn handle(&self, job: Job, slot: &Slot) {
-        let Job { exchange, request, target } = job;
-        slot.hold(exchange);
-        let mut user: Option<User> = None;
-        let in_flight = self.app.metrics.in_flight.enter();
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.app.routes.answer(&self.app, &request, target, &mut user)));
-        drop(in_flight);
-        let Some(mut exchange) = slot.release() else { return };
+    /// Runs the handler to its end. While it runs, the slot holds the exchange: should the database freeze, the watchdog answers from there.
+    fn handle(&self, mut job: Job, slot: &Slot) {
+        slot.hold(job.exchange);
+        let outcome = self.run(&job.request, job.target, &mut job.user);
+        let Some(exchange) = slot.release() else { return };
+        self.finish(exchange, job.user, outcome);
+    }
+
+    fn run(&self, request: &Request, target: Target, user: &mut Option<User>) -> Outcome {
+        let _in_flight = self.app.metrics.in_flight.enter();
+        catch_unwind(AssertUnwindSafe(|| self.app.routes.answer(&self.app, request, target, user)))
+    }
+
+    fn finish(&self, mut exchange: Exchange, user: Option<User>, outcome: Outcome) {
         exchange.user_id = user.map(|user| user.id);
         match outcome {
             Ok(Ok(response)) => exchange.answer(&self.app, response),
@@ -200,10 +269,6 @@ impl Exchange {
         }
         .write();
     }
-}
-
-fn exchange_lane(target: Target) -> Lane {
-    target.route().map_or(Lane::Fast, |place| ROUTES[place].lane)
 }
 
 fn received_headers(raw: &tiny_http::Request) -> Headers {

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! which names it, declares its parameters in the order `$1, $2, …`, and says how many rows come back: `:one`, `:opt` (none or
-//! one), `:many`, or `:exec` (none). The word `planned` behind it asks PostgreSQL to plan the statement for the values of each call.
+//! one), `:many`, or `:exec` (none). A word may follow: `planned` asks PostgreSQL to plan the statement for the values of each call;
+//! `batched` says of a read that it is quick whatever its values are, so that those of several requests share a round trip.
 
 use std::path::Path;
 
@@ -43,6 +44,8 @@ pub struct Query {
     pub rows: Rows,
     /// Planned for its values at each call instead of once.
     pub planned: bool,
+    /// Quick whatever its values are: it may share a round trip with those of other requests.
+    pub batched: bool,
 }
 
 impl Query {
@@ -165,6 +168,9 @@ pub fn parse_file(file: &str, text: &str) -> Result<Vec<Query>, String> {
     for query in &mut queries {
         query.text = query.text.trim().trim_end_matches(';').to_string();
         check_parameters(query)?;
+        if query.batched && !query.is_read() {
+            return Err(format!("{} is batched, which only a read can be", query.name));
+        }
     }
     Ok(queries)
 }
@@ -181,14 +187,16 @@ fn parse_declaration(file: &str, declaration: &str) -> Option<Query> {
         ":exec" => Rows::None,
         _ => return None,
     };
-    let planned = match words.next() {
-        None => false,
-        Some("planned") => true,
+    let (planned, batched) = match words.next() {
+        None => (false, false),
+        Some("planned") => (true, false),
+        Some("batched") => (false, true),
         Some(_) => return None,
     };
     let types = parameters.split(',').map(str::trim).filter(|parameter| !parameter.is_empty());
     let parameters = types.map(|parameter| type_named(parameter.split_once(' ')?.1.trim())).collect::<Option<_>>()?;
-    Some(Query { index: 0, name: format!("{file}.{}", name.trim()), text: String::new(), parameters, rows, planned })
+    let name = format!("{file}.{}", name.trim());
+    Some(Query { index: 0, name, text: String::new(), parameters, rows, planned, batched })
 }
 
 fn type_named(name: &str) -> Option<Type> {

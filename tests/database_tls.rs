@@ -94,7 +94,7 @@ fn sockets_channel_binding_urls_and_the_pool_work_too() {
 
     // And in the pool, which clones the connector for each connection.
     let url = DatabaseUrl::parse(&server.text(&full)).expect("a text that just worked");
-    let manager = PostgresConnectionManager::new(url.config, url.tls);
+    let manager = PostgresConnectionManager::new(url.config.into(), url.tls);
     let pool = r2d2::Pool::builder().max_size(2).build(manager).expect("a pool");
     let (mut first, mut second) = (pool.get().expect("one"), pool.get().expect("two"));
     assert!(is_encrypted(&mut first) && is_encrypted(&mut second));
@@ -129,7 +129,7 @@ fn prints_what_becomes_of_a_text() {
 /// Connects and says how it went: [`ENCRYPTED`], [`PLAIN`], or the error with its causes.
 fn outcome(text: &str) -> String {
     let url = DatabaseUrl::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
-    match url.config.connect(url.tls) {
+    match postgres::Config::from(url.config).connect(url.tls) {
         Ok(mut client) => (if is_encrypted(&mut client) { ENCRYPTED } else { PLAIN }).to_owned(),
         Err(error) => {
             let causes = iter::successors(error.source(), |&cause| cause.source());

@@ -11,10 +11,11 @@ use std::sync::{Arc, LazyLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use postgres::Client;
 use postgres::config::{Host, LoadBalanceHosts};
-use postgres::{Client, Config};
 use r2d2::ManageConnection;
 use r2d2_postgres::PostgresConnectionManager;
+use tokio_postgres::Config;
 
 use super::{DatabaseUrl, Tls};
 use crate::migrate::explain;
@@ -44,11 +45,21 @@ impl fmt::Display for ConnectError {
 
 impl std::error::Error for ConnectError {}
 
+impl ConnectError {
+    /// The system refused.
+    pub fn from_io(error: std::io::Error) -> ConnectError {
+        ConnectError { text: error.to_string(), timed_out: false }
+    }
+}
+
 impl From<postgres::Error> for ConnectError {
     fn from(error: postgres::Error) -> ConnectError {
         ConnectError { text: explain(&error), timed_out: false }
     }
 }
+
+/// A way of opening a connection to one host.
+pub(crate) type Opening<C> = fn(&Config, Tls) -> Result<C, ConnectError>;
 
 /// One of the hosts.
 #[derive(Debug)]
@@ -75,19 +86,18 @@ impl Place {
         now_ms() < self.slow_until.load(Ordering::Relaxed)
     }
 
-    fn connect(self: &Arc<Place>, tls: &Tls) -> Result<Client, ConnectError> {
-        let manager = PostgresConnectionManager::new(self.config.clone(), tls.clone());
+    fn open<C: Send + 'static>(self: &Arc<Place>, tls: &Tls, open: Opening<C>) -> Result<C, ConnectError> {
         let Some(limit) = self.config.get_connect_timeout() else {
-            return Ok(manager.connect()?);
+            return open(&self.config, tls.clone());
         };
         if self.attempts.fetch_add(1, Ordering::Relaxed) >= MAX_ATTEMPTS {
             self.attempts.fetch_sub(1, Ordering::Relaxed);
             return Err(self.silent());
         }
         let (sender, receiver) = mpsc::sync_channel(1);
-        let place = Arc::clone(self);
+        let (place, tls) = (Arc::clone(self), tls.clone());
         let attempt = thread::Builder::new().name("connect".into()).spawn(move || {
-            let connected = manager.connect();
+            let connected = open(&place.config, tls);
             place.attempts.fetch_sub(1, Ordering::Relaxed);
             // When nobody waits any more, the connection is closed here.
             let _ = sender.send(connected);
@@ -97,7 +107,7 @@ impl Place {
             return Err(ConnectError { text: format!("no more threads: {error}"), timed_out: false });
         }
         match receiver.recv_timeout(*limit + LOGIN) {
-            Ok(connected) => Ok(connected?),
+            Ok(connected) => connected,
             Err(_) => Err(self.silent()),
         }
     }
@@ -116,6 +126,11 @@ impl DatabaseUrl {
     /// # Errors
     /// What every host said, in one line.
     pub fn connect(&self) -> Result<Client, ConnectError> {
+        self.open(|config, tls| Ok(PostgresConnectionManager::new(config.clone().into(), tls).connect()?))
+    }
+
+    /// The same with another way of opening a connection.
+    pub(crate) fn open<C: Send + 'static>(&self, open: Opening<C>) -> Result<C, ConnectError> {
         let mut places: Vec<&Arc<Place>> = self.places.iter().collect();
         if self.config.get_load_balance_hosts() == LoadBalanceHosts::Random {
             let mut random = [0];
@@ -127,7 +142,7 @@ impl DatabaseUrl {
         let mut said = Vec::new();
         let mut timed_out = false;
         for place in places {
-            match place.connect(&self.tls) {
+            match place.open(&self.tls, open) {
                 Ok(client) => return Ok(client),
                 Err(error) => {
                     timed_out |= error.timed_out;

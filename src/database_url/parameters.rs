@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use postgres::Config;
 use postgres::config::{ChannelBinding, LoadBalanceHosts, TargetSessionAttrs};
+use tokio_postgres::Config;
 
 use super::text::Settings;
 

@@ -29,13 +29,13 @@ const READ_ONLY: &[&str] = &["id", "created_by", "created_at", "updated_at"];
 
 /// One entry of the directory.
 #[derive(Debug, Serialize)]
-pub struct Doctor {
+pub struct Doctor<'a> {
     id: i64,
-    name: String,
-    specialization: String,
-    phone: Option<String>,
-    email: Option<String>,
-    license_number: Option<String>,
+    name: &'a str,
+    specialization: &'a str,
+    phone: Option<&'a str>,
+    email: Option<&'a str>,
+    license_number: Option<&'a str>,
     years_of_experience: Option<i32>,
     created_by: i64,
     created_at: Timestamp,
@@ -44,8 +44,8 @@ pub struct Doctor {
     version: i64,
 }
 
-impl Doctor {
-    fn from_row(row: &Row) -> Doctor {
+impl Doctor<'_> {
+    fn from_row(row: &Row) -> Doctor<'_> {
         Doctor {
             id: row.get("id"),
             name: row.get("name"),
@@ -62,7 +62,7 @@ impl Doctor {
     }
 }
 
-impl Record for Doctor {
+impl Record for Doctor<'_> {
     fn id(&self) -> i64 {
         self.id
     }
@@ -72,7 +72,7 @@ impl Record for Doctor {
     }
 }
 
-impl Pickable for Doctor {
+impl Pickable for Doctor<'_> {
     const FIELDS: &'static [&'static str] = &[
         "id",
         "name",
@@ -103,7 +103,8 @@ pub fn create(app: &App, request: &Request, user: &User) -> Result<Response> {
     let fields = fields(request.new_record()?)?;
     let parameters: Parameters = &[&Json(fields.to_json()), &user.id, &request.client, &request.id];
     once(app, request, user, |db| {
-        let doctor = Doctor::from_row(&db.query_one(&app.sql.doctors.create, parameters)?);
+        let row = db.query_one(&app.sql.doctors.create, parameters)?;
+        let doctor = Doctor::from_row(&row);
         Ok(created("Doctor created", format!("/api/doctors/{}", doctor.id), &doctor))
     })
 }

@@ -39,6 +39,12 @@ pub fn metrics(app: &App, _request: &Request) -> Result<Response> {
             kind: "gauge",
             samples: vec![(format!("version=\"{}\"", env!("CARGO_PKG_VERSION")), 1.0)],
         },
+        one(
+            "database_pipe_connections",
+            "Connections on which reads of several requests share a round trip, in use or idle.",
+            "gauge",
+            f64::from(app.db.pipes()),
+        ),
         one("process_start_time_seconds", "When the process started, since 1970.", "gauge", app.started_at),
     ];
     extra.extend(app.transport.get().map_or_else(Vec::new, |numbers| numbers()));

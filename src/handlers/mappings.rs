@@ -27,41 +27,41 @@ const READ_ONLY: &[&str] = &["id", "created_by", "assigned_at", "updated_at", "p
 
 /// One doctor's care for one patient.
 #[derive(Debug, Serialize)]
-pub struct Mapping {
+pub struct Mapping<'a> {
     id: i64,
     patient_id: i64,
     doctor_id: i64,
-    notes: Option<String>,
+    notes: Option<&'a str>,
     /// Shown to admins only: to everyone else it is always the reader.
     #[serde(skip_serializing_if = "Option::is_none")]
     created_by: Option<i64>,
     assigned_at: Timestamp,
     updated_at: Timestamp,
-    patient: PatientSummary,
-    doctor: DoctorSummary,
+    patient: PatientSummary<'a>,
+    doctor: DoctorSummary<'a>,
     #[serde(skip)]
     version: String,
 }
 
 /// What a mapping shows of its patient.
 #[derive(Debug, Serialize)]
-pub struct PatientSummary {
+pub struct PatientSummary<'a> {
     id: i64,
-    name: String,
+    name: &'a str,
 }
 
 /// What a mapping shows of its doctor.
 #[derive(Debug, Serialize)]
-pub struct DoctorSummary {
+pub struct DoctorSummary<'a> {
     id: i64,
-    name: String,
-    specialization: String,
-    phone: Option<String>,
-    email: Option<String>,
+    name: &'a str,
+    specialization: &'a str,
+    phone: Option<&'a str>,
+    email: Option<&'a str>,
 }
 
-impl Mapping {
-    fn from_row(row: &Row) -> Mapping {
+impl Mapping<'_> {
+    fn from_row(row: &Row) -> Mapping<'_> {
         let (patient_id, doctor_id) = (row.get("patient_id"), row.get("doctor_id"));
         Mapping {
             id: row.get("id"),
@@ -83,7 +83,7 @@ impl Mapping {
         }
     }
 
-    fn with_owner(row: &Row) -> Mapping {
+    fn with_owner(row: &Row) -> Mapping<'_> {
         Mapping { created_by: row.get("created_by"), ..Mapping::from_row(row) }
     }
 
@@ -93,7 +93,7 @@ impl Mapping {
     }
 }
 
-impl Record for Mapping {
+impl Record for Mapping<'_> {
     fn id(&self) -> i64 {
         self.id
     }

@@ -28,15 +28,15 @@ const READ_ONLY: &[&str] = &["id", "created_by", "created_at", "updated_at"];
 
 /// One person under care.
 #[derive(Debug, Serialize)]
-pub struct Patient {
+pub struct Patient<'a> {
     id: i64,
-    name: String,
+    name: &'a str,
     date_of_birth: Date,
-    gender: String,
-    phone: Option<String>,
-    email: Option<String>,
-    address: Option<String>,
-    medical_history: Option<String>,
+    gender: &'a str,
+    phone: Option<&'a str>,
+    email: Option<&'a str>,
+    address: Option<&'a str>,
+    medical_history: Option<&'a str>,
     created_by: i64,
     created_at: Timestamp,
     updated_at: Timestamp,
@@ -44,8 +44,8 @@ pub struct Patient {
     version: i64,
 }
 
-impl Patient {
-    fn from_row(row: &Row) -> Patient {
+impl Patient<'_> {
+    fn from_row(row: &Row) -> Patient<'_> {
         Patient {
             id: row.get("id"),
             name: row.get("name"),
@@ -63,7 +63,7 @@ impl Patient {
     }
 }
 
-impl Record for Patient {
+impl Record for Patient<'_> {
     fn id(&self) -> i64 {
         self.id
     }
@@ -73,7 +73,7 @@ impl Record for Patient {
     }
 }
 
-impl Pickable for Patient {
+impl Pickable for Patient<'_> {
     const FIELDS: &'static [&'static str] = &[
         "id",
         "name",
@@ -106,7 +106,8 @@ pub fn create(app: &App, request: &Request, user: &User) -> Result<Response> {
     let fields = fields(request.new_record()?)?;
     let parameters: Parameters = &[&Json(fields.to_json()), &user.id, &request.client, &request.id];
     once(app, request, user, |db| {
-        let patient = Patient::from_row(&db.query_one(&app.sql.patients.create, parameters)?);
+        let row = db.query_one(&app.sql.patients.create, parameters)?;
+        let patient = Patient::from_row(&row);
         Ok(created("Patient created", format!("/api/patients/{}", patient.id), &patient))
     })
 }

@@ -27,6 +27,7 @@ mod plans;
 mod properties;
 mod rate_limits;
 mod roles;
+mod round_trips;
 mod session_limits;
 mod session_races;
 mod sessions;
