@@ -98,8 +98,8 @@ impl Server {
     /// The loop of a worker: ends when the socket is closed and everything is answered.
     pub fn work(&self, crew: &Crew) {
         loop {
-            match self.socket.recv() {
-                Ok(raw) => self.serve(raw, crew),
+            match wire::receive(&self.socket, AT_ONCE) {
+                Ok(requests) => self.serve(requests, crew),
                 Err(_) if crew.is_stopping() => return,
                 Err(error) => log::error!(target: "server", "receiving failed: {error}"),
             }
@@ -129,18 +129,19 @@ impl Server {
         wire::numbers(&self.socket)
     }
 
-    /// Serves a request, and with it those that have come at the same time: their reads share a round trip.
-    fn serve(&self, first: tiny_http::Request, crew: &Crew) {
+    /// Serves requests that have come at the same time: their reads share a round trip.
+    fn serve(&self, requests: Vec<tiny_http::Request>, crew: &Crew) {
         let (mut jobs, mut questions) = (Vec::new(), Vec::new());
-        // An error of the socket's is for `recv` to report.
-        let others = std::iter::from_fn(|| self.socket.try_recv().unwrap_or_default()).take(AT_ONCE - 1);
-        for raw in std::iter::once(first).chain(others) {
+        for raw in requests {
             if let Some(job) = self.route(raw, crew)
                 && let Some((job, question)) = self.attempt(job, Attempt::default(), crew)
             {
                 jobs.push(job);
                 questions.push(question);
             }
+        }
+        if questions.is_empty() {
+            return;
         }
         let rows = self.app.db.ask(&self.app.sql, &questions);
         for ((job, question), rows) in jobs.into_iter().zip(&questions).zip(rows) {

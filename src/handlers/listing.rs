@@ -74,11 +74,11 @@ impl Listing {
         let (rows, more) = cut(self.page, rows);
         let next = rows.last().filter(|_| more).map(|last| {
             let id = last.id().to_string();
-            let target = match (&self.order, to_value(last)) {
-                (Order::Id, _) => request.target_with(&[("after", &id)]),
-                (Order::Name(_), record) => request.target_with(&[("after", &id), ("from", text(&record, "name"))]),
-                (Order::Newest(_), record) => {
-                    request.target_with(&[("after", &id), ("from", text(&record, "created_at"))])
+            let target = match &self.order {
+                Order::Id => request.target_with(&[("after", &id)]),
+                Order::Name(_) => request.target_with(&[("after", &id), ("from", text(&to_value(last), "name"))]),
+                Order::Newest(_) => {
+                    request.target_with(&[("after", &id), ("from", text(&to_value(last), "created_at"))])
                 }
             };
             format!("<{target}>; rel=\"next\"")

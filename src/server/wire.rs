@@ -77,6 +77,20 @@ pub(super) fn open(listener: TcpListener, _app: &App, _ids: &Arc<RequestIds>) ->
     tiny_http::Server::from_listener(listener, None).map_err(|error| std::io::Error::other(error.to_string()))
 }
 
+/// Waits for a request, and takes with it those that are there as well, `most` in all.
+#[cfg(own_transport)]
+pub(super) fn receive(socket: &tiny_http::Server, most: usize) -> std::io::Result<Vec<tiny_http::Request>> {
+    socket.recv_all(most)
+}
+
+#[cfg(not(own_transport))]
+pub(super) fn receive(socket: &tiny_http::Server, most: usize) -> std::io::Result<Vec<tiny_http::Request>> {
+    let mut requests = vec![socket.recv()?];
+    // An error here is the next `recv`'s to report.
+    requests.extend(std::iter::from_fn(|| socket.try_recv().unwrap_or_default()).take(most - 1));
+    Ok(requests)
+}
+
 #[cfg(own_transport)]
 pub(super) fn numbers(socket: &tiny_http::Server) -> Vec<Family> {
     let stats = socket.stats();

@@ -17,7 +17,7 @@ use super::config::Config;
 use super::connection::{Connection, Env, Step};
 use super::gate::Gate;
 use super::intake::Message;
-use super::poll::{LISTENER, Poll, TIMER};
+use super::poll::{Event, LISTENER, Poll, TIMER};
 use super::stats::{Counters, Stats};
 use super::timers::{NEVER, Timers};
 
@@ -59,10 +59,18 @@ pub(super) struct Core {
     started: Instant,
 }
 
+/// A request for a worker's caller.
+pub(super) struct Delivery {
+    pub message: Message,
+    /// Of its connection.
+    pub token: u64,
+    pub remote: SocketAddr,
+}
+
 /// What came of a worker's turn.
 pub(super) enum Turn {
-    /// A request, and the token of its connection.
-    Request(Message, u64, SocketAddr),
+    /// At least one.
+    Requests(Vec<Delivery>),
     /// Somebody called `unblock`.
     Unblocked,
     /// The time is over.
@@ -98,8 +106,9 @@ impl Core {
         self.started.elapsed().as_millis() as u64
     }
 
-    /// Waits, works, and returns when there is something for the caller; `until_ms` is when to give up.
-    pub fn turn(&self, until_ms: u64) -> io::Result<Turn> {
+    /// Waits, works, and returns when there is something for the caller: up to `most` requests of those that are there. `until_ms`
+    /// is when to give up.
+    pub fn turn(&self, until_ms: u64, most: usize) -> io::Result<Turn> {
         loop {
             if self.finished.load(Ordering::Acquire) {
                 return Err(io::Error::other("the server is closed"));
@@ -108,19 +117,11 @@ impl Core {
                 return Ok(Turn::Unblocked);
             }
             let timeout_ms = (until_ms != NEVER).then(|| until_ms.saturating_sub(self.now_ms()));
-            match self.poll.wait(timeout_ms)? {
-                Some(event) if event.token == LISTENER => self.on_connections(),
-                Some(event) if event.token == TIMER => self.on_timer(),
-                Some(event) => {
-                    let step = |connection: &mut Connection, env: &Env<'_>| {
-                        buffers::with_scratch(|scratch| connection.on_event(event.ended, env, scratch))
-                    };
-                    if let Some((message, remote)) = self.visit(event.token, step) {
-                        self.counters.requests.fetch_add(1, Ordering::Relaxed);
-                        return Ok(Turn::Request(message, event.token, remote));
-                    }
-                }
-                None => {}
+            let mut requests = Vec::new();
+            self.poll.wait(timeout_ms, most, |event| requests.extend(self.on_event(event)))?;
+            if !requests.is_empty() {
+                self.counters.requests.fetch_add(requests.len() as u64, Ordering::Relaxed);
+                return Ok(Turn::Requests(requests));
             }
             if until_ms != NEVER && self.now_ms() >= until_ms {
                 // A wake-up for an unblock may have been this worker's: it must not be lost.
@@ -130,6 +131,22 @@ impl Core {
                 });
             }
         }
+    }
+
+    /// Does what an event asks for; a request may come of it.
+    fn on_event(&self, event: Event) -> Option<Delivery> {
+        match event.token {
+            LISTENER => self.on_connections(),
+            TIMER => self.on_timer(),
+            token => {
+                let step = |connection: &mut Connection, env: &Env<'_>| {
+                    buffers::with_scratch(|scratch| connection.on_event(event.ended, env, scratch))
+                };
+                let (message, remote) = self.visit(token, step)?;
+                return Some(Delivery { message, token, remote });
+            }
+        }
+        None
     }
 
     /// Lets `work` act on the connection of `token`, if that is still there, and does what comes of it.

@@ -15,6 +15,8 @@ use rustix::io::Errno;
 pub(super) const LISTENER: u64 = u64::MAX;
 /// The token of the timer.
 pub(super) const TIMER: u64 = u64::MAX - 2;
+/// Events that one call takes at most.
+const MOST_EVENTS: usize = 32;
 /// The token of the wake-up counter.
 const WAKER: u64 = u64::MAX - 1;
 
@@ -73,27 +75,27 @@ impl Poll {
         Ok(epoll::modify(&self.epoll, listener, data, flags)?)
     }
 
-    /// Waits until something happens, at most `timeout_ms` (`None` is for ever). `None` comes out after a wake-up, the
-    /// timeout or a signal.
-    pub fn wait(&self, timeout_ms: Option<u64>) -> io::Result<Option<Event>> {
+    /// Waits until something happens, at most `timeout_ms` (`None` is for ever), and lets `act` have what has happened, up to
+    /// `most` events. There may be none after a wake-up, the timeout or a signal.
+    pub fn wait(&self, timeout_ms: Option<u64>, most: usize, mut act: impl FnMut(Event)) -> io::Result<()> {
         let timeout = timeout_ms.map(timespec);
-        let mut room = [MaybeUninit::<epoll::Event>::uninit(); 1];
-        let events = match epoll::wait(&self.epoll, &mut room[..], timeout.as_ref()) {
+        let mut room = [MaybeUninit::<epoll::Event>::uninit(); MOST_EVENTS];
+        let events = match epoll::wait(&self.epoll, &mut room[..most.clamp(1, MOST_EVENTS)], timeout.as_ref()) {
             Ok((events, _)) => events,
-            Err(Errno::INTR) => return Ok(None),
+            Err(Errno::INTR) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
-        let Some(event) = events.first() else {
-            return Ok(None);
-        };
-        let (token, flags) = (event.data.u64(), event.flags);
-        if token == WAKER {
-            // One count for each wake-up; another worker may have been quicker.
-            let _ = rustix::io::read(&self.waker, &mut [0; 8]);
-            return Ok(None);
+        for event in events {
+            let (token, flags) = (event.data.u64(), event.flags);
+            if token == WAKER {
+                // One count for each wake-up; another worker may have been quicker.
+                let _ = rustix::io::read(&self.waker, &mut [0; 8]);
+                continue;
+            }
+            let ended = flags.intersects(epoll::EventFlags::RDHUP | epoll::EventFlags::HUP | epoll::EventFlags::ERR);
+            act(Event { token, ended });
         }
-        let ended = flags.intersects(epoll::EventFlags::RDHUP | epoll::EventFlags::HUP | epoll::EventFlags::ERR);
-        Ok(Some(Event { token, ended }))
+        Ok(())
     }
 
     /// Makes `count` waiting workers return from [`Poll::wait`]; where fewer wait, the next ones to wait.

@@ -9,10 +9,9 @@ use tiny_http::{HTTPVersion, Method};
 
 use super::buffers;
 use super::connection::{Connection, Env, Step};
-use super::core::Core;
+use super::core::{Core, Delivery};
 use super::head::Head;
 use super::headers::Headers;
-use super::intake::Message;
 use super::refusal::{Cause, Refusal};
 use super::response::{Manner, Response};
 
@@ -27,7 +26,8 @@ pub struct Request {
 }
 
 impl Request {
-    pub(super) fn new(core: Arc<Core>, message: Message, token: u64, remote: SocketAddr) -> Request {
+    pub(super) fn new(core: Arc<Core>, delivery: Delivery) -> Request {
+        let Delivery { message, token, remote } = delivery;
         Request { core, token, remote, head: message.head, body: Cursor::new(message.body), answered: false }
     }
 

@@ -39,10 +39,17 @@ impl Server {
     /// # Errors
     /// [`Server::unblock`] was called, or the server was closed and everything is answered.
     pub fn recv(&self) -> io::Result<Request> {
-        match self.receive_until(NEVER)? {
-            Some(request) => Ok(request),
-            None => Err(io::Error::other("unblocked")),
-        }
+        self.receive_until(NEVER, 1)?.pop().ok_or_else(|| io::Error::other("unblocked"))
+    }
+
+    /// Waits for a request, and takes with it those that are there as well: `most` in all, at least one. For a caller that has a
+    /// use for many at once; one that answers them one after the other keeps other workers from the last of them.
+    ///
+    /// # Errors
+    /// As [`Server::recv`].
+    pub fn recv_all(&self, most: usize) -> io::Result<Vec<Request>> {
+        let requests = self.receive_until(NEVER, most)?;
+        if requests.is_empty() { Err(io::Error::other("unblocked")) } else { Ok(requests) }
     }
 
     /// Waits for a request, at most `timeout` (rounded to milliseconds; a zero only looks). `None` after that time, or after
@@ -52,7 +59,7 @@ impl Server {
     /// The server was closed and everything is answered.
     pub fn recv_timeout(&self, timeout: Duration) -> io::Result<Option<Request>> {
         let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(NEVER);
-        self.receive_until(self.core.now_ms().saturating_add(timeout_ms))
+        Ok(self.receive_until(self.core.now_ms().saturating_add(timeout_ms), 1)?.pop())
     }
 
     /// Returns a request if one is ready.
@@ -85,13 +92,13 @@ impl Server {
         self.core.stats()
     }
 
-    fn receive_until(&self, until_ms: u64) -> io::Result<Option<Request>> {
-        match self.core.turn(until_ms)? {
-            Turn::Request(message, token, remote) => {
-                let core = Arc::clone(&self.core);
-                Ok(Some(Request::new(core, message, token, remote)))
+    /// None after the time is over or a call of `unblock`.
+    fn receive_until(&self, until_ms: u64, most: usize) -> io::Result<Vec<Request>> {
+        match self.core.turn(until_ms, most)? {
+            Turn::Requests(deliveries) => {
+                Ok(deliveries.into_iter().map(|delivery| Request::new(Arc::clone(&self.core), delivery)).collect())
             }
-            Turn::Unblocked | Turn::TimedOut => Ok(None),
+            Turn::Unblocked | Turn::TimedOut => Ok(Vec::new()),
         }
     }
 }

@@ -111,6 +111,35 @@ fn unblock_lets_one_worker_go() {
 }
 
 #[test]
+fn recv_all_takes_what_is_there_up_to_a_number() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = Server::with_config(listener, Config::default()).unwrap();
+    let address = server.server_addr().to_ip().unwrap();
+    let mut clients: Vec<Client> = (0..7).map(|_| Client::connect(address)).collect();
+    for (number, client) in clients.iter_mut().enumerate() {
+        client.send(format!("GET /{number} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
+    }
+    let (mut seen, mut most) = (Vec::new(), 0);
+    while seen.len() < 7 {
+        let requests = server.recv_all(3).unwrap();
+        assert!((1..=3).contains(&requests.len()));
+        most = most.max(requests.len());
+        for request in requests {
+            seen.push(request.url().to_string());
+            echo(request);
+        }
+    }
+    assert!(most > 1, "they came one by one");
+    seen.sort();
+    assert_eq!(seen, ["/0", "/1", "/2", "/3", "/4", "/5", "/6"]);
+    for (number, client) in clients.iter_mut().enumerate() {
+        assert!(client.reply().text().contains(&format!("/{number}")));
+    }
+    server.unblock();
+    assert!(server.recv_all(3).is_err());
+}
+
+#[test]
 fn a_dropped_server_answers_the_requests_that_are_out() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let server = Server::with_config(listener, Config::default()).unwrap();
