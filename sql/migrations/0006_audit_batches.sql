@@ -22,7 +22,7 @@ create table audit_batches (
     -- All records that are in the row, each once and no other: what the index knows.
     record_ids   bigint[] not null,
     -- No more entries than the step of the sequence, or ids would meet.
-    constraint audit_batches_are_whole check (
+    check (
         cardinality(at) between 1 and 1000
         and cardinality(at) = all (array[cardinality(actor_id), cardinality(resource_id), cardinality(resource_ids),
                                          cardinality(ip), cardinality(request_id)]))
