@@ -44,7 +44,7 @@ def _check_trail(database, servers):
     while True:
         # One read that names its record, and one list that names twenty.
         found = database.sql("""
-            select substr(request_id, 7) from audit_entries where request_id like 'agree-%' group by request_id
+            select substr(request_id, 7) from audit_trail where request_id like 'agree-%' group by request_id
             having count(*) filter (where action = 'read' and resource_id is not null) = 1
                and count(*) filter (where action = 'list' and cardinality(resource_ids) = 20) = 1""").split()
         if sorted(found) == writers:

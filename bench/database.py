@@ -34,7 +34,7 @@ vacuum analyze patients;
 # Back to the seed. The trail refuses to be emptied, so its triggers are off for this session.
 RESET = """
 set session_replication_role = replica;
-truncate audit_entries;
+truncate audit_entries, audit_batches, audit_batch_actors;
 delete from patients where created_by = {writer};
 vacuum patients;
 checkpoint;

@@ -25,7 +25,9 @@ grant select, insert, update on users to healthcare_run;
 grant select, insert, update, delete on sessions, refresh_tokens, login_failures, idempotency_keys to healthcare_run;
 grant select, insert, update, delete on patients, doctors, mappings to healthcare_run;
 -- Written and read, never changed.
-grant select, insert on audit_entries to healthcare_run;
+grant select, insert on audit_entries, audit_batches, audit_batch_actors to healthcare_run;
+-- Where entries and batches get their ids.
+grant usage on sequence audit_entries_id_seq to healthcare_run;
 -- Asked for the version of the schema.
 grant select on schema_migrations to healthcare_run;
 

@@ -1,24 +1,71 @@
--- The audit trail. Changes write their entries in their own statements; here are the entries of reads and refusals, which
+-- The audit trail. Changes write their entries in their own statements; here are the entries of reads, lists and refusals, which
 -- arrive in batches, and the page that an admin reads.
 
--- name: record(at timestamptz[], actor_id bigint[], action text[], resource text[], resource_id bigint[], resource_ids text[], outcome text[], ip inet[], request_id text[]) :exec
--- A batch, in the order in which the events happened. Each list of ids is the text of an array, since unnest would flatten it.
-insert into audit_entries (at, actor_id, action, resource, resource_id, resource_ids, outcome, ip, request_id)
-select at, actor_id, action, resource, resource_id, resource_ids::bigint[], outcome, ip, request_id
-  from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)
-    as entry (at, actor_id, action, resource, resource_id, resource_ids, outcome, ip, request_id);
+-- name: record(action text, resource text, at timestamptz[], actor_id bigint[], resource_id bigint[], resource_ids text[], ip inet[], request_id text[], record_ids bigint[]) :exec
+-- One row for all entries of a kind, in the order in which they happened. Its id is the first of 1,000 that nobody else gets.
+with batch as (
+    insert into audit_batches (id, action, resource, at, actor_id, resource_id, resource_ids, ip, request_id, record_ids)
+    values (nextval('audit_entries_id_seq'), $1, $2, $3, $4, $5, $6, $7, $8, $9)
+    returning id)
+insert into audit_batch_actors (actor_id, batch_id)
+select distinct actor.id, batch.id
+  from batch, unnest($4) as actor (id);
 
 -- name: list(before_id bigint, page_size bigint, actor_id bigint, action text, resource text, resource_id bigint) :many planned
--- Newest first. A record is found by its own entries and by the lists that showed it. All kinds are named where none is asked for,
--- since the index begins with the kind.
+-- Newest first: a page of the entries that are rows, a page of those in batches, and the newest of both. A record is found by its
+-- own entries and by the lists that showed it.
+--
+-- All kinds are named where none is asked for, since that index begins with the kind.
+--
+-- First the batches, of everybody or of a user, then their entries. Every batch that fits has an entry that does, but for the one
+-- that `before` cuts, so that one more than a page is enough. Not where a record is asked for: it and the user may be in different
+-- entries, and with a limit the planner would look for a record that nobody sees any more by walking through the newest batches.
+-- Batches are opened one after the other until the page is full. `coalesce` is for the planner: of a bare comparison it expects so
+-- few entries that it would rather open all batches and sort. A statement with a user has one branch, without one the other.
 select id, at, actor_id, action, resource, resource_id, resource_ids, outcome, ip, request_id, before
-  from audit_entries
- where id < $1
-   and ($3 is null or actor_id = $3)
-   and ($4 is null or action = $4)
-   and ($5 is null or resource = $5)
-   and ($6 is null
-        or (resource in ('user', 'session', 'patient', 'doctor', 'mapping') and resource_id = $6)
-        or resource_ids @> array[$6])
+  from ((select id, at, actor_id, action, resource, resource_id, resource_ids, outcome, ip, request_id, before
+           from audit_entries
+          where id < $1
+            and ($3 is null or actor_id = $3)
+            and ($4 is null or action = $4)
+            and ($5 is null or resource = $5)
+            and ($6 is null
+                 or (resource in ('user', 'session', 'patient', 'doctor', 'mapping') and resource_id = $6)
+                 or resource_ids @> array[$6])
+          order by id desc
+          limit $2)
+        union all
+        (select batch.id + entry.place - 1, entry.at, entry.actor_id, batch.action, batch.resource, entry.resource_id,
+                entry.resource_ids::bigint[], case batch.action when 'denied' then 'forbidden' else 'success' end,
+                entry.ip, entry.request_id, null
+           from ((select id, action, resource, at, actor_id, resource_id, resource_ids, ip, request_id
+                    from audit_batches
+                   where $3 is null
+                     and id < $1
+                     and ($4 is null or action = $4)
+                     and ($5 is null or resource = $5)
+                     and ($6 is null or record_ids @> array[$6])
+                   order by id desc
+                   limit case when $6 is null then $2 + 1 end)
+                 union all
+                 (select id, action, resource, at, batch.actor_id, resource_id, resource_ids, ip, request_id
+                    from audit_batch_actors as who
+                    join audit_batches as batch on batch.id = who.batch_id
+                   where who.actor_id = $3
+                     and who.batch_id < $1
+                     and id < $1
+                     and ($4 is null or action = $4)
+                     and ($5 is null or resource = $5)
+                     and ($6 is null or record_ids @> array[$6])
+                   order by id desc
+                   limit case when $6 is null then $2 + 1 end)) as batch,
+                unnest(batch.at, batch.actor_id, batch.resource_id, batch.resource_ids, batch.ip, batch.request_id)
+                  with ordinality as entry (at, actor_id, resource_id, resource_ids, ip, request_id, place)
+          where batch.id + entry.place - 1 < $1
+            and coalesce(entry.actor_id = $3, $3 is null)
+            and ($6 is null
+                 or coalesce(entry.resource_id = $6, entry.resource_ids::bigint[] @> array[$6], false))
+          order by batch.id desc, entry.place desc
+          limit $2)) as page
  order by id desc
  limit $2;

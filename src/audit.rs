@@ -1,5 +1,6 @@
 //! The entries of the audit trail that do not ride on a change: reads, lists and refusals. They go through a bounded buffer
-//! and are written in batches, at most one second later. A full buffer slows the reader; no entry is dropped.
+//! and are written in batches, at most one second later: one row for all entries of a kind, since a row and its index entries
+//! for each would cost more than the read. A full buffer slows the reader; no entry is dropped.
 
 use std::net::IpAddr;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -11,7 +12,7 @@ use crate::sql::Query;
 
 /// Entries that may wait.
 const CAPACITY: usize = 8_000;
-/// Entries of one statement.
+/// Entries that are written at once. A row holds no more than this, since its entries have this many ids.
 const BATCH: usize = 1_000;
 /// How long an entry may wait for company.
 const GATHER: Duration = Duration::from_millis(500);
@@ -38,10 +39,6 @@ impl Action {
             Action::Denied => "denied",
         }
     }
-
-    fn outcome(self) -> &'static str {
-        if self == Action::Denied { "forbidden" } else { "success" }
-    }
 }
 
 /// One look at a record, one list, or one refusal.
@@ -63,6 +60,18 @@ pub struct Entry {
     pub ip: IpAddr,
     /// By which request.
     pub request_id: String,
+}
+
+impl Entry {
+    /// What all entries of a row have in common.
+    fn kind(&self) -> (Action, &'static str) {
+        (self.action, self.resource)
+    }
+
+    /// The records that the entry is about.
+    fn record_ids(&self) -> impl Iterator<Item = i64> {
+        self.resource_id.into_iter().chain(self.resource_ids.iter().flatten().copied())
+    }
 }
 
 /// The buffer.
@@ -124,11 +133,11 @@ impl Buffer {
     pub fn write_until_stopped(&self, db: &Db, record: &Query, patience: Duration) {
         let mut give_up_at = None;
         loop {
-            let batch = self.next_batch();
+            let mut batch = self.next_batch();
             if batch.is_empty() {
                 return;
             }
-            let written = write(db, record, &batch);
+            let written = write_all(db, record, &mut batch);
             let mut state = self.lock();
             state.writing = 0;
             let Err(error) = written else {
@@ -139,6 +148,7 @@ impl Buffer {
             let stopping = state.stopping;
             state.entries.splice(0..0, batch);
             drop(state);
+            self.changed.notify_all();
             log::debug!(target: "audit", "a batch waits: {}", error.for_log().unwrap_or_default());
             if stopping && Instant::now() >= *give_up_at.get_or_insert_with(|| Instant::now() + patience) {
                 log::error!(target: "audit", "{} entries of reads were lost: the database was away", self.len());
@@ -173,24 +183,36 @@ impl Buffer {
     }
 }
 
-/// One statement for the batch: an array a column.
-fn write(db: &Db, record: &Query, batch: &[Entry]) -> Result<()> {
-    fn column<T>(batch: &[Entry], value: impl Fn(&Entry) -> T) -> Vec<T> {
-        batch.iter().map(value).collect()
+/// Writes the entries, those of a kind at once. What was written goes from `left`: an error leaves the others, in their order.
+fn write_all(db: &Db, record: &Query, left: &mut Vec<Entry>) -> Result<()> {
+    while let Some(kind) = left.first().map(Entry::kind) {
+        let batch: Vec<&Entry> = left.iter().filter(|entry| entry.kind() == kind).collect();
+        write(db, record, kind, &batch)?;
+        left.retain(|entry| entry.kind() != kind);
     }
-    let ids = |entry: &Entry| entry.resource_ids.as_ref().map(|ids| array_text(ids));
+    Ok(())
+}
+
+/// One row for entries of one kind: an array a column.
+fn write(db: &Db, record: &Query, (action, resource): (Action, &str), batch: &[&Entry]) -> Result<()> {
+    fn column<'a, T>(batch: &[&'a Entry], value: impl Fn(&'a Entry) -> T) -> Vec<T> {
+        batch.iter().map(|entry| value(entry)).collect()
+    }
+    let mut record_ids: Vec<i64> = batch.iter().flat_map(|entry| entry.record_ids()).collect();
+    record_ids.sort_unstable();
+    record_ids.dedup();
     db.exec(
         record,
         &[
+            &action.word(),
+            &resource,
             &column(batch, |entry| entry.at),
             &column(batch, |entry| entry.actor_id),
-            &column(batch, |entry| entry.action.word()),
-            &column(batch, |entry| entry.resource),
             &column(batch, |entry| entry.resource_id),
-            &column(batch, ids),
-            &column(batch, |entry| entry.action.outcome()),
+            &column(batch, |entry| entry.resource_ids.as_ref().map(|ids| array_text(ids))),
             &column(batch, |entry| entry.ip),
-            &batch.iter().map(|entry| entry.request_id.as_str()).collect::<Vec<_>>(),
+            &column(batch, |entry| entry.request_id.as_str()),
+            &record_ids,
         ],
     )
 }

@@ -21,7 +21,7 @@ use crate::private_postgres::PrivatePostgres;
 type Counts = BTreeMap<String, i64>;
 
 /// The tables that say whether somebody has worked with a database.
-const RECORDS: [&str; 4] = ["users", "patients", "doctors", "audit_entries"];
+const RECORDS: [&str; 5] = ["users", "patients", "doctors", "audit_entries", "audit_batches"];
 
 /// `backup FILE`: writes a new file, readable by its owner only.
 ///

@@ -21,8 +21,14 @@ macro_rules! built_in {
     };
 }
 
-const BUILT_IN: &[(&str, &str)] =
-    built_in!["0001_accounts", "0002_clinic", "0003_audit", "0004_name_search", "0005_client_comfort"];
+const BUILT_IN: &[(&str, &str)] = built_in![
+    "0001_accounts",
+    "0002_clinic",
+    "0003_audit",
+    "0004_name_search",
+    "0005_client_comfort",
+    "0006_audit_batches",
+];
 
 /// Any number will do that no other program uses in the same database.
 pub(crate) const ADVISORY_LOCK: i64 = 0x6865_616c_7468;

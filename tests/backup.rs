@@ -17,6 +17,10 @@ fn a_backup_restored_elsewhere_has_every_row() {
         "insert into patients (name, date_of_birth, gender, medical_history, created_by)
          select 'Patient ' || n, '1990-04-23', 'female', E'a line\\n\\\\.\\na tab\\t', 1 from generate_series(1, 1234) as n",
     );
+    let batch = "insert into audit_batches
+                 select nextval('audit_entries_id_seq'), 'list', 'patient', '{2026-01-01Z,2026-01-01Z}', '{1,1}', '{null,null}',
+                        array['{1,2}', '{}'], '{::1,::1}', '{a,b}', '{1,2}' returning id::text";
+    let id: i64 = old.sql(batch).parse().expect("an id");
 
     let file = place.root.join("clinic.backup");
     let told = old.run(&["backup", file.to_str().expect("a path")]).expect_success("wrote");
@@ -29,8 +33,12 @@ fn a_backup_restored_elsewhere_has_every_row() {
     new.run(&["check"]).expect_success("all applied");
     let sum = "select md5(string_agg(p::text, '' order by id)) from patients p";
     assert_eq!(old.sql(sum), new.sql(sum));
+    let trail = "select md5(string_agg(a::text, '' order by id)) from audit_trail a";
+    assert_eq!(old.sql(trail), new.sql(trail));
     // What is not rows came along as well: the audit trail is still one that cannot be edited, and ids go on where they were.
     assert!(new.try_sql("delete from audit_entries").is_err());
+    assert!(new.try_sql("delete from audit_batches").is_err());
+    assert_eq!(new.sql(batch), (id + 1_000).to_string());
     let next = "insert into patients (name, date_of_birth, gender, created_by) values ('Next', '1990-04-23', 'male', 1) returning id::text";
     assert_eq!(new.sql(next), "1235");
 }

@@ -1,4 +1,5 @@
-// The audit trail of reads, as the product keeps it: a bounded buffer, written in batches of 1,000 or after half a second.
+// The audit trail of reads, as the product keeps it: a bounded buffer, written in batches of 1,000 or after half a second, those of a
+// kind in one row.
 import { statement } from './sql.js';
 
 const CAPACITY = 8_000;
@@ -11,21 +12,32 @@ export function createTrail(pool) {
   let timer = null;
   let writing = null;
 
+  // One row for entries of one kind: an array a column.
+  async function write(action, batch) {
+    const column = (value) => batch.map(value);
+    const recordIds = new Set(batch.flatMap((entry) => entry.ids ?? [entry.id]));
+    const values = [
+      action, 'patient', column((entry) => entry.at), column((entry) => entry.actorId), column((entry) => entry.id),
+      column((entry) => entry.ids && `{${entry.ids.join(',')}}`), column((entry) => entry.ip),
+      column((entry) => entry.requestId), [...recordIds].sort((one, other) => one - other),
+    ];
+    await pool.query({ ...record, values });
+  }
+
   async function writeAll() {
     while (entries.length > 0) {
-      const batch = entries.slice(0, BATCH);
-      const column = (value) => batch.map(value);
-      const values = [
-        column((entry) => entry.at), column((entry) => entry.actorId), column((entry) => entry.action),
-        column(() => 'patient'), column((entry) => entry.id), column((entry) => entry.ids),
-        column(() => 'success'), column((entry) => entry.ip), column((entry) => entry.requestId),
-      ];
-      try {
-        await pool.query({ ...record, values });
-        entries = entries.slice(batch.length);
-      } catch {
-        await new Promise((resolve) => setTimeout(resolve, GATHER_MS));
+      let left = entries.slice(0, BATCH);
+      const count = left.length;
+      while (left.length > 0) {
+        const { action } = left[0];
+        try {
+          await write(action, left.filter((entry) => entry.action === action));
+          left = left.filter((entry) => entry.action !== action);
+        } catch {
+          await new Promise((resolve) => setTimeout(resolve, GATHER_MS));
+        }
       }
+      entries = entries.slice(count);
       if (entries.length < BATCH) break;
     }
     writing = null;
@@ -41,8 +53,7 @@ export function createTrail(pool) {
   async function add(request, action, id, ids) {
     while (entries.length >= CAPACITY) await writing;
     entries.push({
-      at: new Date().toISOString(), actorId: request.userId, action, id,
-      ids: ids && `{${ids.join(',')}}`, ip: request.ip, requestId: request.id,
+      at: new Date().toISOString(), actorId: request.userId, action, id, ids, ip: request.ip, requestId: request.id,
     });
     if (entries.length >= BATCH) flush();
     else if (!writing) timer ??= setTimeout(flush, GATHER_MS);

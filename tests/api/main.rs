@@ -8,6 +8,7 @@ mod harness;
 
 mod abuse;
 mod audit;
+mod audit_batches;
 mod audit_pages;
 mod audit_trust;
 mod commands;

@@ -1,4 +1,5 @@
-//! The audit trail of reads, as the product keeps it: a bounded queue, written in batches of 1,000 or after half a second.
+//! The audit trail of reads, as the product keeps it: a bounded queue, written in batches of 1,000 or after half a second, those of
+//! a kind in one row.
 
 use std::time::Duration;
 
@@ -15,15 +16,15 @@ const BATCH: usize = 1_000;
 const GATHER: Duration = Duration::from_millis(500);
 /// As the file declares them.
 const TYPES: [Type; 9] = [
+    Type::TEXT,
+    Type::TEXT,
     Type::TIMESTAMPTZ_ARRAY,
     Type::INT8_ARRAY,
-    Type::TEXT_ARRAY,
-    Type::TEXT_ARRAY,
     Type::INT8_ARRAY,
-    Type::TEXT_ARRAY,
     Type::TEXT_ARRAY,
     Type::INET_ARRAY,
     Type::TEXT_ARRAY,
+    Type::INT8_ARRAY,
 ];
 
 /// The end of the queue that handlers see.
@@ -85,34 +86,46 @@ async fn write_batches(pool: Pool, statement: String, mut queue: Receiver<Entry>
                 break;
             }
         }
-        while write(&pool, &statement, &batch).await.is_err() {
-            sleep(GATHER).await;
+        while let Some(action) = batch.first().map(|entry| entry.action) {
+            let of_kind: Vec<&Entry> = batch.iter().filter(|entry| entry.action == action).collect();
+            match write(&pool, &statement, action, &of_kind).await {
+                Ok(()) => batch.retain(|entry| entry.action != action),
+                Err(_) => sleep(GATHER).await,
+            }
         }
-        batch.clear();
     }
 }
 
-/// One statement for the batch: an array a column.
-async fn write(pool: &Pool, statement: &str, batch: &[Entry]) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    fn column<'a, T>(batch: &'a [Entry], value: impl Fn(&'a Entry) -> T) -> Vec<T> {
-        batch.iter().map(value).collect()
+/// One row for entries of one kind: an array a column.
+async fn write(
+    pool: &Pool,
+    statement: &str,
+    action: &str,
+    batch: &[&Entry],
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    fn column<'a, T>(batch: &[&'a Entry], value: impl Fn(&'a Entry) -> T) -> Vec<T> {
+        batch.iter().map(|entry| value(entry)).collect()
     }
     let ids = |entry: &Entry| entry.resource_ids.as_ref().map(|ids| array_text(ids));
+    let ids_of = batch.iter().flat_map(|entry| entry.resource_id.iter().chain(entry.resource_ids.iter().flatten()));
+    let mut record_ids: Vec<i64> = ids_of.copied().collect();
+    record_ids.sort_unstable();
+    record_ids.dedup();
     let client = pool.get().await?;
     let statement = client.prepare_typed_cached(statement, &TYPES).await?;
     client
         .execute(
             &statement,
             &[
+                &action,
+                &"patient",
                 &column(batch, |entry| entry.at),
                 &column(batch, |entry| entry.actor_id),
-                &column(batch, |entry| entry.action),
-                &column(batch, |_| "patient"),
                 &column(batch, |entry| entry.resource_id),
                 &column(batch, ids),
-                &column(batch, |_| "success"),
                 &column(batch, |entry| entry.ip),
                 &column(batch, |entry| entry.request_id.as_str()),
+                &record_ids,
             ],
         )
         .await?;

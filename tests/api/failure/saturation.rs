@@ -162,7 +162,7 @@ fn a_stop_answers_the_logins_that_wait_and_writes_down_the_reads() {
         }
     }
     let count = |sql: &mut Client, action: &str| -> i64 {
-        let text = "select count(*) from audit_entries where action = $1";
+        let text = "select count(*) from audit_trail where action = $1";
         sql.query_one(text, &[&action]).expect("a count").get(0)
     };
     assert_eq!(count(&mut sql, "list"), 5);

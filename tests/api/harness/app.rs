@@ -105,9 +105,9 @@ impl TestApp {
         value.unwrap_or_else(|| panic!("no {sample} in {page}")).parse().expect("a number")
     }
 
-    /// The audit entries with this action, oldest first, as JSON rows of the table.
+    /// The audit entries with this action, oldest first, as JSON rows of the whole trail.
     pub fn audited(&self, action: &str) -> Vec<Value> {
-        let query = "select to_jsonb(audit_entries) as entry from audit_entries where action = $1 order by id";
+        let query = "select to_jsonb(audit_trail) as entry from audit_trail where action = $1 order by id";
         self.sql().query(query, &[&action]).expect("entries").iter().map(|row| row.get("entry")).collect()
     }
 
