@@ -57,7 +57,7 @@ impl Slot {
 /// Requests that wait for a thread of their lane.
 #[derive(Default)]
 struct Queue {
-    jobs: Mutex<VecDeque<Job>>,
+    jobs: Mutex<VecDeque<Box<Job>>>,
     arrived: Condvar,
 }
 
@@ -130,22 +130,29 @@ impl Crew {
         self.stopping.load(Ordering::Relaxed)
     }
 
-    /// Puts a request in the queue of a lane, or gives it back if the queue is full.
-    pub fn queue(&self, job: Job, lane: Lane, metrics: &Metrics) -> Option<Job> {
-        let mut jobs = lock(&self.queues.of(lane).jobs);
-        if lane == Lane::Hashing && jobs.len() >= QUEUE_PER_HASHING_THREAD * hashing_threads() {
-            metrics.hashing_refused.add(1);
-            return Some(job);
+    /// Puts requests in the queues of their lanes, and gives back those for which a queue is full.
+    pub fn queue(&self, jobs: impl Iterator<Item = (Box<Job>, Lane)>, metrics: &Metrics) -> Vec<Box<Job>> {
+        let (mut queued, mut refused) = (Vec::new(), Vec::new());
+        for (job, lane) in jobs {
+            let mut waiting = lock(&self.queues.of(lane).jobs);
+            if lane == Lane::Hashing && waiting.len() >= QUEUE_PER_HASHING_THREAD * hashing_threads() {
+                metrics.hashing_refused.add(1);
+                refused.push(job);
+                continue;
+            }
+            waiting.push_back(job);
+            metrics.queue(lane).set(waiting.len());
+            queued.push(lane);
         }
-        jobs.push_back(job);
-        metrics.queue(lane).set(jobs.len());
-        drop(jobs);
-        self.queues.of(lane).arrived.notify_one();
-        None
+        // Last, since whoever wakes wants a core, and may take this one.
+        for lane in queued {
+            self.queues.of(lane).arrived.notify_one();
+        }
+        refused
     }
 
     /// The next request of a lane; none when the service stops and all are done.
-    pub fn next_job(&self, lane: Lane, metrics: &Metrics) -> Option<Job> {
+    pub fn next_job(&self, lane: Lane, metrics: &Metrics) -> Option<Box<Job>> {
         let queue = self.queues.of(lane);
         let mut jobs = lock(&queue.jobs);
         loop {

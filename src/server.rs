@@ -68,6 +68,17 @@ pub struct Job {
     user: Option<User>,
 }
 
+/// What becomes of requests that have come at the same time.
+#[derive(Default)]
+struct Turn {
+    /// Those whose handlers wait for rows, and what they asked.
+    #[allow(clippy::vec_box, reason = "jobs are big, and move from list to queue to thread")]
+    asking: Vec<Box<Job>>,
+    questions: Vec<Question>,
+    /// Those for other threads.
+    elsewhere: Vec<(Box<Job>, Lane)>,
+}
+
 /// What came of a handler: its answer, its error, or a panic.
 type Outcome = std::thread::Result<Result<Response>>;
 
@@ -112,7 +123,7 @@ impl Server {
             && let Some(job) = crew.next_job(lane, &self.app.metrics)
         {
             if job.exchange.started.elapsed() < QUEUE_PATIENCE {
-                self.handle(job, slot);
+                self.handle(*job, slot);
             } else {
                 job.exchange.refuse(&self.app, &Error::Unavailable("it waited too long in the queue".into()));
             }
@@ -129,34 +140,36 @@ impl Server {
         wire::numbers(&self.socket)
     }
 
-    /// Serves requests that have come at the same time: their reads share a round trip.
+    /// Serves requests that have come at the same time: their reads share a round trip, and what is for other threads goes there
+    /// first.
     fn serve(&self, requests: Vec<tiny_http::Request>, crew: &Crew) {
-        let (mut jobs, mut questions) = (Vec::new(), Vec::new());
+        let mut turn = Turn::default();
         for raw in requests {
-            if let Some(job) = self.route(raw, crew)
-                && let Some((job, question)) = self.attempt(job, Attempt::default(), crew)
-            {
-                jobs.push(job);
-                questions.push(question);
+            let Some(job) = self.route(raw) else { continue };
+            match job.target.lane() {
+                Lane::Reading => self.attempt(job, Attempt::default(), &mut turn),
+                lane => turn.elsewhere.push((job, lane)),
             }
         }
-        if questions.is_empty() {
+        self.queue(&mut turn, crew);
+        let Turn { asking, questions, .. } = std::mem::take(&mut turn);
+        if asking.is_empty() {
             return;
         }
         let rows = self.app.db.ask(&self.app.sql, &questions);
-        for ((job, question), rows) in jobs.into_iter().zip(&questions).zip(rows) {
-            let asks_again = match rows {
-                Some(rows) => self.attempt(job, Attempt::knowing(question, rows), crew).map(|(job, _)| job),
-                None => Some(job),
-            };
-            if let Some(job) = asks_again {
-                self.queue(job, Lane::Waiting, crew);
+        for ((job, question), rows) in asking.into_iter().zip(&questions).zip(rows) {
+            match rows {
+                Some(rows) => self.attempt(job, Attempt::knowing(question, rows), &mut turn),
+                None => turn.elsewhere.push((job, Lane::Waiting)),
             }
         }
+        // Nobody asks twice here: one that does waits for its answers elsewhere.
+        turn.elsewhere.extend(turn.asking.drain(..).map(|job| (job, Lane::Waiting)));
+        self.queue(&mut turn, crew);
     }
 
-    /// Takes the request apart and finds its route; none where it has been refused, or another lane has it.
-    fn route(&self, mut raw: tiny_http::Request, crew: &Crew) -> Option<Job> {
+    /// Takes the request apart and finds its route; none where it has been refused.
+    fn route(&self, mut raw: tiny_http::Request) -> Option<Box<Job>> {
         let started = Instant::now();
         let headers = received_headers(&raw);
         let id = self.ids.choose(headers.get("x-request-id"));
@@ -170,49 +183,49 @@ impl Server {
             let target = self.app.routes.find(&mut request)?;
             Ok((request, target))
         });
-        let (request, target) = match found {
-            Ok(found) => found,
+        match found {
+            Ok((request, target)) => {
+                exchange.route = target.route();
+                Some(Box::new(Job { exchange, request, target, user: None }))
+            }
             Err(error) => {
                 exchange.refuse(&self.app, &error);
-                return None;
-            }
-        };
-        exchange.route = target.route();
-        let job = Job { exchange, request, target, user: None };
-        match target.lane() {
-            Lane::Reading => Some(job),
-            lane => {
-                self.queue(job, lane, crew);
                 None
             }
         }
     }
 
-    /// Runs the handler without waiting for the database. Where it asks for a statement that may be batched, the job comes back
-    /// with its question; where it needs anything else, the job goes to a thread that waits.
-    fn attempt(&self, mut job: Job, attempt: Attempt, crew: &Crew) -> Option<(Job, Question)> {
+    /// Runs the handler without waiting for the database. Where it asks for a statement that may be batched, the question is
+    /// kept; where it needs anything else, the job is for a thread that waits.
+    fn attempt(&self, mut job: Box<Job>, attempt: Attempt, turn: &mut Turn) {
         let (outcome, question) = attempt.run(|| self.run(&job.request, job.target, &mut job.user));
         match (outcome, question) {
-            (Ok(Err(Error::Later)), Some(question)) => return Some((job, question)),
-            (Ok(Err(Error::Later)), None) => self.queue(job, Lane::Waiting, crew),
+            (Ok(Err(Error::Later)), Some(question)) => {
+                turn.asking.push(job);
+                turn.questions.push(question);
+            }
+            (Ok(Err(Error::Later)), None) => turn.elsewhere.push((job, Lane::Waiting)),
             (outcome, _) => self.finish(job.exchange, job.user, outcome),
         }
-        None
     }
 
-    fn queue(&self, job: Job, lane: Lane, crew: &Crew) {
-        // It may wait there for a while: the token is checked again.
-        if let Some(refused) = crew.queue(Job { user: None, ..job }, lane, &self.app.metrics) {
+    fn queue(&self, turn: &mut Turn, crew: &Crew) {
+        for (job, _) in &mut turn.elsewhere {
+            // It may wait there for a while: the token is checked again.
+            job.user = None;
+        }
+        for refused in crew.queue(turn.elsewhere.drain(..), &self.app.metrics) {
             refused.exchange.refuse(&self.app, &Error::Unavailable("the hashing queue is full".into()));
         }
     }
 
     /// Runs the handler to its end. While it runs, the slot holds the exchange: should the database freeze, the watchdog answers from there.
-    fn handle(&self, mut job: Job, slot: &Slot) {
-        slot.hold(job.exchange);
-        let outcome = self.run(&job.request, job.target, &mut job.user);
+    fn handle(&self, job: Job, slot: &Slot) {
+        let Job { exchange, request, target, mut user } = job;
+        slot.hold(exchange);
+        let outcome = self.run(&request, target, &mut user);
         let Some(exchange) = slot.release() else { return };
-        self.finish(exchange, job.user, outcome);
+        self.finish(exchange, user, outcome);
     }
 
     fn run(&self, request: &Request, target: Target, user: &mut Option<User>) -> Outcome {

@@ -101,7 +101,7 @@ fn fields(mut form: Form) -> Result<Fields> {
 /// `POST /api/doctors`
 pub fn create(app: &App, request: &Request, user: &User) -> Result<Response> {
     let fields = fields(request.new_record()?)?;
-    let parameters: Parameters = &[&Json(fields.to_json()), &user.id, &request.client, &request.id];
+    let parameters: Parameters = &[&Json(&fields), &user.id, &request.client, &request.id];
     once(app, request, user, |db| {
         let row = db.query_one(&app.sql.doctors.create, parameters)?;
         let doctor = Doctor::from_row(&row);
@@ -148,7 +148,7 @@ pub fn find(app: &App, request: &Request, _user: &User) -> Result<Response> {
 /// `PUT` and `PATCH /api/doctors/{id}`: changes the fields that are sent; another user's entry is 403.
 pub fn update(app: &App, request: &Request, user: &User) -> Result<Response> {
     let (id, versions) = (request.id("id")?, request.if_match()?);
-    let fields = Json(fields(request.changes()?)?.to_json());
+    let fields = Json(fields(request.changes()?)?);
     let parameters: Parameters =
         &[&id, &user.owner_unless_admin(), &fields, &versions, &user.id, &request.client, &request.id];
     let row = app.db.query_opt(&app.sql.doctors.update, parameters)?.ok_or(Error::NotFound("Doctor"))?;

@@ -173,7 +173,7 @@ pub fn find(app: &App, request: &Request, user: &User) -> Result<Response> {
 /// `PUT` and `PATCH /api/mappings/{id}`: changes the fields that are sent, under the rules of a new mapping.
 pub fn update(app: &App, request: &Request, user: &User) -> Result<Response> {
     let (id, versions) = (request.id("id")?, request.if_match()?);
-    let fields = Json(fields(request.changes()?)?.to_json());
+    let fields = Json(fields(request.changes()?)?);
     let parameters: Parameters = &[&id, &Some(user.id), &fields, &versions, &user.id, &request.client, &request.id];
     let row = app.db.query_opt(&app.sql.mappings.update, parameters)?.ok_or(Error::NotFound("Mapping"))?;
     both_found(&row)?;

@@ -104,7 +104,7 @@ fn fields(mut form: Form) -> Result<Fields> {
 /// `POST /api/patients`: the patient belongs to the user from now on.
 pub fn create(app: &App, request: &Request, user: &User) -> Result<Response> {
     let fields = fields(request.new_record()?)?;
-    let parameters: Parameters = &[&Json(fields.to_json()), &user.id, &request.client, &request.id];
+    let parameters: Parameters = &[&Json(&fields), &user.id, &request.client, &request.id];
     once(app, request, user, |db| {
         let row = db.query_one(&app.sql.patients.create, parameters)?;
         let patient = Patient::from_row(&row);
@@ -170,7 +170,7 @@ fn find_of(app: &App, request: &Request, user: &User, owner_id: Option<i64>) -> 
 
 fn update_of(app: &App, request: &Request, user: &User, owner_id: Option<i64>) -> Result<Response> {
     let (id, versions) = (request.id("id")?, request.if_match()?);
-    let fields = Json(fields(request.changes()?)?.to_json());
+    let fields = Json(fields(request.changes()?)?);
     let parameters: Parameters = &[&id, &owner_id, &fields, &versions, &user.id, &request.client, &request.id];
     let row = app.db.query_opt(&app.sql.patients.update, parameters)?.ok_or(Error::NotFound("Patient"))?;
     changed(&row)?;

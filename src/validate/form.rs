@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
 use super::{Checked, Rule, shown};
@@ -42,8 +44,13 @@ impl Form {
         let mut form = Form { mode, sent: Map::new(), accepted: Map::new(), errors: Vec::new(), incomplete: false };
         let mut repeated = HashSet::new();
         for (name, value) in object.0 {
-            if form.sent.insert(name.clone(), value).is_some() && repeated.insert(name.clone()) {
-                form.errors.push(FieldError::new(shown(&name), "must not be repeated"));
+            match form.sent.entry(name) {
+                Entry::Vacant(place) => drop(place.insert(value)),
+                Entry::Occupied(present) => {
+                    if repeated.insert(present.key().clone()) {
+                        form.errors.push(FieldError::new(shown(present.key()), "must not be repeated"));
+                    }
+                }
             }
         }
         if mode == Mode::Update && form.sent.is_empty() {
@@ -128,16 +135,12 @@ impl Form {
     }
 }
 
-/// Fields that passed every rule: only those that were sent, as they are stored.
-#[derive(Debug)]
+/// Fields that passed every rule: only those that were sent, as they are stored. As a parameter of type `jsonb`: `Json(&fields)`.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
 pub struct Fields(Map<String, Value>);
 
 impl Fields {
-    /// For a parameter of type `jsonb`.
-    pub fn to_json(&self) -> Value {
-        Value::Object(self.0.clone())
-    }
-
     /// A text; empty where the field is optional and absent.
     pub fn text(&self, name: &str) -> &str {
         self.optional_text(name).unwrap_or_default()
