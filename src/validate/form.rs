@@ -46,7 +46,8 @@ impl Form {
         for (name, value) in object.0 {
             match form.sent.entry(name) {
                 Entry::Vacant(place) => drop(place.insert(value)),
-                Entry::Occupied(present) => {
+                Entry::Occupied(mut present) => {
+                    present.insert(value);
                     if repeated.insert(present.key().clone()) {
                         form.errors.push(FieldError::new(shown(present.key()), "must not be repeated"));
                     }
