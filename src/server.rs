@@ -29,6 +29,8 @@ mod wire;
 
 /// Requests that a worker takes at once.
 const AT_ONCE: usize = 32;
+/// What one round trip carries at most ([`Question::weight`]), so that the rows of eight lists are in memory and no more.
+const ROUND_WEIGHT: usize = 32;
 /// A request that has waited for a thread for so long is not begun: its client has likely given up.
 const QUEUE_PATIENCE: Duration = Duration::from_secs(10);
 /// What a browser may read of an answer beyond the basic headers.
@@ -71,10 +73,8 @@ pub struct Job {
 /// What becomes of requests that have come at the same time.
 #[derive(Default)]
 struct Turn {
-    /// Those whose handlers wait for rows, and what they asked.
-    #[allow(clippy::vec_box, reason = "jobs are big, and move from list to queue to thread")]
-    asking: Vec<Box<Job>>,
-    questions: Vec<Question>,
+    /// Those whose handlers wait for rows, and what they ask.
+    asking: Vec<(Box<Job>, Question)>,
     /// Those for other threads.
     elsewhere: Vec<(Box<Job>, Lane)>,
 }
@@ -152,19 +152,20 @@ impl Server {
             }
         }
         self.queue(&mut turn, crew);
-        let Turn { asking, questions, .. } = std::mem::take(&mut turn);
-        if asking.is_empty() {
-            return;
-        }
-        let rows = self.app.db.ask(&self.app.sql, &questions);
-        for ((job, question), rows) in asking.into_iter().zip(&questions).zip(rows) {
-            match rows {
-                Some(rows) => self.attempt(job, Attempt::knowing(question, rows), &mut turn),
-                None => turn.elsewhere.push((job, Lane::Waiting)),
+        let mut asking = std::mem::take(&mut turn.asking);
+        while !asking.is_empty() {
+            let rest = asking.split_off(one_round(&asking));
+            let (jobs, questions): (Vec<_>, Vec<_>) = std::mem::replace(&mut asking, rest).into_iter().unzip();
+            let rows = self.app.db.ask(&self.app.sql, &questions);
+            for ((job, question), rows) in jobs.into_iter().zip(&questions).zip(rows) {
+                match rows {
+                    Some(rows) => self.attempt(job, Attempt::knowing(question, rows), &mut turn),
+                    None => turn.elsewhere.push((job, Lane::Waiting)),
+                }
             }
         }
         // Nobody asks twice here: one that does waits for its answers elsewhere.
-        turn.elsewhere.extend(turn.asking.drain(..).map(|job| (job, Lane::Waiting)));
+        turn.elsewhere.extend(turn.asking.drain(..).map(|(job, _)| (job, Lane::Waiting)));
         self.queue(&mut turn, crew);
     }
 
@@ -200,10 +201,7 @@ impl Server {
     fn attempt(&self, mut job: Box<Job>, attempt: Attempt, turn: &mut Turn) {
         let (outcome, question) = attempt.run(|| self.run(&job.request, job.target, &mut job.user));
         match (outcome, question) {
-            (Ok(Err(Error::Later)), Some(question)) => {
-                turn.asking.push(job);
-                turn.questions.push(question);
-            }
+            (Ok(Err(Error::Later)), Some(question)) => turn.asking.push((job, question)),
             (Ok(Err(Error::Later)), None) => turn.elsewhere.push((job, Lane::Waiting)),
             (outcome, _) => self.finish(job.exchange, job.user, outcome),
         }
@@ -283,6 +281,16 @@ impl Exchange {
         }
         .write();
     }
+}
+
+/// How many of these share the next round trip.
+fn one_round(asking: &[(Box<Job>, Question)]) -> usize {
+    let mut weight = 0;
+    let fits = asking.iter().take_while(|(_, question)| {
+        weight += question.weight;
+        weight <= ROUND_WEIGHT
+    });
+    fits.count()
 }
 
 fn received_headers(raw: &tiny_http::Request) -> Headers {

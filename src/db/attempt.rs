@@ -16,12 +16,17 @@ use postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 use super::Parameters;
 use crate::error::{Error, Result};
-use crate::sql::Query;
+use crate::sql::{Query, Rows};
+
+/// [`Question::weight`] of a list.
+const LIST_WEIGHT: usize = 4;
 
 /// A statement that a handler asked for, and the values that it gave.
 pub struct Question {
     /// [`Query::index`].
     pub index: usize,
+    /// What it brings, as a share of a round trip: a list more than a record.
+    pub weight: usize,
     values: Vec<Encoded>,
 }
 
@@ -87,7 +92,8 @@ impl Question {
             }
         };
         let values = parameters.iter().zip(&query.parameters).map(encode).collect::<Option<_>>()?;
-        Some(Question { index: query.index, values })
+        let weight = if query.rows == Rows::Many { LIST_WEIGHT } else { 1 };
+        Some(Question { index: query.index, weight, values })
     }
 
     /// The values of `$1, $2, …`.
