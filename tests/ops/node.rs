@@ -41,7 +41,7 @@ impl Node {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program");
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (errors, heard) = (child.stderr.take().expect("its log"), Arc::clone(&lines));
-        thread::spawn(move || {
+        let hearing = thread::spawn(move || {
             for line in BufReader::new(errors).lines().map_while(Result::ok) {
                 heard.lock().expect("the lines").push(line);
             }
@@ -60,6 +60,8 @@ impl Node {
             Err(_) => {
                 let _ = child.kill();
                 let _ = child.wait();
+                // Its last line may be on its way.
+                hearing.join().expect("no panic");
                 Err(lines.lock().expect("the lines").clone())
             }
         }
