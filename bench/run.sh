@@ -16,7 +16,7 @@
 #   EXTRAS=…            of idle,startup,size (none: EXTRAS=)
 #   IDLE_CONNECTIONS=10000
 #   DATABASE_POOL=…     connections to PostgreSQL, for all; else the product's own default, and 10 a process for the peers
-#   WORKERS=…           the product's threads and Express's processes; else their defaults (2 a core, 1 a core)
+#   WORKERS=…           the product's workers and Express's processes; else their defaults (1 a core, both)
 #   SKIP_BUILD=1        takes the programs that are there; PRODUCT, UPSTREAM and AXUM name others
 #
 # All traffic stays on 127.0.0.1; files go to target/ and to a temporary folder that is removed.

@@ -1,5 +1,5 @@
 //! A connection on which the statements of several requests travel together: all in one write, and then all their results
-//! (PostgreSQL's pipelining, "Extended Query", 55.2.3). `postgres` sends one statement at a time, so this is what stands
+//! (PostgreSQL's documentation, "Message Flow", "Pipelining"). `postgres` sends one statement at a time, so this is what stands
 //! beneath it, `tokio-postgres`, driven by the thread that waits for the results and by nobody else.
 
 use std::future::Future;
