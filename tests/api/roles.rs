@@ -1,5 +1,9 @@
 //! Roles and disabled accounts: what they mean from the next request on, and that one enabled admin always remains.
 
+use std::thread;
+
+use healthcare_backend::app::Database;
+use healthcare_backend::{Config, commands};
 use serde_json::json;
 
 use crate::harness::binary::Program;
@@ -112,4 +116,74 @@ fn the_command_line_sets_a_role_that_a_running_server_hears_of_and_keeps_the_las
     let changes = app.audited("role_change");
     let roles: Vec<_> = changes.iter().map(|entry| (&entry["actor_id"], &entry["before"]["role"])).collect();
     assert_eq!(roles, [(&json!(null), &json!("user")), (&json!(null), &json!("admin"))], "the operator has no id");
+}
+
+/// What `set-role --email … --role user` does.
+fn demote(app: &TestApp, email: &str) -> Result<String, String> {
+    let config = Config { database_url: Some(app.database.clone()), ..Config::default() };
+    commands::set_role(&config, &Database::open(&config).expect("a connection string"), email, "user")
+}
+
+/// Does both at once, in two of three rounds with the row of an admin locked until both wait for it, and says who succeeded.
+fn race(app: &TestApp, round: usize, locked: &Person, act: impl Fn(usize) -> bool + Send + Sync) -> Vec<bool> {
+    let (mut holder, mut watcher) = (app.sql(), app.sql());
+    // Commands wait for each other first, in case the schema has to be changed.
+    let waiting = "select count(*) from pg_stat_activity
+                    where datname = current_database() and wait_event_type = 'Lock' and wait_event <> 'advisory'";
+    let mut held = holder.transaction().expect("a transaction");
+    thread::scope(|scope| {
+        if !round.is_multiple_of(3) {
+            held.execute("select from users where id = $1 for update", &[&locked.id]).expect("a lock");
+        }
+        let both = scope.spawn(|| at_once(2, act));
+        if !round.is_multiple_of(3) {
+            eventually("both wait", || watcher.query_one(waiting, &[]).expect("a count").get::<_, i64>(0) == 2);
+        }
+        held.commit().expect("the lock is released");
+        both.join().expect("no panic")
+    })
+}
+
+/// Exactly one of the two that would each take away one of the last two admins succeeds, in every round.
+fn one_admin_always_remains(app: &TestApp, admins: &[Person; 2], act: impl Fn(usize) -> bool + Send + Sync) {
+    let mut sql = app.sql();
+    for round in 0..30 {
+        let succeeded = race(app, round, &admins[round % 2], &act);
+        let left = "select email from users where role = 'admin' and not disabled";
+        let left: Vec<String> = sql.query(left, &[]).expect("rows").iter().map(|row| row.get(0)).collect();
+        assert_eq!(succeeded.iter().filter(|one| **one).count(), 1, "round {round}: {succeeded:?}");
+        // Number 0 takes away the second, number 1 the first.
+        let loser = succeeded.iter().position(|one| !one).expect("a loser");
+        assert_eq!(left, [admins[1 - loser].email.as_str()], "round {round}");
+        let restore = "update users set role = 'admin'; select pg_notify('session_changes', 'user ' || id) from users;";
+        sql.batch_execute(restore).expect("both are admins again");
+        eventually("both are let in", || admins.iter().all(|admin| admin.get("/api/admin/users").status == 200));
+    }
+}
+
+#[test]
+fn two_operators_who_demote_the_last_two_admins_at_once_leave_one() {
+    let app = TestApp::start();
+    let admins = [app.admin("root"), app.admin("second")];
+    one_admin_always_remains(&app, &admins, |number| match demote(&app, &admins[1 - number].email) {
+        Ok(_) => true,
+        Err(line) => {
+            assert!(line.contains("last enabled admin"), "{line}");
+            false
+        }
+    });
+}
+
+#[test]
+fn an_operator_and_an_admin_who_remove_the_last_two_admins_at_once_leave_one() {
+    let app = TestApp::start();
+    let admins = [app.admin("root"), app.admin("second")];
+    one_admin_always_remains(&app, &admins, |number| match number {
+        0 => {
+            let answer = admins[0].patch(&user_path(&admins[1]), json!({ "role": "user" }));
+            assert!([200, 401, 403, 409].contains(&answer.status), "{}", answer.status);
+            answer.status == 200
+        }
+        _ => demote(&app, &admins[0].email).inspect_err(|line| assert!(line.contains("last enabled admin"))).is_ok(),
+    });
 }
