@@ -38,6 +38,37 @@ fn a_panic_is_a_500_that_says_only_the_request_id_and_the_thread_lives() {
     assert_eq!(number(&app, "panics_total"), 6);
 }
 
+/// Such a panic leaves the transaction open. Whoever came next on the only connection would be told of changes that PostgreSQL
+/// takes back, or keep what was refused.
+#[test]
+fn a_panic_in_a_transaction_undoes_it_and_nobody_goes_on_in_there() {
+    let sql = Folder::with_sql();
+    let patient = "select id, name, date_of_birth, gender, phone, email, address, medical_history, created_by, version, \
+                   created_at, updated_at\n  from created;";
+    sql.replace("patients.sql", patient, &patient.replace("select id", "select id::text"));
+    let app = TestApp::with(|config| {
+        config.sql_dir = Some(sql.path().to_path_buf());
+        config.database_pool = 1;
+    });
+    let (ann, mut outside) = (app.signed_up("ann"), app.sql());
+    let mut seen = |table: &str| -> i64 {
+        outside.query_one(&format!("select count(*) from {table}"), &[]).expect("a count").get(0)
+    };
+    let body = json!({ "name": "P", "date_of_birth": "1990-04-23", "gender": "other" });
+    for round in 1..=3 {
+        // With a key, the record and the stored answer share a transaction.
+        let key = [("Idempotency-Key", "8e03978e-40d5-43e8-bc93-6894a57f9324")];
+        ann.send("POST", "/api/patients", &key, Some(body.clone())).expect(500, "failed");
+        assert_eq!((seen("patients"), seen("idempotency_keys")), (0, 0), "round {round}");
+        ann.new_doctor("D");
+        assert_eq!(seen("doctors"), round, "what is said to be there is there for all");
+        // A transaction of its own, whose `commit` would keep whatever it found begun.
+        app.logged_in(&ann.email, PASSWORD);
+        assert_eq!((seen("patients"), seen("idempotency_keys")), (0, 0), "round {round}");
+    }
+    assert_eq!(number(&app, "panics_total"), 3);
+}
+
 #[test]
 fn a_fault_of_a_statement_is_a_500_without_a_word_of_the_database() {
     let sql = Folder::with_sql();
