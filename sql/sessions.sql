@@ -55,8 +55,9 @@ select 'login_failed', 'user', $1, 'failed', $7, $8
 select 'lock', 'user', $1, 'failed', $7, $8 where exists (select from locked);
 
 -- name: create(user_id bigint, old_hash text, new_hash text, refresh_hash bytea, user_agent text, ip inet, network text, lifetime_seconds integer, idle_seconds integer, max_sessions bigint, request_id text) :opt
--- A login that was right, behind `users.lock`: forgets the failures, stores a stronger hash where one is given, ends the sessions beyond the limit
--- (those unused longest), and makes the new one. No row: disabled, or the password was changed meanwhile.
+-- A login that was right, behind `users.lock`: forgets the failures, which it locks in the order of `attempt`, stores a stronger
+-- hash where one is given, ends the sessions beyond the limit (those unused longest), and makes the new one. No row: disabled, or
+-- the password was changed meanwhile.
 with account as (
     select id, name, email, role, disabled, version, created_at, updated_at
       from users
@@ -65,10 +66,15 @@ with account as (
        and not disabled
 ), rehashed as (
     update users set password_hash = $3 from account where users.id = account.id and $3 is not null
+), failures as (
+    select f.account, f.network
+      from login_failures f
+      join account on f.account = sha256(convert_to(account.email, 'UTF8'))
+     where f.network in ($7, '*')
+     order by f.network = '*'
+       for update of f
 ), forgotten as (
-    delete from login_failures using account
-     where login_failures.account = sha256(convert_to(account.email, 'UTF8'))
-       and network in ($7, '*')
+    delete from login_failures f using failures where f.account = failures.account and f.network = failures.network
 ), surplus as (
     select sessions.id
       from sessions

@@ -36,7 +36,8 @@ select id
    for no key update;
 
 -- name: change_password(id bigint, old_hash text, new_hash text, session_id bigint, email text, network text, ip inet, request_id text) :opt
--- Behind `lock`: sets the new hash where the old one still stands, forgets the failed attempts, and ends the user's other sessions.
+-- Behind `lock`: sets the new hash where the old one still stands, forgets the failed attempts, which it locks in the order of
+-- `sessions.attempt`, and ends the user's other sessions.
 -- No row: the password was changed meanwhile.
 with changed as (
     update users
@@ -45,10 +46,15 @@ with changed as (
        and password_hash = $2
        and not disabled
     returning id, name, email, role, disabled, version, created_at, updated_at
+), failures as (
+    select f.account, f.network
+      from login_failures f, changed
+     where f.account = sha256(convert_to($5, 'UTF8'))
+       and f.network in ($6, '*')
+     order by f.network = '*'
+       for update of f
 ), forgotten as (
-    delete from login_failures using changed
-     where account = sha256(convert_to($5, 'UTF8'))
-       and network in ($6, '*')
+    delete from login_failures f using failures where f.account = failures.account and f.network = failures.network
 ), ended as (
     update sessions
        set ended_at = now()
@@ -132,11 +138,17 @@ select matches, admin_remains, changed.id is not null as changed, changed.id, na
   left join changed on true;
 
 -- name: unlock(id bigint, actor_id bigint, ip inet, request_id text) :opt
--- Forgets the failed logins of an account, from every network.
+-- Forgets the failed logins of an account, from every network; locks them in the order of `sessions.attempt`.
 with found as (
     select id, name, email, role, disabled, version, created_at, updated_at from users where id = $1
+), failures as (
+    select f.account, f.network
+      from login_failures f
+      join found on f.account = sha256(convert_to(found.email, 'UTF8'))
+     order by f.network = '*', f.network
+       for update of f
 ), forgotten as (
-    delete from login_failures using found where account = sha256(convert_to(found.email, 'UTF8'))
+    delete from login_failures f using failures where f.account = failures.account and f.network = failures.network
 ), audited as (
     insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id)
     select $2, 'unlock', 'user', id, $3, $4 from found

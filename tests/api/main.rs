@@ -20,6 +20,7 @@ mod failure;
 mod health;
 mod idempotency;
 mod listing;
+mod login_races;
 mod mappings;
 mod nodes;
 mod passwords;
