@@ -1,12 +1,14 @@
 -- Sessions: what a login makes, a refresh renews, a logout ends; and the count of failed logins that locks an account.
 
--- name: attempt(email text, network text, max_failures integer, max_failures_total integer, lock_seconds integer) :one
--- Counts the attempt as failed before the password is looked at, first for the network and then, if that still has one, from
--- anywhere: however many run at once, no more than the limits are checked. `allowed` false: none was left. A success forgets the
--- count, and `record_failure` turns a full one into a lock. Should it never get to that, the count is full for as long.
+-- name: attempt(email text, network text, max_failures integer, max_failures_total integer, lock_seconds integer, has_place boolean) :one
+-- Counts the attempt as failed before the password is looked at, first for the network (unless it `has_place` there since an
+-- earlier try) and then, if that still has one, from anywhere: however many run at once, no more than the limits are checked.
+-- A success forgets the count, and `record_failure` turns a full one into a lock. Should it never get to that, the count is full
+-- for as long. `allowed` false: no place was left. `undecided`: those who took them may still be looking at their passwords, which
+-- nobody does for ten seconds, and a place may come free again.
 with in_network as (
     insert into login_failures as f (account, network, failures)
-    values (sha256(convert_to($1, 'UTF8')), $2, 1)
+    select sha256(convert_to($1, 'UTF8')), $2, 1 where not $6
         on conflict (account, network) do update
        set failures = case when f.locked_until is null and f.failures < $3 then f.failures + 1 else 1 end,
            locked_until = null,
@@ -14,9 +16,13 @@ with in_network as (
      where (f.locked_until is null and f.failures < $3)
         or coalesce(f.locked_until, f.last_failed_at + make_interval(secs => $5)) <= now()
     returning account
+), placed as (
+    select account from in_network
+     union all
+    select sha256(convert_to($1, 'UTF8')) where $6
 ), in_total as (
     insert into login_failures as f (account, network, failures)
-    select account, '*', 1 from in_network
+    select account, '*', 1 from placed
         on conflict (account, network) do update
        set failures = case when f.locked_until is null and f.failures < $4 then f.failures + 1 else 1 end,
            locked_until = null,
@@ -24,8 +30,16 @@ with in_network as (
      where (f.locked_until is null and f.failures < $4)
         or coalesce(f.locked_until, f.last_failed_at + make_interval(secs => $5)) <= now()
     returning account
+), decided as (
+    select from login_failures
+     where account = sha256(convert_to($1, 'UTF8'))
+       and network in ($2, '*')
+       and coalesce(locked_until, last_failed_at + make_interval(secs => $5)) > now()
+       and (locked_until is not null
+            or (failures >= case network when '*' then $4 else $3 end and last_failed_at < now() - interval '10 seconds'))
 )
-select in_total.account is not null as allowed, users.id, users.password_hash, users.disabled
+select in_total.account is not null as allowed, in_total.account is null and not exists (select from decided) as undecided,
+       exists (select from placed) as has_place, users.id, users.password_hash, users.disabled
   from (select) as always
   left join in_total on true
   left join users on users.email = $1;

@@ -1,6 +1,8 @@
 //! Sessions: log in, refresh, log out; the list of the own sessions; and an admin's way to end all of a user's.
 
 use std::net::IpAddr;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use postgres::Row;
@@ -17,6 +19,10 @@ use crate::error::{Error, Result};
 use crate::network::client_network;
 use crate::request::Request;
 use crate::validate::{EMAIL_MAX, line};
+
+/// A login waits so long for those of the same account that are being checked and leave no attempt for it, and looks so often.
+const PLACE_WAIT: Duration = Duration::from_secs(2);
+const PLACE_RETRY: Duration = Duration::from_millis(20);
 
 /// What a login and a refresh answer with.
 #[derive(Serialize)]
@@ -92,10 +98,7 @@ pub fn login(app: &App, request: &Request) -> Result<Response> {
 /// wrong password get the same answer after the same work.
 pub fn check_attempt(app: &App, request: &Request, email: &str, password: &str) -> Result<Credentials> {
     let config = &app.config;
-    let network = client_network(request.client).to_string();
-    let limits = (config.login_max_failures, config.login_max_failures_total, config.login_lock_seconds);
-    let parameters: Parameters = &[&email, &network, &limits.0, &limits.1, &limits.2];
-    let row = app.db.query_one(&app.sql.sessions.attempt, parameters)?;
+    let row = count_attempt(app, request, email)?;
     let (user_id, hash): (Option<i64>, Option<String>) = (row.get("id"), row.get("password_hash"));
     let matches = passwords::verify(password, hash.as_deref(), config);
     let allowed: bool = row.get("allowed");
@@ -105,6 +108,25 @@ pub fn check_attempt(app: &App, request: &Request, email: &str, password: &str) 
     }
     if allowed { &app.metrics.logins_failed } else { &app.metrics.logins_locked }.add(1);
     Err(failed_login(app, request, user_id, email))
+}
+
+/// Takes one of the attempts that the account has left. Where others, which may be right, are being checked in all of them, it
+/// waits for a while, without a connection; they are on threads of their own and do not wait for this one.
+fn count_attempt(app: &App, request: &Request, email: &str) -> Result<Row> {
+    let config = &app.config;
+    let network = client_network(request.client).to_string();
+    let limits = (config.login_max_failures, config.login_max_failures_total, config.login_lock_seconds);
+    let deadline = Instant::now() + PLACE_WAIT;
+    let mut has_place = false;
+    loop {
+        let parameters: Parameters = &[&email, &network, &limits.0, &limits.1, &limits.2, &has_place];
+        let row = app.db.query_one(&app.sql.sessions.attempt, parameters)?;
+        if !row.get::<_, bool>("undecided") || Instant::now() >= deadline {
+            return Ok(row);
+        }
+        has_place = row.get("has_place");
+        thread::park_timeout(PLACE_RETRY);
+    }
 }
 
 /// Records a login that failed, and the lock if it brought one; the answer to it.
