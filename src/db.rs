@@ -253,6 +253,9 @@ impl Db {
     }
 
     fn wait_for_connection(&self) -> Result<r2d2::PooledConnection<Manager>> {
+        if self.pulse.is_long_away() {
+            return Err(Error::Unavailable("the database is away".into()));
+        }
         let _waiting = self.metrics.pool_waiting.enter();
         self.pools().statements.get().map_err(|_| {
             self.metrics.pool_timeouts.add(1);

@@ -21,6 +21,8 @@ const CHANNEL: &str = "session_changes";
 const BEAT: Duration = Duration::from_millis(500);
 /// A heartbeat without an answer for so long means that the database is frozen.
 const ANSWER_WITHIN: Duration = Duration::from_millis(1200);
+/// A server that restarts is hardly away for longer.
+const RESTART: Duration = Duration::from_secs(1);
 /// How long to wait before the next try to connect.
 const RECONNECT_AFTER: Duration = Duration::from_millis(500);
 
@@ -41,8 +43,8 @@ pub struct Pulse {
     started: Instant,
     /// Milliseconds after `started` at which an unanswered beat was sent; 0 where none is under way.
     asked_at: AtomicU64,
-    /// Whether there is no connection to it now.
-    away: AtomicBool,
+    /// Milliseconds after `started` since when there is no connection to it; 0 where there is one.
+    away_since: AtomicU64,
     /// How often a silent server was left for another one.
     moves: AtomicU64,
     stopping: AtomicBool,
@@ -53,7 +55,7 @@ impl Default for Pulse {
         Pulse {
             started: Instant::now(),
             asked_at: AtomicU64::new(0),
-            away: AtomicBool::new(false),
+            away_since: AtomicU64::new(0),
             moves: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
         }
@@ -69,7 +71,13 @@ impl Pulse {
 
     /// True while the listening connection is lost and none has taken its place.
     pub fn is_away(&self) -> bool {
-        self.away.load(Ordering::Relaxed)
+        self.away_since.load(Ordering::Relaxed) != 0
+    }
+
+    /// True while it has been lost for longer than a restart takes: waiting for a connection is then in vain.
+    pub fn is_long_away(&self) -> bool {
+        let since = self.away_since.load(Ordering::Relaxed);
+        since != 0 && self.now().saturating_sub(since) > RESTART.as_millis() as u64
     }
 
     /// Grows when a silent server has been left for another one: connections from before then lead to the silent one.
@@ -96,7 +104,8 @@ impl Pulse {
             let mut outage = Outage::default();
             while !pulse.stopping() {
                 let Err(reason) = pulse.listen_once(&url, &hear, &mut outage);
-                pulse.away.store(true, Ordering::Relaxed);
+                let now = pulse.now().max(1);
+                let _ = pulse.away_since.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
                 hear(Event::Deaf);
                 if !pulse.stopping() {
                     outage.tell(&reason);
@@ -127,7 +136,7 @@ impl Pulse {
             self.moves.fetch_add(1, Ordering::Relaxed);
             outage.silent = false;
         }
-        self.away.store(false, Ordering::Relaxed);
+        self.away_since.store(0, Ordering::Relaxed);
         if hears(&mut client, &mut other).map_err(|error| explain(&error))? {
             hear(Event::Hearing);
             outage.deaf = false;
