@@ -116,7 +116,8 @@ pub struct Db {
 #[derive(Clone)]
 struct Pools {
     statements: r2d2::Pool<Manager>,
-    pipes: r2d2::Pool<PipeManager>,
+    /// None behind a pooler.
+    pipes: Option<r2d2::Pool<PipeManager>>,
     /// The [`Pulse::moves`] at which they were made.
     moves: u64,
 }
@@ -144,8 +145,8 @@ impl Db {
     /// Asks all questions in one round trip. None for each that has to be asked on a connection of its own: the server said
     /// no, or nothing in time, or there is no pipe at hand.
     pub fn ask(&self, sql: &Queries, questions: &[Question]) -> Vec<Option<Vec<Row>>> {
-        let usable = !self.manager.is_pooled && !self.pulse.is_frozen();
-        let Some(mut pipe) = usable.then(|| self.pools().pipes.try_get()).flatten() else {
+        let pipes = self.pools().pipes.filter(|_| !self.pulse.is_frozen());
+        let Some(mut pipe) = pipes.and_then(|pipes| pipes.try_get()) else {
             return questions.iter().map(|_| None).collect();
         };
         let rows = pipe.ask(sql, questions);
@@ -225,7 +226,7 @@ impl Db {
 
     /// How many pipes are open.
     pub fn pipes(&self) -> u32 {
-        self.pools().pipes.state().connections
+        self.pools().pipes.map_or(0, |pipes| pipes.state().connections)
     }
 
     /// A connection that may be trusted with the query.
@@ -312,8 +313,8 @@ fn no_row(query: &Query) -> Error {
 
 impl Pools {
     fn new(manager: &Manager, size: u32, workers: u32, moves: u64) -> Pools {
-        let pipes = PipeManager(manager.clone());
-        Pools { statements: new_pool(manager.clone(), size), pipes: new_pool(pipes, workers), moves }
+        let pipes = (!manager.is_pooled).then(|| new_pool(PipeManager(manager.clone()), workers));
+        Pools { statements: new_pool(manager.clone(), size), pipes, moves }
     }
 }
 

@@ -66,6 +66,9 @@ fn two_nodes_share_the_connections_of_a_pooler_in_transaction_mode() {
         eventually("the line about notifications", || node.lines_with("notifications do not arrive").len() == 1);
     }
 
+    // What is set for a session would stay on a connection that others get, so nothing goes around the pool.
+    assert_eq!(first.number("database_pipe_connections"), 0.0);
+
     // Every kind of statement, on both nodes at once, over two connections: each answer belongs to its question.
     let ann = first.signed_up("ann");
     let at_second = crate::harness::Person { address: second.address, ..ann.clone() };
