@@ -152,7 +152,8 @@ impl Db {
         let rows = pipe.ask(sql, questions);
         if pipe.is_late() {
             // Its place in the pool stays taken meanwhile, so there are never more of these threads than workers.
-            std::thread::spawn(move || pipe.settle());
+            // Without a thread the connection is closed instead.
+            let _ = std::thread::Builder::new().name("settling".into()).spawn(move || pipe.settle());
         }
         rows
     }

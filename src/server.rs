@@ -110,7 +110,7 @@ impl Server {
     pub fn work(&self, crew: &Crew) {
         loop {
             match wire::receive(&self.socket, AT_ONCE) {
-                Ok(requests) => self.serve(requests, crew),
+                Ok(requests) => self.survive(|| self.serve(requests, crew)),
                 Err(_) if crew.is_stopping() => return,
                 Err(error) => log::error!(target: "server", "receiving failed: {error}"),
             }
@@ -123,7 +123,7 @@ impl Server {
             && let Some(job) = crew.next_job(lane, &self.app.metrics)
         {
             if job.exchange.started.elapsed() < QUEUE_PATIENCE {
-                self.handle(*job, slot);
+                self.survive(|| self.handle(*job, slot));
             } else {
                 job.exchange.refuse(&self.app, &Error::Unavailable("it waited too long in the queue".into()));
             }
@@ -138,6 +138,14 @@ impl Server {
     /// What the transport counts: connections, and what it refused by itself.
     pub fn numbers(&self) -> Vec<Family> {
         wire::numbers(&self.socket)
+    }
+
+    /// A handler's panic has its answer (see `run`). Should anything around it panic, the thread lives, and the transport answers
+    /// the requests that were dropped with 500.
+    fn survive(&self, work: impl FnOnce()) {
+        if catch_unwind(AssertUnwindSafe(work)).is_err() {
+            self.app.metrics.panics.add(1);
+        }
     }
 
     /// Serves requests that have come at the same time: their reads share a round trip, and what is for other threads goes there
