@@ -5,7 +5,6 @@ use std::process::Command;
 use healthcare_backend::private_postgres::{PrivatePostgres, Settings};
 
 use super::folder::Folder;
-use super::postgres;
 
 /// A private cluster with one empty database. Dropping it lets it run on if it was frozen, and stops it.
 pub struct OwnCluster {
@@ -48,6 +47,8 @@ impl OwnCluster {
 
     /// Stops all of its processes in their tracks: connections stay open, and nothing answers.
     pub fn freeze(&mut self) {
+        // The postmaster first, so that it has no further children: connections may be on their way.
+        signal("-STOP", &self.processes()[..1]);
         self.frozen = self.processes();
         signal("-STOP", &self.frozen);
     }
@@ -57,15 +58,14 @@ impl OwnCluster {
         signal("-CONT", &std::mem::take(&mut self.frozen));
     }
 
-    /// The postmaster and its children. The server's own connections are found in `pg_stat_activity`, as are the helpers.
+    /// The postmaster and its children.
     fn processes(&self) -> Vec<String> {
         let file = self.folder.path().join("postgresql/postmaster.pid");
         let postmaster = std::fs::read_to_string(file).expect("postmaster.pid");
-        let mut pids = vec![postmaster.lines().next().expect("a process id").to_string()];
-        let mut client = postgres::connect(&self.database);
-        let rows = client.query("select pid from pg_stat_activity where pid <> pg_backend_pid()", &[]);
-        pids.extend(rows.expect("processes").iter().map(|row| row.get::<_, i32>(0).to_string()));
-        pids
+        let postmaster = postmaster.lines().next().expect("a process id").to_string();
+        let children = std::fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children"));
+        let children = children.expect("its children").split_whitespace().map(str::to_string).collect();
+        [vec![postmaster], children].concat()
     }
 }
 
