@@ -134,6 +134,8 @@ impl Connection {
         if self.intake.has_pending()
             && let Some(step) = self.take_in(&[], env)
         {
+            // The event may have told of further bytes too, and these are not read now.
+            self.readable = true;
             return step;
         }
         loop {

@@ -110,6 +110,22 @@ fn unblock_lets_one_worker_go() {
     assert!(server.try_recv().unwrap().is_none());
 }
 
+/// Bytes that arrive between an answer and the look at a request that came before them make no event of their own.
+#[test]
+fn bytes_that_come_while_a_pipelined_request_waits_its_turn_are_not_forgotten() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = Server::with_config(listener, Config::default()).unwrap();
+    let mut client = Client::connect(server.server_addr().to_ip().unwrap());
+    client.send(b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n");
+    // Nobody waits for events in between, so that those of the second and the third request fall together.
+    echo(server.recv().unwrap());
+    client.send(b"GET /3 HTTP/1.1\r\nHost: a\r\n\r\n");
+    echo(server.recv().unwrap());
+    let third = server.recv_timeout(Duration::from_secs(10)).unwrap().expect("the third request");
+    assert_eq!(third.url(), "/3");
+    echo(third);
+}
+
 #[test]
 fn recv_all_takes_what_is_there_up_to_a_number() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
