@@ -3,8 +3,8 @@
 //! A connection is held for the time of a statement only, so that nothing that takes long (hashing a password, above all)
 //! can be done while holding one.
 //!
-//! Workers, which have many requests at hand, do not wait here: see [`Attempt`]. What they ask for goes through a pipe (`db/pipe.rs`), and comes
-//! back for all of them at once.
+//! Workers, which have many requests at hand, do not wait here: see [`Attempt`]. What they ask for goes through a pipe
+//! (`db/pipe.rs`), and comes back for all of them at once.
 
 mod attempt;
 mod pipe;

@@ -52,7 +52,7 @@ impl Pipe {
             Ok::<_, postgres::Error>(join_all(statements).await)
         });
         let result = runtime.block_on(async { tokio::time::timeout(PATIENCE, select(work, connection)).await });
-        let (state, rows) = match result {
+        let (state, mut rows) = match result {
             // An error ends more than its statement if it is about the connection or what is prepared on it.
             Ok(Either::Left((Ok(rows), _))) if rows.iter().all(Option::is_some) => (State::Ready, rows),
             Ok(Either::Left((Ok(rows), _))) => (State::Broken, rows),
@@ -60,7 +60,6 @@ impl Pipe {
             Err(_) => (State::Late, Vec::new()),
         };
         self.state = state;
-        let mut rows = rows;
         rows.resize_with(questions.len(), || None);
         rows
     }
@@ -99,7 +98,6 @@ async fn prepare(
 }
 
 /// Opens pipes for their pool.
-#[derive(Clone)]
 pub(super) struct PipeManager(pub Manager);
 
 impl ManageConnection for PipeManager {

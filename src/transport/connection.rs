@@ -109,19 +109,15 @@ impl Connection {
     /// Something has happened to the socket. `scratch` is where bytes are read to.
     pub fn on_event(&mut self, ended: bool, env: &Env<'_>, scratch: &mut [u8]) -> Step {
         self.ended |= ended;
+        // Whatever comes of it here: until a read finds the socket empty, the event may have told of bytes.
+        self.readable = true;
         match self.phase {
             Phase::Receiving | Phase::Lingering => self.go_on(env, scratch),
-            Phase::Handling => {
-                self.readable = true;
-                Step::Wait
-            }
-            Phase::Answering => {
-                self.readable = true;
-                match self.flush(env) {
-                    Step::Again => self.go_on(env, scratch),
-                    step => step,
-                }
-            }
+            Phase::Handling => Step::Wait,
+            Phase::Answering => match self.flush(env) {
+                Step::Again => self.go_on(env, scratch),
+                step => step,
+            },
         }
     }
 
@@ -134,8 +130,6 @@ impl Connection {
         if self.intake.has_pending()
             && let Some(step) = self.take_in(&[], env)
         {
-            // The event may have told of further bytes too, and these are not read now.
-            self.readable = true;
             return step;
         }
         loop {
