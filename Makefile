@@ -49,10 +49,11 @@ install: ## install the program, its systemd service and the files of deploy/ (P
 	@$(MAKE) --no-print-directory install-files
 
 install-files:
-	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/share/healthcare-backend" \
+	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/share/healthcare-backend/docs" \
 	    "$(DESTDIR)/etc/systemd/system" "$(DESTDIR)/etc/sysusers.d"
 	install -m 755 "$(BINARY)" "$(DESTDIR)$(PREFIX)/bin/healthcare-backend"
 	install -m 644 README.md deploy/nginx.conf deploy/Caddyfile deploy/grants.sql "$(DESTDIR)$(PREFIX)/share/healthcare-backend/"
+	install -m 644 docs/*.md "$(DESTDIR)$(PREFIX)/share/healthcare-backend/docs/"
 	sed 's|/usr/local|$(PREFIX)|g' deploy/healthcare-backend.service >"$(DESTDIR)/etc/systemd/system/healthcare-backend.service"
 	chmod 644 "$(DESTDIR)/etc/systemd/system/healthcare-backend.service"
 	install -m 644 deploy/healthcare-backend.sysusers "$(DESTDIR)/etc/sysusers.d/healthcare-backend.conf"

@@ -1,5 +1,5 @@
 //! The architecture, read from the source files: who may name which crate, what imports what, where a resource is found, what
-//! SQL looks like. `tidy/documents.rs` compares the README with the code.
+//! SQL looks like. `tidy/documents.rs` compares the README and docs/ with the code.
 
 mod documents;
 mod statements;
@@ -46,7 +46,8 @@ pub fn sources(folder: &str, ending: &str) -> Vec<Source> {
     sources
 }
 
-fn root() -> &'static Path {
+/// The project's folder.
+pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 

@@ -1,10 +1,11 @@
-//! The README agrees with the code: endpoints, variables, the quoted statement; and every dependency has its reason.
+//! The README and docs/ agree with the code: endpoints, variables, the quoted statement, links, names of tests; and every
+//! dependency has its reason.
 
 use std::collections::BTreeSet;
 
 use healthcare_backend::routes::ROUTES;
 
-use super::{read, sources};
+use super::{Source, read, root, sources};
 
 /// The variables of the contract.
 const VARIABLES: [&str; 26] = [
@@ -113,15 +114,71 @@ fn the_statement_that_the_readme_quotes_is_the_one_that_runs() {
     assert!(read("sql/patients.sql").contains(block.trim()), "sql/patients.sql does not have\n{block}");
 }
 
+/// The README and the pages of docs/.
+fn pages() -> Vec<Source> {
+    let mut pages = sources("docs", ".md");
+    pages.push(Source { path: "README.md".to_string(), text: read("README.md") });
+    pages
+}
+
 #[test]
-fn every_path_that_the_readme_names_exists() {
-    let readme = read("README.md");
-    let links = readme.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-    let paths: Vec<&str> = links.filter(|link| !link.contains("://") && !link.starts_with('#')).collect();
-    assert!(paths.len() > 10, "{paths:?}");
-    for path in paths {
-        let full = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-        assert!(full.exists(), "README.md links to {path}");
+fn every_path_that_a_page_links_to_exists() {
+    for page in pages() {
+        let links = page.text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        let paths: Vec<&str> = links.filter(|link| !link.contains("://") && !link.starts_with('#')).collect();
+        assert!(!paths.is_empty(), "{} has no link", page.path);
+        for path in paths {
+            let full = root().join(&page.path).with_file_name("").join(path);
+            assert!(full.exists(), "{} links to {path}", page.path);
+        }
+    }
+}
+
+/// The names of all tests as the pages write them: `api tokens::forged_tokens_of_every_kind_are_refused_alike`.
+fn tests() -> BTreeSet<String> {
+    let mut tests = BTreeSet::new();
+    for source in sources("tests", ".rs") {
+        let place = source.path.trim_start_matches("tests/").trim_end_matches(".rs");
+        let (program, modules) = place.split_once('/').unwrap_or((place, ""));
+        let modules = if modules.is_empty() { String::new() } else { modules.replace('/', "::") + "::" };
+        for test in source.text.split("#[test]").skip(1) {
+            let name = test.split_once("fn ").and_then(|(_, rest)| rest.split_once('(')).expect("a function").0;
+            tests.insert(format!("{program} {modules}{name}"));
+        }
+    }
+    assert!(tests.len() > 400);
+    tests
+}
+
+#[test]
+fn every_promise_about_security_names_tests_that_exist() {
+    let (tests, page) = (tests(), read("docs/security.md"));
+    let promises = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| promise |"));
+    let mut count = 0;
+    for promise in promises {
+        let (what, names) = promise.trim_end_matches(" |").rsplit_once(" | ").expect("two cells");
+        assert!(!quoted(names).is_empty(), "no test keeps this promise: {what}");
+        for name in quoted(names) {
+            let full = if name.contains(' ') { name.to_string() } else { format!("api {name}") };
+            assert!(tests.contains(&full), "docs/security.md names the test {name}");
+        }
+        count += 1;
+    }
+    assert!(count > 20);
+}
+
+#[test]
+fn every_test_that_the_readme_names_exists() {
+    let (tests, readme) = (tests(), read("README.md"));
+    let is_test = |text: &&str| text.contains("::") && ["api ", "ops "].iter().any(|program| text.starts_with(program));
+    let names: Vec<&str> = quoted(&readme).into_iter().filter(is_test).collect();
+    assert!(names.len() > 10, "{names:?}");
+    for name in names {
+        let found = match name.strip_suffix('…') {
+            Some(start) => tests.iter().any(|test| test.starts_with(start)),
+            None => tests.contains(name),
+        };
+        assert!(found, "README.md names the test {name}");
     }
 }
 
