@@ -282,15 +282,61 @@ fn connections_are_kept(app: &TestApp, proxy: &Proxy) {
     assert!(opened <= 4, "{opened} connections for 20 requests");
 }
 
+/// What the files of `deploy/` keep from everyone but this machine.
+const GUARDED: [&str; 1] = ["/metrics"];
+
+/// Ways to write a path that a proxy or the server might take for the same.
+fn spellings(path: &str) -> Vec<String> {
+    let name = &path[1..];
+    let first = name.as_bytes()[0];
+    vec![
+        path.to_string(),
+        format!("{path}/"),
+        format!("{path}?x"),
+        format!("{path}/?x"),
+        format!("/{path}"),
+        format!("{path}//"),
+        format!("/%{first:02x}{}", &name[1..]),
+        format!("/%{first:02X}{}/", &name[1..]),
+        format!("/%25{first:02x}{}", &name[1..]),
+        format!("/%2f{name}"),
+        format!("/%2F{name}/"),
+        format!("{path}%2f"),
+        format!("{path}%2F?x"),
+        format!("/.{path}"),
+        format!("/api/..{path}"),
+        format!("/api/%2e%2e{path}"),
+        format!("{path}/."),
+        format!("{path}/x/.."),
+        format!("{path};x"),
+        format!("{path}%20"),
+        format!("{path}%00"),
+        path.to_ascii_uppercase(),
+        format!("{}/", path.to_ascii_uppercase()),
+    ]
+}
+
 #[test]
-fn the_numbers_are_not_for_the_world() {
+fn a_guarded_path_is_closed_to_strangers_however_it_is_written() {
     let app = TestApp::start();
+    // The rule is about the client's address: this one belongs to the machine as well, and is not the one that may read.
+    let stranger = ["--interface", "127.0.0.2", "--path-as-is"];
     for proxy in [Proxy::nginx(app.address), Proxy::caddy(app.address)] {
-        // This machine may read them: the rule is about everyone else.
-        assert_eq!(proxy.send("GET", "/metrics", &[], None).status, 200);
+        for guarded in GUARDED {
+            let open = proxy.send("GET", guarded, &[], None);
+            assert_eq!((open.status, open.body.is_empty()), (200, false), "{open:?}");
+            for (method, version) in [("GET", "--http2"), ("GET", "--http1.1"), ("HEAD", "--http1.1")] {
+                for path in spellings(guarded) {
+                    let answer = proxy.send(method, &path, &[&stranger[..], &[version]].concat(), None);
+                    let shut = matches!(answer.status, 400 | 403 | 404) && !answer.body.contains("# TYPE ");
+                    assert!(shut, "{method} {path}: {answer:?}");
+                }
+            }
+            for path in [guarded.to_string(), format!("{guarded}/"), format!("{guarded}/?x")] {
+                proxy.send("GET", &path, &stranger, None).expect(403, "forbidden");
+            }
+        }
     }
-    assert!(deployed("nginx.conf").contains("deny all;"));
-    assert!(deployed("Caddyfile").contains("not remote_ip 127.0.0.1 ::1"));
 }
 
 /// The same text with other values in it; each must have been there.
