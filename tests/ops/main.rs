@@ -15,6 +15,7 @@ mod writers;
 mod deploy;
 mod failover;
 mod faults;
+mod first_session;
 mod full_disk;
 mod numbers;
 mod pooler;
