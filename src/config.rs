@@ -34,7 +34,7 @@ pub struct Config {
     pub max_body_bytes: usize,
     /// `MAX_CONNECTIONS`: open client connections.
     pub max_connections: usize,
-    /// `MAX_CONNECTIONS_PER_ADDRESS`
+    /// `MAX_CONNECTIONS_PER_ADDRESS`: open connections of one client address; those of `trusted_proxies` are not counted.
     pub max_connections_per_address: usize,
     /// `CORS_ORIGINS`: the origins that browsers may call from.
     pub cors_origins: Vec<String>,
@@ -112,7 +112,7 @@ impl Default for Config {
             database_pool: default_pool(),
             max_body_bytes: 262_144,
             max_connections: 1024,
-            max_connections_per_address: 1024,
+            max_connections_per_address: 256,
             cors_origins: Vec::new(),
             trusted_proxies: Vec::new(),
             auth_rate_per_minute: 120,
@@ -177,7 +177,12 @@ impl Config {
                 .max(connections_needed(workers)),
             max_body_bytes: reader.number("MAX_BODY_BYTES", standard.max_body_bytes, 1, 64 * 1024 * 1024),
             max_connections,
-            max_connections_per_address: reader.number("MAX_CONNECTIONS_PER_ADDRESS", max_connections, 1, 1_000_000),
+            max_connections_per_address: reader.number(
+                "MAX_CONNECTIONS_PER_ADDRESS",
+                (max_connections / 4).max(1),
+                1,
+                1_000_000,
+            ),
             cors_origins: reader.origins("CORS_ORIGINS"),
             trusted_proxies: reader.networks("TRUSTED_PROXIES"),
             auth_rate_per_minute: reader.number("AUTH_RATE_PER_MINUTE", standard.auth_rate_per_minute, 0, 1_000_000),

@@ -62,9 +62,11 @@ pub(super) fn open(listener: TcpListener, app: &App, ids: &Arc<RequestIds>) -> s
         let response = Response::refusal(refusal.status.0, &refusal.message);
         (headers(response.headers, response.content_type, &id), response.body)
     };
+    let proxies = app.config.trusted_proxies.clone();
     let config = tiny_http::Config {
         max_connections: app.config.max_connections,
         max_connections_per_address: app.config.max_connections_per_address,
+        is_shared_address: Arc::new(move |address| proxies.iter().any(|network| network.contains(address))),
         body_bytes: u64::try_from(app.config.max_body_bytes).unwrap_or(u64::MAX),
         refusal: Arc::new(refuse),
         ..tiny_http::Config::default()

@@ -1,6 +1,7 @@
 //! Every bound of the transport, each with its unit in its name, and what is said to a client that crosses one.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::refusal::{Refusal, plain_text};
@@ -10,13 +11,19 @@ use super::response::Header;
 /// `Date`) are added by the transport. It is called with a connection locked: it must not block.
 pub type RefusalHook = Arc<dyn Fn(&Refusal) -> (Vec<Header>, Vec<u8>) + Send + Sync>;
 
+/// Tells whether many clients come from an address, as from a proxy's. It must not block.
+pub type AddressHook = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
+
 /// The bounds of a server. Nothing that a client sends, holds open or leaves unread goes beyond them.
 #[derive(Clone)]
 pub struct Config {
-    /// Connections open at one time; a further one is answered 503 and closed.
+    /// Connections open at one time. For a further one the connection that has been idle longest is closed; where none is idle,
+    /// the further one is answered 503 and closed.
     pub max_connections: usize,
-    /// Connections open at one time from one client address (an IPv6 /64 is one); a further one is answered 503.
+    /// The same for one client address (an IPv6 /64 is one), among its own connections.
     pub max_connections_per_address: usize,
+    /// Whose connections are not counted by address. The default counts all.
+    pub is_shared_address: AddressHook,
     /// Longest request line, without its line end; beyond it the answer is 414.
     pub request_line_bytes: usize,
     /// Longest header section, all field lines with their line ends; beyond it the answer is 431.
@@ -52,6 +59,7 @@ impl Default for Config {
         Config {
             max_connections: 1024,
             max_connections_per_address: 1024,
+            is_shared_address: Arc::new(|_| false),
             request_line_bytes: 8 * 1024,
             header_section_bytes: 16 * 1024,
             header_lines: 100,

@@ -183,14 +183,15 @@ impl Connection {
         self.refuse(&refusal, env)
     }
 
-    /// The server is closing: a connection without a request goes, unless one stands unread in its socket.
-    pub fn on_closing(&mut self) -> Step {
-        let idle = self.phase == Phase::Receiving && self.progress == Progress::Idle;
+    /// Whether it waits for a request of which nothing has been read. A blank line begins none.
+    pub fn is_idle(&self) -> bool {
+        self.phase == Phase::Receiving && self.intake.progress() == Progress::Idle
+    }
+
+    /// Its place is needed, or the server is closing: it goes if it is idle, unless a request stands unread in its socket.
+    pub fn close_if_idle(&self) -> Step {
         let unread = || matches!(self.stream.peek(&mut [0]), Ok(count) if count > 0);
-        if idle && !self.intake.has_pending() && !unread() {
-            return Step::Close;
-        }
-        Step::Wait
+        if self.is_idle() && !unread() { Step::Close } else { Step::Wait }
     }
 
     /// Feeds bytes to the intake; `None` if the request is not complete.

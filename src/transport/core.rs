@@ -207,7 +207,7 @@ impl Core {
         for index in 0..self.places.len() as u32 {
             let generation = self.lock(index).map_or(0, |place| place.generation);
             let token = token(generation, index);
-            self.visit(token, |connection, _| connection.on_closing());
+            self.visit(token, |connection, _| connection.close_if_idle());
         }
         self.check_finished();
     }

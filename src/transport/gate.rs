@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use super::config::Config;
 use super::refusal::Cause;
 
-/// Places for connections that are only told 503. Beyond them a connection is closed without more ado.
+/// Places for connections that are only told 503, and then read for a while. Those beyond are told, and closed at once.
 const TURNED_AWAY_PLACES: usize = 64;
 
 /// The free places, and the counts.
@@ -16,17 +16,6 @@ pub(super) struct Gate {
     places: usize,
     served: usize,
     by_address: HashMap<IpAddr, usize>,
-}
-
-/// What the gate says to a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Entry {
-    /// It is served, in this place.
-    Served(u32),
-    /// It is answered 503, in this place.
-    TurnedAway(u32, Cause),
-    /// There is not even room to tell it.
-    Dropped(Cause),
 }
 
 impl Gate {
@@ -45,47 +34,59 @@ impl Gate {
         self.places - self.free.len()
     }
 
-    /// Lets a connection in, or not.
-    pub fn enter(&mut self, remote: &SocketAddr, config: &Config) -> Entry {
-        let here = self.by_address.get(&key(remote)).copied().unwrap_or(0);
-        let cause = if self.served >= config.max_connections {
-            Cause::Connections
-        } else if here >= config.max_connections_per_address {
-            Cause::ConnectionsOfAddress
-        } else {
-            let Some(place) = self.free.pop() else {
-                return Entry::Dropped(Cause::Connections);
-            };
-            self.served += 1;
-            self.by_address.insert(key(remote), here + 1);
-            return Entry::Served(place);
-        };
-        match self.free.pop() {
-            Some(place) => Entry::TurnedAway(place, cause),
-            None => Entry::Dropped(cause),
+    /// Lets a connection in and gives it its place.
+    ///
+    /// # Errors
+    /// All connections are taken, or all of this address.
+    pub fn enter(&mut self, remote: &SocketAddr, config: &Config) -> Result<u32, Cause> {
+        let client = client(remote, config);
+        let here = client.and_then(|client| self.by_address.get(&client)).copied().unwrap_or(0);
+        if here >= config.max_connections_per_address {
+            return Err(Cause::ConnectionsOfAddress);
         }
+        if self.served >= config.max_connections {
+            return Err(Cause::Connections);
+        }
+        let place = self.free.pop().ok_or(Cause::Connections)?;
+        self.served += 1;
+        if let Some(client) = client {
+            self.by_address.insert(client, here + 1);
+        }
+        Ok(place)
+    }
+
+    /// A place for a connection that is turned away, if one is free.
+    pub fn place_outside(&mut self) -> Option<u32> {
+        let outside = self.taken() - self.served;
+        if outside < TURNED_AWAY_PLACES { self.free.pop() } else { None }
     }
 
     /// Takes back the place of a connection that has gone.
-    pub fn leave(&mut self, place: u32, remote: &SocketAddr, was_served: bool) {
+    pub fn leave(&mut self, place: u32, remote: &SocketAddr, was_served: bool, config: &Config) {
         self.free.push(place);
         if !was_served {
             return;
         }
         self.served -= 1;
-        if let Some(count) = self.by_address.get_mut(&key(remote)) {
+        let Some(client) = client(remote, config) else { return };
+        if let Some(count) = self.by_address.get_mut(&client) {
             *count -= 1;
             if *count == 0 {
-                self.by_address.remove(&key(remote));
+                self.by_address.remove(&client);
             }
         }
     }
 }
 
-/// What counts as one client address: an IPv4 address, or the /64 that an IPv6 network hands to one customer.
-fn key(remote: &SocketAddr) -> IpAddr {
-    match remote.ip().to_canonical() {
+/// What counts as one client: an IPv4 address, or the /64 that an IPv6 network hands to one customer. `None` for an address from
+/// which many clients come.
+pub(super) fn client(remote: &SocketAddr, config: &Config) -> Option<IpAddr> {
+    let address = remote.ip().to_canonical();
+    if (config.is_shared_address)(address) {
+        return None;
+    }
+    Some(match address {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
         address => address,
-    }
+    })
 }

@@ -62,7 +62,7 @@ mod stats;
 mod target;
 mod timers;
 
-pub use config::{Config, RefusalHook};
+pub use config::{AddressHook, Config, RefusalHook};
 pub use headers::{Headers, ReceivedField, ReceivedHeader};
 pub use intake::{Intake, Message};
 pub use refusal::{Cause, Refusal};

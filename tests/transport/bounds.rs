@@ -1,11 +1,13 @@
 //! Each bound from both sides: the last thing that passes, and the first that does not.
 
 use std::net::TcpStream;
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use healthcare_backend::transport::Config;
+use healthcare_backend::transport::{AddressHook, Config, Request};
 
-use crate::harness::{Client, PATIENCE, TestServer, eventually, parse_replies};
+use crate::harness::{Client, PATIENCE, TestServer, echo, eventually, parse_replies};
 
 fn status(server: &TestServer, bytes: &[u8]) -> u16 {
     let mut client = server.client();
@@ -74,52 +76,115 @@ fn bodies() {
     assert_eq!(status(&server, chunked(&[1; 1001]).as_bytes()), 413);
 }
 
+/// A server that keeps the requests for `/held` until the test answers them, so that their connections are busy.
+fn holding(config: Config) -> (TestServer, Receiver<Request>) {
+    let (sender, held) = mpsc::channel();
+    let sender = Mutex::new(sender);
+    let handle = move |request: Request| match request.url() {
+        "/held" => sender.lock().unwrap().send(request).unwrap(),
+        _ => echo(request),
+    };
+    (TestServer::with(config, handle), held)
+}
+
+/// A client whose request the server has, and that request.
+fn busy(server: &TestServer, held: &Receiver<Request>) -> (Client, Request) {
+    let mut client = server.client();
+    client.send(b"GET /held HTTP/1.1\r\nHost: a\r\n\r\n");
+    (client, held.recv_timeout(PATIENCE).unwrap())
+}
+
+fn finish((mut client, request): (Client, Request)) -> Client {
+    echo(request);
+    assert_eq!(client.reply().status, 200);
+    client
+}
+
+fn assert_turned_away(mut client: Client) {
+    let replies = parse_replies(&client.rest());
+    assert_eq!(replies[0].status, 503);
+    assert!(replies[0].header("retry-after").is_some());
+}
+
 #[test]
 fn connections() {
-    let server = TestServer::with_config(Config { max_connections: 10, ..Config::default() });
-    let mut inside: Vec<Client> = (0..10).map(|_| server.client()).collect();
-    for client in &mut inside {
-        assert_eq!(client.get("/").status, 200);
-    }
+    let (server, held) = holding(Config { max_connections: 10, ..Config::default() });
+    let mut inside: Vec<_> = (0..10).map(|_| busy(&server, &held)).collect();
     for _ in 0..100 {
-        let mut outside = server.client();
-        let replies = parse_replies(&outside.rest());
-        assert_eq!(replies[0].status, 503);
-        assert!(replies[0].header("retry-after").is_some());
+        assert_turned_away(server.client());
     }
     assert_eq!(server.refused("connections"), 100);
-    assert_eq!(inside[0].get("/").status, 200);
     // One goes, one may come.
-    inside.pop();
+    drop(finish(inside.remove(0)));
     eventually("a place is free", || {
         let mut client = server.client();
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         client.reply().status == 200
     });
+    for client in inside {
+        finish(client);
+    }
 }
 
 #[test]
 fn connections_of_one_address() {
-    let server = TestServer::with_config(Config { max_connections_per_address: 2, ..Config::default() });
-    let mut inside = [server.client(), server.client()];
-    for client in &mut inside {
-        assert_eq!(client.get("/").status, 200);
-    }
-    assert_eq!(parse_replies(&server.client().rest())[0].status, 503);
+    let (server, held) = holding(Config { max_connections_per_address: 2, ..Config::default() });
+    let (first, second) = (busy(&server, &held), busy(&server, &held));
+    assert_turned_away(server.client());
     assert_eq!(server.refused("connections_of_address"), 1);
+    assert_eq!(Client::from_address([127, 0, 0, 2], server.address).get("/").status, 200);
+    // Its own idle connection makes room for a new one.
+    let mut first = finish(first);
+    assert_eq!(server.client().get("/").status, 200);
+    assert_eq!(first.rest(), b"");
+    finish(second);
 }
 
 #[test]
-fn many_who_are_turned_away_and_do_not_listen_cost_nothing() {
-    let server = TestServer::with_config(Config { max_connections: 1, linger_ms: 100, ..Config::default() });
-    let mut inside = server.client();
-    assert_eq!(inside.get("/").status, 200);
-    let deaf: Vec<Client> = (0..300).map(|_| server.client()).collect();
+fn connections_of_an_address_that_many_clients_share_are_counted_in_all_only() {
+    let is_shared_address: AddressHook = Arc::new(|address| address.is_loopback());
+    let config = Config { max_connections: 5, max_connections_per_address: 2, is_shared_address, ..Config::default() };
+    let (server, held) = holding(config);
+    let inside: Vec<_> = (0..5).map(|_| busy(&server, &held)).collect();
+    assert_turned_away(server.client());
+    assert_eq!((server.refused("connections"), server.refused("connections_of_address")), (1, 0));
+    for client in inside {
+        finish(client);
+    }
+}
+
+#[test]
+fn the_connection_that_has_been_idle_longest_makes_room() {
+    let (server, held) = holding(Config { max_connections: 3, ..Config::default() });
+    let mut silent = server.client();
+    eventually("it is in", || server.server.stats().open_connections == 1);
+    // The server's clock counts milliseconds: the two must not have fallen idle at once.
+    let (mut asking, start) = (server.client(), Instant::now());
+    while start.elapsed() < Duration::from_millis(5) {
+        assert_eq!(asking.get("/").status, 200);
+    }
+    let busy = busy(&server, &held);
+    assert_eq!(server.client().get("/").status, 200);
+    assert_eq!(silent.rest(), b"", "it goes first");
+    assert_eq!(asking.get("/").status, 200);
+    finish(busy);
+    assert_eq!(server.refused("connections"), 0);
+}
+
+#[test]
+fn everybody_who_is_turned_away_is_told_why_and_costs_nothing() {
+    let (server, held) = holding(Config { max_connections: 1, linger_ms: 100, ..Config::default() });
+    let inside = busy(&server, &held);
+    let mut outside: Vec<Client> = (0..300).map(|_| server.client()).collect();
+    // Half of them ask, some before and some after the server has closed.
+    for client in outside.iter_mut().step_by(2) {
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
     eventually("all are counted", || server.refused("connections") == 300);
     assert!(server.server.stats().open_connections <= 65);
-    assert_eq!(inside.get("/").status, 200);
     eventually("they are gone", || server.server.stats().open_connections == 1);
-    drop(deaf);
+    outside.into_iter().for_each(assert_turned_away);
+    finish(inside);
 }
 
 #[test]

@@ -72,6 +72,21 @@ fn closing_an_idle_server_sends_every_worker_home() {
 }
 
 #[test]
+fn a_stray_blank_line_does_not_keep_a_closing_server() {
+    let server = TestServer::start();
+    let mut clients = Vec::new();
+    for blank in ["\r\n", "\r"] {
+        let mut client = server.client();
+        client.send(format!("GET / HTTP/1.1\r\nHost: a\r\n\r\n{blank}").as_bytes());
+        assert_eq!(client.reply().status, 200);
+        clients.push(client);
+    }
+    server.server.close();
+    assert!(clients.iter_mut().all(|client| client.rest().is_empty()));
+    server.join();
+}
+
+#[test]
 fn a_request_that_stands_unread_at_closing_is_served() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let server = Server::with_config(listener, Config::default()).unwrap();

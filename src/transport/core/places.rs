@@ -4,42 +4,84 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 
+use super::super::buffers;
 use super::super::connection::{Connection, Step};
-use super::super::gate::Entry;
-use super::super::refusal::Refusal;
+use super::super::gate::client;
+use super::super::refusal::{Cause, Refusal};
 use super::super::timers::NEVER;
 use super::{Core, LISTENER_PLACE, Occupancy, token};
 
 impl Core {
-    /// Gives a new connection its place, and an answer if there is none for it.
+    /// Gives a new connection its place, for which an idle one may have to go, or tells it that there is none.
     pub(in super::super) fn admit(&self, stream: TcpStream, remote: SocketAddr) {
-        let entry = self.lock_gate().enter(&remote, &self.config);
-        let (index, cause) = match entry {
-            Entry::Served(index) => (index, None),
-            Entry::TurnedAway(index, cause) => (index, Some(cause)),
-            Entry::Dropped(cause) => return self.counters.refused(cause),
+        let enter = || self.lock_gate().enter(&remote, &self.config);
+        let mut entered = enter();
+        while let Err(cause) = entered
+            && self.make_room(cause, &remote)
+        {
+            entered = enter();
+        }
+        let (index, refusal) = match entered {
+            Ok(index) => (index, None),
+            Err(cause) => {
+                let refusal = Refusal::new(cause, "Too many connections are open");
+                let Some(index) = self.lock_gate().place_outside() else {
+                    return self.turn_away_at_once(stream, remote, &refusal);
+                };
+                (index, Some(refusal))
+            }
         };
         let Some(mut place) = self.lock(index) else {
             return;
         };
-        place.served = cause.is_none();
+        place.served = refusal.is_none();
         let env = self.env();
         let token = token(place.generation, index);
         let registered = self.poll.add(&stream, token);
         let connection = place.connection.insert(Box::new(Connection::new(stream, remote, &env)));
-        let step = match (registered, cause) {
+        let step = match (registered, refusal) {
             (Err(_), _) => Step::Close,
-            (Ok(()), None) if env.closing => connection.on_closing(),
+            (Ok(()), None) if env.closing => connection.close_if_idle(),
             (Ok(()), None) => Step::Wait,
-            (Ok(()), Some(cause)) => {
-                let refusal = Refusal::new(cause, "Too many connections are open");
-                connection.refuse(&refusal, &env)
-            }
+            (Ok(()), Some(refusal)) => connection.refuse(&refusal, &env),
         };
         match step {
             Step::Close | Step::Broken => self.vacate(index, place),
             // The socket is new to the poll, which tells of it in any case.
             _ => self.set_timer(index, &mut place, env.now_ms),
+        }
+    }
+
+    /// Closes the connection that has been idle longest, of all or of this client's own. False if none is idle.
+    fn make_room(&self, cause: Cause, remote: &SocketAddr) -> bool {
+        let newcomer = client(remote, &self.config);
+        let idle_until = |index| {
+            let place = self.lock(index)?;
+            let connection = place.connection.as_ref().filter(|connection| place.served && connection.is_idle())?;
+            let is_candidate = cause == Cause::Connections || client(&connection.remote(), &self.config) == newcomer;
+            is_candidate.then(|| (connection.deadline_ms(), token(place.generation, index)))
+        };
+        let mut idle: Vec<(u64, u64)> = (0..self.places.len() as u32).filter_map(idle_until).collect();
+        idle.sort_unstable();
+        // A request may have come to it meanwhile: then the next one goes.
+        idle.into_iter().any(|(_, token)| {
+            let mut closed = false;
+            self.visit(token, |connection, _| {
+                let step = connection.close_if_idle();
+                closed = matches!(step, Step::Close);
+                step
+            });
+            closed
+        })
+    }
+
+    /// Answers a connection for which there is no place at all. A fresh socket takes so few bytes; what has come is read, since
+    /// closing a socket with unread bytes resets the connection, and the answer could be lost.
+    fn turn_away_at_once(&self, stream: TcpStream, remote: SocketAddr, refusal: &Refusal) {
+        let env = self.env();
+        let mut connection = Connection::new(stream, remote, &env);
+        if !matches!(connection.refuse(refusal, &env), Step::Close | Step::Broken) {
+            buffers::with_scratch(|scratch| connection.go_on(&env, scratch));
         }
     }
 
@@ -108,7 +150,7 @@ impl Core {
         place.generation = place.generation.wrapping_add(1);
         drop(connection);
         drop(place);
-        self.lock_gate().leave(index, &remote, served);
+        self.lock_gate().leave(index, &remote, served, &self.config);
         self.resume_accepting();
         self.check_finished();
     }

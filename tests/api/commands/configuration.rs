@@ -29,7 +29,7 @@ fn without_variables_everything_is_as_documented() {
     assert!((2..=64).contains(&config.workers) && config.database_pool >= config.workers);
     assert_eq!(
         (config.max_body_bytes, config.max_connections, config.max_connections_per_address),
-        (262_144, 1024, 1024)
+        (262_144, 1024, 256)
     );
     assert!(config.cors_origins.is_empty() && config.trusted_proxies.is_empty());
     assert_eq!(config.auth_rate_per_minute, 120);
@@ -113,13 +113,13 @@ fn an_empty_value_counts_as_unset_and_lists_are_split_at_commas() {
         ("DATABASE_URL", " "),
         ("CORS_ORIGINS", " https://a.example , http://localhost:3000,"),
         ("TRUSTED_PROXIES", "10.0.0.0/8, ::1"),
-        ("MAX_CONNECTIONS", "7"),
+        ("MAX_CONNECTIONS", "28"),
     ]);
     let config = config.expect("a configuration");
     assert_eq!((config.port, config.database_url), (8080, None));
     assert_eq!(config.cors_origins, ["https://a.example", "http://localhost:3000"]);
     assert_eq!(config.trusted_proxies.len(), 2);
-    assert_eq!(config.max_connections_per_address, 7, "as MAX_CONNECTIONS");
+    assert_eq!(config.max_connections_per_address, 7, "a quarter of MAX_CONNECTIONS");
 }
 
 #[test]
