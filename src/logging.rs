@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::config::LogFormat;
+use crate::config::{Config, LogFormat};
 
 /// Whether the lines are JSON; set once, before the first line.
 static JSON: AtomicBool = AtomicBool::new(false);
@@ -18,11 +18,10 @@ const SLOW: Duration = Duration::from_secs(1);
 
 /// Sends log lines to standard error; `RUST_LOG` chooses which, `info` and above by default. For the program itself: a program
 /// that embeds the service brings its own logger.
-pub fn init(format: LogFormat) {
-    JSON.store(format == LogFormat::Json, Ordering::Relaxed);
-    let filter = std::env::var("RUST_LOG").ok().filter(|filter| !filter.trim().is_empty());
+pub fn init(config: &Config) {
+    JSON.store(config.log_format == LogFormat::Json, Ordering::Relaxed);
     env_logger::Builder::new()
-        .parse_filters(filter.as_deref().unwrap_or("info"))
+        .parse_filters(&config.log_filter)
         .format(|out, record| {
             if quotes_values(record) {
                 return Ok(());

@@ -5,6 +5,7 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 
 use healthcare_backend::app::Database;
+use healthcare_backend::config::environment;
 use healthcare_backend::{Config, Service, backup, commands, logging, openapi};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -83,9 +84,21 @@ fn run(arguments: &[String]) -> Result<(), Failure> {
     }
 }
 
+/// Reads the environment and starts the log. A misspelt name is said in any case: it may be why the rest is wrong.
+fn configure() -> Result<Config, Failure> {
+    let variables = environment::read()?;
+    let misspelt = environment::misspelt(&variables);
+    let config = Config::from_variables(&variables);
+    let config = config.map_err(|problems| Failure::Problem([problems, misspelt.clone()].concat()))?;
+    logging::init(&config);
+    for warning in misspelt {
+        log::warn!(target: "config", "{warning}");
+    }
+    Ok(config)
+}
+
 fn serve() -> Result<(), Failure> {
-    let config = Config::from_env().map_err(Failure::Problem)?;
-    logging::init(config.log_format);
+    let config = configure()?;
     let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(|error| format!("signals cannot be handled: {error}"))?;
     log::info!(target: "server", "starting: {}", config.summary());
     let service = Service::start(config)?;
@@ -98,8 +111,7 @@ fn serve() -> Result<(), Failure> {
 
 /// Opens the database, the private PostgreSQL if need be, and leaves it as it was found.
 fn with_database(work: impl FnOnce(&Config, &Database) -> Result<String, String>) -> Result<(), Failure> {
-    let config = Config::from_env().map_err(Failure::Problem)?;
-    logging::init(config.log_format);
+    let config = configure()?;
     let mut database = Database::open(&config)?;
     let result = work(&config, &database);
     if let Some(private) = database.private.take() {
@@ -110,7 +122,7 @@ fn with_database(work: impl FnOnce(&Config, &Database) -> Result<String, String>
 
 /// The document says which limits the configuration sets.
 fn print_openapi() -> Result<(), Failure> {
-    let config = Config::from_env().map_err(Failure::Problem)?;
+    let config = configure()?;
     print(&(openapi::document(&config)? + "\n"))
 }
 

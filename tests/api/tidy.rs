@@ -15,7 +15,7 @@ pub struct Source {
 
 impl Source {
     /// The text without comments, so that a comment may name what the code may not.
-    fn code(&self) -> String {
+    pub fn code(&self) -> String {
         let without = |line: &str| line.split("//").next().unwrap_or_default().to_string();
         self.text
             .lines()
@@ -80,7 +80,7 @@ fn a_foreign_crate_is_named_in_one_place() {
         ("futures_util", &["src/db/pipe.rs"]),
         ("rustls", &["src/database_url/"]),
         ("tokio_rustls", &["src/database_url/"]),
-        ("dotenvy", &["src/config.rs"]),
+        ("dotenvy", &["src/config/environment.rs"]),
         ("env_logger", &["src/logging.rs"]),
         ("signal_hook", &["src/main.rs"]),
         ("rpassword", &["src/main.rs"]),

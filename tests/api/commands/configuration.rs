@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 
 use healthcare_backend::Config;
+use healthcare_backend::config::environment::misspelt;
+use healthcare_backend::config::variables::VARIABLES;
 use healthcare_backend::config::{LogFormat, connections_needed};
 
 use crate::harness::app::SECRET;
@@ -35,13 +37,24 @@ fn without_variables_everything_is_as_documented() {
     assert_eq!(config.auth_rate_per_minute, 120);
     assert_eq!((config.login_max_failures, config.login_max_failures_total, config.login_lock_seconds), (10, 100, 900));
     assert_eq!((config.password_min_length, config.password_blocklist, config.audit_reads), (8, true, true));
-    assert_eq!((config.log_format, config.sql_dir), (LogFormat::Text, None));
+    assert_eq!((config.log_format, config.log_filter.as_str(), config.sql_dir), (LogFormat::Text, "info", None));
+}
+
+#[test]
+fn a_default_that_help_shows_is_what_an_unset_variable_means() {
+    let in_words = ["—", "none", "one a core, 2 to 64", "from the cores", "a quarter of them"];
+    let standard = config(&[]);
+    for variable in VARIABLES.iter().filter(|variable| !in_words.contains(&variable.default)) {
+        assert_eq!(config(&[(variable.name, variable.default)]), standard, "{}", variable.name);
+    }
 }
 
 #[test]
 fn every_bad_value_has_a_line_of_its_own_that_names_it_and_repeats_no_secret() {
     let bad = [
+        ("HOST", "nonsense"),
         ("PORT", "65536"),
+        ("DATABASE_URL", "mysql://ann:secret-short@localhost/clinic"),
         ("JWT_SECRET", "too short"),
         ("JWT_SECRET_PREVIOUS", "also short"),
         ("JWT_TTL_SECONDS", "0"),
@@ -61,6 +74,9 @@ fn every_bad_value_has_a_line_of_its_own_that_names_it_and_repeats_no_secret() {
         ("PASSWORD_BLOCKLIST", "no"),
         ("AUDIT_READS", "1"),
         ("LOG_FORMAT", "xml"),
+        ("RUST_LOG", "loud"),
+        ("SQL_DIR", "/no/such/folder"),
+        ("ALLOW_WEAK_HASHING", "yes"),
     ];
     let folder = Folder::new();
     let program =
@@ -76,6 +92,17 @@ fn every_bad_value_has_a_line_of_its_own_that_names_it_and_repeats_no_secret() {
         assert!(!problem.contains("short"), "{problem}");
     }
     assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0, "and nothing was started");
+}
+
+#[test]
+fn a_log_filter_is_levels_and_nothing_else() {
+    for filter in ["off", "ERROR", "info,request=warn", "warn, database = trace ,"] {
+        assert_eq!(config(&[("RUST_LOG", filter)]).map(|config| config.log_filter), Ok(filter.trim().into()));
+    }
+    for filter in ["loud", "info,request", "request=loud", "info/ann", "info=warn=error"] {
+        let problems = config(&[("RUST_LOG", filter)]).expect_err(filter);
+        assert!(problems.len() == 1 && problems[0].starts_with("RUST_LOG must "), "{problems:?}");
+    }
 }
 
 #[test]
@@ -159,6 +186,77 @@ fn a_env_file_in_the_working_directory_is_read_and_the_environment_wins() {
     let ended = Program::bare(&folder, &["check"]).run("");
     let problem = ended.problem(1);
     assert!(problem.contains(".env") && !problem.contains("secret-word"), "{problem}");
+}
+
+#[test]
+fn a_bad_line_of_the_env_file_is_named_by_its_number() {
+    let folder = Folder::new();
+    for (file, number) in [
+        ("nonsense", 1),
+        ("# nonsense\nPORT=0\n\nnonsense # secret-word\nHOST=::1\n", 4),
+        ("PORT=0\r\nPORT\r\n", 2),
+        ("A='one\ntwo'\nB=\"secret-word\nC=3\n", 3),
+        ("A=1\nexport secret-word\n", 2),
+        ("A=1\n=secret-word\n", 2),
+    ] {
+        folder.write(".env", file);
+        let ended = Program::bare(&folder, &["check"]).run("");
+        let problem = ended.problem(1);
+        assert!(problem.starts_with(&format!(".env, line {number}: ")), "{file:?}: {problem}");
+        assert!(!problem.contains("secret-word"), "{problem}");
+    }
+    // A mark that some editors put in front is no part of the first name.
+    folder.write(".env", "\u{feff}PORT=nonsense\n");
+    assert!(Program::bare(&folder, &["check"]).run("").problem(1).starts_with("PORT must "));
+}
+
+#[test]
+fn a_name_that_differs_from_ours_by_a_letter_or_two_is_said_at_the_start() {
+    let warned = |name: &str| {
+        let lines = misspelt(&HashMap::from([(name.to_string(), "secret-word".to_string())]));
+        assert!(!lines.iter().any(|line| line.contains("secret-word")), "{lines:?}");
+        lines.into_iter().next()
+    };
+    for (name, ours) in [
+        ("DATABSE_URL", "DATABASE_URL"),
+        ("DATABASE_ULR", "DATABASE_URL"),
+        ("DATABASEURL", "DATABASE_URL"),
+        ("CORS_ORIGIN", "CORS_ORIGINS"),
+        ("JWT_SECRETS", "JWT_SECRET"),
+        ("LOGIN_MAX_FAILURE", "LOGIN_MAX_FAILURES"),
+        ("WORKER", "WORKERS"),
+        ("PORTS", "PORT"),
+        ("HOSTS", "HOST"),
+    ] {
+        let line = warned(name).unwrap_or_else(|| panic!("nothing is said of {name}"));
+        assert!(line.contains(name) && line.contains(&format!("is it {ours},")), "{line}");
+    }
+    for variable in VARIABLES {
+        assert_eq!(warned(variable.name), None);
+    }
+    // What an ordinary environment holds, and what is too far from anything of ours.
+    for name in "PATH HOME HOSTNAME USER LOGNAME SHELL TERM LANG LC_ALL PWD OLDPWD SHLVL MAIL EDITOR PAGER TZ TMPDIR DISPLAY \
+                 XDG_RUNTIME_DIR XDG_DATA_DIRS SSH_AUTH_SOCK INVOCATION_ID JOURNAL_STREAM NOTIFY_SOCKET LISTEN_FDS LS_COLORS \
+                 DATABASE LOG_LEVEL PGHOST PGPORT PGDATA PROT HO SSL_CERT_FILE RUST_BACKTRACE CARGO_HOME DEBUG CI _"
+        .split_whitespace()
+    {
+        assert_eq!(warned(name), None);
+    }
+
+    // In the `.env` file as in the environment, whether the start goes on or not.
+    let (folder, database) = (Folder::new(), postgres::new_database());
+    folder.write(".env", "BCRYPT_COSTS=11\n");
+    let ended = Program::on(&database, &folder, &["check"]).set("DATABSE_URL", "secret-word").run("");
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    for name in ["BCRYPT_COSTS", "DATABSE_URL"] {
+        let line = ended.stderr.lines().find(|line| line.contains(name));
+        assert!(line.is_some_and(|line| line.contains("warn")), "{ended:?}");
+    }
+    assert!(!ended.stderr.contains("secret-word"), "{ended:?}");
+    let ended = Program::bare(&folder, &["check"]).set("DATABASE_URL", &database).set("JWT_SECRE", SECRET).run("");
+    let problems = ended.problems(1);
+    assert!(problems.iter().any(|problem| problem.starts_with("JWT_SECRET is required")), "{problems:?}");
+    assert!(problems.iter().any(|problem| problem.contains("nothing reads JWT_SECRE:")), "{problems:?}");
 }
 
 #[test]

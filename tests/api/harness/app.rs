@@ -39,6 +39,7 @@ impl TestApp {
             database_url: Some(database.to_string()),
             jwt_secret: Some(SECRET.into()),
             bcrypt_cost: 4,
+            allow_weak_hashing: true,
             workers: 3,
             database_pool: 5,
             auth_rate_per_minute: 0,

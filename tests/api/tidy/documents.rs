@@ -3,39 +3,10 @@
 
 use std::collections::BTreeSet;
 
+use healthcare_backend::config::variables::{VARIABLES, Variable};
 use healthcare_backend::routes::ROUTES;
 
 use super::{Source, read, root, sources};
-
-/// The variables of the contract.
-const VARIABLES: [&str; 26] = [
-    "HOST",
-    "PORT",
-    "DATABASE_URL",
-    "DATA_DIR",
-    "JWT_SECRET",
-    "JWT_SECRET_PREVIOUS",
-    "JWT_TTL_SECONDS",
-    "BCRYPT_COST",
-    "WORKERS",
-    "DATABASE_POOL",
-    "MAX_BODY_BYTES",
-    "MAX_CONNECTIONS",
-    "MAX_CONNECTIONS_PER_ADDRESS",
-    "CORS_ORIGINS",
-    "TRUSTED_PROXIES",
-    "AUTH_RATE_PER_MINUTE",
-    "LOGIN_MAX_FAILURES",
-    "LOGIN_MAX_FAILURES_TOTAL",
-    "LOGIN_LOCK_SECONDS",
-    "PASSWORD_MIN_LENGTH",
-    "PASSWORD_BLOCKLIST",
-    "AUDIT_READS",
-    "LOG_FORMAT",
-    "RUST_LOG",
-    "SQL_DIR",
-    "ALLOW_WEAK_HASHING",
-];
 
 /// The rows of the tables below a heading, each with its cells.
 fn rows(heading: &str) -> Vec<Vec<String>> {
@@ -66,43 +37,27 @@ fn the_readme_lists_every_endpoint_and_no_other() {
     assert_eq!(served.difference(&listed).collect::<Vec<_>>(), Vec::<&String>::new(), "served, and not in the README");
 }
 
-/// The names in capitals that the configuration reads.
-fn read_by_the_code() -> BTreeSet<String> {
-    let is_name = |text: &&str| {
-        text.len() >= 4 && text.chars().all(|sign| sign.is_ascii_uppercase() || sign == '_') && !text.starts_with('_')
-    };
-    let config = read("src/config.rs");
-    let mut names: BTreeSet<String> =
-        config.split('"').skip(1).step_by(2).filter(is_name).map(str::to_string).collect();
-    for source in sources("src", ".rs") {
-        for call in ["env::var(\"", "env::var_os(\""] {
-            let named = source.text.split(call).skip(1).filter_map(|rest| rest.split('"').next());
-            // The system's own variables are no settings of ours.
-            names.extend(named.filter(|name| !matches!(*name, "PATH" | "XDG_RUNTIME_DIR")).map(str::to_string));
-        }
-    }
-    names
+#[test]
+fn the_readme_lists_every_variable_with_its_default_and_meaning() {
+    let listed: Vec<String> = rows("Configuration").into_iter().skip(1).map(|cells| cells.join(" | ")).collect();
+    let row = |ours: &Variable| format!("`{}` | {} | {}", ours.name, ours.default, ours.about);
+    let expected: Vec<String> = VARIABLES.iter().map(row).collect();
+    let table = expected.iter().map(|row| format!("| {row} |\n")).collect::<String>();
+    assert!(listed == expected, "the README's table of variables must be\n{table}");
 }
 
 #[test]
-fn the_readme_lists_every_variable_and_no_other() {
-    let listed: BTreeSet<String> = rows("Configuration")
-        .iter()
-        .flat_map(|row| row.iter().flat_map(|cell| quoted(cell)).map(str::to_string).collect::<Vec<_>>())
-        .map(|text| text.split('=').next().unwrap_or_default().to_string())
-        .filter(|text| text.len() >= 4 && text.chars().all(|sign| sign.is_ascii_uppercase() || sign == '_'))
-        .collect();
-    let read = read_by_the_code();
-    for name in VARIABLES {
-        assert!(listed.contains(name), "the README does not list {name}");
-        assert!(read.contains(name), "nothing reads {name}");
+fn the_environment_is_read_in_one_place() {
+    for source in sources("src", ".rs") {
+        let code = source.code();
+        // The system's own variables are no settings of ours.
+        let is_setting = |name: &&str| !matches!(*name, "PATH" | "XDG_RUNTIME_DIR");
+        for call in ["env::var(\"", "env::var_os(\""] {
+            let named = code.split(call).skip(1).filter_map(|rest| rest.split('"').next()).find(is_setting);
+            assert_eq!(named, None, "{} reads it past src/config/variables.rs", source.path);
+        }
+        assert!(!code.contains("env::vars") || source.path == "src/config/environment.rs", "{}", source.path);
     }
-    assert_eq!(
-        listed.difference(&read).collect::<Vec<_>>(),
-        Vec::<&String>::new(),
-        "in the README, and read by nothing"
-    );
-    assert_eq!(read.difference(&listed).collect::<Vec<_>>(), Vec::<&String>::new(), "read, and not in the README");
 }
 
 #[test]
