@@ -11,6 +11,7 @@ use crate::auth::limits::Limiter;
 use crate::auth::sessions::Sessions;
 use crate::auth::tokens::{Tokens, random_hex};
 use crate::config::Config;
+use crate::cursors::Cursors;
 use crate::database_url::DatabaseUrl;
 use crate::db::Db;
 use crate::error::{Error, Result};
@@ -35,6 +36,8 @@ pub struct App {
     pub db: Db,
     /// Signs and verifies access tokens.
     pub tokens: Tokens,
+    /// Seals the places where sorted lists continue.
+    pub cursors: Cursors,
     /// What is remembered of sessions.
     pub sessions: Sessions,
     /// How often an address may try to log in.
@@ -135,6 +138,7 @@ impl App {
             Arc::clone(&metrics),
         );
         let tokens = Tokens::new(&secret, config.jwt_secret_previous.as_deref(), config.jwt_ttl_seconds);
+        let cursors = Cursors::new(&secret, config.jwt_secret_previous.as_deref())?;
         let limiter = Limiter::new(config.auth_rate_per_minute);
         let (sessions, audit, started_at) = (Sessions::default(), audit::Buffer::default(), unix_seconds());
         Ok(App {
@@ -143,6 +147,7 @@ impl App {
             sql,
             db,
             tokens,
+            cursors,
             sessions,
             limiter,
             audit,

@@ -26,6 +26,7 @@ pub mod routes;
 
 // What is asked: who, what, and is it well-formed.
 pub mod auth;
+pub mod cursors;
 pub mod handlers;
 pub mod validate;
 

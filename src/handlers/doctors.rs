@@ -19,7 +19,7 @@ use crate::validate::{
 };
 
 /// The query parameters of a list.
-pub const FILTERS: &[&str] = &["limit", "after", "name", "specialization", "sort", "from", "fields", "count"];
+pub const FILTERS: &[&str] = &["limit", "after", "name", "specialization", "sort", "cursor", "fields", "count"];
 /// The query parameters of an admin's list.
 pub const ADMIN_FILTERS: &[&str] = &["limit", "after", "name", "specialization", "created_by"];
 /// The query parameter of an admin's delete.
@@ -112,30 +112,29 @@ pub fn create(app: &App, request: &Request, user: &User) -> Result<Response> {
 /// `GET /api/doctors`: the whole directory.
 pub fn list(app: &App, request: &Request, _user: &User) -> Result<Response> {
     let mut query = request.query();
-    let listing = Listing::read::<Doctor>(&mut query);
+    let listing = Listing::read::<Doctor>(app, request, &mut query);
     let (name, specialization) = (query.pattern("name"), query.pattern("specialization"));
     query.finish()?;
-    let (after, rows_wanted) = (listing.after(), listing.page.rows_wanted());
+    let rows_wanted = listing.page.rows_wanted();
     let (unfiltered, everyone) = (name.is_none() && specialization.is_none(), None::<i64>);
     let rows = match &listing.order {
-        Order::Id if unfiltered => app.db.query_many(&app.sql.doctors.list, &[&after, &rows_wanted])?,
-        Order::Id => {
-            app.db.query_many(&app.sql.doctors.search, &[&everyone, &after, &rows_wanted, &name, &specialization])?
+        Order::Id(after) if unfiltered => app.db.query_many(&app.sql.doctors.list, &[after, &rows_wanted])?,
+        Order::Id(after) => {
+            app.db.query_many(&app.sql.doctors.search, &[&everyone, after, &rows_wanted, &name, &specialization])?
         }
-        Order::Name(from) => {
-            app.db.query_many(&app.sql.doctors.search_by_name, &[&after, &rows_wanted, &name, &specialization, from])?
-        }
-        Order::Newest(from) => app.db.query_many(
-            &app.sql.doctors.search_newest,
-            &[&listing.before(), &rows_wanted, &name, &specialization, from],
-        )?,
+        Order::Name(after_name, after) => app
+            .db
+            .query_many(&app.sql.doctors.search_by_name, &[after, &rows_wanted, &name, &specialization, after_name])?,
+        Order::Newest(before_time, before) => app
+            .db
+            .query_many(&app.sql.doctors.search_newest, &[before, &rows_wanted, &name, &specialization, before_time])?,
     };
     let total = match listing.count {
         true => Some(app.db.query_one(&app.sql.doctors.count, &[&name, &specialization])?.get("total")),
         false => None,
     };
     let doctors = rows.iter().map(Doctor::from_row).collect();
-    Ok(listing.answer(request, "Doctors found", doctors, total).0)
+    Ok(listing.answer(app, request, "Doctors found", doctors, total).0)
 }
 
 /// `GET /api/doctors/{id}`

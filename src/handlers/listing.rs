@@ -1,14 +1,16 @@
 //! What a list screen may ask for beside filters: the order, the fields, and the total.
 
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::Record;
+use crate::app::App;
 use crate::envelope::Response;
 use crate::request::Request;
 use crate::validate::{Page, Query};
 
-/// The orders beside the ascending one of ids: by name without case, and newest first.
+/// The orders beside the ascending one of ids: by name without case, and newest first. Each names its field.
 pub const SORTS: [&str; 2] = ["name", "-created_at"];
 
 /// A record of which a list may show some fields only.
@@ -19,69 +21,66 @@ pub trait Pickable: Record {
 
 /// One page of a list, as it was asked for.
 pub struct Listing {
-    /// Where the page begins and how long it is.
+    /// How long it is.
     pub page: Page,
-    /// In which order, and behind which value of it the page begins.
+    /// In which order, and behind which place in it the page begins.
     pub order: Order,
     /// Whether `X-Total-Count` is wanted.
     pub count: bool,
+    sort: Option<String>,
     fields: Option<Vec<&'static str>>,
 }
 
-/// The order of a list.
+/// The order of a list and the place in it where the page begins: the id of a record, and its value of the sorted field.
 pub enum Order {
-    /// Ascending ids.
-    Id,
-    /// By name, behind this one.
-    Name(String),
-    /// Newest first, before this time.
-    Newest(Timestamp),
+    /// Ascending ids, behind this one.
+    Id(i64),
+    /// By name without case, behind this one.
+    Name(String, i64),
+    /// Newest first, before this one.
+    Newest(Timestamp, i64),
 }
 
 impl Listing {
-    /// Reads `limit`, `after`, `sort`, `from`, `fields` and `count`. `from` is the value of the sorted field in the record `after`; the
-    /// `Link` header gives both.
-    pub fn read<T: Pickable>(query: &mut Query) -> Listing {
+    /// Reads `limit`, `after`, `sort`, `cursor`, `fields` and `count`.
+    pub fn read<T: Pickable>(app: &App, request: &Request, query: &mut Query) -> Listing {
         let page = query.page("after");
         let sort = query.one_of("sort", &SORTS);
-        let from = query.plain("from").unwrap_or_default();
+        if sort.is_some() && page.after.is_some() {
+            query.refuse("after", "does not go with sort: the Link header gives a cursor");
+        }
+        let list = sort.as_deref().map(|sort| sorted_list(request, sort));
         let order = match sort.as_deref() {
-            None => Order::Id,
-            Some("name") => Order::Name(from),
-            Some(_) => Order::Newest(query.timestamp("from").unwrap_or(Timestamp::MAX)),
+            Some("name") => {
+                let (name, id) = place(app, query, list.as_deref(), (String::new(), 0));
+                Order::Name(name, id)
+            }
+            Some(_) => {
+                let (at, id) = place(app, query, list.as_deref(), (Timestamp::MAX, i64::MAX));
+                Order::Newest(at, id)
+            }
+            None => Order::Id(place(app, query, None, page.after.unwrap_or(0))),
         };
-        Listing { page, order, count: query.truth("count").unwrap_or(false), fields: query.names("fields", T::FIELDS) }
-    }
-
-    /// The id behind which the page begins, in an ascending order.
-    pub fn after(&self) -> i64 {
-        self.page.after.unwrap_or(0)
-    }
-
-    /// The id before which the page begins, in a descending order.
-    pub fn before(&self) -> i64 {
-        self.page.after.unwrap_or(i64::MAX)
+        let (count, fields) = (query.truth("count").unwrap_or(false), query.fields(T::FIELDS));
+        Listing { page, order, count, sort, fields }
     }
 
     /// The page and where the next one is. `rows` holds one record more than the page if there is more.
     pub fn answer<T: Record>(
         &self,
+        app: &App,
         request: &Request,
         message: &str,
         rows: Vec<T>,
         total: Option<i64>,
     ) -> (Response, Vec<T>) {
         let (rows, more) = cut(self.page, rows);
-        let next = rows.last().filter(|_| more).map(|last| {
-            let id = last.id().to_string();
-            let target = match &self.order {
-                Order::Id => request.target_with(&[("after", &id)]),
-                Order::Name(_) => request.target_with(&[("after", &id), ("from", text(&to_value(last), "name"))]),
-                Order::Newest(_) => {
-                    request.target_with(&[("after", &id), ("from", text(&to_value(last), "created_at"))])
-                }
-            };
-            format!("<{target}>; rel=\"next\"")
+        let next = rows.last().filter(|_| more).map(|last| match &self.sort {
+            None => link(request, "after", &last.id().to_string()),
+            Some(sort) => {
+                let value = to_value(last)[sort.trim_start_matches('-')].take();
+                link(request, "cursor", &app.cursors.seal(&sorted_list(request, sort), &(value, last.id())))
+            }
         });
         let response = match &self.fields {
             None => Response::success(message, &rows),
@@ -90,6 +89,20 @@ impl Listing {
         let response = response.with_optional_header("Link", next);
         (response.with_optional_header("X-Total-Count", total.map(|total| total.to_string())), rows)
     }
+}
+
+/// What a cursor is bound to: the list and its order.
+fn sorted_list(request: &Request, sort: &str) -> String {
+    format!("{} {sort}", request.path.trim_end_matches('/'))
+}
+
+/// Where the page begins: at the place in the cursor, or else here. Only a sorted list has cursors.
+fn place<T: DeserializeOwned>(app: &App, query: &mut Query, list: Option<&str>, start: T) -> T {
+    let Some(cursor) = query.sent("cursor") else { return start };
+    list.and_then(|list| app.cursors.open(list, cursor)).unwrap_or_else(|| {
+        query.refuse("cursor", "must be as the Link header of this list gave it, with the same sort");
+        start
+    })
 }
 
 /// One page of records in the order of ids, and where the next one is (RFC 8288) if there is more: the list of a resource that no
@@ -102,11 +115,13 @@ pub fn listed<T: Record>(
     rows: Vec<T>,
 ) -> (Response, Vec<T>) {
     let (rows, more) = cut(page, rows);
-    let next = rows.last().filter(|_| more).map(|last| {
-        let target = request.target_with(&[(continues, &last.id().to_string())]);
-        format!("<{target}>; rel=\"next\"")
-    });
+    let next = rows.last().filter(|_| more).map(|last| link(request, continues, &last.id().to_string()));
     (Response::success(message, &rows).with_optional_header("Link", next), rows)
+}
+
+/// The `Link` to the page that begins there.
+fn link(request: &Request, parameter: &str, place: &str) -> String {
+    format!("<{}>; rel=\"next\"", request.target_with(&[(parameter, place)]))
 }
 
 /// The rows of the page, and whether there is more.
@@ -120,7 +135,7 @@ fn cut<T>(page: Page, mut rows: Vec<T>) -> (Vec<T>, bool) {
 fn pick(record: &impl Record, fields: &[&str]) -> Value {
     let mut value = to_value(record);
     if let Some(object) = value.as_object_mut() {
-        object.retain(|name, _| fields.contains(&name.as_str()));
+        object.retain(|name, _| name == "id" || fields.contains(&name.as_str()));
     }
     value
 }
@@ -128,8 +143,4 @@ fn pick(record: &impl Record, fields: &[&str]) -> Value {
 /// Our own records always serialize.
 fn to_value(record: &impl Record) -> Value {
     serde_json::to_value(record).unwrap_or_default()
-}
-
-fn text<'a>(record: &'a Value, name: &str) -> &'a str {
-    record[name].as_str().unwrap_or_default()
 }

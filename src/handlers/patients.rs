@@ -21,7 +21,8 @@ use crate::validate::{
 };
 
 /// The query parameters of a list.
-pub const FILTERS: &[&str] = &["limit", "after", "name", "gender", "date_of_birth", "sort", "from", "fields", "count"];
+pub const FILTERS: &[&str] =
+    &["limit", "after", "name", "gender", "date_of_birth", "sort", "cursor", "fields", "count"];
 /// The query parameters of an admin's list.
 pub const ADMIN_FILTERS: &[&str] = &["limit", "after", "name", "gender", "date_of_birth", "created_by"];
 /// What the server sets.
@@ -116,25 +117,25 @@ pub fn create(app: &App, request: &Request, user: &User) -> Result<Response> {
 /// `GET /api/patients`: the user's own.
 pub fn list(app: &App, request: &Request, user: &User) -> Result<Response> {
     let mut query = request.query();
-    let listing = Listing::read::<Patient>(&mut query);
+    let listing = Listing::read::<Patient>(app, request, &mut query);
     let (name, gender, born) =
         (query.pattern("name"), query.one_of("gender", &GENDERS), query.birth_date("date_of_birth"));
     query.finish()?;
-    let (after, rows_wanted) = (listing.after(), listing.page.rows_wanted());
+    let rows_wanted = listing.page.rows_wanted();
     // A long page, of records that may be long as well, is asked for by itself: it would hold up others in its round trip.
     let is_quick = name.is_none() && gender.is_none() && born.is_none() && listing.page.limit <= PAGE_DEFAULT;
     let rows = match &listing.order {
-        Order::Id if is_quick => app.db.query_many(&app.sql.patients.list, &[&user.id, &after, &rows_wanted])?,
-        Order::Id => {
-            app.db.query_many(&app.sql.patients.search, &[&user.id, &after, &rows_wanted, &name, &gender, &born])?
+        Order::Id(after) if is_quick => app.db.query_many(&app.sql.patients.list, &[&user.id, after, &rows_wanted])?,
+        Order::Id(after) => {
+            app.db.query_many(&app.sql.patients.search, &[&user.id, after, &rows_wanted, &name, &gender, &born])?
         }
-        Order::Name(from) => app.db.query_many(
+        Order::Name(after_name, after) => app.db.query_many(
             &app.sql.patients.search_by_name,
-            &[&user.id, &after, &rows_wanted, &name, &gender, &born, from],
+            &[&user.id, after, &rows_wanted, &name, &gender, &born, after_name],
         )?,
-        Order::Newest(from) => app.db.query_many(
+        Order::Newest(before_time, before) => app.db.query_many(
             &app.sql.patients.search_newest,
-            &[&user.id, &listing.before(), &rows_wanted, &name, &gender, &born, from],
+            &[&user.id, before, &rows_wanted, &name, &gender, &born, before_time],
         )?,
     };
     let total = match listing.count {
@@ -142,7 +143,7 @@ pub fn list(app: &App, request: &Request, user: &User) -> Result<Response> {
         false => None,
     };
     let patients = rows.iter().map(Patient::from_row).collect();
-    let (response, shown) = listing.answer(request, "Patients found", patients, total);
+    let (response, shown) = listing.answer(app, request, "Patients found", patients, total);
     audit_list(app, request, user, "patient", &shown)?;
     Ok(response)
 }

@@ -4,6 +4,7 @@ use super::fields::{one_of, text, word};
 use super::json::{Json, list, object};
 use super::operations::{Gives, Operation};
 use super::records::Schema;
+use crate::routes::Route;
 
 /// A refusal that several operations share.
 pub struct Refusal {
@@ -143,7 +144,7 @@ pub fn header_components() -> Json {
 }
 
 /// The status and the response of an operation when all is well.
-pub fn response_of(operation: &Operation, schemas: &[Schema]) -> (u16, Json) {
+pub fn response_of(route: &Route, operation: &Operation, schemas: &[Schema]) -> (u16, Json) {
     let says = operation.says;
     let one = |status, word_of: &'static str, name: &'static str, headers| {
         let of = Json::reference("schemas", name);
@@ -169,7 +170,7 @@ pub fn response_of(operation: &Operation, schemas: &[Schema]) -> (u16, Json) {
             let example = envelope_of("success", says, list![example(schemas, name)]);
             let headers: &[&str] = match name {
                 "Session" => &[],
-                "ListedPatient" | "ListedDoctor" => &["Link", "X-Total-Count"],
+                _ if route.query.contains(&"count") => &["Link", "X-Total-Count"],
                 _ => &["Link"],
             };
             (200, response(says, headers, Some(envelope(word("success"), items, example))))

@@ -24,11 +24,11 @@ The backend of a small clinic: patients, doctors, who cares for whom, and who di
 
 Every answer under `/api`, errors included, is exactly `{\"status\", \"message\", \"data\"}`. Log in for a token and send it as \
 `Authorization: Bearer …`. With and without a trailing slash are the same path. `HEAD` works wherever `GET` does; `OPTIONS` \
-answers 204 with `Allow`; another method is 405, an unknown path 404. Unknown or repeated query parameters are 400.
+answers 204 with `Allow`; another method is 405, an unknown path 404. Unknown or repeated query parameters (`fields` may be repeated) are 400.
 
 Strings are trimmed (passwords never); a blank required string counts as missing, a blank optional one as null. Lengths count \
 characters. Times are RFC 3339 in UTC, dates `YYYY-MM-DD`. Lists come in ascending order of ids, a page at a time; the `Link` \
-header says where the next page is.";
+header says where the next page is, also of a list in another order.";
 
 /// The document, as it is served.
 ///
@@ -115,6 +115,7 @@ fn parameters(route: &Route, described: &Operation, schemas: &[Schema]) -> Resul
     for name in route.query {
         let parameter = match (*name, described.gives) {
             ("fields", Gives::List(record)) => Some(parameters::picks(example(schemas, record).names())),
+            ("cursor", _) => Some(parameters::cursor()),
             _ => parameters::in_query(name),
         };
         parameters.push(parameter.ok_or_else(|| format!("query parameter {name} is not in the OpenAPI document"))?);
@@ -141,7 +142,7 @@ fn responses(route: &Route, described: &Operation, schemas: &[Schema]) -> Json {
         refusals.push("Forbidden");
     }
     refusals.extend(ALWAYS);
-    let mut responses = vec![response_of(described, schemas)];
+    let mut responses = vec![response_of(route, described, schemas)];
     if matches!(described.gives, Gives::Record(_)) {
         responses.push((304, not_modified()));
     }

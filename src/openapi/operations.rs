@@ -90,7 +90,7 @@ pub const OPERATIONS: &[Operation] = &[
     in_section("Patients", Post, "/api/patients", "createPatient", "Register a patient")
         .takes("NewPatient").gives(New("Patient"), "Patient created").refuses(&["Conflict", "KeyReused"]),
     in_section("Patients", Get, "/api/patients", "listPatients", "The own patients")
-        .gives(List("ListedPatient"), "Patients found"),
+        .gives(List("Patient"), "Patients found"),
     in_section("Patients", Get, "/api/patients/{id}", "findPatient", "One patient")
         .gives(Record("Patient"), "Patient found").refuses(&["NotFound"]),
     in_section("Patients", Put, "/api/patients/{id}", "updatePatient", "Change a patient").about(PARTIAL)
@@ -103,7 +103,7 @@ pub const OPERATIONS: &[Operation] = &[
     in_section("Doctors", Post, "/api/doctors", "createDoctor", "Add a doctor")
         .takes("NewDoctor").gives(New("Doctor"), "Doctor created").refuses(&["Conflict", "KeyReused"]),
     in_section("Doctors", Get, "/api/doctors", "listDoctors", "All doctors")
-        .gives(List("ListedDoctor"), "Doctors found"),
+        .gives(List("Doctor"), "Doctors found"),
     in_section("Doctors", Get, "/api/doctors/{id}", "findDoctor", "One doctor")
         .gives(Record("Doctor"), "Doctor found").refuses(&["NotFound"]),
     in_section("Doctors", Put, "/api/doctors/{id}", "updateDoctor", "Change a doctor").about(PARTIAL)

@@ -24,12 +24,8 @@ pub fn in_query(name: &'static str) -> Option<Json> {
             "How many records at most.",
         ),
         "sort" => (one_of(&SORTS), "The order: by name without case, or newest first. Otherwise in the order of ids."),
-        "from" => (
-            part(),
-            "With `sort`: the value of the sorted field in the record `after`. `Link` says where the next page is.",
-        ),
         "count" => (truth(), "Whether the answer tells in `X-Total-Count` how many records there are on all pages."),
-        "after" => (id(), "Continue behind this id. `Link` says where the next page is."),
+        "after" => (id(), "Continue behind this id; not with `sort`. `Link` says where the next page is."),
         "before" => (id(), "Continue before this id. `Link` says where the next page is."),
         "name" => (part(), "Any part of the name, without case."),
         "specialization" => (part(), "Any part of the specialization, without case."),
@@ -52,11 +48,22 @@ pub fn in_query(name: &'static str) -> Option<Json> {
     Some(object! { "name": name, "in": "query", "description": about, "allowEmptyValue": true, "schema": schema })
 }
 
+/// `cursor`, which only a server can make.
+pub fn cursor() -> Json {
+    object! {
+        "name": "cursor", "in": "query",
+        "description": "Continue a sorted list: the value in its `Link`, with the same `sort`. Good at every node and after a restart.",
+        "schema": object! { "type": "string", "minLength": 1, "pattern": "^[A-Za-z0-9_-]+$" },
+    }
+}
+
 /// The query parameter that picks some of these fields.
 pub fn picks(fields: Json) -> Json {
     let items = object! { "type": "string", "enum": fields };
+    let about = "Only these fields and `id`, separated by commas or each in a parameter of its own. The schema of the answer is \
+                 that of whole records: a client that checks for required properties reads such a page as plain JSON.";
     object! {
-        "name": "fields", "in": "query", "description": "Only these fields, separated by commas.",
+        "name": "fields", "in": "query", "description": about,
         "style": "form", "explode": false, "schema": object! { "type": "array", "minItems": 1, "items": items },
     }
 }

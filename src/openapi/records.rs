@@ -84,7 +84,6 @@ pub fn schemas(config: &Config) -> Vec<Schema> {
         answer("User", &user(Set::ByServer)),
         changes("UserChanges", &user(Set::Always)),
     ];
-    all.extend([listed("ListedPatient", &patient()), listed("ListedDoctor", &doctor())]);
     let resources = [
         ("Patient", patient(), "NewPatient", "PatientChanges", patient()),
         ("Doctor", doctor(), "NewDoctor", "DoctorChanges", doctor()),
@@ -231,11 +230,6 @@ fn answer(name: &'static str, fields: &[Field]) -> Schema {
     let absent = |field: &Field| field.name == "resource_ids";
     let example = example(fields, |field| !absent(field));
     Schema { name, json: schema(fields, |_| true, |field| !absent(field)), example }
-}
-
-/// A record in a list, of which only some fields may have been asked for.
-fn listed(name: &'static str, fields: &[Field]) -> Schema {
-    Schema { name, json: schema(fields, |_| true, |_| false), example: example(fields, |_| true) }
 }
 
 /// The fields of a new record.

@@ -1,13 +1,19 @@
 //! The query parameters of a request, read one by one.
 
+use std::borrow::Cow;
+
 use jiff::civil::Date;
 
-use super::{Checked, FILTER_MAX, PAGE_DEFAULT, PAGE_MAX, parse_birth_date, parse_id, plain_text, shown};
+use super::{Checked, FILTER_MAX, PAGE_DEFAULT, PAGE_MAX, Rule, parse_birth_date, parse_id, plain_text, shown};
 use crate::error::{Error, FieldError, Result};
 use crate::request::{Decode, percent_decode};
 
+/// The one parameter that may be repeated.
+const REPEATABLE: &str = "fields";
+
 /// The query parameters of one request.
 pub struct Query {
+    /// One for each known name, but for [`REPEATABLE`].
     pairs: Vec<(String, String)>,
     errors: Vec<FieldError>,
 }
@@ -33,13 +39,13 @@ impl Query {
     pub fn parse(raw: &str, known: &[&'static str]) -> Query {
         let mut query = Query { pairs: Vec::new(), errors: Vec::new() };
         if Query::pairs(raw).count() < raw.split('&').filter(|pair| !pair.is_empty()).count() {
-            query.errors.push(FieldError::new("query", "must be percent-encoded UTF-8"));
+            query.refuse("query", "must be percent-encoded UTF-8");
         }
         for (name, value) in Query::pairs(raw) {
             if !known.contains(&name.as_str()) {
-                query.errors.push(FieldError::new(shown(&name), "is not a query parameter of this path"));
-            } else if query.pairs.iter().any(|(present, _)| *present == name) {
-                query.errors.push(FieldError::new(shown(&name), "must not be repeated"));
+                query.refuse(shown(&name), "is not a query parameter of this path");
+            } else if name != REPEATABLE && query.sent(&name).is_some() {
+                query.refuse(name, "must not be repeated");
             } else {
                 query.pairs.push((name, value));
             }
@@ -86,26 +92,21 @@ impl Query {
         })
     }
 
-    /// A text as it is.
-    pub fn plain(&mut self, name: &'static str) -> Option<String> {
-        self.read(name, |text| plain_text(text, FILTER_MAX, false))
-    }
-
-    /// A time (RFC 3339).
-    pub fn timestamp(&mut self, name: &'static str) -> Option<jiff::Timestamp> {
-        self.read(name, |text| text.parse().map_err(|_| "must be a time like 2026-01-31T09:30:00Z".into()))
-    }
-
-    /// Some of the known names, separated by commas.
-    pub fn names(&mut self, name: &'static str, known: &'static [&'static str]) -> Option<Vec<&'static str>> {
-        self.read(name, |text| {
-            let names = text.split(',').map(|part| known.iter().copied().find(|known| *known == part.trim()));
-            names.collect::<Option<_>>().ok_or_else(|| format!("must list some of {}", known.join(", ")).into())
-        })
+    /// `fields`: some of the known names, separated by commas or each in a parameter of its own.
+    pub fn fields(&mut self, known: &'static [&'static str]) -> Option<Vec<&'static str>> {
+        let sent = self.pairs.iter().filter(|(name, _)| name == REPEATABLE).flat_map(|(_, value)| value.split(','));
+        let names = sent.map(|part| known.iter().copied().find(|known| *known == part.trim()));
+        match names.collect::<Option<Vec<_>>>() {
+            Some(names) => (!names.is_empty()).then_some(names),
+            None => {
+                self.refuse(REPEATABLE, format!("must list some of {}", known.join(", ")));
+                None
+            }
+        }
     }
 
     /// One of a few words.
-    pub fn one_of(&mut self, name: &'static str, words: &'static [&'static str]) -> Option<String> {
+    pub fn one_of(&mut self, name: &'static str, words: &[&str]) -> Option<String> {
         self.read(name, |text| match words.contains(&text) {
             true => Ok(text.to_string()),
             false => Err(format!("must be one of {}", words.join(", ")).into()),
@@ -122,6 +123,19 @@ impl Query {
         self.read(name, parse_birth_date)
     }
 
+    /// A value exactly as it was sent, which may be blank.
+    pub fn sent(&self, name: &str) -> Option<&str> {
+        self.pairs.iter().find(|(present, _)| present == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Adds an error. Each parameter is named once.
+    pub fn refuse(&mut self, name: impl Into<Cow<'static, str>>, rule: impl Into<Rule>) {
+        let error = FieldError::new(name, rule);
+        if !self.errors.iter().any(|present| present.field == error.field) {
+            self.errors.push(error);
+        }
+    }
+
     /// Nothing was wrong with any parameter.
     ///
     /// # Errors
@@ -132,14 +146,14 @@ impl Query {
 
     /// A blank parameter counts as absent.
     fn read<T>(&mut self, name: &'static str, rule: impl Fn(&str) -> Checked<T>) -> Option<T> {
-        let text = self.pairs.iter().find(|(present, _)| present == name)?.1.trim();
+        let text = self.sent(name)?.trim();
         if text.is_empty() {
             return None;
         }
         match rule(text) {
             Ok(value) => Some(value),
             Err(rule) => {
-                self.errors.push(FieldError::new(name, rule));
+                self.refuse(name, rule);
                 None
             }
         }

@@ -1,8 +1,12 @@
 //! What list screens ask for: order, fields, total; for patients and doctors alike.
 
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
-use crate::harness::{Person, TestApp};
+use crate::harness::app::SECRET;
+use crate::harness::http::Answer;
+use crate::harness::{PASSWORD, Person, TestApp};
 
 /// Walks all pages and returns the names in order.
 fn names(person: &Person, start: &str) -> Vec<String> {
@@ -37,6 +41,13 @@ fn lists_are_sorted_by_name_without_case_and_newest_first_on_every_page() {
         assert_eq!(names(&ann, &format!("{path}?sort=name&name=ALPHA&limit=1")), ["Alpha", "alpha"]);
         assert_eq!(names(&ann, &format!("{path}?sort=-created_at&name=a&limit=1")).len(), 6);
     }
+    // Made in the same moment, they come by descending id.
+    let moment = "update patients set created_at = now(); update doctors set created_at = now();";
+    app.sql().batch_execute(moment).expect("one moment");
+    for path in ["/api/patients", "/api/doctors"] {
+        let newest = names(&ann, &format!("{path}?sort=-created_at&limit=1"));
+        assert_eq!(newest, ["charlie", "Bravo & Co", "alpha", "charlie", "Alpha", "delta"], "{path}");
+    }
 }
 
 #[test]
@@ -48,6 +59,144 @@ fn a_page_goes_on_where_it_was_although_its_last_record_has_gone() {
     ann.delete(&format!("/api/patients/{}", ids[1])).expect(200, "deleted");
     let second = ann.get(&first.next().expect("more")).expect(200, "success");
     assert_eq!(second.ids(), ids[2..]);
+}
+
+/// The cursor in the `Link` of a page.
+fn cursor(page: &Answer) -> String {
+    let target = page.next().expect("more");
+    let value = target.split(['?', '&']).find_map(|pair| pair.strip_prefix("cursor="));
+    value.expect("a cursor").to_string()
+}
+
+#[test]
+fn a_sorted_list_continues_only_with_a_cursor_of_its_own() {
+    let app = TestApp::start();
+    let (ann, bob) = (app.signed_up("ann"), app.signed_up("bob"));
+    for number in 0..4 {
+        ann.new_patient(&format!("Patient {number}"));
+        ann.new_doctor(&format!("Doctor {number}"));
+        bob.new_patient(&format!("Patient {number}"));
+    }
+    let page = |path: &str, sort: &str| ann.get(&format!("{path}?sort={sort}&limit=2")).expect(200, "success");
+    for (path, sort, other_path, other_sort) in [
+        ("/api/patients", "name", "/api/doctors", "-created_at"),
+        ("/api/doctors", "-created_at", "/api/patients", "name"),
+    ] {
+        let mine = cursor(&page(path, sort));
+        let rest = ann.get(&format!("{path}?sort={sort}&cursor={mine}")).expect(200, "success");
+        assert_eq!(rest.ids().len(), 2);
+        // A place in an order, whatever else is asked for.
+        let picked = ann.get(&format!("{path}/?cursor={mine}&fields=name&limit=1&count=true&sort={sort}"));
+        assert_eq!(picked.expect(200, "success").ids(), rest.ids()[..1]);
+        let refused = |query: &str, culprit: &str| {
+            let answer = ann.get(&format!("{path}?{query}")).expect(400, "invalid");
+            assert_eq!(answer.fields(), [culprit], "{path}?{query}");
+        };
+        refused(&format!("sort={sort}&after=1"), "after");
+        refused(&format!("sort={sort}&after=1&cursor={mine}"), "after");
+        refused(&format!("cursor={mine}"), "cursor");
+        refused(&format!("sort=&cursor={mine}"), "cursor");
+        refused(&format!("sort={other_sort}&cursor={mine}"), "cursor");
+        refused(&format!("sort={sort}&cursor={}", cursor(&page(other_path, sort))), "cursor");
+        refused(&format!("sort={sort}&cursor="), "cursor");
+        refused(&format!("sort={sort}&cursor=%20{mine}"), "cursor");
+        refused(&format!("sort={sort}&cursor={mine}&cursor={mine}"), "cursor");
+        for at in 0..mine.len() {
+            let letter = if &mine[at..=at] == "A" { "B" } else { "A" };
+            refused(&format!("sort={sort}&cursor={}{letter}{}", &mine[..at], &mine[at + 1..]), "cursor");
+            refused(&format!("sort={sort}&cursor={}", &mine[..at]), "cursor");
+        }
+        assert!(!page(path, sort).header("link").is_some_and(|link| link.contains("after")));
+    }
+    // Another user's cursor shows the caller's own records behind that place.
+    let of_ann = cursor(&page("/api/patients", "name"));
+    let own = bob.get(&format!("/api/patients?sort=name&cursor={of_ann}")).expect(200, "success");
+    assert_eq!(own.ids().len(), 3, "his second has the name and a greater id");
+    assert!(own.data().as_array().expect("a list").iter().all(|patient| patient["created_by"] == bob.id));
+}
+
+#[test]
+fn a_cursor_is_good_at_every_node_after_a_restart_and_while_secrets_are_rotated() {
+    const NEXT_SECRET: &str = "the next secret of the tests, 32 bytes";
+    let app = TestApp::start();
+    let ann = app.signed_up("ann");
+    let ids: Vec<i64> = ["a", "b", "c"].iter().map(|name| ann.new_patient(name)).collect();
+    let target = ann.get("/api/patients?sort=name&limit=1").expect(200, "success").next().expect("more");
+    let other = TestApp::on(&app.database, |_| {});
+    assert_eq!(ann.at(&other).get(&target).expect(200, "success").ids(), ids[1..2]);
+    let same = ann.at(&other).get("/api/patients?sort=name&limit=1").next();
+    assert_eq!(same.as_ref(), Some(&target), "the same place is the same text");
+    let database = app.database.clone();
+    app.stop();
+    other.stop();
+    let again = TestApp::on(&database, |_| {});
+    assert_eq!(ann.at(&again).get(&target).expect(200, "success").ids(), ids[1..2]);
+    again.stop();
+    let rotating = TestApp::on(&database, |config| {
+        config.jwt_secret = Some(NEXT_SECRET.into());
+        config.jwt_secret_previous = Some(SECRET.into());
+    });
+    let page = ann.at(&rotating).get(&target).expect(200, "success");
+    assert_eq!(page.ids(), ids[1..2]);
+    assert!(!target.contains(&cursor(&page)), "made with the current secret");
+    rotating.stop();
+    let rotated = TestApp::on(&database, |config| config.jwt_secret = Some(NEXT_SECRET.into()));
+    let ann = rotated.logged_in(&ann.email, PASSWORD);
+    assert_eq!(ann.get(&target).expect(400, "invalid").fields(), ["cursor"]);
+    assert_eq!(ann.get(&page.next().expect("more")).expect(200, "success").ids(), ids[2..]);
+}
+
+/// What happens to the lists while somebody walks through them: a record comes, or one of those goes.
+#[derive(Clone, Debug)]
+enum Event {
+    Comes(String),
+    Goes(prop::sample::Index),
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    prop_oneof!["[a-c]|[A-C]|[äß]".prop_map(Event::Comes), any::<prop::sample::Index>().prop_map(Event::Goes),]
+}
+
+#[test]
+fn what_is_there_all_the_time_is_shown_exactly_once_whatever_comes_and_goes() {
+    let app = TestApp::start();
+    let cases = prop::test_runner::Config { cases: 12, failure_persistence: None, ..Default::default() };
+    let ann = app.signed_up("ann");
+    let walks = (prop::collection::vec("[a-c]|[A-C]|[äß]", 3..9), prop::collection::vec(any_event(), 24), 1..4usize);
+    let result = TestRunner::new(cases).run(&walks, |(names, events, limit)| {
+        for (path, sort) in [("/api/patients", "name"), ("/api/patients", "-created_at"), ("/api/doctors", "name")] {
+            let new =
+                |name: &str| if path.ends_with("patients") { ann.new_patient(name) } else { ann.new_doctor(name) };
+            let gone = |id: i64| drop(ann.delete(&format!("{path}/{id}")).expect(200, "deleted"));
+            let (mut passing, mut stay): (Vec<i64>, Vec<i64>) = (Vec::new(), Vec::new());
+            for name in &names {
+                passing.push(new(name));
+                stay.push(new(name));
+            }
+            let mut events = events.iter();
+            let mut shown = Vec::new();
+            let mut target = Some(format!("{path}?sort={sort}&limit={limit}"));
+            while let Some(here) = target {
+                let page = ann.get(&here).expect(200, "success");
+                shown.extend(page.ids().into_iter().filter(|id| stay.contains(id)));
+                for event in events.by_ref().take(2) {
+                    match event {
+                        Event::Comes(name) => passing.push(new(name)),
+                        Event::Goes(_) if passing.is_empty() => {}
+                        Event::Goes(which) => gone(passing.swap_remove(which.index(passing.len()))),
+                    }
+                }
+                target = page.next();
+            }
+            let whole = ann.get(&format!("{path}?sort={sort}&limit=500")).expect(200, "success").ids();
+            let expected: Vec<i64> = whole.into_iter().filter(|id| stay.contains(id)).collect();
+            prop_assert_eq!(expected.len(), stay.len());
+            prop_assert_eq!(shown, expected, "{} {}", path, sort);
+            passing.into_iter().chain(stay).for_each(gone);
+        }
+        Ok(())
+    });
+    result.expect("every record once, in its place");
 }
 
 #[test]
@@ -81,12 +230,20 @@ fn every_field_of_a_record_can_be_picked_and_no_other() {
         let all: Vec<String> = whole.as_object().expect("a record").keys().cloned().collect();
         let picked = ann.get(&format!("{path}?fields={}", all.join(","))).expect(200, "success");
         assert_eq!(picked.data()[0], whole);
+        let few = ann.get(&format!("{path}?fields=name")).expect(200, "success").data()[0].clone();
+        let keys: Vec<&String> = few.as_object().expect("a record").keys().collect();
+        assert_eq!(keys, ["id", "name"], "the id is always there");
+        for same in ["fields=id&fields=name", "fields=name&fields=id,name", "fields=name,name", "fields=name,%20id"] {
+            assert_eq!(ann.get(&format!("{path}?{same}")).expect(200, "success").data()[0], few, "{same}");
+        }
         for bad in
-            ["fields=version", "fields=id,,name", "sort=id", "sort=created_at", "count=1", "sort=-created_at&from=x"]
+            ["fields=version", "fields=id,,name", "fields=", "fields=id&fields=", "fields=id,", "fields=id&fields=nme"]
         {
-            let answer = ann.get(&format!("{path}?{bad}")).expect(400, "invalid");
-            let culprit = if bad.contains("from") { "from" } else { bad.split('=').next().expect("a name") };
-            assert_eq!(answer.fields(), [culprit], "{bad}");
+            assert_eq!(ann.get(&format!("{path}?{bad}")).expect(400, "invalid").fields(), ["fields"], "{bad}");
+        }
+        for bad in ["sort=id", "sort=created_at", "count=1", "from=x"] {
+            let culprit = bad.split('=').next().expect("a name");
+            assert_eq!(ann.get(&format!("{path}?{bad}")).expect(400, "invalid").fields(), [culprit], "{bad}");
         }
     }
     let admin: Value = json!(app.admin("root").get("/api/admin/patients?sort=name").expect(400, "invalid").fields());

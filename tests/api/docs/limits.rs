@@ -37,6 +37,9 @@ fn the_limits_of_every_query_parameter_are_those_of_the_document() {
         assert_eq!(ask("shoe_size=40".into()).expect(400, "invalid").fields(), ["shoe_size"], "{}", operation.id);
         for parameter in parameters.filter(|parameter| parameter["in"] == "query") {
             let name = parameter["name"].as_str().expect("a name");
+            if name == "cursor" {
+                continue; // Only the service can make one that it takes; `listing` tries the others.
+            }
             let text = |value: &Value| format!("{name}={}", value.as_str().map_or(value.to_string(), encoded));
             let (within, beyond) = bounds(&parameter["schema"]).expect("a limit");
             for value in within {
