@@ -1,7 +1,7 @@
 -- The audit trail. Changes write their entries in their own statements; here are the entries of reads, lists and refusals, which
 -- arrive in batches, and the page that an admin reads.
 
--- name: record(action text, resource text, at timestamptz[], actor_id bigint[], resource_id bigint[], resource_ids text[], ip inet[], request_id text[], record_ids bigint[]) :exec
+-- name: record(action text, resource text, at timestamptz[], actor_id bigint[], resource_id bigint[], resource_ids text[], ip inet[], request_id text[], record_ids bigint[]) :exec write
 -- One row for all entries of a kind, in the order in which they happened. Its id is the first of 1,000 that nobody else gets.
 with batch as (
     insert into audit_batches (id, action, resource, at, actor_id, resource_id, resource_ids, ip, request_id, record_ids)

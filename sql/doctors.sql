@@ -1,7 +1,7 @@
 -- Doctors are a directory that every user reads. Who changes an entry is its creator or an admin: `owner_id` names the
 -- creator that must match, null stands for an admin.
 
--- name: create(fields jsonb, actor_id bigint, ip inet, request_id text) :one
+-- name: create(fields jsonb, actor_id bigint, ip inet, request_id text) :one write
 with created as (
     insert into doctors (name, specialization, phone, email, license_number, years_of_experience, created_by)
     select new.name, new.specialization, new.phone, new.email, new.license_number, new.years_of_experience, $2
@@ -64,7 +64,7 @@ select id, name, specialization, phone, email, license_number, years_of_experien
   from doctors
  where id = $1;
 
--- name: update(id bigint, owner_id bigint, fields jsonb, versions text[], actor_id bigint, ip inet, request_id text) :opt
+-- name: update(id bigint, owner_id bigint, fields jsonb, versions text[], actor_id bigint, ip inet, request_id text) :opt write
 -- No row: no such doctor. `allowed` false: another user's entry. `changed` false otherwise: the record is at none of `versions`.
 with found as (
     select id, created_by = coalesce($2, created_by) as allowed, $4 is null or version::text = any ($4) as matches,
@@ -94,7 +94,7 @@ select allowed, changed.id is not null as changed, changed.id, name, specializat
   from found
   left join changed on true;
 
--- name: delete(id bigint, owner_id bigint, versions text[], cascade boolean, actor_id bigint, ip inet, request_id text) :opt
+-- name: delete(id bigint, owner_id bigint, versions text[], cascade boolean, actor_id bigint, ip inet, request_id text) :opt write
 -- Without `cascade` the foreign key of a mapping refuses; with it the doctor's mappings go as well.
 with found as (
     select id, created_by = coalesce($2, created_by) as allowed, $3 is null or version::text = any ($3) as matches,

@@ -1,6 +1,6 @@
 -- Requests that may be sent again: a key, the request that it stands for, and the answer that it got.
 
--- name: claim(user_id bigint, key text) :one
+-- name: claim(user_id bigint, key text) :one write
 -- First in its transaction: nobody else works on this key until the transaction ends. `claimed` false: somebody does.
 select pg_try_advisory_xact_lock(hashtextextended($1 || ' ' || $2, 0)) as claimed;
 
@@ -9,15 +9,15 @@ select pg_try_advisory_xact_lock(hashtextextended($1 || ' ' || $2, 0)) as claime
 select request_hash, location, etag, body
   from idempotency_keys
  where user_id = $1
-   and key = $2::uuid
+   and key = $2
    and created_at > now() - make_interval(secs => $3);
 
--- name: store(user_id bigint, key text, request_hash bytea, location text, etag text, body bytea) :exec
+-- name: store(user_id bigint, key text, request_hash bytea, location text, etag text, body bytea) :exec write
 -- Last in its transaction, with the change that the answer tells of. An answer that is too old to be found is replaced.
 insert into idempotency_keys as present (user_id, key, request_hash, location, etag, body)
-values ($1, $2::uuid, $3, $4, $5, $6)
+values ($1, $2, $3, $4, $5, $6)
     on conflict (user_id, key) do update
    set request_hash = $3, location = $4, etag = $5, body = $6, created_at = now();
 
--- name: prune(lifetime_seconds integer) :exec
+-- name: prune(lifetime_seconds integer) :exec write
 delete from idempotency_keys where created_at <= now() - make_interval(secs => $1);

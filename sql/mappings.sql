@@ -2,7 +2,7 @@
 -- owner's, which only the admin routes ask for. A mapping shows parts of its patient and doctor, so its version is made of
 -- all three.
 
--- name: create(patient_id bigint, doctor_id bigint, notes text, actor_id bigint, ip inet, request_id text) :one
+-- name: create(patient_id bigint, doctor_id bigint, notes text, actor_id bigint, ip inet, request_id text) :one write
 -- One row always: what was found of the two, and the mapping where both were. The pair is new or the unique constraint refuses.
 with patient as (
     select id, name, version from patients where id = $1 and created_by = $4 for key share
@@ -88,7 +88,7 @@ select m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.assigned_at, m.
    and m.created_by = coalesce($2, m.created_by)
    and m.patient_id = coalesce($3, m.patient_id);
 
--- name: update(id bigint, owner_id bigint, fields jsonb, versions text[], actor_id bigint, ip inet, request_id text) :opt
+-- name: update(id bigint, owner_id bigint, fields jsonb, versions text[], actor_id bigint, ip inet, request_id text) :opt write
 -- No row: no such mapping of this owner. Otherwise what was found of the patient and doctor that it shall name, and
 -- `changed` false where the record is at none of `versions`.
 with found as (
@@ -132,7 +132,7 @@ select patient.id is not null as patient_found, doctor.id is not null as doctor_
   left join doctor on true
   left join changed on true;
 
--- name: delete(id bigint, owner_id bigint, versions text[], actor_id bigint, ip inet, request_id text) :opt
+-- name: delete(id bigint, owner_id bigint, versions text[], actor_id bigint, ip inet, request_id text) :opt write
 with found as (
     select m.id, to_jsonb(m) - 'version' as before,
            $3 is null or m.version || '.' || p.version || '.' || d.version = any ($3) as matches

@@ -1,7 +1,7 @@
 -- Patients belong to the user who registered them. Every statement carries the owner; `owner_id` null means any owner's,
 -- which only the admin routes ask for.
 
--- name: create(fields jsonb, actor_id bigint, ip inet, request_id text) :one
+-- name: create(fields jsonb, actor_id bigint, ip inet, request_id text) :one write
 -- A new patient, owned by the actor, and the audit entry of it.
 with created as (
     insert into patients (name, date_of_birth, gender, phone, email, address, medical_history, created_by)
@@ -90,7 +90,7 @@ select id, name, date_of_birth, gender, phone, email, address, medical_history, 
  where id = $1
    and created_by = coalesce($2, created_by);
 
--- name: update(id bigint, owner_id bigint, fields jsonb, versions text[], actor_id bigint, ip inet, request_id text) :opt
+-- name: update(id bigint, owner_id bigint, fields jsonb, versions text[], actor_id bigint, ip inet, request_id text) :opt write
 -- Changes the fields that are sent. No row: no such patient of this owner. `changed` false: the record is at none of `versions`.
 with found as (
     select id, $4 is null or version::text = any ($4) as matches, to_jsonb(patients) - 'version' as before
@@ -119,7 +119,7 @@ select changed.id is not null as changed, changed.id, name, date_of_birth, gende
   from found
   left join changed on true;
 
--- name: delete(id bigint, owner_id bigint, versions text[], actor_id bigint, ip inet, request_id text) :opt
+-- name: delete(id bigint, owner_id bigint, versions text[], actor_id bigint, ip inet, request_id text) :opt write
 -- Removes the patient and the patient's mappings. A mapping that arrives in the same moment makes the foreign key refuse,
 -- and the caller tries again.
 with found as (

@@ -1,6 +1,6 @@
 -- Sessions: what a login makes, a refresh renews, a logout ends; and the count of failed logins that locks an account.
 
--- name: attempt(email text, network text, max_failures integer, max_failures_total integer, lock_seconds integer, has_place boolean) :one
+-- name: attempt(email text, network text, max_failures integer, max_failures_total integer, lock_seconds integer, has_place boolean) :one write
 -- Counts the attempt as failed before the password is looked at, first for the network (unless it `has_place` there since an
 -- earlier try) and then, if that still has one, from anywhere: however many run at once, no more than the limits are checked.
 -- A success forgets the count, and `record_failure` turns a full one into a lock. Should it never get to that, the count is full
@@ -44,7 +44,7 @@ select in_total.account is not null as allowed, in_total.account is null and not
   left join in_total on true
   left join users on users.email = $1;
 
--- name: record_failure(user_id bigint, email text, network text, max_failures integer, max_failures_total integer, lock_seconds integer, ip inet, request_id text) :exec
+-- name: record_failure(user_id bigint, email text, network text, max_failures integer, max_failures_total integer, lock_seconds integer, ip inet, request_id text) :exec write
 -- A refused login: its audit entry, and the lock with its own where the count is full. `user_id` null: no such user. The rows
 -- are locked in the order of `attempt`.
 with full_counts as (
@@ -68,7 +68,7 @@ select 'login_failed', 'user', $1, 'failed', $7, $8
  union all
 select 'lock', 'user', $1, 'failed', $7, $8 where exists (select from locked);
 
--- name: create(user_id bigint, old_hash text, new_hash text, refresh_hash bytea, user_agent text, ip inet, network text, lifetime_seconds integer, idle_seconds integer, max_sessions bigint, request_id text) :opt
+-- name: create(user_id bigint, old_hash text, new_hash text, refresh_hash bytea, user_agent text, ip inet, network text, lifetime_seconds integer, idle_seconds integer, max_sessions bigint, request_id text) :opt write
 -- A login that was right, behind `users.lock`: forgets the failures, which it locks in the order of `attempt`, stores a stronger
 -- hash where one is given, ends the sessions beyond the limit (those unused longest), and makes the new one. No row: disabled, or
 -- the password was changed meanwhile.
@@ -116,7 +116,7 @@ select created.id as session_id, created.expires_at, account.id, name, email, ro
        (select count(pg_notify('session_changes', 'session ' || ended.id)) from ended) as ended
   from created, account;
 
--- name: refresh(hash bytea, new_hash bytea, retry_seconds integer, idle_seconds integer, ip inet, request_id text) :opt
+-- name: refresh(hash bytea, new_hash bytea, retry_seconds integer, idle_seconds integer, ip inet, request_id text) :opt write
 -- Trades a refresh token for a new one. A second use within `retry_seconds` is a client's retry and succeeds as well; a later
 -- one means that the token leaked, and ends the session. No row: unknown token, or a session that is over.
 with found as (
@@ -167,7 +167,7 @@ select s.user_id, u.role, s.expires_at
    and s.last_used_at > now() - make_interval(secs => $2)
    and not u.disabled;
 
--- name: touch(ids bigint[]) :exec
+-- name: touch(ids bigint[]) :exec write
 -- Notes that these sessions were used; called in batches.
 update sessions set last_used_at = now() where id = any ($1) and ended_at is null;
 
@@ -180,7 +180,7 @@ select id, created_at, last_used_at, least(expires_at, last_used_at + make_inter
    and last_used_at > now() - make_interval(secs => $2)
  order by id;
 
--- name: end(id bigint, user_id bigint, action text, ip inet, request_id text) :opt
+-- name: end(id bigint, user_id bigint, action text, ip inet, request_id text) :opt write
 -- Ends one session of the user; `action` is `logout` for the session that asks, `session_end` for another.
 with ended as (
     update sessions
@@ -196,7 +196,7 @@ with ended as (
 select id, pg_notify('session_changes', 'session ' || id)::text as notified
   from ended;
 
--- name: end_all(user_id bigint, actor_id bigint, ip inet, request_id text) :opt
+-- name: end_all(user_id bigint, actor_id bigint, ip inet, request_id text) :opt write
 -- Ends every session of a user. No row: no such user.
 with found as (
     select id from users where id = $1
@@ -214,7 +214,7 @@ with found as (
 select id, pg_notify('session_changes', 'user ' || id)::text as notified, (select count(*) from ended) as ended
   from found;
 
--- name: prune() :exec
+-- name: prune() :exec write
 -- Removes what no answer depends on any more: sessions over for a month (their refresh tokens with them) and failures of
 -- accounts that no one has tried for a week.
 with forgotten as (

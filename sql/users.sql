@@ -1,6 +1,6 @@
 -- Users: register, what a user sees of the own account, and what an admin sees and changes of all.
 
--- name: register(name text, email text, password_hash text, role text, ip inet, request_id text) :one
+-- name: register(name text, email text, password_hash text, role text, ip inet, request_id text) :one write
 with created as (
     insert into users (name, email, password_hash, role)
     values ($1, $2, $3, $4)
@@ -27,7 +27,7 @@ select id, name, email, role, disabled, version, created_at, updated_at
  order by id
  limit $2;
 
--- name: lock(id bigint) :opt
+-- name: lock(id bigint) :opt write
 -- Comes first in a transaction that makes or ends the user's sessions: the next statement then sees every session that was made
 -- or ended before it. A statement that waits for the row itself would go on with what it saw before it waited.
 select id
@@ -35,7 +35,7 @@ select id
  where id = $1
    for no key update;
 
--- name: change_password(id bigint, old_hash text, new_hash text, session_id bigint, email text, network text, ip inet, request_id text) :opt
+-- name: change_password(id bigint, old_hash text, new_hash text, session_id bigint, email text, network text, ip inet, request_id text) :opt write
 -- Behind `lock`: sets the new hash where the old one still stands, forgets the failed attempts, which it locks in the order of
 -- `sessions.attempt`, and ends the user's other sessions.
 -- No row: the password was changed meanwhile.
@@ -73,7 +73,7 @@ select id, name, email, role, disabled, version, created_at, updated_at,
        (select count(pg_notify('session_changes', 'session ' || ended.id)) from ended) as ended
   from changed;
 
--- name: lock_admins(id bigint) :many
+-- name: lock_admins(id bigint) :many write
 -- The same for a change of role or `disabled`: the user and all enabled admins, in one order, so that two requests at once
 -- cannot take the last two away.
 select id
@@ -83,7 +83,7 @@ select id
  order by id
    for update;
 
--- name: update(id bigint, role text, disabled boolean, versions text[], actor_id bigint, ip inet, request_id text) :opt
+-- name: update(id bigint, role text, disabled boolean, versions text[], actor_id bigint, ip inet, request_id text) :opt write
 -- Changes role and `disabled` where they are given, behind `lock_admins`. Disabling ends the user's sessions.
 -- No row: no such user. `changed` false: the record is at none of `versions`, or (`admin_remains` false) it is the last admin.
 with seen as (
@@ -137,7 +137,7 @@ select matches, admin_remains, changed.id is not null as changed, changed.id, na
   from found
   left join changed on true;
 
--- name: unlock(id bigint, actor_id bigint, ip inet, request_id text) :opt
+-- name: unlock(id bigint, actor_id bigint, ip inet, request_id text) :opt write
 -- Forgets the failed logins of an account, from every network; locks them in the order of `sessions.attempt`.
 with found as (
     select id, name, email, role, disabled, version, created_at, updated_at from users where id = $1
@@ -156,7 +156,7 @@ with found as (
 select id, name, email, role, disabled, version, created_at, updated_at
   from found;
 
--- name: set_role(email text, role text) :opt
+-- name: set_role(email text, role text) :opt write
 -- The command line's way to change a role; the operator has no user id. No row: no such user.
 with locked as (
     select id, email, role, disabled, to_jsonb(users) - 'version' - 'password_hash' as before

@@ -184,21 +184,16 @@ impl Db {
         if let Some(rows) = attempt::ask(query, parameters) {
             return rows;
         }
-        let mut connection = self.connection(query)?;
+        let mut connection = self.connection(query.writes)?;
         let first = connection.run(query, parameters);
         let Err(error) = first else { return Ok(first.unwrap_or_default()) };
-        // A primary that has become a standby: the next connection finds the new one.
-        connection.is_read_only = error.code().is_some_and(|code| code.code() == "25006");
-        if !is_dead(&error) {
-            return Err(translate(query, &error));
-        }
-        self.distrust_all();
-        if !query.is_read() {
-            // It may have been executed; only the client can know whether to repeat it.
+        self.learn(&mut connection, &error);
+        // A change may have been executed; only the client can know whether to repeat it.
+        if query.writes || !is_dead(&error) {
             return Err(translate(query, &error));
         }
         drop(connection);
-        self.connection(query)?.run(query, parameters).map_err(|error| translate(query, &error))
+        self.connection(query.writes)?.run(query, parameters).map_err(|error| translate(query, &error))
     }
 
     /// No rows.
@@ -206,17 +201,33 @@ impl Db {
         self.query_many(query, parameters).map(drop)
     }
 
-    /// Runs several statements in one transaction, which a returned error rolls back. `first` is the one that decides how the
-    /// connection is trusted: name a statement that changes something.
-    pub fn transaction<T>(&self, first: &Query, work: impl FnOnce(&mut Transaction) -> Result<T>) -> Result<T> {
-        let mut connection = self.connection(first)?;
-        connection.client.batch_execute("begin").map_err(|error| translate(first, &error))?;
+    /// Runs several statements in one transaction, which a returned error rolls back. `main` is the statement that it is for; log
+    /// lines name it.
+    pub fn transaction<T>(&self, main: &Query, work: impl FnOnce(&mut Transaction) -> Result<T>) -> Result<T> {
+        let mut connection = self.begin(main)?;
         connection.in_transaction = true;
-        let result = work(&mut Transaction { connection: &mut connection });
+        let result = work(&mut Transaction { db: self, connection: &mut connection });
         let end = if result.is_ok() { "commit" } else { "rollback" };
-        let ended = connection.client.batch_execute(end).map_err(|error| translate(first, &error));
+        let ended = connection.client.batch_execute(end);
+        if let Err(error) = &ended {
+            self.learn(&mut connection, error);
+        }
         connection.in_transaction = ended.is_err();
-        result.and_then(|value| ended.map(|()| value))
+        result.and_then(|value| ended.map(|()| value).map_err(|error| translate(main, &error)))
+    }
+
+    /// A connection on which a transaction has begun. Nothing has run in it, so a connection that turns out to be dead is replaced.
+    fn begin(&self, main: &Query) -> Result<r2d2::PooledConnection<Manager>> {
+        let mut is_second_try = false;
+        loop {
+            let mut connection = self.connection(true)?;
+            let Err(error) = connection.client.batch_execute("begin") else { return Ok(connection) };
+            self.learn(&mut connection, &error);
+            if is_second_try || !is_dead(&error) {
+                return Err(translate(main, &error));
+            }
+            is_second_try = true;
+        }
     }
 
     /// Connections in use, idle, and the size of the pool.
@@ -230,8 +241,17 @@ impl Db {
         self.pools().pipes.map_or(0, |pipes| pipes.state().connections)
     }
 
-    /// A connection that may be trusted with the query.
-    fn connection(&self, query: &Query) -> Result<r2d2::PooledConnection<Manager>> {
+    /// What a failed statement tells of the connections.
+    fn learn(&self, connection: &mut Connection, error: &postgres::Error) {
+        // A primary that has become a standby: the next connection finds the new one.
+        connection.is_read_only |= error.code().is_some_and(|code| code.code() == "25006");
+        if is_dead(error) {
+            self.distrust_all();
+        }
+    }
+
+    /// A connection that may be trusted with a change, or with a read.
+    fn connection(&self, writes: bool) -> Result<r2d2::PooledConnection<Manager>> {
         may_wait()?;
         for _ in 0..=self.size {
             if self.pulse.is_frozen() {
@@ -244,7 +264,7 @@ impl Db {
             let idle = connection.last_used.elapsed();
             let used_at = connection.last_used.duration_since(self.started).as_millis();
             let distrusted = used_at < u128::from(self.distrust_before.load(Ordering::Relaxed));
-            let unproven = distrusted || (idle > PROVE_AFTER && !query.is_read());
+            let unproven = distrusted || (writes && idle > PROVE_AFTER);
             if !unproven || connection.client.is_valid(POOL_WAIT).is_ok() {
                 connection.last_used = Instant::now();
                 return Ok(connection);
@@ -332,6 +352,7 @@ fn new_pool<M: ManageConnection<Error = ConnectError>>(manager: M, size: u32) ->
 
 /// Several statements that happen together or not at all.
 pub struct Transaction<'a> {
+    db: &'a Db,
     connection: &'a mut Connection,
 }
 
@@ -343,7 +364,10 @@ impl Transaction<'_> {
 
     /// All rows.
     pub fn query_many(&mut self, query: &Query, parameters: Parameters) -> Result<Vec<Row>> {
-        self.connection.run(query, parameters).map_err(|error| translate(query, &error))
+        self.connection.run(query, parameters).map_err(|error| {
+            self.db.learn(self.connection, &error);
+            translate(query, &error)
+        })
     }
 }
 

@@ -28,6 +28,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "0004_name_search",
     "0005_client_comfort",
     "0006_audit_batches",
+    "0007_idempotency_keys",
 ];
 
 /// Any number will do that no other program uses in the same database.

@@ -7,8 +7,9 @@
 //! ```
 //!
 //! which names it, declares its parameters in the order `$1, $2, …`, and says how many rows come back: `:one`, `:opt` (none or
-//! one), `:many`, or `:exec` (none). A word may follow: `planned` asks PostgreSQL to plan the statement for the values of each call;
-//! `batched` says of a read that it is quick whatever its values are, so that those of several requests share a round trip.
+//! one), `:many`, or `:exec` (none). A word may follow: `write` says that the statement changes or locks something, so that it is
+//! never sent twice; `planned` asks PostgreSQL to plan a read for the values of each call; `batched` says of a read that it is quick
+//! whatever its values are, so that those of several requests share a round trip.
 
 use std::path::Path;
 
@@ -42,17 +43,12 @@ pub struct Query {
     pub parameters: Vec<Type>,
     /// How many rows it answers with.
     pub rows: Rows,
+    /// It changes or locks something. Any other statement may be repeated on another connection.
+    pub writes: bool,
     /// Planned for its values at each call instead of once.
     pub planned: bool,
     /// Quick whatever its values are: it may share a round trip with those of other requests.
     pub batched: bool,
-}
-
-impl Query {
-    /// A statement that changes nothing may be repeated on another connection.
-    pub fn is_read(&self) -> bool {
-        self.text.trim_start().starts_with("select")
-    }
 }
 
 /// Declares the files and the statements that each must have, and makes a struct with one field a statement of it.
@@ -168,9 +164,6 @@ pub fn parse_file(file: &str, text: &str) -> Result<Vec<Query>, String> {
     for query in &mut queries {
         query.text = query.text.trim().trim_end_matches(';').to_string();
         check_parameters(query)?;
-        if query.batched && !query.is_read() {
-            return Err(format!("{} is batched, which only a read can be", query.name));
-        }
     }
     Ok(queries)
 }
@@ -187,16 +180,17 @@ fn parse_declaration(file: &str, declaration: &str) -> Option<Query> {
         ":exec" => Rows::None,
         _ => return None,
     };
-    let (planned, batched) = match words.next() {
-        None => (false, false),
-        Some("planned") => (true, false),
-        Some("batched") => (false, true),
-        Some(_) => return None,
+    let (writes, planned, batched) = match (words.next(), words.next()) {
+        (None, None) => (false, false, false),
+        (Some("write"), None) => (true, false, false),
+        (Some("planned"), None) => (false, true, false),
+        (Some("batched"), None) => (false, false, true),
+        _ => return None,
     };
     let types = parameters.split(',').map(str::trim).filter(|parameter| !parameter.is_empty());
     let parameters = types.map(|parameter| type_named(parameter.split_once(' ')?.1.trim())).collect::<Option<_>>()?;
     let name = format!("{file}.{}", name.trim());
-    Some(Query { index: 0, name, text: String::new(), parameters, rows, planned, batched })
+    Some(Query { index: 0, name, text: String::new(), parameters, rows, writes, planned, batched })
 }
 
 fn type_named(name: &str) -> Option<Type> {

@@ -1,7 +1,7 @@
 //! `Idempotency-Key`: a POST that may be sent again because its answer was lost, without making a second record. The answer is
 //! stored in the transaction of the change, so there is never one without the other.
 //!
-//! The header is that of draft-ietf-httpapi-idempotency-key-header; the key is a UUID (RFC 9562) and belongs to its user.
+//! The header is that of draft-ietf-httpapi-idempotency-key-header; the key belongs to its user and is compared as it was sent.
 
 use sha2::{Digest, Sha256};
 
@@ -14,13 +14,15 @@ use crate::request::Request;
 
 /// How long an answer is kept.
 pub const LIFETIME_SECONDS: i32 = 24 * 60 * 60;
+/// Characters of a key.
+pub const KEY_MAX: usize = 64;
 
 /// Runs `create` once for the request's key, or simply runs it where there is none. A replay gets the first answer, with
 /// `Idempotency-Replayed: true`.
 ///
 /// # Errors
-/// Those of `create`, which then leaves no trace; `Invalid` for a key that is not a UUID, `Conflict` while the first request is in
-/// flight, `KeyReused` for another request with the same key.
+/// Those of `create`, which then leaves no trace; `Invalid` for an ill-formed key, `Conflict` while the first request is in flight,
+/// `KeyReused` for another request with the same key.
 pub fn once(
     app: &App,
     request: &Request,
@@ -49,17 +51,14 @@ pub fn once(
     })
 }
 
-/// The key in lower case, with or without the quotes of a structured field.
-fn key(request: &Request) -> Result<Option<String>> {
-    let Some(value) = request.headers.get("idempotency-key") else { return Ok(None) };
-    let value = value.trim();
-    let key = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
-    let shaped = key.len() == 36
-        && key.bytes().enumerate().all(|(at, byte)| match at {
-            8 | 13 | 18 | 23 => byte == b'-',
-            _ => byte.is_ascii_hexdigit(),
-        });
-    if shaped { Ok(Some(key.to_ascii_lowercase())) } else { Err(Error::invalid("Idempotency-Key", "must be a UUID")) }
+/// The key, if the request has one. Two of them are joined with a comma by now, which no key has.
+fn key(request: &Request) -> Result<Option<&str>> {
+    let Some(key) = request.headers.get("idempotency-key") else { return Ok(None) };
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if (1..=KEY_MAX).contains(&key.len()) && key.bytes().all(is_plain) {
+        return Ok(Some(key));
+    }
+    Err(Error::invalid("Idempotency-Key", format!("must be one key of 1 to {KEY_MAX} of A-Z a-z 0-9 . _ -")))
 }
 
 fn request_hash(request: &Request) -> Vec<u8> {

@@ -70,9 +70,9 @@ pub fn picks(fields: Json) -> Json {
 
 /// `Idempotency-Key`.
 pub fn idempotency_key() -> Json {
-    let about =
-        "A UUID. The same request with the same key within 24 hours gets the first answer and makes no second record.";
-    let schema = object! { "type": "string", "format": "uuid" };
+    let about = "A key of the client's choice, such as a UUID. The same request with the same key within 24 hours gets the first \
+                 answer and makes no second record.";
+    let schema = text().with("pattern", "^[A-Za-z0-9._-]{1,64}$");
     object! { "name": "Idempotency-Key", "in": "header", "description": about, "schema": schema }
 }
 

@@ -4,7 +4,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::harness::http::Answer;
+use crate::harness::http::{self, Answer};
 use crate::harness::{Person, TestApp};
 
 const KEY: &str = "8e03978e-40d5-43e8-bc93-6894a57f9324";
@@ -34,8 +34,8 @@ fn a_replay_gets_the_first_answer_and_makes_no_second_record() {
     for (path, key, body) in bodies {
         let first = send(&ann, path, key, body.clone()).expect(201, "created");
         assert_eq!(first.header("idempotency-replayed"), None);
-        let quoted = format!("\"{}\"", key.to_uppercase());
-        for key in [key, &quoted] {
+        // The trailing slash is no other path.
+        for path in [path, &format!("{path}/")] {
             let again = send(&ann, path, key, body.clone()).expect(201, "created");
             assert_eq!(again.header("idempotency-replayed"), Some("true"));
             assert_eq!(
@@ -62,10 +62,47 @@ fn a_key_belongs_to_one_request_of_one_user() {
     let bobs = send(&bob, "/api/patients", KEY, a_patient("One")).expect(201, "created");
     assert_eq!(bobs.header("idempotency-replayed"), None);
     assert_eq!(bobs.data()["created_by"], bob.id);
-    for bad in ["", "7", "8e03978e-40d5-43e8-bc93-6894a57f932", "8e03978e-40d5-43e8-bc93-6894a57f932g"] {
-        let answer = send(&ann, "/api/patients", bad, a_patient("Bad key")).expect(400, "invalid");
-        assert_eq!(answer.fields(), ["Idempotency-Key"]);
+}
+
+#[test]
+fn a_key_is_one_to_sixty_four_plain_characters_compared_as_they_were_sent() {
+    let app = TestApp::start();
+    let ann = app.signed_up("ann");
+    let longest = "k".repeat(64);
+    for key in ["7", "Order_7.a-B", "ORDER_7.a-B", &longest] {
+        let first = send(&ann, "/api/patients", key, a_patient(key)).expect(201, "created");
+        assert_eq!(first.header("idempotency-replayed"), None, "{key}");
+        let again = send(&ann, "/api/patients", key, a_patient(key)).expect(201, "created");
+        assert_eq!(again.header("idempotency-replayed"), Some("true"), "{key}");
     }
+    let refused = |headers: &[(&str, &str)]| {
+        let answer = ann.send("POST", "/api/patients", headers, Some(a_patient("Bad key"))).expect(400, "invalid");
+        assert_eq!(answer.fields(), ["Idempotency-Key"], "{headers:?}");
+    };
+    for bad in ["", &format!("{longest}k"), "a b", "a,b", "\"a\"", "a/b", "ü"] {
+        refused(&[("Idempotency-Key", bad)]);
+    }
+    for two in [["a", "a"], ["a", "b"], ["", "a"], ["a", ""]] {
+        refused(&two.map(|key| ("Idempotency-Key", key)));
+    }
+    assert_eq!(ann.get("/api/patients").expect(200, "success").ids().len(), 4);
+    // Elsewhere nobody looks at it.
+    ann.send("GET", "/api/patients", &[("Idempotency-Key", "a b")], None).expect(200, "success");
+}
+
+#[test]
+fn the_body_is_compared_byte_for_byte() {
+    let app = TestApp::start();
+    let ann = app.signed_up("ann");
+    let post = |body: &str| {
+        let authorization = format!("Bearer {}", ann.token.as_deref().expect("a token"));
+        let headers =
+            [("Authorization", &*authorization), ("Content-Type", "application/json"), ("Idempotency-Key", KEY)];
+        http::send(app.address, "POST", "/api/doctors", &headers, Some(body))
+    };
+    post(r#"{"name": "D", "specialization": "Eyes"}"#).expect(201, "created");
+    post(r#"{"name":"D", "specialization": "Eyes"}"#).expect(422, "invalid");
+    post(r#"{"name": "D", "specialization": "Eyes"}"#).expect(201, "created");
 }
 
 #[test]

@@ -33,6 +33,7 @@ mod round_trips;
 mod session_limits;
 mod session_races;
 mod sessions;
+mod statements;
 mod tidy;
 mod tokens;
 mod users;

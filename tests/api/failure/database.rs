@@ -164,6 +164,34 @@ fn after_an_idle_time_a_write_finds_a_living_connection() {
 }
 
 #[test]
+fn a_transaction_begins_anew_where_its_connection_has_died() {
+    let app = TestApp::start();
+    let (ann, mut sql) = (app.signed_up("ann"), app.sql());
+    for number in 0..5 {
+        end_connections(&mut sql);
+        // Nobody has noticed yet. `begin` does, and nothing has run.
+        let key = format!("key-{number}");
+        let answer = ann.send("POST", "/api/patients", &[("Idempotency-Key", &key)], Some(a_patient(&key)));
+        answer.expect(201, "created");
+    }
+    assert_eq!(ann.get("/api/patients").expect(200, "success").ids().len(), 5);
+}
+
+#[test]
+fn a_transaction_on_a_server_that_has_become_read_only_gives_its_connection_up() {
+    let app = TestApp::start();
+    let (ann, mut sql) = (app.signed_up("ann"), app.sql());
+    let name: String = sql.query_one("select current_database()::text", &[]).expect("a name").get(0);
+    let post = || ann.send("POST", "/api/patients", &[("Idempotency-Key", "k")], Some(a_patient("P")));
+    sql.batch_execute(&format!("alter database {name} set default_transaction_read_only = on")).expect("a standby");
+    end_connections(&mut sql);
+    unavailable(post());
+    // What opens from now on takes changes. What was opened before does not, and must not be asked for ever.
+    sql.batch_execute(&format!("alter database {name} reset default_transaction_read_only")).expect("a primary");
+    eventually("a connection to the primary", || post().status == 201);
+}
+
+#[test]
 fn while_the_database_is_frozen_no_one_waits_for_long_and_service_returns_with_it() {
     let cluster = OwnCluster::start();
     let app = TestApp::on(&cluster.database, |_| {});

@@ -15,23 +15,26 @@ const TYPES: [(&str, Type); 6] = [
 const ROWS: [(&str, Rows); 4] =
     [(":one", Rows::One), (":opt", Rows::Optional), (":many", Rows::Many), (":exec", Rows::None)];
 
-/// One declared query: the places of its parameters' types, of its kind, and whether it is planned.
-fn any_query() -> impl Strategy<Value = (Vec<usize>, usize, bool)> {
-    (prop::collection::vec(0..TYPES.len(), 0..12), 0..ROWS.len(), any::<bool>())
+/// The words that may follow.
+const WORDS: [&str; 4] = ["", " write", " planned", " batched"];
+
+/// One declared query: the places of its parameters' types, of its kind, and of its word.
+fn any_query() -> impl Strategy<Value = (Vec<usize>, usize, usize)> {
+    (prop::collection::vec(0..TYPES.len(), 0..12), 0..ROWS.len(), 0..WORDS.len())
 }
 
 /// The text of a file with these queries.
-fn written(queries: &[(Vec<usize>, usize, bool)]) -> String {
+fn written(queries: &[(Vec<usize>, usize, usize)]) -> String {
     let mut text = "-- A file.\n".to_string();
-    for (number, (types, rows, planned)) in queries.iter().enumerate() {
+    for (number, (types, rows, word)) in queries.iter().enumerate() {
         let declared: Vec<String> =
             types.iter().enumerate().map(|(place, kind)| format!("p{place} {}", TYPES[*kind].0)).collect();
         let used: Vec<String> = (1..=types.len()).rev().map(|place| format!("${place}")).collect();
-        let planned = if *planned { " planned" } else { "" };
         text += &format!(
-            "\n-- name: q{number}({}) {}{planned}\n-- Says what it does, $99 and all.\nselect {}\n   -- and why\n  from x;\n",
+            "\n-- name: q{number}({}) {}{}\n-- Says what it does, $99 and all.\nselect {}\n   -- and why\n  from x;\n",
             declared.join(", "),
             ROWS[*rows].0,
+            WORDS[*word],
             used.join(", ")
         );
     }
@@ -43,13 +46,15 @@ proptest! {
     fn what_is_declared_is_what_is_read(queries in prop::collection::vec(any_query(), 0..6)) {
         let read = parse_file("file", &written(&queries)).expect("queries");
         prop_assert_eq!(read.len(), queries.len());
-        for (number, (query, (types, rows, planned))) in read.iter().zip(&queries).enumerate() {
+        for (number, (query, (types, rows, word))) in read.iter().zip(&queries).enumerate() {
             prop_assert_eq!(&query.name, &format!("file.q{number}"));
             let types: Vec<Type> = types.iter().map(|kind| TYPES[*kind].1.clone()).collect();
             prop_assert_eq!(&query.parameters, &types);
-            prop_assert_eq!((query.rows, query.planned), (ROWS[*rows].1, *planned));
+            let is = |name: &str| WORDS[*word].trim() == name;
+            prop_assert_eq!(query.rows, ROWS[*rows].1);
+            prop_assert_eq!((query.writes, query.planned, query.batched), (is("write"), is("planned"), is("batched")));
             prop_assert!(query.text.starts_with("select ") && query.text.ends_with("from x"), "{}", query.text);
-            prop_assert!(query.is_read() && !query.text.contains("--"));
+            prop_assert!(!query.text.contains("--"));
         }
     }
 
