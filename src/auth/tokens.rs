@@ -46,6 +46,7 @@ pub struct Claims {
 struct Signed {
     claims: Claims,
     iat: i64,
+    nbf: Option<i64>,
     exp: i64,
 }
 
@@ -55,6 +56,9 @@ struct WireClaims {
     sub: String,
     sid: i64,
     iat: i64,
+    /// Not ours: another program that knows the secret may have set it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    nbf: Option<i64>,
     exp: i64,
 }
 
@@ -85,31 +89,38 @@ impl Tokens {
     pub fn issue(&self, user_id: i64, session_id: i64, session_ends_at: i64) -> Result<(String, i64), String> {
         let now = jiff::Timestamp::now().as_second();
         let exp = now.saturating_add(self.ttl_seconds).min(session_ends_at);
-        let claims = WireClaims { iss: ISSUER.into(), sub: user_id.to_string(), sid: session_id, iat: now, exp };
+        let sub = user_id.to_string();
+        let claims = WireClaims { iss: ISSUER.into(), sub, sid: session_id, iat: now, nbf: None, exp };
         let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.signing);
         token.map(|token| (token, exp - now)).map_err(|error| error.to_string())
     }
 
-    /// The claims of a token that is ours, whole, and not expired; none for every other.
+    /// The claims of a token that is ours, whole, and in its time. `None` for every other one.
     pub fn verify(&self, token: &str) -> Option<Claims> {
-        let signed = self.signed(token)?;
+        let Signed { claims, iat, nbf, exp } = self.signed(token)?;
         let now = jiff::Timestamp::now().as_second();
         // RFC 7519, 4.1.4: the current time must be before `exp`. The library lets the last second pass.
-        let in_time = signed.exp > now && signed.iat <= now + CLOCK_SKEW_SECONDS && signed.iat < signed.exp;
-        in_time.then_some(signed.claims)
+        let in_time = exp > now && nbf.is_none_or(|nbf| nbf <= now) && iat <= now + CLOCK_SKEW_SECONDS;
+        // We sign none for longer. With our secret another program might, and no such token could be waited out.
+        let lifetime = exp.saturating_sub(iat);
+        (in_time && lifetime > 0 && lifetime <= self.ttl_seconds).then_some(claims)
     }
 
-    /// What a token says whose signature and issuer are right; whether it is in time, the caller has to see.
+    /// What a token says if its signature and issuer are right. The caller looks at its times.
     fn signed(&self, token: &str) -> Option<Signed> {
-        let last = usize::from(*token.as_bytes().last()?);
-        let shard = || self.recent[last % SHARDS].lock().unwrap_or_else(PoisonError::into_inner);
+        let shard = || self.recent[shard_of(token)].lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(signed) = shard().get(token) {
             return Some(*signed);
         }
         let decode = |key| jsonwebtoken::decode::<WireClaims>(token, key, &self.validation).ok();
-        let WireClaims { sub, sid, iat, exp, .. } = self.verifying.iter().find_map(decode)?.claims;
+        let decoded = self.verifying.iter().find_map(decode)?;
+        // RFC 7515, 4.1.11: who does not understand an extension that `crit` names must refuse the token. We understand none.
+        if decoded.header.crit.is_some() {
+            return None;
+        }
+        let WireClaims { sub, sid, iat, nbf, exp, .. } = decoded.claims;
         let user_id = sub.parse().ok().filter(|id| *id > 0)?;
-        let signed = Signed { claims: Claims { user_id, session_id: sid }, iat, exp };
+        let signed = Signed { claims: Claims { user_id, session_id: sid }, iat, nbf, exp };
         let mut shard = shard();
         if shard.len() >= RECENT_PER_SHARD {
             shard.clear();
@@ -117,6 +128,12 @@ impl Tokens {
         shard.insert(token.to_string(), signed);
         Some(signed)
     }
+}
+
+/// The shard that remembers a token, by the last letters of its signature: several, since letters of base64url are spread unevenly over
+/// the bytes, and the very last one stands for four bits only.
+fn shard_of(token: &str) -> usize {
+    token.bytes().rev().take(8).map(usize::from).sum::<usize>() % SHARDS
 }
 
 /// A refresh token: 256 random bits for the client, and their SHA-256 for the database.
@@ -196,5 +213,21 @@ impl Verifier<Vec<u8>> for Hs256 {
 impl JwtVerifier for Hs256 {
     fn algorithm(&self) -> Algorithm {
         Algorithm::HS256
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_shard_remembers_about_as_many_tokens_as_the_others() {
+        let tokens = Tokens::new("a secret of the tests, 32 bytes or more", None, 60);
+        let mut counts = [0; SHARDS];
+        for session_id in 1..=1600 {
+            let (token, _) = tokens.issue(1, session_id, i64::MAX).expect("a token");
+            counts[shard_of(&token)] += 1;
+        }
+        assert!(counts.iter().all(|count| (50..=200).contains(count)), "{counts:?}");
     }
 }

@@ -30,6 +30,7 @@ fn forgeries(user: &Person) -> Vec<(&'static str, String)> {
     let [header, payload, signature] = own.split('.').collect::<Vec<_>>().try_into().expect("three parts");
     let unchanged = claims(user, json!({}));
     let with = |changes: Value| jwt::signed(&claims(user, changes), SECRET);
+    let critical = |header: Value| jwt::with_header(&header, &unchanged, SECRET, Sign::Sha256);
     let headed = |alg: &str, sign| jwt::with_header(&json!({ "alg": alg, "typ": "JWT" }), &unchanged, SECRET, sign);
     let other_payload = jwt::signed(&claims(user, json!({ "sub": "1" })), OTHER_SECRET);
     let other_payload = other_payload.split('.').nth(1).expect("a payload");
@@ -55,6 +56,15 @@ fn forgeries(user: &Person) -> Vec<(&'static str, String)> {
         ("exp long ago", with(json!({ "iat": 1, "exp": 2 }))),
         ("exp before iat", with(json!({ "iat": now() + 50, "exp": now() + 40 }))),
         ("made in the future", with(json!({ "iat": now() + 600, "exp": now() + 3600 }))),
+        ("not before the next hour", with(json!({ "nbf": now() + 3600 }))),
+        ("not before a moment ahead", with(json!({ "nbf": now() + 30 }))),
+        ("an nbf that is text", with(json!({ "nbf": "today" }))),
+        ("a life beyond that of ours", with(json!({ "iat": now(), "exp": now() + 3601 }))),
+        ("a life of decades", with(json!({ "exp": 4_000_000_000i64 }))),
+        ("a life of everything", with(json!({ "iat": i64::MIN, "exp": i64::MAX }))),
+        ("a critical extension", critical(json!({ "alg": "HS256", "typ": "JWT", "crit": ["b64"], "b64": true }))),
+        ("critical extensions that are none", critical(json!({ "alg": "HS256", "crit": [] }))),
+        ("a critical extension that is text", critical(json!({ "alg": "HS256", "crit": "exp" }))),
         ("no iat", with(json!({ "iat": null }))),
         ("no sub", with(json!({ "sub": null }))),
         ("a sub that is no id", with(json!({ "sub": "ann" }))),
@@ -83,6 +93,8 @@ fn a_token_put_together_by_hand_as_the_service_does_is_believed() {
     ann.with_token(&own).get("/api/auth/me").expect(200, "success");
     let short = jwt::signed(&claims(&ann, json!({ "exp": now() + 30 })), SECRET);
     ann.with_token(&short).get("/api/auth/me").expect(200, "success");
+    let begun = jwt::signed(&claims(&ann, json!({ "nbf": now() })), SECRET);
+    ann.with_token(&begun).get("/api/auth/me").expect(200, "success");
 }
 
 #[test]
