@@ -5,7 +5,8 @@
 -- earlier try) and then, if that still has one, from anywhere: however many run at once, no more than the limits are checked.
 -- A success forgets the count, and `record_failure` turns a full one into a lock. Should it never get to that, the count is full
 -- for as long. `allowed` false: no place was left. `undecided`: those who took them may still be looking at their passwords, which
--- nobody does for ten seconds, and a place may come free again.
+-- nobody does for ten seconds, and a place may come free again. `most_expensive` is the highest cost of any stored hash, which the
+-- check takes the time of; served by users_hash_cost_idx.
 with in_network as (
     insert into login_failures as f (account, network, failures)
     select sha256(convert_to($1, 'UTF8')), $2, 1 where not $6
@@ -39,7 +40,8 @@ with in_network as (
             or (failures >= case network when '*' then $4 else $3 end and last_failed_at < now() - interval '10 seconds'))
 )
 select in_total.account is not null as allowed, in_total.account is null and not exists (select from decided) as undecided,
-       exists (select from placed) as has_place, users.id, users.password_hash, users.disabled
+       exists (select from placed) as has_place, users.id, users.password_hash, users.disabled,
+       (select max(substr(password_hash, 5, 2)) from users) as most_expensive
   from (select) as always
   left join in_total on true
   left join users on users.email = $1;

@@ -29,6 +29,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "0005_client_comfort",
     "0006_audit_batches",
     "0007_idempotency_keys",
+    "0008_hash_cost",
 ];
 
 /// Any number will do that no other program uses in the same database.

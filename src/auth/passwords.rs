@@ -22,6 +22,8 @@ pub fn check_rules(password: &str, config: &Config) -> Checked<()> {
         Err(format!("must have at least {} characters", config.password_min_length).into())
     } else if password.len() > MAX_BYTES {
         Err(format!("must have at most {MAX_BYTES} bytes").into())
+    } else if password.contains(char::is_control) {
+        Err("must not contain control characters".into())
     } else if config.password_blocklist && COMMON.contains(password.to_lowercase().as_str()) {
         Err("must not be a common password".into())
     } else {
@@ -45,18 +47,34 @@ pub fn hash(password: &str, config: &Config) -> Result<String, Error> {
     bcrypt::hash(password, config.bcrypt_cost).map_err(|error| Error::Internal(format!("bcrypt: {error}")))
 }
 
-/// Whether the password matches the hash. Without a hash (no such account) the same work is done for nothing, and a hash that
-/// is cheaper than today's is topped up, so that the time tells nothing.
-pub fn verify(password: &str, hash: Option<&str>, config: &Config) -> bool {
-    let matches = match hash {
-        Some(hash) if password.len() <= MAX_BYTES => bcrypt::verify(password, hash).unwrap_or(false),
-        _ => false,
+/// Whether the password matches the hash. Whatever the answer, it takes the work of one hash of cost `work_cost`, so that its time
+/// tells nothing: a cheaper hash is followed by dummies of its own cost and of each cost above it (2ᶜ + 2ᶜ + 2ᶜ⁺¹ + … = 2ʷ), and
+/// without a hash (no such account) one dummy does all of the work.
+pub fn verify(password: &str, hash: Option<&str>, work_cost: u32) -> bool {
+    let hash = hash.filter(|_| can_be_a_password(password));
+    let Some((hash, cost)) = hash.and_then(|hash| Some((hash, cost_of(hash)?))) else {
+        work_for_nothing(work_cost);
+        return false;
     };
-    if !matches && hash.is_none_or(|hash| is_outdated(hash, config) || password.len() > MAX_BYTES) {
-        let short: String = password.chars().take(8).collect();
-        let _ = bcrypt::verify(short, &dummy_hash(config.bcrypt_cost));
-    }
+    let matches = bcrypt::verify(password, hash).unwrap_or(false);
+    (cost..work_cost).for_each(work_for_nothing);
     matches
+}
+
+/// bcrypt would read only the beginning of a longer one. It also repeats the password, with a NUL behind it, until it has 72 bytes: to it
+/// `P` and `P\0P` are the same.
+fn can_be_a_password(password: &str) -> bool {
+    password.len() <= MAX_BYTES && !password.contains('\0')
+}
+
+fn work_for_nothing(cost: u32) {
+    let _ = bcrypt::verify("a password", &dummy_hash(cost));
+}
+
+/// The cost of the work that every check of a password does: the configured one, or that of the most expensive stored hash if that is
+/// higher (`BCRYPT_COST` was lowered, or another node has a higher one).
+pub fn work_cost(most_expensive: Option<&str>, config: &Config) -> u32 {
+    most_expensive.and_then(|cost| cost.parse().ok()).unwrap_or(0).max(config.bcrypt_cost)
 }
 
 /// Whether the hash is cheaper than the configuration asks for.

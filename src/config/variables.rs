@@ -59,7 +59,7 @@ pub const VARIABLES: &[Variable] = &[
     variable("JWT_TTL_SECONDS", "3600", Whole(|config| &mut config.jwt_ttl_seconds, 1, 86_400 * 30),
         "how long an access token is good for"),
     variable("BCRYPT_COST", "12", Whole(|config| &mut config.bcrypt_cost, 4, 16),
-        "10 to 16; a login with a cheaper stored hash renews it"),
+        "10 to 16; a login with a cheaper stored hash renews it, and every login takes the time of the most expensive one"),
     variable("ALLOW_WEAK_HASHING", "0", Parsed(allow_weak_hashing),
         "1 allows a BCRYPT_COST from 4, for tests"),
     variable("WORKERS", "one a core, 2 to 64", Whole(|config| &mut config.workers, 1, 1024),

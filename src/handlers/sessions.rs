@@ -97,10 +97,10 @@ pub fn login(app: &App, request: &Request) -> Result<Response> {
 /// Counts the attempt, then looks at the password without a connection. A locked or disabled account, an unknown e-mail and a
 /// wrong password get the same answer after the same work.
 pub fn check_attempt(app: &App, request: &Request, email: &str, password: &str) -> Result<Credentials> {
-    let config = &app.config;
     let row = count_attempt(app, request, email)?;
     let (user_id, hash): (Option<i64>, Option<String>) = (row.get("id"), row.get("password_hash"));
-    let matches = passwords::verify(password, hash.as_deref(), config);
+    let work_cost = passwords::work_cost(row.get("most_expensive"), &app.config);
+    let matches = passwords::verify(password, hash.as_deref(), work_cost);
     let allowed: bool = row.get("allowed");
     let enabled = row.get::<_, Option<bool>>("disabled") == Some(false);
     if let (true, true, true, Some(user_id), Some(password_hash)) = (allowed, enabled, matches, user_id, hash) {

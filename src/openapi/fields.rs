@@ -70,9 +70,9 @@ pub fn id() -> Json {
 /// A new password.
 pub fn new_password(min: usize, max_bytes: usize) -> Json {
     object! {
-        "type": "string", "format": "password", "minLength": min, "maxLength": max_bytes,
+        "type": "string", "format": "password", "minLength": min, "maxLength": max_bytes, "pattern": ONE_LINE,
         "description": format!(
-            "Taken exactly as sent. At most {max_bytes} bytes of UTF-8; not a common password, not the e-mail address or the \
+            "Taken exactly as sent. At most {max_bytes} bytes of UTF-8; no control characters; not a common password, not the e-mail address or the \
              part before its `@`."
         ),
     }
