@@ -106,9 +106,8 @@ impl Crew {
     /// Starts the threads of each lane, and the watchdog.
     ///
     /// # Errors
-    /// Where the system gives no more threads.
-    pub fn start(app: &Arc<App>, server: &Arc<Server>) -> std::io::Result<Arc<Crew>> {
-        let crew = Arc::new(Crew::default());
+    /// Where the system gives no more threads; [`Crew::stop`] ends those that it gave.
+    pub fn start(self: &Arc<Crew>, app: &Arc<App>, server: &Arc<Server>) -> std::io::Result<()> {
         let numbers = [
             (Lane::Reading, app.config.workers),
             (Lane::Waiting, app.config.waiting_threads()),
@@ -116,13 +115,13 @@ impl Crew {
         ];
         for (lane, number) in numbers {
             for _ in 0..number {
-                crew.add(server, lane)?;
+                self.add(server, lane)?;
             }
         }
-        let (watching, app, server) = (Arc::clone(&crew), Arc::clone(app), Arc::clone(server));
+        let (watching, app, server) = (Arc::clone(self), Arc::clone(app), Arc::clone(server));
         let watchdog = thread::Builder::new().name("watchdog".into()).spawn(move || watching.watch(&app, &server))?;
-        *lock(&crew.watchdog) = Some(watchdog);
-        Ok(crew)
+        *lock(&self.watchdog) = Some(watchdog);
+        Ok(())
     }
 
     /// Whether the service is on its way out.

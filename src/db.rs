@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use postgres::types::{ToSql, Type};
 use postgres::{Client, Row, Statement};
 use r2d2::ManageConnection;
+use scheduled_thread_pool::{OnPoolDropBehavior, ScheduledThreadPool};
 
 pub use attempt::{Attempt, Question, may_wait};
 use pipe::PipeManager;
@@ -32,6 +33,8 @@ pub type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 /// How long a request waits for a connection.
 const POOL_WAIT: Duration = Duration::from_secs(3);
+/// Threads that open a pool's connections.
+const POOL_THREADS: usize = 3;
 /// A connection that has been idle for so long proves that it lives before it carries a change, which must not be repeated.
 const PROVE_AFTER: Duration = Duration::from_secs(1);
 /// What every connection sets: the time limits of a statement and of waiting for a lock, and times in UTC.
@@ -340,7 +343,14 @@ impl Pools {
 }
 
 fn new_pool<M: ManageConnection<Error = ConnectError>>(manager: M, size: u32) -> r2d2::Pool<M> {
+    // Its threads end with the pool. By default they would wait for the next look at idle connections, half a minute.
+    let threads = ScheduledThreadPool::builder()
+        .num_threads(POOL_THREADS)
+        .thread_name_pattern("pool-{}")
+        .on_drop_behavior(OnPoolDropBehavior::DiscardPendingScheduled)
+        .build();
     r2d2::Pool::builder()
+        .thread_pool(Arc::new(threads))
         .max_size(size)
         .min_idle(Some(1))
         .connection_timeout(POOL_WAIT)

@@ -24,11 +24,12 @@ use std::fs::{File, TryLockError};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use std::sync::atomic::AtomicBool;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cluster::Cluster;
-use postmaster::{PidFile, bring_up, connection_to};
+use postmaster::{Patience, bring_up, connection_to, shut_down};
 
 /// The role that owns everything in the private PostgreSQL, and the database's name.
 const USER: &str = "healthcare";
@@ -41,6 +42,9 @@ const STOP_LIMIT: Duration = Duration::from_secs(20);
 
 /// The time between two looks at something that another process does.
 const POLL: Duration = Duration::from_millis(4);
+
+/// For those whom nobody tells to stop.
+static NEVER: AtomicBool = AtomicBool::new(false);
 
 /// What differs between real data (the default) and a test's.
 #[derive(Debug, Clone)]
@@ -101,16 +105,28 @@ impl PrivatePostgres {
     /// # Errors
     /// One line that says what is wrong and what to do.
     pub fn start_with(data_dir: &Path, settings: &Settings) -> Result<PrivatePostgres, String> {
-        let deadline = Instant::now() + START_LIMIT;
+        PrivatePostgres::start_unless(&NEVER, data_dir, settings)
+    }
+
+    /// The same, given up as soon as `stopping` is set: a PostgreSQL that was about to start is then stopped again.
+    ///
+    /// # Errors
+    /// One line that says what is wrong and what to do.
+    pub fn start_unless(
+        stopping: &AtomicBool,
+        data_dir: &Path,
+        settings: &Settings,
+    ) -> Result<PrivatePostgres, String> {
+        let patience = Patience::new(START_LIMIT, stopping);
         let data_dir = make_data_dir(data_dir)?;
-        let _gate = pass_gate(&data_dir, deadline)?;
+        let _gate = pass_gate(&data_dir, patience)?;
         // Behind the gate, nobody else takes or leaves these locks.
         let users = cluster::open(&data_dir, "postgresql.users")?;
         let is_alone = users.try_lock().is_ok();
         users.lock_shared().map_err(|error| cluster::cannot("lock", &data_dir, &error))?;
 
         let cluster = Cluster::find_or_make(&data_dir, settings)?;
-        let (child, socket_folder) = bring_up(&cluster, settings, deadline)?;
+        let (child, socket_folder) = bring_up(&cluster, settings, patience)?;
         let found = match (&child, is_alone) {
             (Some(_), _) => Found::Stopped,
             (None, true) => Found::Abandoned,
@@ -148,13 +164,14 @@ impl PrivatePostgres {
     }
 
     /// Starts PostgreSQL again if it has ended: killed, or out of disk. One that runs, is starting or recovers is left alone.
+    /// Given up as soon as `stopping` is set.
     ///
     /// # Returns
     /// Whether it had ended and runs again.
     ///
     /// # Errors
     /// One line that says why it does not start; the next call tries again.
-    pub fn revive(&mut self) -> Result<bool, String> {
+    pub fn revive(&mut self, stopping: &AtomicBool) -> Result<bool, String> {
         let has_ended = match &mut self.child {
             Some(child) => matches!(child.try_wait(), Ok(Some(_))),
             // Another process started it: nobody accepts a connection when it has ended.
@@ -163,10 +180,10 @@ impl PrivatePostgres {
         if !has_ended {
             return Ok(false);
         }
-        let deadline = Instant::now() + STOP_LIMIT;
-        let _gate = pass_gate(&self.cluster.data_dir, deadline)?;
+        let patience = Patience::new(STOP_LIMIT, stopping);
+        let _gate = pass_gate(&self.cluster.data_dir, patience)?;
         self.child = None;
-        (self.child, self.socket_folder) = bring_up(&self.cluster, &self.settings, deadline)?;
+        (self.child, self.socket_folder) = bring_up(&self.cluster, &self.settings, patience)?;
         Ok(true)
     }
 
@@ -193,51 +210,12 @@ impl PrivatePostgres {
     }
 
     fn leave(&mut self) -> Result<(), String> {
-        let _gate = pass_gate(&self.cluster.data_dir, Instant::now() + STOP_LIMIT)?;
+        let _gate = pass_gate(&self.cluster.data_dir, Patience::new(STOP_LIMIT, &NEVER))?;
         let is_last = self.users.try_lock().is_ok();
-        let stopped = if is_last { self.shut_down() } else { Ok(()) };
+        let stopped = if is_last { shut_down(&self.cluster, &mut self.child) } else { Ok(()) };
         // Said aloud, because a child process in the making may hold a copy of the file open for a moment.
         let _ = self.users.unlock();
         stopped
-    }
-
-    fn shut_down(&mut self) -> Result<(), String> {
-        let Some(running) = PidFile::read(&self.cluster.files) else {
-            return Ok(());
-        };
-        for mode in ["fast", "immediate"] {
-            let mut pg_ctl = self.cluster.program("pg_ctl");
-            pg_ctl.args(["stop", "--no-wait", "--silent", "-m", mode, "-D"]).arg(&self.cluster.files);
-            let program = self.cluster.programs.bin.join("pg_ctl");
-            let output = pg_ctl.output().map_err(|error| cluster::cannot("run", &program, &error))?;
-            if !output.status.success() && self.child_with(running.pid).is_none() {
-                return Ok(()); // there was no process to tell: it had been killed
-            }
-            let deadline = Instant::now() + STOP_LIMIT;
-            while Instant::now() < deadline {
-                if self.is_gone(&running) {
-                    // Made anew by each start; where it had to be in the temporary directory, nothing stays there.
-                    let _ = std::fs::remove_dir(&running.socket_folder);
-                    return Ok(());
-                }
-                thread::sleep(POLL);
-            }
-        }
-        let folder = self.cluster.files.display();
-        Err(format!("the private PostgreSQL in {folder} does not stop: end it with `kill -KILL {}`", running.pid))
-    }
-
-    fn is_gone(&mut self, running: &PidFile) -> bool {
-        match self.child_with(running.pid) {
-            Some(child) => !matches!(child.try_wait(), Ok(None)),
-            // Removing this file is the last thing that a postmaster does.
-            None => PidFile::read(&self.cluster.files).is_none_or(|now| now.pid != running.pid),
-        }
-    }
-
-    /// The postmaster with this process id, if it is this process's child. Another process may have started it anew.
-    fn child_with(&mut self, pid: u32) -> Option<&mut Child> {
-        self.child.as_mut().filter(|child| child.id() == pid)
     }
 }
 
@@ -270,12 +248,12 @@ pub fn make_data_dir(data_dir: &Path) -> Result<PathBuf, String> {
 }
 
 /// Waits until no other process is starting or stopping the cluster. The gate closes again with the returned file.
-fn pass_gate(data_dir: &Path, deadline: Instant) -> Result<File, String> {
+fn pass_gate(data_dir: &Path, patience: Patience) -> Result<File, String> {
     let gate = cluster::open(data_dir, "postgresql.lock")?;
     loop {
         match gate.try_lock() {
             Ok(()) => return Ok(gate),
-            Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::sleep(POLL),
+            Err(TryLockError::WouldBlock) if !patience.is_over() => thread::sleep(POLL),
             Err(TryLockError::WouldBlock) => {
                 return Err(format!(
                     "another process has been starting the PostgreSQL in {} for too long: end it",

@@ -1,8 +1,8 @@
 //! The whole service in one value: start it, ask for its address, stop it. What `main.rs` and an embedding program use.
 
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -30,14 +30,15 @@ const PRUNE_EVERY: Duration = Duration::from_secs(60 * 60);
 const REVIVE_EVERY: Duration = Duration::from_millis(200);
 const REVIVE_AGAIN: Duration = Duration::from_secs(1);
 
-/// A running service.
+/// A running service. [`stop`](Service::stop) says whether stopping worked; dropping the value stops it too.
 pub struct Service {
     app: Arc<App>,
     server: Arc<Server>,
     crew: Arc<Crew>,
     address: SocketAddr,
-    private: Option<Arc<Mutex<PrivatePostgres>>>,
     background: Vec<JoinHandle<()>>,
+    /// Keeps the private PostgreSQL running, and gives it back when it ends.
+    reviver: Option<JoinHandle<PrivatePostgres>>,
     stopping: Arc<AtomicBool>,
 }
 
@@ -45,7 +46,7 @@ impl Service {
     /// Checks everything, brings the schema up to date, opens the socket, and serves in threads of its own.
     ///
     /// # Errors
-    /// One line that says what is wrong and what to do.
+    /// One line that says what is wrong and what to do. Nothing is left running.
     pub fn start(config: Config) -> Result<Service, String> {
         let database = Database::open(&config)?;
         for warning in database.url.warnings() {
@@ -59,14 +60,12 @@ impl Service {
         let counting = Arc::downgrade(&server);
         let _ =
             app.transport.set(Box::new(move || counting.upgrade().map_or_else(Vec::new, |server| server.numbers())));
-        let stopping = Arc::new(AtomicBool::new(false));
-        let mut background = start_background(&app, &database, &stopping).map_err(no_more_threads)?;
-        let private = database.private.map(|private| Arc::new(Mutex::new(private)));
-        if let Some(private) = &private {
-            background.push(start_reviver(&app, private, &stopping).map_err(no_more_threads)?);
-        }
-        let crew = Crew::start(&app, &server).map_err(no_more_threads)?;
-        Ok(Service { app, server, crew, address, private, background, stopping })
+        let (crew, stopping) = (Arc::new(Crew::default()), Arc::new(AtomicBool::new(false)));
+        let (background, reviver) = (Vec::new(), None);
+        // From here on an error drops the service, which ends the threads that have been started.
+        let mut service = Service { app, server, crew, address, background, reviver, stopping };
+        service.start_threads(database).map_err(|error| format!("no more threads: {error}"))?;
+        Ok(service)
     }
 
     /// Where it listens; the port that was picked, if it was 0.
@@ -79,13 +78,42 @@ impl Service {
     ///
     /// # Errors
     /// One line where the private PostgreSQL does not stop.
-    pub fn stop(self) -> Result<(), String> {
+    pub fn stop(mut self) -> Result<(), String> {
+        self.shut_down()
+    }
+
+    /// The listener, the writer of audit entries, the housekeeper, the reviver, and the threads that answer requests.
+    fn start_threads(&mut self, database: Database) -> std::io::Result<()> {
+        let hearing = Arc::clone(&self.app);
+        self.background.push(self.app.pulse.listen(database.url, move |event| match event {
+            Event::Hearing => hearing.sessions.set_hearing(true),
+            Event::Deaf => hearing.sessions.set_hearing(false),
+            Event::Change(payload) => hearing.sessions.hear(payload),
+        })?);
+        let writing = Arc::clone(&self.app);
+        self.background.push(thread::Builder::new().name("audit".into()).spawn(move || {
+            writing.audit.write_until_stopped(&writing.db, &writing.sql.audit.record, GRACE);
+        })?);
+        let (keeping, stopping) = (Arc::clone(&self.app), Arc::clone(&self.stopping));
+        let keep = move || keep_house(&keeping, &stopping);
+        self.background.push(thread::Builder::new().name("housekeeper".into()).spawn(keep)?);
+        if let Some(private) = database.private {
+            let (app, stopping) = (Arc::clone(&self.app), Arc::clone(&self.stopping));
+            let revive = move || keep_running(private, &app, &stopping);
+            self.reviver = Some(thread::Builder::new().name("reviver".into()).spawn(revive)?);
+        }
+        self.crew.start(&self.app, &self.server)
+    }
+
+    /// The second time there is nothing left to do.
+    fn shut_down(&mut self) -> Result<(), String> {
         self.crew.stop(&self.server, Instant::now() + GRACE);
         self.stopping.store(true, Ordering::Relaxed);
+        let is_frozen = self.app.pulse.is_frozen();
         self.app.audit.stop();
         self.app.pulse.stop();
         let deadline = Instant::now() + LAST_WRITES;
-        for thread in self.background {
+        for thread in self.background.drain(..) {
             thread.thread().unpark();
             while !thread.is_finished() && Instant::now() < deadline {
                 thread::park_timeout(JOIN_EVERY);
@@ -96,14 +124,35 @@ impl Service {
                 log::error!(target: "database", "a statement hangs; what it and those behind it would write is lost");
             }
         }
-        if self.app.pulse.is_frozen() {
-            // Closing a connection waits for the server's farewell, which does not come.
-            std::mem::forget(Arc::clone(&self.app));
+        if is_frozen {
+            close_later(&self.app);
         }
-        // The thread that shared it has ended.
-        self.private
-            .and_then(Arc::into_inner)
-            .map_or(Ok(()), |private| private.into_inner().unwrap_or_else(PoisonError::into_inner).stop())
+        let Some(reviver) = self.reviver.take() else { return Ok(()) };
+        reviver.thread().unpark();
+        // It gives up a start that is under way. Had it panicked, the value would have stopped PostgreSQL by itself.
+        reviver.join().map_or(Ok(()), PrivatePostgres::stop)
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        if let Err(problem) = self.shut_down() {
+            log::error!(target: "server", "{problem}");
+        }
+    }
+}
+
+/// Closing a connection waits for the database's farewell, which a frozen one does not say: a thread waits for it.
+fn close_later(app: &Arc<App>) {
+    let (spare, app) = (Arc::clone(app), Arc::clone(app));
+    let closing = thread::Builder::new().name("closing".into()).spawn(move || {
+        while Arc::strong_count(&app) > 1 {
+            thread::park_timeout(JOIN_EVERY);
+        }
+    });
+    if closing.is_err() {
+        // Without a thread the connections stay open: better than to wait here.
+        std::mem::forget(spare);
     }
 }
 
@@ -122,62 +171,31 @@ fn bind(config: &Config) -> Result<TcpListener, String> {
     Ok(listener)
 }
 
-/// The listener, the writer of audit entries, and the housekeeper.
-fn start_background(
-    app: &Arc<App>,
-    database: &Database,
-    stopping: &Arc<AtomicBool>,
-) -> std::io::Result<Vec<JoinHandle<()>>> {
-    let hearing = Arc::clone(app);
-    let listener = app.pulse.listen(database.url.clone(), move |event| match event {
-        Event::Hearing => hearing.sessions.set_hearing(true),
-        Event::Deaf => hearing.sessions.set_hearing(false),
-        Event::Change(payload) => hearing.sessions.hear(payload),
-    })?;
-    let writing = Arc::clone(app);
-    let writer = thread::Builder::new().name("audit".into()).spawn(move || {
-        writing.audit.write_until_stopped(&writing.db, &writing.sql.audit.record, GRACE);
-    })?;
-    let (keeping, stopping) = (Arc::clone(app), Arc::clone(stopping));
-    let keeper = thread::Builder::new().name("housekeeper".into()).spawn(move || keep_house(&keeping, &stopping))?;
-    Ok(vec![listener, writer, keeper])
-}
-
-/// Starts the private PostgreSQL again whenever it has ended.
-fn start_reviver(
-    app: &Arc<App>,
-    private: &Arc<Mutex<PrivatePostgres>>,
-    stopping: &Arc<AtomicBool>,
-) -> std::io::Result<JoinHandle<()>> {
-    let (app, private, stopping) = (Arc::clone(app), Arc::clone(private), Arc::clone(stopping));
-    thread::Builder::new().name("reviver".into()).spawn(move || {
-        let mut last_problem = String::new();
-        while !stopping.load(Ordering::Relaxed) {
-            thread::park_timeout(REVIVE_EVERY);
-            if !app.pulse.is_away() || stopping.load(Ordering::Relaxed) {
-                continue;
+/// Starts the private PostgreSQL again whenever it has ended, until the service stops.
+fn keep_running(mut private: PrivatePostgres, app: &App, stopping: &AtomicBool) -> PrivatePostgres {
+    let mut last_problem = String::new();
+    while !stopping.load(Ordering::Relaxed) {
+        thread::park_timeout(REVIVE_EVERY);
+        if !app.pulse.is_away() || stopping.load(Ordering::Relaxed) {
+            continue;
+        }
+        match private.revive(stopping) {
+            Ok(false) => {}
+            Ok(true) => {
+                last_problem.clear();
+                log::warn!(target: "database", "the private PostgreSQL had ended, and was started again");
             }
-            match private.lock().unwrap_or_else(PoisonError::into_inner).revive() {
-                Ok(false) => {}
-                Ok(true) => {
-                    last_problem.clear();
-                    log::warn!(target: "database", "the private PostgreSQL had ended, and was started again");
+            Err(problem) => {
+                // Said once, however often it is tried.
+                if problem != last_problem {
+                    log::error!(target: "database", "the private PostgreSQL does not start again: {problem}");
                 }
-                Err(problem) => {
-                    // Said once, however often it is tried.
-                    if problem != last_problem {
-                        log::error!(target: "database", "the private PostgreSQL does not start again: {problem}");
-                    }
-                    last_problem = problem;
-                    thread::park_timeout(REVIVE_AGAIN);
-                }
+                last_problem = problem;
+                thread::park_timeout(REVIVE_AGAIN);
             }
         }
-    })
-}
-
-fn no_more_threads(error: std::io::Error) -> String {
-    format!("no more threads: {error}")
+    }
+    private
 }
 
 fn keep_house(app: &App, stopping: &AtomicBool) {

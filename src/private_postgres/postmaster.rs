@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,16 +12,39 @@ use postgres::error::SqlState;
 use postgres::{Client, NoTls};
 
 use super::cluster::{Cluster, PORT, cannot};
-use super::{POLL, START_LIMIT, Settings, USER};
+use super::{POLL, STOP_LIMIT, Settings, USER};
 
 /// How long one connection attempt may take. A PostgreSQL that takes longer is frozen.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long to wait for something that PostgreSQL or another process does.
+#[derive(Clone, Copy)]
+pub(super) struct Patience<'a> {
+    started: Instant,
+    limit: Duration,
+    /// Ends the waiting early: this process has been told to stop.
+    stopping: &'a AtomicBool,
+}
+
+impl<'a> Patience<'a> {
+    pub fn new(limit: Duration, stopping: &'a AtomicBool) -> Patience<'a> {
+        Patience { started: Instant::now(), limit, stopping }
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.is_stopping() || self.started.elapsed() >= self.limit
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+}
 
 /// Joins the running postmaster or starts one: the child, if it is ours, and the folder of the socket.
 pub(super) fn bring_up(
     cluster: &Cluster,
     settings: &Settings,
-    deadline: Instant,
+    patience: Patience,
 ) -> Result<(Option<Child>, String), String> {
     let mut is_told = false;
     loop {
@@ -32,10 +56,10 @@ pub(super) fn bring_up(
             }
             running.remove_if_stale(cluster);
         }
-        match spawn(cluster, settings, deadline)? {
+        match spawn(cluster, settings, patience)? {
             Spawned::Ready(child, socket_folder) => return Ok((Some(child), socket_folder)),
             // One that is still starting or stopping, or whose last sessions are still ending.
-            Spawned::Busy(line) if Instant::now() > deadline => {
+            Spawned::Busy(line) if patience.is_over() => {
                 return Err(format!(
                     "the private PostgreSQL in {} is running but does not answer: {line}",
                     cluster.files.display()
@@ -59,7 +83,7 @@ enum Spawned {
     Busy(String),
 }
 
-fn spawn(cluster: &Cluster, settings: &Settings, deadline: Instant) -> Result<Spawned, String> {
+fn spawn(cluster: &Cluster, settings: &Settings, patience: Patience) -> Result<Spawned, String> {
     let socket_folder = cluster.socket_folder()?.display().to_string();
     let (log, log_start) = cluster.log()?;
     let log_for_errors = log.try_clone().map_err(|error| cannot("open", &cluster.log_path(), &error))?;
@@ -71,7 +95,7 @@ fn spawn(cluster: &Cluster, settings: &Settings, deadline: Instant) -> Result<Sp
     let program = cluster.programs.bin.join("postgres");
     let mut child = command.spawn().map_err(|error| cannot("run", &program, &error))?;
     let mut problem = String::from("it has not finished starting");
-    while Instant::now() < deadline {
+    while !patience.is_over() {
         if let Ok(Some(status)) = child.try_wait() {
             let said = cluster.log_since(log_start);
             let line = said
@@ -96,13 +120,61 @@ fn spawn(cluster: &Cluster, settings: &Settings, deadline: Instant) -> Result<Sp
         }
         thread::sleep(POLL);
     }
+    if patience.is_stopping() {
+        shut_down(cluster, &mut Some(child))?;
+        return Err("the private PostgreSQL was stopped before it had started".into());
+    }
     // Left running: recovery that takes this long must not begin anew, and the next start takes it over.
     let log = cluster.log_path();
     Err(format!(
         "the private PostgreSQL is not ready after {} s: {problem}; see {} and start again",
-        START_LIMIT.as_secs(),
+        patience.limit.as_secs(),
         log.display()
     ))
+}
+
+/// Stops the postmaster and returns when it is gone; `child` is the one that this process started.
+pub(super) fn shut_down(cluster: &Cluster, child: &mut Option<Child>) -> Result<(), String> {
+    let deadline = Instant::now() + STOP_LIMIT;
+    let running = loop {
+        match PidFile::read(&cluster.files) {
+            Some(running) => break running,
+            // It has only begun to start, and cannot be told anything before it has written its file.
+            None if child.as_mut().is_some_and(is_alive) && Instant::now() < deadline => thread::sleep(POLL),
+            None => return Ok(()),
+        }
+    };
+    // Another process may have started it anew.
+    let mut child = child.as_mut().filter(|child| child.id() == running.pid);
+    for mode in ["fast", "immediate"] {
+        let mut pg_ctl = cluster.program("pg_ctl");
+        pg_ctl.args(["stop", "--no-wait", "--silent", "-m", mode, "-D"]).arg(&cluster.files);
+        let program = cluster.programs.bin.join("pg_ctl");
+        let output = pg_ctl.output().map_err(|error| cannot("run", &program, &error))?;
+        if !output.status.success() && child.is_none() {
+            return Ok(()); // there was no process to tell: it had been killed
+        }
+        let deadline = Instant::now() + STOP_LIMIT;
+        while Instant::now() < deadline {
+            let is_gone = match &mut child {
+                Some(child) => !is_alive(child),
+                // Removing this file is the last thing that a postmaster does.
+                None => PidFile::read(&cluster.files).is_none_or(|now| now.pid != running.pid),
+            };
+            if is_gone {
+                // Made anew by each start; where it had to be in the temporary directory, nothing stays there.
+                let _ = fs::remove_dir(&running.socket_folder);
+                return Ok(());
+            }
+            thread::sleep(POLL);
+        }
+    }
+    let folder = cluster.files.display();
+    Err(format!("the private PostgreSQL in {folder} does not stop: end it with `kill -KILL {}`", running.pid))
+}
+
+fn is_alive(child: &mut Child) -> bool {
+    matches!(child.try_wait(), Ok(None))
 }
 
 /// The settings that are not left to `postgresql.conf`, because safety or this module depends on them.

@@ -74,6 +74,7 @@ fn a_foreign_crate_is_named_in_one_place() {
         ("jsonwebtoken", &["src/auth/tokens.rs"]),
         ("hmac", &["src/auth/tokens.rs", "src/cursors.rs"]),
         ("r2d2", &["src/db.rs", "src/db/pipe.rs", "src/database_url/connect.rs"]),
+        ("scheduled_thread_pool", &["src/db.rs"]),
         ("r2d2_postgres", &["src/database_url/connect.rs"]),
         ("tokio", &["src/db/pipe.rs", "src/database_url/tls.rs"]),
         ("tokio_postgres", &["src/db/pipe.rs", "src/database_url", "src/logging.rs"]),

@@ -1,14 +1,17 @@
 //! The program on the private PostgreSQL: the secret that it keeps, commands beside a running server, and that each leaves
 //! things as it found them.
 
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::harness::PASSWORD;
 use crate::harness::binary::Program;
 use crate::harness::folder::Folder;
+use crate::harness::{PASSWORD, eventually};
 
 /// The process id of the private PostgreSQL, if one runs.
 fn postmaster(folder: &Folder) -> Option<String> {
@@ -83,4 +86,37 @@ fn a_killed_server_leaves_its_postgresql_to_the_next_one() {
     server.anyone().post("/api/auth/register", register).expect(409, "failed");
     assert_eq!(server.stop().code, Some(0));
     assert_eq!(postmaster(&folder), None);
+}
+
+/// A PostgreSQL that was stopped, and that will not get past its recovery: it waits for a file that never comes.
+fn will_recover_for_ever(folder: &Folder) {
+    let files = folder.path().join("data/postgresql");
+    let mut settings = std::fs::OpenOptions::new().append(true).open(files.join("postgresql.conf")).expect("settings");
+    settings.write_all(b"restore_command = 'sleep 600'\n").expect("a setting");
+    std::fs::write(files.join("recovery.signal"), "").expect("a signal");
+}
+
+/// Waits until another PostgreSQL than this one has begun to start.
+fn begins_to_start(folder: &Folder, before: Option<String>) {
+    eventually("PostgreSQL begins to start", || postmaster(folder).is_some_and(|pid| Some(pid) != before));
+}
+
+#[test]
+fn sigterm_while_postgresql_is_started_again_stops_that_too() {
+    let folder = Folder::new();
+    let server = program(&folder, &["serve"]).serve();
+    let before = postmaster(&folder);
+    will_recover_for_ever(&folder);
+    // At once, as if it had been killed.
+    signal("-QUIT", before.as_deref().expect("a process id"));
+    begins_to_start(&folder, before);
+    let asked = Instant::now();
+    let ended = server.stop();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(postmaster(&folder), None, "nothing runs on: {ended:?}");
+    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+}
+
+fn signal(name: &str, pid: &str) {
+    assert!(Command::new("kill").args([name, pid]).status().expect("kill").success());
 }
