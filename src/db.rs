@@ -418,6 +418,11 @@ fn translate(query: &Query, error: &postgres::Error) -> Error {
         return if is_dead(error) { Error::Unavailable(text) } else { Error::Internal(text) };
     };
     let code = error.code().code();
+    if code.starts_with("22") {
+        // A value that its type does not hold. The rules let none through that we know of, and the message may quote it.
+        log::warn!(target: "database", "{}: {code}: a rule of validate/ is missing", query.name);
+        return Error::invalid("request", "must not have a value that cannot be stored");
+    }
     let text = format!("{}: {} {} {}", query.name, code, error.constraint().unwrap_or_default(), error.message());
     match (code, error.constraint()) {
         ("23505" | "23503", Some(constraint)) => match conflict(constraint) {

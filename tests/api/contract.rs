@@ -1,7 +1,7 @@
 //! The conventions of the contract, on every route and for every kind of caller.
 //!
 //! The tests walk [`ROUTES`], so a new line of the table is tested from the day it is added: `access` asks who may call it,
-//! `routing` how its path and methods behave, `bodies` what it takes, `headers` what every answer carries, `refusals` what the
+//! `routing` how its path and methods behave, `bodies` what it takes, `values` what no rule expects, `headers` what every answer carries, `refusals` what the
 //! transport says before there is a request. Here is what they share: the people, the records, and the rules of an answer.
 
 mod access;
@@ -9,6 +9,7 @@ mod bodies;
 mod headers;
 mod refusals;
 mod routing;
+mod values;
 
 use healthcare_backend::request::Method;
 use healthcare_backend::routes::{Handler, ROUTES, Route};
