@@ -37,7 +37,7 @@ pub fn check(config: &Config, database: &Database) -> Result<String, String> {
     Ok(format!("ready: {} statements, {} migrations, all applied", queries.all().len(), migrations.len()))
 }
 
-/// `create-admin`: a new user with the role `admin`.
+/// `create-admin`: a new user with the role `admin`. Address and name are as [`email`] and [`name`] return them.
 pub fn create_admin(
     config: &Config,
     database: &Database,
@@ -45,13 +45,8 @@ pub fn create_admin(
     name: &str,
     password: String,
 ) -> Result<String, String> {
-    let email = field("--email", validate::email(email.trim().into()))?;
-    let name = field("--name", validate::line(validate::NAME_MAX)(name.trim().into()))?;
-    if name.is_empty() {
-        return Err("--name must not be blank".into());
-    }
     passwords::check_rules(&password, config).map_err(|rule| format!("the password {rule}"))?;
-    if passwords::is_the_email(&password, &email) {
+    if passwords::is_the_email(&password, email) {
         return Err("the password must not be the e-mail address or its first part".into());
     }
     let hash = passwords::hash(&password, config).map_err(|_| "the password cannot be hashed".to_string())?;
@@ -62,12 +57,8 @@ pub fn create_admin(
     Ok(format!("created admin {} with the id {}", email, row.map_or(0, |row| row.get::<_, i64>("id"))))
 }
 
-/// `set-role`: makes a user an admin, or an admin a user.
+/// `set-role`: makes a user an admin, or an admin a user. Address and role are as [`email`] and [`role`] return them.
 pub fn set_role(config: &Config, database: &Database, email: &str, role: &str) -> Result<String, String> {
-    if !Role::WORDS.contains(&role) {
-        return Err(format!("--role must be one of {}", Role::WORDS.join(", ")));
-    }
-    let email = email.trim().to_lowercase();
     migrate(config, database)?;
     let queries = Queries::load(config.sql_dir.as_deref())?;
     let row = one_row(database, &queries.users.set_role, &[&email, &role])?;
@@ -94,9 +85,31 @@ fn one_row(
     })
 }
 
-fn field(option: &str, checked: Result<Value, Cow<'static, str>>) -> Result<String, String> {
-    match checked {
-        Ok(value) => Ok(value.as_str().unwrap_or_default().to_string()),
-        Err(rule) => Err(format!("{option} {rule}")),
+/// `--email`: an address that an account may have, as accounts have it.
+///
+/// # Errors
+/// The rule that it breaks; so for all arguments.
+pub fn email(text: &str) -> Result<String, String> {
+    checked(validate::email(text.trim().into()))
+}
+
+/// `--name`: a person's name.
+pub fn name(text: &str) -> Result<String, String> {
+    match checked(validate::line(validate::NAME_MAX)(text.trim().into())) {
+        Ok(name) if name.is_empty() => Err("must not be blank".into()),
+        result => result,
     }
+}
+
+/// `--role`: one of the roles.
+pub fn role(text: &str) -> Result<String, String> {
+    if Role::WORDS.contains(&text) {
+        Ok(text.into())
+    } else {
+        Err(format!("must be one of {}", Role::WORDS.join(", ")))
+    }
+}
+
+fn checked(value: Result<Value, Cow<'static, str>>) -> Result<String, String> {
+    value.map(|value| value.as_str().unwrap_or_default().to_string()).map_err(Cow::into_owned)
 }

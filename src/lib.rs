@@ -48,7 +48,8 @@ pub mod metrics;
 // The contract, for programs and for people.
 pub mod openapi;
 
-// The command line, beside `serve`.
+// The command line.
+pub mod command_line;
 pub mod commands;
 pub mod backup;
 

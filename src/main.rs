@@ -1,95 +1,142 @@
 //! Command line → configuration → run. Exit code 0, 1 with one line that says what is wrong and what to do, or 2 for a wrong
 //! command line.
 
+use std::ffi::OsString;
 use std::io::{BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 
 use healthcare_backend::app::Database;
+use healthcare_backend::command_line::{self, Argument, Asked, Command, Kind};
 use healthcare_backend::config::environment;
 use healthcare_backend::{Config, Service, backup, commands, logging, openapi};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-const HELP: &str = "\
-healthcare-backend: the backend of a small clinic
+/// Every command. The first is what a command line without one means.
+const COMMANDS: &[Command] = &[
+    Command {
+        name: "serve",
+        takes: &[],
+        about: "serve until SIGTERM or Ctrl-C",
+        more: "\
+It brings the schema up to date, listens at HOST and PORT, and says where in a line on standard output. Without DATABASE_URL it starts a
+private PostgreSQL beneath DATA_DIR and stops it with itself. On SIGTERM, requests in flight have 10 s to finish.",
+        run: |_| serve(),
+    },
+    Command {
+        name: "migrate",
+        takes: &[],
+        about: "bring the schema up to date",
+        more: "As serve does, for those who let it run with a role that may not change the schema.",
+        run: |_| with_database(commands::migrate),
+    },
+    Command {
+        name: "create-admin",
+        takes: &[EMAIL, NAME],
+        about: "make an admin; the password is asked for, or one line of standard input",
+        more: "It may be run while serve runs.",
+        run: |given| {
+            with_database(|config, database| {
+                commands::create_admin(config, database, given.text("--email"), given.text("--name"), read_password()?)
+            })
+        },
+    },
+    Command {
+        name: "set-role",
+        takes: &[EMAIL, ROLE],
+        about: "make a user an admin, or an admin a user",
+        more: "One enabled admin always remains. It may be run while serve runs, which heeds it from the next request on.",
+        run: |given| {
+            with_database(|config, database| {
+                commands::set_role(config, database, given.text("--email"), given.text("--role"))
+            })
+        },
+    },
+    Command {
+        name: "check",
+        takes: &[],
+        about: "say what serve would do, and change nothing",
+        more: "It checks the configuration, that HOST and PORT are free, the SQL files, the database, and which migrations it lacks.",
+        run: |_| with_database(commands::check),
+    },
+    Command {
+        name: "backup",
+        takes: &[FILE],
+        about: "write the private PostgreSQL's data to a new file, while serve runs or not",
+        more: "\
+One snapshot, read back before the file gets its name, and readable by its owner only. It is pg_dump's custom format. With DATABASE_URL,
+run pg_dump yourself.",
+        run: |given| with_database(|_, database| backup::backup(database, given.file("FILE"))),
+    },
+    Command {
+        name: "restore",
+        takes: &[FILE],
+        about: "read such a file into a private PostgreSQL that holds no records yet",
+        more: "All of it or nothing. Stop serve first.",
+        run: |given| with_database(|config, database| backup::restore(config, database, given.file("FILE"))),
+    },
+    Command {
+        name: "openapi",
+        takes: &[],
+        about: "print the OpenAPI document",
+        more: "With the limits that the configuration sets; it needs no database.",
+        run: |_| print(&(openapi::document(&configure()?)? + "\n")),
+    },
+    Command {
+        name: "help",
+        takes: &[],
+        about: "list the commands, and the variables with their defaults",
+        more: "",
+        run: |_| print(&command_line::help(COMMANDS)),
+    },
+    Command {
+        name: "version",
+        takes: &[],
+        about: "print the version",
+        more: "",
+        run: |_| print(concat!("healthcare-backend ", env!("CARGO_PKG_VERSION"), "\n")),
+    },
+];
 
-  healthcare-backend [serve]                          serve until SIGTERM or Ctrl-C
-  healthcare-backend migrate                          bring the schema up to date
-  healthcare-backend create-admin --email E --name N  make an admin; the password is asked for, or one line of standard input
-  healthcare-backend set-role --email E --role R      make a user an admin, or an admin a user
-  healthcare-backend check                            what would serve do: configuration, SQL files, database, migrations
-  healthcare-backend backup FILE                      write the private PostgreSQL's data to a new file, while serve runs or not
-  healthcare-backend restore FILE                     read such a file into a private PostgreSQL that holds no records yet
-  healthcare-backend openapi                          print the OpenAPI document
-  healthcare-backend help | version
-
-It is configured by environment variables and a .env file; README.md lists them.
-";
-
-/// Why the program ends early.
-enum Failure {
-    /// Exit code 1: one line a problem.
-    Problem(Vec<String>),
-    /// Exit code 2: a wrong command line.
-    Usage(String),
-}
-
-impl From<String> for Failure {
-    fn from(problem: String) -> Failure {
-        Failure::Problem(vec![problem])
-    }
-}
+const EMAIL: Argument = Argument {
+    name: "--email",
+    about: "the e-mail address of the account",
+    kind: Kind::Option("ADDRESS", commands::email),
+};
+const NAME: Argument =
+    Argument { name: "--name", about: "the person's name", kind: Kind::Option("NAME", commands::name) };
+const ROLE: Argument = Argument { name: "--role", about: "user or admin", kind: Kind::Option("ROLE", commands::role) };
+const FILE: Argument = Argument { name: "FILE", about: "the file's name", kind: Kind::File };
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
-    let (lines, code) = match run(&arguments) {
-        Ok(()) => return ExitCode::SUCCESS,
-        Err(Failure::Problem(lines)) => (lines, 1),
-        Err(Failure::Usage(line)) => (vec![line], 2),
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let (problems, code) = match command_line::read(COMMANDS, &words) {
+        Ok(asked) => match obey(&asked) {
+            Ok(()) => return ExitCode::SUCCESS,
+            Err(problems) => (problems, 1),
+        },
+        Err(problem) => (problem, 2),
     };
     let mut out = std::io::stderr().lock();
-    for line in lines {
-        let _ = writeln!(out, "healthcare-backend: {line}");
+    for problem in problems.lines() {
+        let _ = writeln!(out, "healthcare-backend: {problem}");
     }
     ExitCode::from(code)
 }
 
-fn run(arguments: &[String]) -> Result<(), Failure> {
-    let (command, options) =
-        arguments.split_first().map_or(("serve", arguments), |(command, options)| (command, options));
-    match command {
-        "serve" => without_options(options).and_then(|()| serve()),
-        "migrate" => without_options(options).and_then(|()| with_database(commands::migrate)),
-        "check" => without_options(options).and_then(|()| with_database(commands::check)),
-        "create-admin" => {
-            let [email, name] = named_options(options, ["--email", "--name"])?;
-            with_database(|config, database| commands::create_admin(config, database, &email, &name, read_password()?))
-        }
-        "set-role" => {
-            let [email, role] = named_options(options, ["--email", "--role"])?;
-            with_database(|config, database| commands::set_role(config, database, &email, &role))
-        }
-        "backup" => {
-            let file = file_name(options)?;
-            with_database(|_, database| backup::backup(database, file.as_ref()))
-        }
-        "restore" => {
-            let file = file_name(options)?;
-            with_database(|config, database| backup::restore(config, database, file.as_ref()))
-        }
-        "openapi" => without_options(options).and_then(|()| print_openapi()),
-        "help" | "--help" | "-h" => print(HELP),
-        "version" | "--version" | "-V" => print(concat!("healthcare-backend ", env!("CARGO_PKG_VERSION"), "\n")),
-        other => Err(Failure::Usage(format!("there is no command {other:?}; try healthcare-backend help"))),
+fn obey(asked: &Asked) -> Result<(), String> {
+    match asked {
+        Asked::Run(command, given) => (command.run)(given),
+        Asked::Help(text) => print(text),
     }
 }
 
 /// Reads the environment and starts the log. A misspelt name is said in any case: it may be why the rest is wrong.
-fn configure() -> Result<Config, Failure> {
+fn configure() -> Result<Config, String> {
     let variables = environment::read()?;
     let misspelt = environment::misspelt(&variables);
     let config = Config::from_variables(&variables);
-    let config = config.map_err(|problems| Failure::Problem([problems, misspelt.clone()].concat()))?;
+    let config = config.map_err(|problems| [problems, misspelt.clone()].concat().join("\n"))?;
     logging::init(&config);
     for warning in misspelt {
         log::warn!(target: "config", "{warning}");
@@ -97,7 +144,7 @@ fn configure() -> Result<Config, Failure> {
     Ok(config)
 }
 
-fn serve() -> Result<(), Failure> {
+fn serve() -> Result<(), String> {
     let config = configure()?;
     let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(|error| format!("signals cannot be handled: {error}"))?;
     log::info!(target: "server", "starting: {}", config.summary());
@@ -105,12 +152,11 @@ fn serve() -> Result<(), Failure> {
     print(&format!("listening on http://{}\n", service.address()))?;
     signals.forever().next();
     log::info!(target: "server", "stopping");
-    service.stop()?;
-    Ok(())
+    service.stop()
 }
 
 /// Opens the database, the private PostgreSQL if need be, and leaves it as it was found.
-fn with_database(work: impl FnOnce(&Config, &Database) -> Result<String, String>) -> Result<(), Failure> {
+fn with_database(work: impl FnOnce(&Config, &Database) -> Result<String, String>) -> Result<(), String> {
     let config = configure()?;
     let mut database = Database::open(&config)?;
     let result = work(&config, &database);
@@ -118,12 +164,6 @@ fn with_database(work: impl FnOnce(&Config, &Database) -> Result<String, String>
         if private.was_running() { private.leave_running() } else { private.stop()? }
     }
     print(&(result? + "\n"))
-}
-
-/// The document says which limits the configuration sets.
-fn print_openapi() -> Result<(), Failure> {
-    let config = configure()?;
-    print(&(openapi::document(&config)? + "\n"))
 }
 
 /// One line of standard input; at a terminal it is asked for.
@@ -138,47 +178,7 @@ fn read_password() -> Result<String, String> {
     Ok(line.strip_suffix('\n').map_or(line.as_str(), |line| line.strip_suffix('\r').unwrap_or(line)).to_string())
 }
 
-fn print(text: &str) -> Result<(), Failure> {
+fn print(text: &str) -> Result<(), String> {
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .map_err(|error| Failure::from(format!("standard output: {error}")))
-}
-
-fn without_options(options: &[String]) -> Result<(), Failure> {
-    match options.first() {
-        None => Ok(()),
-        Some(option) => Err(Failure::Usage(format!("{option:?} is not expected here; try healthcare-backend help"))),
-    }
-}
-
-/// The only argument, a file's name.
-fn file_name(options: &[String]) -> Result<String, Failure> {
-    match options {
-        [file] if !file.starts_with('-') => Ok(file.clone()),
-        _ => Err(Failure::Usage("give the name of one file; try healthcare-backend help".into())),
-    }
-}
-
-/// The values of options that must each be given once, as `--name value` or `--name=value`.
-fn named_options<const N: usize>(options: &[String], names: [&str; N]) -> Result<[String; N], Failure> {
-    let mut values = [const { None }; N];
-    let mut words = options.iter();
-    while let Some(word) = words.next() {
-        let (name, value) = match word.split_once('=') {
-            Some((name, value)) => (name, Some(value.to_string())),
-            None => (word.as_str(), words.next().cloned()),
-        };
-        let place = names.iter().position(|known| *known == name);
-        let place = place
-            .ok_or_else(|| Failure::Usage(format!("{name:?} is not expected here; try healthcare-backend help")))?;
-        if values[place].is_some() || value.is_none() {
-            return Err(Failure::Usage(format!("{name} must be given once, with a value")));
-        }
-        values[place] = value;
-    }
-    match names.iter().zip(&values).find(|(_, value)| value.is_none()) {
-        Some((name, _)) => Err(Failure::Usage(format!("{name} is missing; try healthcare-backend help"))),
-        None => Ok(values.map(Option::unwrap_or_default)),
-    }
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| format!("standard output: {error}"))
 }

@@ -6,11 +6,17 @@ mod private;
 
 use std::net::TcpListener;
 
+use healthcare_backend::config::variables::VARIABLES;
 use serde_json::json;
 
 use crate::harness::binary::Program;
 use crate::harness::folder::Folder;
 use crate::harness::{PASSWORD, TestApp, postgres};
+use crate::tidy::read;
+
+/// The commands of the contract.
+const COMMANDS: [&str; 10] =
+    ["serve", "migrate", "create-admin", "set-role", "check", "backup", "restore", "openapi", "help", "version"];
 
 #[test]
 fn help_and_version_need_nothing() {
@@ -18,8 +24,13 @@ fn help_and_version_need_nothing() {
     for word in ["help", "--help", "-h"] {
         let ended = Program::bare(&folder, &[word]).run("");
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
-        for command in ["serve", "migrate", "create-admin", "set-role", "check", "help", "version"] {
-            assert!(ended.stdout.contains(command), "{command}");
+        for command in COMMANDS {
+            assert!(ended.stdout.contains(&format!("\n  {command}")), "{command}");
+        }
+        for variable in VARIABLES {
+            let mut lines = ended.stdout.lines();
+            let line = lines.find(|line| line.split_whitespace().next() == Some(variable.name)).expect(variable.name);
+            assert!(line.contains(variable.default) && line.ends_with(variable.about), "{line}");
         }
     }
     for word in ["version", "--version", "-V"] {
@@ -27,6 +38,42 @@ fn help_and_version_need_nothing() {
         assert_eq!(ended.said(), concat!("healthcare-backend ", env!("CARGO_PKG_VERSION")));
     }
     assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0, "nothing was made");
+}
+
+#[test]
+fn every_command_explains_itself() {
+    let folder = Folder::new();
+    for (command, named) in [
+        ("serve", &["SIGTERM", "DATA_DIR"][..]),
+        ("create-admin", &["--email ADDRESS", "--name NAME", "standard input"]),
+        ("set-role", &["--email ADDRESS", "--role ROLE", "admin"]),
+        ("check", &["change nothing"]),
+        ("backup", &["FILE", "pg_dump"]),
+        ("restore", &["FILE"]),
+    ]
+    .into_iter()
+    .chain(COMMANDS.map(|command| (command, &[][..])))
+    {
+        for word in ["--help", "-h"] {
+            let ended = Program::bare(&folder, &[command, word]).run("");
+            assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{command} {word}");
+            assert!(ended.stdout.starts_with(&format!("healthcare-backend {command}")), "{}", ended.stdout);
+            for text in named {
+                assert!(ended.stdout.contains(text), "{command}: {}", ended.stdout);
+            }
+        }
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0, "nothing was made");
+}
+
+#[test]
+fn the_readme_lists_the_commands_as_help_does() {
+    let help = Program::bare(&Folder::new(), &["help"]).run("").stdout;
+    let commands: String =
+        help.lines().skip(2).take_while(|line| !line.is_empty()).map(|line| line.to_string() + "\n").collect();
+    assert_eq!(commands.lines().count(), COMMANDS.len(), "{commands}");
+    let block = format!("```text\n{commands}```\n");
+    assert!(read("README.md").contains(&block), "the README must have\n{block}");
 }
 
 #[test]
@@ -47,10 +94,25 @@ fn a_wrong_command_line_is_exit_code_2_and_one_line() {
         (&["create-admin", "--email=a@example.org", "--name=A", "--password=secret-word"], "--password"),
         (&["set-role", "--email", "a@example.org"], "--role"),
         (&["set-role", "a@example.org", "admin"], "a@example.org"),
+        (&["version", "extra"], "extra"),
+        (&["help", "serve"], "serve"),
+        (&["--version", "--loud"], "--loud"),
+        (&["openapi", "--", "extra"], "extra"),
+        (&["backup"], "FILE"),
+        (&["backup", "one", "two"], "FILE"),
+        (&["restore", "-x"], "-x"),
+        (&["create-admin", "--email", "nope", "--name", "A"], "--email must be an e-mail address"),
+        (&["create-admin", "--email", "", "--name", "A"], "--email must be"),
+        (&["create-admin", "--email", "--email=x", "--name", "A"], "--email must be"),
+        (&["create-admin", "--email", "a@example.org", "--name", " "], "--name must not be blank"),
+        (&["create-admin", "--email", "a@example.org", "--name", "A\u{7}"], "--name must"),
+        (&["set-role", "--email", "a@example.org", "--role", "boss"], "--role must be one of user, admin"),
+        (&["set-role", "--email", "nope", "--role", "admin"], "--email must be"),
     ] {
         let ended = Program::bare(&folder, arguments).run("");
         let problem = ended.problem(2);
         assert!(problem.contains(named) && !problem.contains("secret-word"), "{arguments:?}: {problem}");
+        assert!(problem.contains("; try healthcare-backend "), "{problem}");
     }
     assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0, "nothing was made");
 }
@@ -113,15 +175,10 @@ fn create_admin_takes_one_line_of_standard_input_as_the_password() {
     app.logged_in("crlf@example.org", "a fine password");
     create("none@example.org", "N", "a fine password").said();
     app.logged_in("none@example.org", "a fine password");
-    create("--email=x", "N", "a fine password").problems(1);
 
     for (email, name, password, named) in [
         ("root@example.org", "Root", "a fine password\n", "already exists"),
         ("ROOT@example.org", "Root", "a fine password\n", "already exists"),
-        ("nobody", "N", "a fine password\n", "--email"),
-        ("", "N", "a fine password\n", "--email"),
-        ("n@example.org", " ", "a fine password\n", "--name"),
-        ("n@example.org", "N\u{7}", "a fine password\n", "--name"),
         ("n@example.org", "N", "\n", "password"),
         ("n@example.org", "N", "", "password"),
         ("n@example.org", "N", "short\n", "8 characters"),
@@ -156,14 +213,7 @@ fn set_role_makes_an_admin_and_never_takes_the_last_one() {
     set("ann@example.org", "user").said();
     crate::harness::eventually("the old role holds", || ann.get("/api/admin/users").status == 403);
     bob.get("/api/admin/users").expect(200, "success");
-    for (email, role, named) in [
-        ("nobody@example.org", "admin", "nobody@example.org"),
-        ("ann@example.org", "root", "user, admin"),
-        ("", "admin", ""),
-    ] {
-        let ended = set(email, role);
-        assert!(ended.problem(1).contains(named), "{ended:?}");
-    }
+    assert!(set("nobody@example.org", "admin").problem(1).contains("nobody@example.org"));
 }
 
 #[test]

@@ -83,6 +83,7 @@ fn a_foreign_crate_is_named_in_one_place() {
         ("tokio_rustls", &["src/database_url/"]),
         ("dotenvy", &["src/config/environment.rs"]),
         ("env_logger", &["src/logging.rs"]),
+        ("lexopt", &["src/command_line.rs"]),
         ("signal_hook", &["src/main.rs"]),
         ("rpassword", &["src/main.rs"]),
     ] {

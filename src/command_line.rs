@@ -1,0 +1,168 @@
+//! The command line: which commands there are is `main.rs`'s to say; here a table of them is read, explained and obeyed to the letter.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
+use std::path::Path;
+
+use lexopt::Arg::{Long, Short, Value};
+use lexopt::ValueExt;
+
+use crate::config::variables::VARIABLES;
+
+/// One command: what it is called, what it takes, what it does.
+pub struct Command {
+    /// The word that calls it.
+    pub name: &'static str,
+    /// What must stand behind the word, each once, in any order.
+    pub takes: &'static [Argument],
+    /// What it does, in a line.
+    pub about: &'static str,
+    /// What `--help` says beyond that; may be empty.
+    pub more: &'static str,
+    /// Does it, and says in its error what is wrong, a line a problem.
+    pub run: fn(&Given) -> Result<(), String>,
+}
+
+/// One thing that a command takes.
+pub struct Argument {
+    /// `--email`, or `FILE`.
+    pub name: &'static str,
+    /// What it means.
+    pub about: &'static str,
+    /// What stands there.
+    pub kind: Kind,
+}
+
+/// What an argument is.
+pub enum Kind {
+    /// A file's name, of any bytes.
+    File,
+    /// An option's value: what stands for it in the help, and its rule, which turns the text into what the command is given or says what
+    /// it must be.
+    Option(&'static str, fn(&str) -> Result<String, String>),
+}
+
+/// What a command was given: its arguments, checked.
+#[derive(Default)]
+pub struct Given(Vec<(&'static str, OsString)>);
+
+impl Given {
+    /// The value of an option that the command takes.
+    pub fn text(&self, name: &str) -> &str {
+        self.value(name).to_str().unwrap_or_default()
+    }
+
+    /// The file that the command takes.
+    pub fn file(&self, name: &str) -> &Path {
+        Path::new(self.value(name))
+    }
+
+    fn value(&self, name: &str) -> &OsStr {
+        self.0.iter().find(|(given, _)| *given == name).map(|(_, value)| value.as_os_str()).unwrap_or_default()
+    }
+}
+
+/// What a command line asks for.
+pub enum Asked {
+    /// To run a command.
+    Run(&'static Command, Given),
+    /// To explain something: the text.
+    Help(String),
+}
+
+/// Reads a command line, given without the program's name; one without words means the first command.
+///
+/// # Errors
+/// One line that says which word is wrong.
+pub fn read(commands: &'static [Command], words: &[OsString]) -> Result<Asked, String> {
+    let Some((word, rest)) = words.split_first() else { return Ok(Asked::Run(&commands[0], Given::default())) };
+    let word = word.to_string_lossy();
+    let name = match word.as_ref() {
+        "--help" | "-h" => "help",
+        "--version" | "-V" => "version",
+        other => other,
+    };
+    let command = commands.iter().find(|command| command.name == name);
+    let command = command.ok_or_else(|| format!("there is no command {word:?}; try healthcare-backend help"))?;
+    let asked = read_arguments(command, rest);
+    asked.map_err(|problem| format!("{problem}; try healthcare-backend {name} --help"))
+}
+
+fn read_arguments(command: &'static Command, words: &[OsString]) -> Result<Asked, lexopt::Error> {
+    let mut given = Given::default();
+    let mut words = lexopt::Parser::from_args(words);
+    while let Some(word) = words.next()? {
+        let find = |is_it: &dyn Fn(&Argument) -> bool| command.takes.iter().find(|argument| is_it(argument));
+        let (argument, value) = match word {
+            Long("help") | Short('h') => return Ok(Asked::Help(explain(command))),
+            Long(option) => match find(&|argument| argument.name.strip_prefix("--") == Some(option)) {
+                Some(argument) => (argument, words.value()?),
+                None => return Err(word.unexpected()),
+            },
+            Value(value) => match find(&|argument| matches!(argument.kind, Kind::File)) {
+                Some(argument) => (argument, value),
+                None => return Err(Value(value).unexpected()),
+            },
+            Short(_) => return Err(word.unexpected()),
+        };
+        let name = argument.name;
+        if given.0.iter().any(|(earlier, _)| *earlier == name) {
+            return Err(format!("{name} must be given once").into());
+        }
+        let value = match argument.kind {
+            Kind::File => value,
+            Kind::Option(_, rule) => rule(&value.string()?).map_err(|rule| format!("{name} {rule}"))?.into(),
+        };
+        given.0.push((name, value));
+    }
+    match command.takes.iter().find(|argument| given.0.iter().all(|(name, _)| *name != argument.name)) {
+        Some(missing) => Err(format!("{} is missing", missing.name).into()),
+        None => Ok(Asked::Run(command, given)),
+    }
+}
+
+/// `create-admin --email ADDRESS --name NAME`
+fn usage(command: &Command) -> String {
+    let mut usage = command.name.to_string();
+    for argument in command.takes {
+        let _ = write!(usage, " {}", shown(argument));
+    }
+    usage
+}
+
+fn shown(argument: &Argument) -> String {
+    match argument.kind {
+        Kind::File => argument.name.into(),
+        Kind::Option(value, _) => format!("{} {value}", argument.name),
+    }
+}
+
+/// What `COMMAND --help` prints.
+fn explain(command: &Command) -> String {
+    let (first, rest) = command.about.split_at(1);
+    let mut text = format!("healthcare-backend {}\n\n{}{rest}.\n", usage(command), first.to_uppercase());
+    for line in command.more.lines() {
+        let _ = writeln!(text, "{line}");
+    }
+    if !command.takes.is_empty() {
+        text.push('\n');
+    }
+    for argument in command.takes {
+        let _ = writeln!(text, "  {:<20}{}", shown(argument), argument.about);
+    }
+    text + "\nhealthcare-backend help lists all commands, and the variables that configure them.\n"
+}
+
+/// What `help` prints: the commands, then the variables with their defaults.
+pub fn help(commands: &[Command]) -> String {
+    let mut text = String::from("healthcare-backend: the backend of a small clinic\n\n");
+    for command in commands {
+        let _ = writeln!(text, "  {:<45}{}", usage(command), command.about);
+    }
+    text += "\nWithout a command it serves. COMMAND --help explains one. It is configured by environment variables and by a .env file in\n\
+             the working directory; the environment wins. They are, with their defaults:\n\n";
+    for variable in VARIABLES {
+        let _ = writeln!(text, "  {:<28}{:<21}{}", variable.name, variable.default, variable.about);
+    }
+    text
+}
