@@ -30,7 +30,8 @@ select id, at, actor_id, action, resource, resource_id, resource_ids, outcome, i
             and ($4 is null or action = $4)
             and ($5 is null or resource = $5)
             and ($6 is null
-                 or (resource in ('user', 'session', 'patient', 'doctor', 'mapping') and resource_id = $6)
+                 or (resource in ('user', 'session', 'patient', 'doctor', 'mapping', 'care_group', 'grant', 'audit')
+                     and resource_id = $6)
                  or resource_ids @> array[$6])
           order by id desc
           limit $2)

@@ -41,6 +41,32 @@ impl Action {
     }
 }
 
+/// Which kind of record it was done to, in the words of the audit trail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "they are their names")]
+pub enum Resource {
+    User,
+    Session,
+    Patient,
+    Doctor,
+    Mapping,
+    Audit,
+}
+
+impl Resource {
+    /// The word in the trail.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Resource::User => "user",
+            Resource::Session => "session",
+            Resource::Patient => "patient",
+            Resource::Doctor => "doctor",
+            Resource::Mapping => "mapping",
+            Resource::Audit => "audit",
+        }
+    }
+}
+
 /// One look at a record, one list, or one refusal.
 #[derive(Debug)]
 pub struct Entry {
@@ -51,7 +77,7 @@ pub struct Entry {
     /// What.
     pub action: Action,
     /// Of which kind of record.
-    pub resource: &'static str,
+    pub resource: Resource,
     /// The record of a read or a refusal.
     pub resource_id: Option<i64>,
     /// The records that a list showed.
@@ -64,7 +90,7 @@ pub struct Entry {
 
 impl Entry {
     /// What all entries of a row have in common.
-    fn kind(&self) -> (Action, &'static str) {
+    fn kind(&self) -> (Action, Resource) {
         (self.action, self.resource)
     }
 
@@ -194,7 +220,7 @@ fn write_all(db: &Db, record: &Query, left: &mut Vec<Entry>) -> Result<()> {
 }
 
 /// One row for entries of one kind: an array a column.
-fn write(db: &Db, record: &Query, (action, resource): (Action, &str), batch: &[&Entry]) -> Result<()> {
+fn write(db: &Db, record: &Query, (action, resource): (Action, Resource), batch: &[&Entry]) -> Result<()> {
     fn column<'a, T>(batch: &[&'a Entry], value: impl Fn(&'a Entry) -> T) -> Vec<T> {
         batch.iter().map(|entry| value(entry)).collect()
     }
@@ -205,7 +231,7 @@ fn write(db: &Db, record: &Query, (action, resource): (Action, &str), batch: &[&
         record,
         &[
             &action.word(),
-            &resource,
+            &resource.word(),
             &column(batch, |entry| entry.at),
             &column(batch, |entry| entry.actor_id),
             &column(batch, |entry| entry.resource_id),

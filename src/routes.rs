@@ -3,8 +3,9 @@
 use matchit::Router;
 
 use crate::app::App;
+use crate::audit::Resource::{self, Audit, Doctor, Mapping, Patient, Session, User};
 use crate::audit::{Action, Entry};
-use crate::auth::{self, Admin, User};
+use crate::auth;
 use crate::envelope::Response;
 use crate::error::{Error, Result};
 use crate::handlers::{audit, docs, doctors, health, mappings, patients, sessions, users};
@@ -28,9 +29,9 @@ pub enum Handler {
     /// Anyone.
     Open(fn(&App, &Request) -> Result<Response>),
     /// Whoever has a valid token.
-    Signed(fn(&App, &Request, &User) -> Result<Response>),
+    Signed(fn(&App, &Request, &auth::User) -> Result<Response>),
     /// Whoever has a valid token and the role `admin`.
-    Admin(fn(&App, &Request, &Admin) -> Result<Response>),
+    Admin(fn(&App, &Request, &auth::Admin) -> Result<Response>),
 }
 
 /// One endpoint.
@@ -42,6 +43,9 @@ pub struct Route {
     pub pattern: &'static str,
     /// Where it is worked on.
     pub lane: Lane,
+    /// What a refusal is about, in the audit trail: the record that `{id}` names, or those that the path ends with. An open route
+    /// refuses nobody.
+    pub resource: Option<Resource>,
     /// Who may call it, and what it does.
     pub handler: Handler,
     /// The query parameters that it takes.
@@ -53,89 +57,91 @@ pub struct Route {
 /// Every endpoint of the service, in README order. Nothing is reachable that is not listed here.
 #[rustfmt::skip]
 pub const ROUTES: &[Route] = &[
-    open  (Post,   "/api/auth/register",                       users::register).hashing(),
-    open  (Post,   "/api/auth/login",                          sessions::login).hashing(),
-    open  (Post,   "/api/auth/refresh",                        sessions::refresh),
-    signed(Get,    "/api/auth/me",                             users::me),
-    signed(Post,   "/api/auth/password",                       users::change_password).hashing(),
-    signed(Post,   "/api/auth/logout",                         sessions::logout).bare(),
-    signed(Get,    "/api/auth/sessions",                       sessions::list),
-    signed(Delete, "/api/auth/sessions/{id}",                  sessions::delete),
+    open  (Post,   "/api/auth/register",                                users::register).hashing(),
+    open  (Post,   "/api/auth/login",                                   sessions::login).hashing(),
+    open  (Post,   "/api/auth/refresh",                                 sessions::refresh),
+    signed(Get,    "/api/auth/me",                             User,    users::me),
+    signed(Post,   "/api/auth/password",                       User,    users::change_password).hashing(),
+    signed(Post,   "/api/auth/logout",                         Session, sessions::logout).bare(),
+    signed(Get,    "/api/auth/sessions",                       Session, sessions::list),
+    signed(Delete, "/api/auth/sessions/{id}",                  Session, sessions::delete),
 
-    signed(Post,   "/api/patients",                            patients::create),
-    signed(Get,    "/api/patients",                            patients::list).query(patients::FILTERS),
-    signed(Get,    "/api/patients/{id}",                       patients::find),
-    signed(Put,    "/api/patients/{id}",                       patients::update),
-    signed(Patch,  "/api/patients/{id}",                       patients::update),
-    signed(Delete, "/api/patients/{id}",                       patients::delete),
+    signed(Post,   "/api/patients",                            Patient, patients::create),
+    signed(Get,    "/api/patients",                            Patient, patients::list).query(patients::FILTERS),
+    signed(Get,    "/api/patients/{id}",                       Patient, patients::find),
+    signed(Put,    "/api/patients/{id}",                       Patient, patients::update),
+    signed(Patch,  "/api/patients/{id}",                       Patient, patients::update),
+    signed(Delete, "/api/patients/{id}",                       Patient, patients::delete),
 
-    signed(Post,   "/api/doctors",                             doctors::create),
-    signed(Get,    "/api/doctors",                             doctors::list).query(doctors::FILTERS),
-    signed(Get,    "/api/doctors/{id}",                        doctors::find),
-    signed(Put,    "/api/doctors/{id}",                        doctors::update),
-    signed(Patch,  "/api/doctors/{id}",                        doctors::update),
-    signed(Delete, "/api/doctors/{id}",                        doctors::delete),
+    signed(Post,   "/api/doctors",                             Doctor,  doctors::create),
+    signed(Get,    "/api/doctors",                             Doctor,  doctors::list).query(doctors::FILTERS),
+    signed(Get,    "/api/doctors/{id}",                        Doctor,  doctors::find),
+    signed(Put,    "/api/doctors/{id}",                        Doctor,  doctors::update),
+    signed(Patch,  "/api/doctors/{id}",                        Doctor,  doctors::update),
+    signed(Delete, "/api/doctors/{id}",                        Doctor,  doctors::delete),
 
-    signed(Post,   "/api/mappings",                            mappings::create),
-    signed(Get,    "/api/mappings",                            mappings::list).query(mappings::FILTERS),
-    signed(Get,    "/api/mappings/{patient_id}",               mappings::list_of_patient).query(mappings::PAGE),
-    signed(Get,    "/api/patients/{patient_id}/mappings",      mappings::list_of_patient).query(mappings::PAGE),
-    signed(Get,    "/api/patients/{patient_id}/mappings/{id}", mappings::find),
-    signed(Put,    "/api/mappings/{id}",                       mappings::update),
-    signed(Patch,  "/api/mappings/{id}",                       mappings::update),
-    signed(Delete, "/api/mappings/{id}",                       mappings::delete),
+    signed(Post,   "/api/mappings",                            Mapping, mappings::create),
+    signed(Get,    "/api/mappings",                            Mapping, mappings::list).query(mappings::FILTERS),
+    signed(Get,    "/api/mappings/{patient_id}",               Mapping, mappings::list_of_patient).query(mappings::PAGE),
+    signed(Get,    "/api/patients/{patient_id}/mappings",      Mapping, mappings::list_of_patient).query(mappings::PAGE),
+    signed(Get,    "/api/patients/{patient_id}/mappings/{id}", Mapping, mappings::find),
+    signed(Put,    "/api/mappings/{id}",                       Mapping, mappings::update),
+    signed(Patch,  "/api/mappings/{id}",                       Mapping, mappings::update),
+    signed(Delete, "/api/mappings/{id}",                       Mapping, mappings::delete),
 
-    admin (Get,    "/api/admin/patients",                      patients::admin::list).query(patients::ADMIN_FILTERS),
-    admin (Get,    "/api/admin/patients/{id}",                 patients::admin::find),
-    admin (Put,    "/api/admin/patients/{id}",                 patients::admin::update),
-    admin (Patch,  "/api/admin/patients/{id}",                 patients::admin::update),
-    admin (Delete, "/api/admin/patients/{id}",                 patients::admin::delete),
-    admin (Get,    "/api/admin/doctors",                       doctors::admin::list).query(doctors::ADMIN_FILTERS),
-    admin (Get,    "/api/admin/doctors/{id}",                  doctors::admin::find),
-    admin (Put,    "/api/admin/doctors/{id}",                  doctors::admin::update),
-    admin (Patch,  "/api/admin/doctors/{id}",                  doctors::admin::update),
-    admin (Delete, "/api/admin/doctors/{id}",                  doctors::admin::delete).query(doctors::CASCADE),
-    admin (Get,    "/api/admin/mappings",                      mappings::admin::list).query(mappings::ADMIN_FILTERS),
-    admin (Get,    "/api/admin/mappings/{id}",                 mappings::admin::find),
-    admin (Delete, "/api/admin/mappings/{id}",                 mappings::admin::delete),
-    admin (Get,    "/api/admin/users",                         users::admin::list).query(users::ADMIN_FILTERS),
-    admin (Get,    "/api/admin/users/{id}",                    users::admin::find),
-    admin (Put,    "/api/admin/users/{id}",                    users::admin::update),
-    admin (Patch,  "/api/admin/users/{id}",                    users::admin::update),
-    admin (Post,   "/api/admin/users/{id}/unlock",             users::admin::unlock).bare(),
-    admin (Delete, "/api/admin/users/{id}/sessions",           sessions::admin::delete_all),
-    admin (Get,    "/api/admin/audit",                         audit::list).query(audit::FILTERS),
+    admin (Get,    "/api/admin/patients",                      Patient, patients::admin::list).query(patients::ADMIN_FILTERS),
+    admin (Get,    "/api/admin/patients/{id}",                 Patient, patients::admin::find),
+    admin (Put,    "/api/admin/patients/{id}",                 Patient, patients::admin::update),
+    admin (Patch,  "/api/admin/patients/{id}",                 Patient, patients::admin::update),
+    admin (Delete, "/api/admin/patients/{id}",                 Patient, patients::admin::delete),
+    admin (Get,    "/api/admin/doctors",                       Doctor,  doctors::admin::list).query(doctors::ADMIN_FILTERS),
+    admin (Get,    "/api/admin/doctors/{id}",                  Doctor,  doctors::admin::find),
+    admin (Put,    "/api/admin/doctors/{id}",                  Doctor,  doctors::admin::update),
+    admin (Patch,  "/api/admin/doctors/{id}",                  Doctor,  doctors::admin::update),
+    admin (Delete, "/api/admin/doctors/{id}",                  Doctor,  doctors::admin::delete).query(doctors::CASCADE),
+    admin (Get,    "/api/admin/mappings",                      Mapping, mappings::admin::list).query(mappings::ADMIN_FILTERS),
+    admin (Get,    "/api/admin/mappings/{id}",                 Mapping, mappings::admin::find),
+    admin (Delete, "/api/admin/mappings/{id}",                 Mapping, mappings::admin::delete),
+    admin (Get,    "/api/admin/users",                         User,    users::admin::list).query(users::ADMIN_FILTERS),
+    admin (Get,    "/api/admin/users/{id}",                    User,    users::admin::find),
+    admin (Put,    "/api/admin/users/{id}",                    User,    users::admin::update),
+    admin (Patch,  "/api/admin/users/{id}",                    User,    users::admin::update),
+    admin (Post,   "/api/admin/users/{id}/unlock",             User,    users::admin::unlock).bare(),
+    admin (Delete, "/api/admin/users/{id}/sessions",           User,    sessions::admin::delete_all),
+    admin (Get,    "/api/admin/audit",                         Audit,   audit::list).query(audit::FILTERS),
 
-    open  (Get,    "/healthz",                                 health::healthz),
-    open  (Get,    "/readyz",                                  health::readyz),
-    open  (Get,    "/metrics",                                 health::metrics),
-    open  (Get,    "/openapi.json",                            docs::openapi),
-    open  (Get,    "/docs",                                    docs::page),
+    open  (Get,    "/healthz",                                          health::healthz),
+    open  (Get,    "/readyz",                                           health::readyz),
+    open  (Get,    "/metrics",                                          health::metrics),
+    open  (Get,    "/openapi.json",                                     docs::openapi),
+    open  (Get,    "/docs",                                             docs::page),
 ];
 
 const fn open(method: Method, pattern: &'static str, handler: fn(&App, &Request) -> Result<Response>) -> Route {
-    line(method, pattern, Handler::Open(handler))
+    line(method, pattern, None, Handler::Open(handler))
 }
 
 const fn signed(
     method: Method,
     pattern: &'static str,
-    handler: fn(&App, &Request, &User) -> Result<Response>,
+    resource: Resource,
+    handler: fn(&App, &Request, &auth::User) -> Result<Response>,
 ) -> Route {
-    line(method, pattern, Handler::Signed(handler))
+    line(method, pattern, Some(resource), Handler::Signed(handler))
 }
 
 const fn admin(
     method: Method,
     pattern: &'static str,
-    handler: fn(&App, &Request, &Admin) -> Result<Response>,
+    resource: Resource,
+    handler: fn(&App, &Request, &auth::Admin) -> Result<Response>,
 ) -> Route {
-    line(method, pattern, Handler::Admin(handler))
+    line(method, pattern, Some(resource), Handler::Admin(handler))
 }
 
-const fn line(method: Method, pattern: &'static str, handler: Handler) -> Route {
+const fn line(method: Method, pattern: &'static str, resource: Option<Resource>, handler: Handler) -> Route {
     let lane = if matches!(method, Get) { Lane::Reading } else { Lane::Waiting };
-    Route { method, pattern, lane, handler, query: &[], has_fields: matches!(method, Post | Put | Patch) }
+    Route { method, pattern, lane, resource, handler, query: &[], has_fields: matches!(method, Post | Put | Patch) }
 }
 
 impl Route {
@@ -149,14 +155,6 @@ impl Route {
 
     const fn bare(self) -> Route {
         Route { has_fields: false, ..self }
-    }
-
-    /// The kind of record that `{id}` names, or else that the path ends with, in the words of the audit trail.
-    fn resource(&self) -> &'static str {
-        let named = self.pattern.split_once("/{id}").map_or(self.pattern, |(collection, _)| collection);
-        let collections =
-            [("mappings", "mapping"), ("sessions", "session"), ("patients", "patient"), ("doctors", "doctor")];
-        collections.iter().find(|(part, _)| named.contains(part)).map_or("user", |(_, resource)| resource)
     }
 }
 
@@ -256,7 +254,13 @@ impl Routes {
     ///
     /// # Errors
     /// Whatever a check or the handler refuses with. `user` then tells who was refused.
-    pub fn answer(&self, app: &App, request: &Request, target: Target, user: &mut Option<User>) -> Result<Response> {
+    pub fn answer(
+        &self,
+        app: &App,
+        request: &Request,
+        target: Target,
+        user: &mut Option<auth::User>,
+    ) -> Result<Response> {
         let route = match target {
             Target::Options(path) => {
                 return Ok(Response::empty(204).with_header("Allow", self.paths[path].allow.clone()));
@@ -264,14 +268,14 @@ impl Routes {
             Target::Route(place) => &ROUTES[place],
         };
         let result = run(app, request, route, user);
-        if let (Err(Error::Forbidden(_)), Some(user)) = (&result, user) {
-            audit_denied(app, request, route, user)?;
+        if let (Err(Error::Forbidden(_)), Some(user), Some(resource)) = (&result, user, route.resource) {
+            audit_denied(app, request, resource, user)?;
         }
         result
     }
 }
 
-fn run(app: &App, request: &Request, route: &Route, user: &mut Option<User>) -> Result<Response> {
+fn run(app: &App, request: &Request, route: &Route, user: &mut Option<auth::User>) -> Result<Response> {
     match route.handler {
         Handler::Open(handler) => {
             check_shape(request, route)?;
@@ -291,7 +295,7 @@ fn run(app: &App, request: &Request, route: &Route, user: &mut Option<User>) -> 
 }
 
 /// Who asks: by the token, unless that has been checked.
-fn known(app: &App, request: &Request, user: &mut Option<User>) -> Result<User> {
+fn known(app: &App, request: &Request, user: &mut Option<auth::User>) -> Result<auth::User> {
     match user {
         Some(user) => Ok(*user),
         None => Ok(*user.insert(auth::user(app, request)?)),
@@ -316,12 +320,12 @@ fn check_shape(request: &Request, route: &Route) -> Result<()> {
     if route.query.is_empty() { request.query().finish() } else { Ok(()) }
 }
 
-fn audit_denied(app: &App, request: &Request, route: &Route, user: &User) -> Result<()> {
+fn audit_denied(app: &App, request: &Request, resource: Resource, user: &auth::User) -> Result<()> {
     app.audit.record(Entry {
         at: jiff::Timestamp::now(),
         actor_id: user.id,
         action: Action::Denied,
-        resource: route.resource(),
+        resource,
         resource_id: request.id("id").ok(),
         resource_ids: None,
         ip: request.client,

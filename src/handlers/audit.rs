@@ -19,7 +19,7 @@ use crate::request::Request;
 /// The query parameters of the list.
 pub const FILTERS: &[&str] = &["limit", "before", "actor_id", "action", "resource", "resource_id"];
 /// What can be done.
-pub const ACTIONS: [&str; 18] = [
+pub const ACTIONS: [&str; 29] = [
     "register",
     "login",
     "login_failed",
@@ -29,18 +29,29 @@ pub const ACTIONS: [&str; 18] = [
     "session_end",
     "refresh_reuse",
     "password_change",
+    "password_reset",
+    "reset_issue",
+    "totp_change",
+    "profile_change",
     "role_change",
     "disable",
     "enable",
     "create",
     "update",
     "delete",
+    "undelete",
     "read",
     "list",
     "denied",
+    "share",
+    "unshare",
+    "transfer",
+    "emergency",
+    "emergency_read",
+    "emergency_review",
 ];
 /// To what.
-pub const RESOURCES: [&str; 5] = ["user", "session", "patient", "doctor", "mapping"];
+pub const RESOURCES: [&str; 8] = ["user", "session", "patient", "doctor", "mapping", "care_group", "grant", "audit"];
 /// How it went.
 pub const OUTCOMES: [&str; 3] = ["success", "failed", "forbidden"];
 
@@ -75,9 +86,21 @@ impl AuditEntry {
             outcome: row.get("outcome"),
             ip: row.get("ip"),
             request_id: row.get("request_id"),
-            before: row.get("before"),
+            before: row.get::<_, Option<Value>>("before").map(times_in_utc),
         }
     }
+}
+
+/// PostgreSQL writes the times in a stored record with `+00:00`; here they look like every other time.
+fn times_in_utc(mut record: Value) -> Value {
+    for (name, value) in record.as_object_mut().into_iter().flatten() {
+        if name.ends_with("_at")
+            && let Some(time) = value.as_str().and_then(|text| text.parse::<Timestamp>().ok())
+        {
+            *value = time.to_string().into();
+        }
+    }
+    record
 }
 
 impl Record for AuditEntry {

@@ -9,6 +9,7 @@ use super::idempotency::once;
 use super::listing::{Listing, Order, Pickable, listed};
 use super::{Record, changed, created, found, updated};
 use crate::app::App;
+use crate::audit::Resource;
 use crate::auth::{Admin, User};
 use crate::db::Parameters;
 use crate::envelope::Response;
@@ -102,7 +103,7 @@ fn fields(mut form: Form) -> Result<Fields> {
 pub fn create(app: &App, request: &Request, user: &User) -> Result<Response> {
     let fields = fields(request.new_record()?)?;
     let parameters: Parameters = &[&Json(&fields), &user.id, &request.client, &request.id];
-    once(app, request, user, |db| {
+    once(app, request, user, Resource::Doctor, |db| {
         let row = db.query_one(&app.sql.doctors.create, parameters)?;
         let doctor = Doctor::from_row(&row);
         Ok(created("Doctor created", format!("/api/doctors/{}", doctor.id), &doctor))

@@ -9,6 +9,7 @@ use super::idempotency::once;
 use super::listing::listed;
 use super::{Record, audit_list, audit_read, changed, created, found, updated};
 use crate::app::App;
+use crate::audit::Resource;
 use crate::auth::{Admin, User};
 use crate::db::Parameters;
 use crate::envelope::Response;
@@ -117,7 +118,7 @@ pub fn create(app: &App, request: &Request, user: &User) -> Result<Response> {
     let (patient_id, doctor_id) = (fields.integer("patient_id"), fields.integer("doctor_id"));
     let parameters: Parameters =
         &[&patient_id, &doctor_id, &fields.optional_text("notes"), &user.id, &request.client, &request.id];
-    once(app, request, user, |db| {
+    once(app, request, user, Resource::Mapping, |db| {
         let row = db.query_one(&app.sql.mappings.create, parameters)?;
         both_found(&row)?;
         let mapping = Mapping::from_row(&row);
@@ -140,7 +141,7 @@ pub fn list(app: &App, request: &Request, user: &User) -> Result<Response> {
     };
     let mappings = rows.iter().map(Mapping::from_row).collect();
     let (response, shown) = listed(request, "Mappings found", page, "after", mappings);
-    audit_list(app, request, user, "mapping", &shown)?;
+    audit_list(app, request, user, Resource::Mapping, &shown)?;
     Ok(response)
 }
 
@@ -157,7 +158,7 @@ pub fn list_of_patient(app: &App, request: &Request, user: &User) -> Result<Resp
     }
     let mappings = rows.iter().filter(|row| row.get::<_, Option<i64>>("id").is_some()).map(Mapping::from_row).collect();
     let (response, shown) = listed(request, "Doctors of the patient found", page, "after", mappings);
-    audit_list(app, request, user, "mapping", &shown)?;
+    audit_list(app, request, user, Resource::Mapping, &shown)?;
     Ok(response)
 }
 
@@ -166,7 +167,7 @@ pub fn find(app: &App, request: &Request, user: &User) -> Result<Response> {
     let (patient_id, id) = (request.id("patient_id")?, request.id("id")?);
     let row = app.db.query_opt(&app.sql.mappings.find, &[&id, &Some(user.id), &Some(patient_id)])?;
     let mapping = row.as_ref().map(Mapping::from_row).ok_or(Error::NotFound("Mapping"))?;
-    audit_read(app, request, user, "mapping", id)?;
+    audit_read(app, request, user, Resource::Mapping, id)?;
     Ok(found(request, "Mapping found", &mapping))
 }
 
@@ -222,7 +223,7 @@ pub mod admin {
         };
         let mappings = rows.iter().map(Mapping::with_owner).collect();
         let (response, shown) = listed(request, "Mappings found", page, "after", mappings);
-        audit_list(app, request, admin.user(), "mapping", &shown)?;
+        audit_list(app, request, admin.user(), Resource::Mapping, &shown)?;
         Ok(response)
     }
 
@@ -232,7 +233,7 @@ pub mod admin {
         let any: Option<i64> = None;
         let row = app.db.query_opt(&app.sql.mappings.find, &[&id, &any, &any])?;
         let mapping = row.as_ref().map(Mapping::with_owner).ok_or(Error::NotFound("Mapping"))?;
-        audit_read(app, request, admin.user(), "mapping", id)?;
+        audit_read(app, request, admin.user(), Resource::Mapping, id)?;
         Ok(found(request, "Mapping found", &mapping))
     }
 

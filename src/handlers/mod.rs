@@ -16,7 +16,7 @@ pub mod users;
 use serde::Serialize;
 
 use crate::app::App;
-use crate::audit::{Action, Entry};
+use crate::audit::{Action, Entry, Resource};
 use crate::auth::User;
 use crate::envelope::Response;
 use crate::error::{Error, Result};
@@ -59,12 +59,12 @@ fn changed(row: &postgres::Row) -> Result<()> {
 }
 
 /// Records that a user looked at one record.
-fn audit_read(app: &App, request: &Request, user: &User, resource: &'static str, id: i64) -> Result<()> {
+fn audit_read(app: &App, request: &Request, user: &User, resource: Resource, id: i64) -> Result<()> {
     audit(app, request, user, Action::Read, resource, Some(id), None)
 }
 
 /// Records which records a list showed to a user.
-fn audit_list<T: Record>(app: &App, request: &Request, user: &User, resource: &'static str, shown: &[T]) -> Result<()> {
+fn audit_list<T: Record>(app: &App, request: &Request, user: &User, resource: Resource, shown: &[T]) -> Result<()> {
     let ids = shown.iter().map(Record::id).collect();
     audit(app, request, user, Action::List, resource, None, Some(ids))
 }
@@ -74,7 +74,7 @@ fn audit(
     request: &Request,
     user: &User,
     action: Action,
-    resource: &'static str,
+    resource: Resource,
     resource_id: Option<i64>,
     resource_ids: Option<Vec<i64>>,
 ) -> Result<()> {

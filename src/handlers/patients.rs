@@ -10,6 +10,7 @@ use super::idempotency::once;
 use super::listing::{Listing, Order, Pickable, listed};
 use super::{Record, audit_list, audit_read, changed, created, found, updated};
 use crate::app::App;
+use crate::audit::Resource;
 use crate::auth::{Admin, User};
 use crate::db::Parameters;
 use crate::envelope::Response;
@@ -107,7 +108,7 @@ fn fields(mut form: Form) -> Result<Fields> {
 pub fn create(app: &App, request: &Request, user: &User) -> Result<Response> {
     let fields = fields(request.new_record()?)?;
     let parameters: Parameters = &[&Json(&fields), &user.id, &request.client, &request.id];
-    once(app, request, user, |db| {
+    once(app, request, user, Resource::Patient, |db| {
         let row = db.query_one(&app.sql.patients.create, parameters)?;
         let patient = Patient::from_row(&row);
         Ok(created("Patient created", format!("/api/patients/{}", patient.id), &patient))
@@ -144,7 +145,7 @@ pub fn list(app: &App, request: &Request, user: &User) -> Result<Response> {
     };
     let patients = rows.iter().map(Patient::from_row).collect();
     let (response, shown) = listing.answer(app, request, "Patients found", patients, total);
-    audit_list(app, request, user, "patient", &shown)?;
+    audit_list(app, request, user, Resource::Patient, &shown)?;
     Ok(response)
 }
 
@@ -167,7 +168,7 @@ fn find_of(app: &App, request: &Request, user: &User, owner_id: Option<i64>) -> 
     let id = request.id("id")?;
     let row = app.db.query_opt(&app.sql.patients.find, &[&id, &owner_id])?;
     let patient = row.as_ref().map(Patient::from_row).ok_or(Error::NotFound("Patient"))?;
-    audit_read(app, request, user, "patient", id)?;
+    audit_read(app, request, user, Resource::Patient, id)?;
     Ok(found(request, "Patient found", &patient))
 }
 
@@ -213,7 +214,7 @@ pub mod admin {
         };
         let patients = rows.iter().map(Patient::from_row).collect();
         let (response, shown) = listed(request, "Patients found", page, "after", patients);
-        audit_list(app, request, admin.user(), "patient", &shown)?;
+        audit_list(app, request, admin.user(), Resource::Patient, &shown)?;
         Ok(response)
     }
 

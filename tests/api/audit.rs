@@ -84,12 +84,13 @@ fn filters_find_what_they_name() {
     );
     assert_eq!(found(&format!("resource=patient&resource_id={other}")), ["list", "create"]);
     assert_eq!(found(&format!("resource=patient&resource_id={patient}&action=read")), ["read"]);
-    let actions = "register login login_failed lock unlock logout session_end refresh_reuse password_change role_change disable \
-                   enable create update delete read list denied";
+    let actions = "register login login_failed lock unlock logout session_end refresh_reuse password_change password_reset \
+                   reset_issue totp_change profile_change role_change disable enable create update delete undelete read list \
+                   denied share unshare transfer emergency emergency_read emergency_review";
     for action in actions.split_whitespace() {
         found(&format!("action={action}"));
     }
-    for resource in ["user", "session", "patient", "doctor", "mapping"] {
+    for resource in "user session patient doctor mapping care_group grant audit".split_whitespace() {
         found(&format!("resource={resource}"));
     }
 }
@@ -147,6 +148,29 @@ fn every_change_of_a_record_is_there_with_the_record_as_it_was() {
         }
     }
     assert_eq!((app.audited("create").len(), app.audited("update").len(), app.audited("delete").len()), (3, 3, 3));
+}
+
+#[test]
+fn times_in_a_stored_record_look_like_every_other_time() {
+    let app = TestApp::start();
+    let (root, ann) = (app.admin("root"), app.signed_up("ann"));
+    let patient = ann.new_patient("P");
+    let mapping = ann.new_mapping(patient, ann.new_doctor("D"));
+    for (change, resource, path) in [
+        (format!("/api/mappings/{mapping}"), "mapping", format!("/api/patients/{patient}/mappings/{mapping}")),
+        (format!("/api/patients/{patient}"), "patient", format!("/api/patients/{patient}")),
+    ] {
+        let was = ann.get(&path).expect(200, "success").data();
+        ann.delete(&change).expect(200, "deleted");
+        let page = root.get(&format!("/api/admin/audit?action=delete&resource={resource}")).expect(200, "success");
+        let before = &page.data()[0]["before"];
+        let times: Vec<&str> =
+            ["created_at", "assigned_at", "updated_at"].into_iter().filter(|name| was[*name].is_string()).collect();
+        assert_eq!(times.len(), 2);
+        for name in times {
+            assert_eq!(before[name], was[name], "{name}");
+        }
+    }
 }
 
 #[test]
@@ -285,7 +309,7 @@ fn every_refusal_is_recorded_with_what_was_wanted() {
         ("mapping", None),
         ("user", b),
         ("user", a),
-        ("user", None),
+        ("audit", None),
     ];
     assert_eq!(wanted, expected);
     assert!(denied.iter().all(|entry| gist(entry).0 == b && gist(entry).3 == "forbidden"));

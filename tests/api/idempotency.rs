@@ -5,7 +5,7 @@ use std::thread;
 use serde_json::{Value, json};
 
 use crate::harness::http::{self, Answer};
-use crate::harness::{Person, TestApp};
+use crate::harness::{Person, TestApp, eventually};
 
 const KEY: &str = "8e03978e-40d5-43e8-bc93-6894a57f9324";
 
@@ -49,6 +49,38 @@ fn a_replay_gets_the_first_answer_and_makes_no_second_record() {
     let created = "select count(*) from audit_entries where action = 'create'";
     let created: i64 = app.sql().query_one(created, &[]).expect("a count").get(0);
     assert_eq!(created, 5, "a replay is no change");
+}
+
+#[test]
+fn a_replay_that_shows_a_patient_is_recorded_as_a_read() {
+    let app = TestApp::start();
+    let ann = app.signed_up("ann");
+    let patient = send(&ann, "/api/patients", "p", a_patient("P")).expect(201, "created");
+    let doctor =
+        send(&ann, "/api/doctors", "d", json!({ "name": "D", "specialization": "Eyes" })).expect(201, "created");
+    let pair = json!({ "patient_id": patient.id(), "doctor_id": doctor.id() });
+    let mapping = send(&ann, "/api/mappings", "m", pair.clone()).expect(201, "created");
+    ann.delete(&patient.location()).expect(200, "deleted");
+    let replays = [
+        send(&ann, "/api/patients", "p", a_patient("P")),
+        send(&ann, "/api/mappings", "m", pair),
+        send(&ann, "/api/doctors", "d", json!({ "name": "D", "specialization": "Eyes" })),
+    ];
+    assert!(replays.iter().all(|answer| answer.header("idempotency-replayed") == Some("true")));
+    let mut read = Vec::new();
+    eventually("both reads are in the trail", || {
+        read = app.audited("read");
+        read.len() == 2
+    });
+    let mut read: Vec<_> =
+        read.iter().map(|entry| (&entry["resource"], &entry["resource_id"], &entry["actor_id"])).collect();
+    read.sort_by_key(|(resource, ..)| resource.to_string());
+    let (mapping, patient, ann) = (json!(mapping.id()), json!(patient.id()), json!(ann.id));
+    assert_eq!(
+        read,
+        [(&json!("mapping"), &mapping, &ann), (&json!("patient"), &patient, &ann)],
+        "the directory is open to all"
+    );
 }
 
 #[test]
