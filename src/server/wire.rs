@@ -1,6 +1,7 @@
 //! Where our own transport and the crate from crates.io differ, and how our answers become theirs.
 
 use std::borrow::Cow;
+#[cfg(not(own_transport))]
 use std::io::Cursor;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -44,6 +45,17 @@ pub(super) fn headers(
     headers
 }
 
+#[cfg(own_transport)]
+pub(super) fn respond(
+    raw: tiny_http::Request,
+    status: u16,
+    headers: Vec<tiny_http::Header>,
+    body: Vec<u8>,
+) -> std::io::Result<()> {
+    raw.respond_with(status.into(), &headers, body)
+}
+
+#[cfg(not(own_transport))]
 pub(super) fn respond(
     raw: tiny_http::Request,
     status: u16,

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, acceptfrom_with};
 
+use super::config::Config;
 use super::core::Core;
 
 /// How many connections one worker accepts before it looks at anything else.
@@ -74,8 +75,9 @@ impl Core {
 }
 
 /// Prepares a listening socket. What is set here, the accepted sockets inherit.
-pub(super) fn prepare(listener: &std::net::TcpListener) -> io::Result<()> {
+pub(super) fn prepare(listener: &std::net::TcpListener, config: &Config) -> io::Result<()> {
     listener.set_nonblocking(true)?;
+    rustix::net::sockopt::set_socket_send_buffer_size(listener, config.send_buffer_bytes)?;
     // An answer is one write: there is nothing to wait for and join with it.
     Ok(rustix::net::sockopt::set_tcp_nodelay(listener, true)?)
 }

@@ -42,8 +42,14 @@ pub struct Config {
     pub body_ms: u64,
     /// How long a connection may stay open without a request; then it is closed without a word.
     pub idle_ms: u64,
-    /// From the answer being ready until the client has taken the last byte; then the connection is cut.
+    /// How long a client has for `answer_bytes` of its answer, or for what is left of it, again and again; then the connection is
+    /// cut. The two make a least rate, so that a long answer may take long and nobody holds one without reading it.
     pub answer_ms: u64,
+    /// What a client must take in that time.
+    pub answer_bytes: usize,
+    /// What the system holds of an answer that the client has not taken (it doubles the number, for its own needs). The system
+    /// tells that there is room when a third is free, which must be less than `answer_bytes`.
+    pub send_buffer_bytes: usize,
     /// How long a connection that we close is still read, so that the client sees the answer rather than a reset.
     pub linger_ms: u64,
     /// How much is read, and thrown away, in that time.
@@ -69,7 +75,9 @@ impl Default for Config {
             head_ms: 10_000,
             body_ms: 30_000,
             idle_ms: 60_000,
-            answer_ms: 30_000,
+            answer_ms: 20_000,
+            answer_bytes: 160 * 1024,
+            send_buffer_bytes: 128 * 1024,
             linger_ms: 2_000,
             linger_bytes: 1024 * 1024,
             accept_pause_ms: 100,

@@ -17,6 +17,7 @@ use super::intake::{Intake, Message, Progress};
 use super::refusal::{Cause, Refusal};
 use super::stats::Counters;
 use super::timers::NEVER;
+use sending::Unsent;
 
 /// What a connection needs to know of its surroundings.
 pub(super) struct Env<'a> {
@@ -60,8 +61,7 @@ pub(super) struct Connection {
     /// What `deadline_ms` was set for.
     progress: Progress,
     /// What the socket has not taken yet of the answer.
-    output: Vec<u8>,
-    written: usize,
+    unsent: Option<Unsent>,
     /// The socket may hold bytes that nobody has read: no event will tell again.
     readable: bool,
     /// The client has ended its side, or the connection has failed; reading will say which.
@@ -82,8 +82,7 @@ impl Connection {
             phase: Phase::Receiving,
             intake: Intake::default(),
             progress: Progress::Idle,
-            output: Vec::new(),
-            written: 0,
+            unsent: None,
             readable: false,
             ended: false,
             close_after: false,

@@ -5,7 +5,7 @@ use std::io::{self, Cursor, Read};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tiny_http::{HTTPVersion, Method};
+use tiny_http::{HTTPVersion, Method, StatusCode};
 
 use super::buffers;
 use super::connection::{Connection, Env, Step};
@@ -13,7 +13,7 @@ use super::core::{Core, Delivery};
 use super::head::Head;
 use super::headers::Headers;
 use super::refusal::{Cause, Refusal};
-use super::response::{Manner, Response};
+use super::response::{Header, Manner, Response, append_head, has_body};
 
 /// A request. Dropped without an answer, it is answered 500.
 pub struct Request {
@@ -76,14 +76,29 @@ impl Request {
     /// # Errors
     /// The client has gone, or the answer's body could not be read or was shorter than was said; then the client is
     /// answered 500.
-    pub fn respond<R: Read>(mut self, response: Response<R>) -> io::Result<()> {
+    pub fn respond<R: Read>(self, response: Response<R>) -> io::Result<()> {
+        let (status, headers, body) = response.read()?;
+        self.respond_with(status, &headers, body)
+    }
+
+    /// The same with a body that is in memory: it is dropped when the client has taken it, or has gone.
+    ///
+    /// # Errors
+    /// The client has gone.
+    pub fn respond_with(
+        mut self,
+        status: StatusCode,
+        headers: &[Header],
+        body: impl AsRef<[u8]> + Send + 'static,
+    ) -> io::Result<()> {
         let client_closes = !self.head.keep_alive();
         let close = client_closes || self.core.is_closing();
-        let manner =
-            Manner { to_head: *self.head.method() == Method::Head, close, is_1_0: *self.head.version() == (1, 0) };
-        buffers::with_answer(|bytes| {
-            response.append_to(bytes, manner)?;
-            self.finish(|connection, env| connection.respond(bytes, close, client_closes, env))
+        let manner = Manner { close, is_1_0: *self.head.version() == (1, 0) };
+        let is_sent = has_body(status) && *self.head.method() != Method::Head;
+        buffers::with_head(|head| {
+            append_head(head, status, headers, body.as_ref().len(), manner);
+            let body = is_sent.then_some(body);
+            self.finish(|connection, env| connection.respond(head, body, close, client_closes, env))
         })
     }
 

@@ -152,8 +152,6 @@ impl Response<Cursor<Vec<u8>>> {
 /// What the request and the connection make of an answer.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Manner {
-    /// The request was a `HEAD`: no body, but the length that it would have.
-    pub to_head: bool,
     /// The connection closes after this answer.
     pub close: bool,
     /// The client speaks HTTP/1.0, where keeping the connection must be said.
@@ -161,63 +159,49 @@ pub(super) struct Manner {
 }
 
 impl<R: Read> Response<R> {
-    /// Appends the answer's bytes to `out`. Fails if the body cannot be read or is shorter than was said; `out` is then
-    /// as it was before.
-    pub(super) fn append_to(mut self, out: &mut Vec<u8>, manner: Manner) -> io::Result<()> {
-        let start = out.len();
-        let result = self.try_append_to(out, manner);
-        if result.is_err() {
-            out.truncate(start);
-        }
-        result
-    }
-
-    fn try_append_to(&mut self, out: &mut Vec<u8>, manner: Manner) -> io::Result<()> {
-        // RFC 9110, sections 6.4.1 and 8.6: these have neither a body nor its length.
-        let bodiless = self.status.0 < 200 || matches!(self.status.0, 204 | 304);
-        let mut unsized_body = Vec::new();
-        let length = match self.length {
-            Some(length) => length,
-            None if bodiless => 0,
-            None => self.body.read_to_end(&mut unsized_body)?,
-        };
-        self.append_head(out, manner, (!bodiless).then_some(length));
-        if bodiless || manner.to_head {
-            return Ok(());
-        }
-        if self.length.is_none() {
-            out.append(&mut unsized_body);
-            return Ok(());
-        }
-        let body_start = out.len();
-        out.resize(body_start + length, 0);
-        self.body.read_exact(&mut out[body_start..])
-    }
-
-    fn append_head(&self, out: &mut Vec<u8>, manner: Manner, length: Option<usize>) {
-        out.extend_from_slice(b"HTTP/1.1 ");
-        append_number(out, usize::from(self.status.0));
-        out.push(b' ');
-        out.extend_from_slice(self.status.default_reason_phrase().as_bytes());
-        out.extend_from_slice(b"\r\n");
-        for Header { field, value } in &self.headers {
-            if !is_ours(&field.0) {
-                append_field(out, &field.0, value.0.as_bytes());
+    /// Reads the body, wholly. Fails if that cannot be read or is shorter than was said.
+    pub(super) fn read(mut self) -> io::Result<(StatusCode, Vec<Header>, Vec<u8>)> {
+        let mut body = Vec::new();
+        match self.length {
+            None => drop(self.body.read_to_end(&mut body)?),
+            Some(length) => {
+                body.resize(length, 0);
+                self.body.read_exact(&mut body)?;
             }
         }
-        out.extend_from_slice(b"Date: ");
-        date::append_to(out);
-        if let Some(length) = length {
-            out.extend_from_slice(b"\r\nContent-Length: ");
-            append_number(out, length);
-        }
-        if manner.close {
-            out.extend_from_slice(b"\r\nConnection: close");
-        } else if manner.is_1_0 {
-            out.extend_from_slice(b"\r\nConnection: keep-alive");
-        }
-        out.extend_from_slice(b"\r\n\r\n");
+        Ok((self.status, self.headers, body))
     }
+}
+
+/// Whether an answer of this status has a body; without one it has no length either (RFC 9110, sections 6.4.1 and 8.6).
+pub(super) fn has_body(status: StatusCode) -> bool {
+    status.0 >= 200 && !matches!(status.0, 204 | 304)
+}
+
+/// Appends an answer's head to `out`. `length` is that of the body, sent or not.
+pub(super) fn append_head(out: &mut Vec<u8>, status: StatusCode, headers: &[Header], length: usize, manner: Manner) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    append_number(out, usize::from(status.0));
+    out.push(b' ');
+    out.extend_from_slice(status.default_reason_phrase().as_bytes());
+    out.extend_from_slice(b"\r\n");
+    for Header { field, value } in headers {
+        if !is_ours(&field.0) {
+            append_field(out, &field.0, value.0.as_bytes());
+        }
+    }
+    out.extend_from_slice(b"Date: ");
+    date::append_to(out);
+    if has_body(status) {
+        out.extend_from_slice(b"\r\nContent-Length: ");
+        append_number(out, length);
+    }
+    if manner.close {
+        out.extend_from_slice(b"\r\nConnection: close");
+    } else if manner.is_1_0 {
+        out.extend_from_slice(b"\r\nConnection: keep-alive");
+    }
+    out.extend_from_slice(b"\r\n\r\n");
 }
 
 /// Fields that describe the message or the connection, which only the transport knows.

@@ -28,7 +28,7 @@ impl Server {
     /// # Errors
     /// The system has no descriptor for the event queue, or `listener` is not a listening TCP socket.
     pub fn with_config(listener: TcpListener, config: Config) -> io::Result<Server> {
-        accept::prepare(&listener)?;
+        accept::prepare(&listener, &config)?;
         let address = listener.local_addr()?;
         let core = Arc::new(Core::new(listener, config)?);
         Ok(Server { core, address })

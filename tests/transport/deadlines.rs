@@ -125,6 +125,34 @@ fn an_answer_that_nobody_takes_is_given_up() {
     assert!(client.rest().len() < 20_000_000);
 }
 
+/// Reads an answer of 20 MB, `bytes` in each idle time of another connection, until it ends or is given up; returns how much came.
+fn read_at_a_rate(bytes: usize) -> usize {
+    let config = Config { idle_ms: 100, answer_ms: 500, answer_bytes: 1_000_000, ..Config::default() };
+    let server = TestServer::with(config, |request| {
+        let _ = request.respond(Response::whole(StatusCode(200), Vec::new(), vec![b'x'; 20_000_000]));
+    });
+    let mut client = server.client();
+    client.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let (mut part, mut all) = (vec![0; bytes], 0);
+    loop {
+        assert_eq!(server.client().rest(), b"");
+        all += client.stream.read(&mut part).unwrap_or(0);
+        if server.server.stats().open_connections == 0 {
+            return all + client.rest().len();
+        }
+    }
+}
+
+#[test]
+fn an_answer_may_take_long_if_the_client_keeps_a_least_rate() {
+    assert!(read_at_a_rate(1_500_000) > 20_000_000);
+}
+
+#[test]
+fn an_answer_that_is_taken_too_slowly_is_given_up() {
+    assert!(read_at_a_rate(50_000) < 20_000_000);
+}
+
 #[test]
 fn a_closed_connection_is_read_for_a_while_only() {
     let server = TestServer::with_config(quick());
