@@ -52,7 +52,8 @@ install-files:
 	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/share/healthcare-backend/docs" \
 	    "$(DESTDIR)/etc/systemd/system" "$(DESTDIR)/etc/sysusers.d"
 	install -m 755 "$(BINARY)" "$(DESTDIR)$(PREFIX)/bin/healthcare-backend"
-	install -m 644 README.md deploy/nginx.conf deploy/Caddyfile deploy/grants.sql "$(DESTDIR)$(PREFIX)/share/healthcare-backend/"
+	install -m 644 README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE .env.example \
+	    deploy/nginx.conf deploy/Caddyfile deploy/grants.sql "$(DESTDIR)$(PREFIX)/share/healthcare-backend/"
 	install -m 644 docs/*.md "$(DESTDIR)$(PREFIX)/share/healthcare-backend/docs/"
 	sed 's|/usr/local|$(PREFIX)|g' deploy/healthcare-backend.service >"$(DESTDIR)/etc/systemd/system/healthcare-backend.service"
 	chmod 644 "$(DESTDIR)/etc/systemd/system/healthcare-backend.service"

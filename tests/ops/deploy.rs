@@ -158,7 +158,9 @@ fn make_install_puts_everything_where_the_unit_expects_it() {
         unit.contains("ExecStart=/opt/clinic/bin/healthcare-backend serve") && !unit.contains("/usr/local"),
         "{unit}"
     );
-    for file in ["nginx.conf", "Caddyfile", "grants.sql", "README.md", "docs/security.md"] {
+    for file in
+        ["nginx.conf", "Caddyfile", "grants.sql", ".env.example", "LICENSE-MIT", "README.md", "docs/security.md"]
+    {
         assert!(staging.join("opt/clinic/share/healthcare-backend").join(file).exists(), "{file}");
     }
     assert!(staging.join("etc/sysusers.d/healthcare-backend.conf").exists());

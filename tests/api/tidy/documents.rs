@@ -1,8 +1,9 @@
 //! The README and docs/ agree with the code: endpoints, variables, the quoted statement, links, names of tests; and every
 //! dependency has its reason.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
+use healthcare_backend::Config;
 use healthcare_backend::config::variables::{VARIABLES, Variable};
 use healthcare_backend::routes::ROUTES;
 
@@ -44,6 +45,27 @@ fn the_readme_lists_every_variable_with_its_default_and_meaning() {
     let expected: Vec<String> = VARIABLES.iter().map(row).collect();
     let table = expected.iter().map(|row| format!("| {row} |\n")).collect::<String>();
     assert!(listed == expected, "the README's table of variables must be\n{table}");
+}
+
+#[test]
+fn the_example_of_an_env_file_has_every_variable_with_its_default_and_changes_nothing() {
+    let block = |ours: &Variable| {
+        let (value, more) = match ours.default {
+            "—" | "none" => ("", String::new()),
+            words if words.contains(' ') => ("", format!("; the default is {words}")),
+            value => (value, String::new()),
+        };
+        format!("\n# {}{more}\n#{}={value}\n", ours.about, ours.name)
+    };
+    let example = read(".env.example");
+    let expected: String = VARIABLES.iter().map(block).collect();
+    assert!(example.ends_with(&expected), "after its first lines .env.example must be\n{expected}");
+    assert!(example.lines().all(|line| line.is_empty() || line.starts_with('#')), "a line is in force");
+
+    // And with every line in force it is the default.
+    let all = example.lines().filter_map(|line| line.strip_prefix('#')?.split_once('='));
+    let all: HashMap<String, String> = all.map(|(name, value)| (name.to_string(), value.to_string())).collect();
+    assert_eq!(Config::from_variables(&all), Ok(Config::default()));
 }
 
 #[test]
@@ -135,6 +157,22 @@ fn every_test_that_the_readme_names_exists() {
         };
         assert!(found, "README.md names the test {name}");
     }
+}
+
+#[test]
+fn what_the_manifest_names_is_said_and_there() {
+    let manifest = read("Cargo.toml");
+    let value = |key: &str| {
+        let line = manifest.lines().find_map(|line| line.strip_prefix(&format!("{key} = \"")));
+        line.and_then(|line| line.split('"').next()).unwrap_or_else(|| panic!("Cargo.toml has no {key}")).to_string()
+    };
+    for licence in value("license").split(" OR ") {
+        let file = format!("LICENSE-{}", licence.split('-').next().expect("a name").to_ascii_uppercase());
+        assert!(read(&file).len() > 1000 && read("README.md").contains(&format!("({file})")), "{file}");
+    }
+    let needed = format!("Rust {} or later, a C compiler and `make`", value("rust-version"));
+    assert!(read("README.md").contains(&needed), "README.md does not say: {needed}");
+    assert!(read("CHANGELOG.md").contains(&value("version")), "CHANGELOG.md does not name the version");
 }
 
 #[test]
