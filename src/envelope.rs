@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
-use crate::error::{Error, FieldError};
+use crate::error::{Error, FieldError, FieldErrors};
 
 /// An answer on its way out: status, headers and a finished body.
 #[derive(Debug)]
@@ -25,12 +25,6 @@ struct Envelope<'a, T: Serialize> {
     status: &'a str,
     message: &'a str,
     data: T,
-}
-
-/// `data` of a 400.
-#[derive(Serialize)]
-struct Errors<'a> {
-    errors: &'a [FieldError],
 }
 
 impl Response {
@@ -75,7 +69,7 @@ impl Response {
     pub fn error(error: &Error, request_id: &str) -> Response {
         let facts = error.facts();
         let mut response = match error.fields() {
-            Some(errors) => Response::new(facts.status, facts.word, &facts.message, Errors { errors }),
+            Some(errors) => Response::new(facts.status, facts.word, &facts.message, errors),
             None if matches!(error, Error::Internal(_)) => {
                 let message = format!("{}; the request id is {request_id}", facts.message);
                 Response::new(facts.status, facts.word, &message, ())
@@ -91,8 +85,8 @@ impl Response {
     pub fn refusal(status: u16, message: &str) -> Response {
         let word = if matches!(status, 408 | 500 | 503) { "failed" } else { "invalid" };
         let response = if status == 400 {
-            let errors = [FieldError::new("request", message.to_string())];
-            Response::new(status, word, "The request is not valid HTTP/1.1", Errors { errors: &errors })
+            let errors = FieldErrors::from(FieldError::new("request", message.to_string()));
+            Response::new(status, word, "The request is not valid HTTP/1.1", errors)
         } else {
             Response::new(status, word, message, ())
         };

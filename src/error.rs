@@ -26,13 +26,52 @@ impl FieldError {
     }
 }
 
+/// The most errors that one answer names.
+pub const FIELD_ERRORS_MAX: usize = 20;
+
+/// What is wrong with a request, field by field; `data` of a 400. It names the first [`FIELD_ERRORS_MAX`] and counts the others, so
+/// that an answer stays small however much is wrong.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct FieldErrors {
+    errors: Vec<FieldError>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    more: Option<usize>,
+}
+
+impl FieldErrors {
+    /// One more.
+    pub fn push(&mut self, error: FieldError) {
+        if self.errors.len() < FIELD_ERRORS_MAX {
+            self.errors.push(error);
+        } else {
+            self.more = Some(self.more.unwrap_or(0) + 1);
+        }
+    }
+
+    /// Whether nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        self.errors.is_empty()
+    }
+
+    /// Those that are named.
+    pub fn iter(&self) -> impl Iterator<Item = &FieldError> {
+        self.errors.iter()
+    }
+}
+
+impl From<FieldError> for FieldErrors {
+    fn from(error: FieldError) -> FieldErrors {
+        FieldErrors { errors: vec![error], more: None }
+    }
+}
+
 /// Why a request is not answered with what it asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Error {
     /// Required fields are absent, null or blank; other fields may be bad as well.
-    Incomplete(Vec<FieldError>),
+    Incomplete(FieldErrors),
     /// Fields, parameters or the body break a rule.
-    Invalid(Vec<FieldError>),
+    Invalid(FieldErrors),
     /// A login with a wrong e-mail or password, a locked or a disabled account: always the same answer.
     WrongCredentials,
     /// No token, or one that is not valid (any more).
@@ -90,7 +129,7 @@ pub struct Facts {
 impl Error {
     /// A single bad field.
     pub fn invalid(field: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) -> Error {
-        Error::Invalid(vec![FieldError::new(field, message)])
+        Error::Invalid(FieldError::new(field, message).into())
     }
 
     /// THE table: status, word and public message of every error.
@@ -118,8 +157,8 @@ impl Error {
         Facts { status, word, message }
     }
 
-    /// The fields of a 400, every one that breaks a rule.
-    pub fn fields(&self) -> Option<&[FieldError]> {
+    /// The fields of a 400 that break a rule.
+    pub fn fields(&self) -> Option<&FieldErrors> {
         match self {
             Error::Incomplete(fields) | Error::Invalid(fields) => Some(fields),
             _ => None,

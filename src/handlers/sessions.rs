@@ -55,11 +55,11 @@ pub struct Credentials {
 
 /// `POST /api/auth/login`
 pub fn login(app: &App, request: &Request) -> Result<Response> {
+    app.take_token(request)?;
     let mut form = request.new_record()?;
     form.required("email", line(EMAIL_MAX));
     form.required_verbatim("password", |_| Ok(()));
     let fields = form.finish(&[])?;
-    app.take_token(request)?;
     let (email, password) = (fields.text("email").to_lowercase(), fields.text("password"));
     let credentials = check_attempt(app, request, &email, password)?;
     let outdated = passwords::is_outdated(&credentials.password_hash, &app.config);
@@ -141,10 +141,10 @@ pub fn failed_login(app: &App, request: &Request, user_id: Option<i64>, email: &
 
 /// `POST /api/auth/refresh`: a new pair for a refresh token, which is good for one use.
 pub fn refresh(app: &App, request: &Request) -> Result<Response> {
+    app.take_token(request)?;
     let mut form = request.new_record()?;
     form.required_verbatim("refresh_token", |_| Ok(()));
     let fields = form.finish(&[])?;
-    app.take_token(request)?;
     let (refresh_token, refresh_hash) = new_refresh_token().map_err(Error::Internal)?;
     let old_hash = refresh_token_hash(fields.text("refresh_token"));
     let parameters: Parameters =

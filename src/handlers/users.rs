@@ -63,6 +63,7 @@ impl Record for Account {
 
 /// `POST /api/auth/register`
 pub fn register(app: &App, request: &Request) -> Result<Response> {
+    app.take_token(request)?;
     let mut form = request.new_record()?;
     form.required("name", line(NAME_MAX));
     form.required("email", email);
@@ -73,7 +74,6 @@ pub fn register(app: &App, request: &Request) -> Result<Response> {
         form.refuse("password", "must not be the e-mail address or its first part");
     }
     let fields = form.finish(&[])?;
-    app.take_token(request)?;
     let hash = passwords::hash(fields.text("password"), &app.config)?;
     let (name, email, role) = (fields.text("name"), fields.text("email"), Role::WORDS[0]);
     let parameters: Parameters = &[&name, &email, &hash, &role, &request.client, &request.id];

@@ -4,6 +4,7 @@ use super::fields::{one_of, text, word};
 use super::json::{Json, list, object};
 use super::operations::{Gives, Operation};
 use super::records::Schema;
+use crate::error::FIELD_ERRORS_MAX;
 use crate::routes::Route;
 
 /// A refusal that several operations share.
@@ -25,11 +26,11 @@ pub struct Refusal {
 /// Every refusal, by status.
 #[rustfmt::skip]
 pub const REFUSALS: &[Refusal] = &[
-    fields("Invalid", &["invalid"], "A bad id, query parameter or header, or not HTTP. `data.errors` names every field.",
+    fields("Invalid", &["invalid"], "A bad id, query parameter or header, or not HTTP. `data.errors` names the fields.",
         "The request is not valid", ("limit", "must be a whole number from 1 to 500")),
     fields("Incomplete", &["incomplete", "invalid"],
         "`incomplete`: required fields are absent, null or blank. `invalid`: not JSON, a wrong type, a bad value, an unknown or \
-         repeated field, a bad id or query parameter. `data.errors` names every field.",
+         repeated field, a change of read-only fields alone, a bad id or query parameter. `data.errors` names the fields.",
         "Required fields are missing", ("name", "is required")),
     refusal("Unauthenticated", 401, &["forbidden"], "No token, or one that is malformed, expired, forged or revoked.",
         "A valid access token is needed").headers(&["WWW-Authenticate"]),
@@ -123,7 +124,10 @@ impl Refusal {
             Some((field, message)) => (
                 object! {
                     "type": "object", "required": list!["errors"],
-                    "properties": object! { "errors": object! { "type": "array", "minItems": 1, "items": field_error } },
+                    "properties": object! {
+                        "errors": object! { "type": "array", "minItems": 1, "maxItems": FIELD_ERRORS_MAX, "items": field_error },
+                        "more": object! { "type": "integer", "minimum": 1, "description": "How many more errors there are." },
+                    },
                 },
                 object! { "errors": list![object! { "field": field, "message": message }] },
             ),

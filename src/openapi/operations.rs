@@ -190,7 +190,7 @@ pub const OPERATIONS: &[Operation] = &[
 ];
 
 const PARTIAL: &str = "Changes the fields that are sent and leaves the others; `null` clears an optional one. Read-only fields of a \
-                       record that was read may be sent back; they are ignored.";
+                       record that was read may be sent back; they are ignored, and alone refused.";
 const LAST_ADMIN: &str =
     "The last enabled admin cannot be demoted or disabled: 409. Disabling ends the user's sessions.";
 

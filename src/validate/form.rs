@@ -1,6 +1,6 @@
 //! A JSON body on its way to being checked, field by field.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::Serialize;
@@ -9,7 +9,7 @@ use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
 use super::{Checked, Rule, shown};
-use crate::error::{Error, FieldError, Result};
+use crate::error::{Error, FieldError, FieldErrors, Result};
 
 /// Whether all required fields must be there, or only those that are sent are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub struct Form {
     mode: Mode,
     sent: Map<String, Value>,
     accepted: Map<String, Value>,
-    errors: Vec<FieldError>,
+    errors: FieldErrors,
     incomplete: bool,
 }
 
@@ -36,28 +36,19 @@ impl Form {
     /// # Errors
     /// `invalid` for anything else, and for repeated keys.
     pub fn parse(body: &[u8], mode: Mode) -> Result<Form> {
-        let object: Object = serde_json::from_slice(body).map_err(|error| {
+        let Object { fields, repeated } = serde_json::from_slice(body).map_err(|error| {
             // The parser's own words may quote what was sent; the place is enough to find it.
             let place = format!("must be a JSON object (line {}, column {})", error.line(), error.column());
             Error::invalid("body", place)
         })?;
-        let mut form = Form { mode, sent: Map::new(), accepted: Map::new(), errors: Vec::new(), incomplete: false };
-        let mut repeated = HashSet::new();
-        for (name, value) in object.0 {
-            match form.sent.entry(name) {
-                Entry::Vacant(place) => drop(place.insert(value)),
-                Entry::Occupied(mut present) => {
-                    present.insert(value);
-                    if repeated.insert(present.key().clone()) {
-                        form.errors.push(FieldError::new(shown(present.key()), "must not be repeated"));
-                    }
-                }
-            }
+        if mode == Mode::Update && fields.is_empty() {
+            return Err(Error::Incomplete(FieldError::new("body", "must have at least one field to change").into()));
         }
-        if mode == Mode::Update && form.sent.is_empty() {
-            return Err(Error::Incomplete(vec![FieldError::new("body", "must have at least one field to change")]));
+        let mut errors = FieldErrors::default();
+        for name in &repeated {
+            errors.push(FieldError::new(shown(name), "must not be repeated"));
         }
-        Ok(form)
+        Ok(Form { mode, sent: fields, accepted: Map::new(), errors, incomplete: false })
     }
 
     /// A field that must have a value. Text is trimmed, and blank text counts as missing.
@@ -102,8 +93,8 @@ impl Form {
         self.accepted.get(name).and_then(Value::as_str)
     }
 
-    /// The accepted fields, once nothing is wrong with any. `read_only` fields, which the server sets, are accepted and
-    /// ignored, so that a record that was read can be sent back.
+    /// The accepted fields, once nothing is wrong with any. `read_only` fields, which cannot be changed, are accepted and
+    /// ignored, so that a record that was read can be sent back; an update of nothing else is refused.
     ///
     /// # Errors
     /// `incomplete` or `invalid`, naming every field, unknown ones included.
@@ -112,7 +103,9 @@ impl Form {
             self.errors.push(FieldError::new(shown(name), "is not a field of this record"));
         }
         if self.errors.is_empty() && self.mode == Mode::Update && self.accepted.is_empty() {
-            self.missing("body");
+            for name in self.sent.into_iter().map(|(name, _)| name) {
+                self.errors.push(FieldError::new(name, "cannot be changed"));
+            }
         }
         match (self.errors.is_empty(), self.incomplete) {
             (true, _) => Ok(Fields(self.accepted)),
@@ -163,8 +156,12 @@ impl Fields {
     }
 }
 
-/// A JSON object with its keys in order, repeated ones kept, which serde's own map would drop.
-struct Object(Vec<(String, Value)>);
+/// A JSON object, and the keys that it has more than once, of which serde's own map would say nothing.
+#[derive(Default)]
+struct Object {
+    fields: Map<String, Value>,
+    repeated: BTreeSet<String>,
+}
 
 impl<'de> Deserialize<'de> for Object {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Object, D::Error> {
@@ -177,11 +174,17 @@ impl<'de> Deserialize<'de> for Object {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Object, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    entries.push(entry);
+                let mut object = Object::default();
+                while let Some((name, value)) = map.next_entry::<String, Value>()? {
+                    match object.fields.entry(name) {
+                        Entry::Vacant(place) => drop(place.insert(value)),
+                        Entry::Occupied(mut present) => {
+                            object.repeated.insert(present.key().clone());
+                            present.insert(value);
+                        }
+                    }
                 }
-                Ok(Object(entries))
+                Ok(object)
             }
         }
         deserializer.deserialize_map(Entries)

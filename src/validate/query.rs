@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use jiff::civil::Date;
 
 use super::{Checked, FILTER_MAX, PAGE_DEFAULT, PAGE_MAX, Rule, parse_birth_date, parse_id, plain_text, shown};
-use crate::error::{Error, FieldError, Result};
+use crate::error::{Error, FieldError, FieldErrors, Result};
 use crate::request::{Decode, percent_decode};
 
 /// The one parameter that may be repeated.
@@ -15,7 +15,7 @@ const REPEATABLE: &str = "fields";
 pub struct Query {
     /// One for each known name, but for [`REPEATABLE`].
     pairs: Vec<(String, String)>,
-    errors: Vec<FieldError>,
+    errors: FieldErrors,
 }
 
 /// One page of a list.
@@ -37,7 +37,7 @@ impl Page {
 impl Query {
     /// Takes the query apart (WHATWG URL, application/x-www-form-urlencoded). Unknown and repeated parameters are errors.
     pub fn parse(raw: &str, known: &[&'static str]) -> Query {
-        let mut query = Query { pairs: Vec::new(), errors: Vec::new() };
+        let mut query = Query { pairs: Vec::new(), errors: FieldErrors::default() };
         if Query::pairs(raw).count() < raw.split('&').filter(|pair| !pair.is_empty()).count() {
             query.refuse("query", "must be percent-encoded UTF-8");
         }

@@ -180,7 +180,11 @@ fn check_envelope(answer: &Answer) {
     assert!(json.get("data").is_some(), "{text}");
     if answer.status == 400 {
         let errors = json["data"]["errors"].as_array().expect("data.errors");
-        assert!(!errors.is_empty(), "{text}");
+        assert!((1..=20).contains(&errors.len()), "{text}");
+        let more = json["data"].get("more");
+        assert!(more.is_none_or(|more| more.as_u64() > Some(0) && errors.len() == 20), "{text}");
+        let data = json["data"].as_object().expect("an object");
+        assert!(data.keys().all(|key| key == "errors" || key == "more"), "{text}");
         for error in errors {
             assert!(error["field"].is_string() && error["message"].is_string(), "{text}");
             assert_eq!(error.as_object().map(|error| error.len()), Some(2), "{text}");

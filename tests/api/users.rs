@@ -208,7 +208,7 @@ fn an_admin_changes_role_and_disabled_and_nothing_else() {
     assert_eq!(root.patch(&path, json!({ "password": PASSWORD })).expect(400, "invalid").fields(), ["password"]);
     root.patch(&path, json!({ "role": null })).expect(400, "incomplete");
     root.patch(&path, json!({})).expect(400, "incomplete");
-    root.patch(&path, json!({ "name": "Only a name" })).expect(400, "incomplete");
+    root.patch(&path, json!({ "name": "Only a name" })).expect(400, "invalid");
     root.patch("/api/admin/users/999", json!({ "role": "user" })).expect(404, "failed");
     root.delete(&path).expect(405, "failed");
 }

@@ -268,13 +268,75 @@ fn the_read_only_fields_of_a_record_are_accepted_and_ignored() {
         let updated = person.put(&path, record).expect(200, "updated").data();
         assert_eq!(updated["id"], id);
         assert_ne!(updated["created_at"], "yesterday");
-        // Alone they are nothing to change.
-        person.patch(&path, json!({ "id": id, "updated_at": null })).expect(400, "incomplete");
+        // Alone they are named, since the client wants what cannot be.
+        let refused = person.patch(&path, json!({ "updated_at": null, "id": id })).expect(400, "invalid");
+        assert_eq!(refused.fields(), ["id", "updated_at"]);
+        for error in refused.data()["errors"].as_array().expect("errors") {
+            assert_eq!(error["message"], "cannot be changed");
+        }
     }
     let mapping = format!("/api/patients/{}/mappings/{}", world.patient_id, world.mapping_id);
     let record = world.owner.get(&mapping).expect(200, "success").data();
     let path = format!("/api/mappings/{}", world.mapping_id);
     assert_eq!(world.owner.put(&path, record.clone()).expect(200, "updated").data()["doctor"], record["doctor"]);
+}
+
+#[test]
+fn what_an_admin_cannot_change_of_a_user_is_named() {
+    let app = TestApp::start();
+    let world = World::new(&app, "unchangeable");
+    let path = format!("/api/admin/users/{}", world.user_id);
+    let refused = world.admin.patch(&path, json!({ "name": "Other", "email": "other@example.org" }));
+    let refused = refused.expect(400, "invalid");
+    assert_eq!(refused.fields(), ["email", "name"]);
+    let mixed = world.admin.patch(&path, json!({ "name": "Other", "surprise": 1 })).expect(400, "invalid");
+    assert_eq!(mixed.fields(), ["surprise"]);
+    world.admin.patch(&path, json!({ "name": "Other", "role": "user" })).expect(200, "updated");
+}
+
+#[test]
+fn twenty_errors_are_named_and_the_others_counted_however_many_there_are() {
+    let app = TestApp::start();
+    let ann = app.signed_up("ann");
+    let count = 20_000;
+    let unknown = |text: &str| (0..count).map(|number| format!("\"{number}\":{text}")).collect::<Vec<_>>().join(",");
+    let body = format!("{{{}}}", unknown("0"));
+    for (method, target, also_missing) in [
+        ("POST", "/api/auth/login", 2),
+        ("POST", "/api/auth/register", 3),
+        ("POST", "/api/doctors", 2),
+        ("PATCH", "/api/doctors/999999999", 0),
+        ("DELETE", "/api/doctors/999999999", 0),
+        ("GET", "/healthz", 0),
+    ] {
+        let answer = send_bytes(&ann, method, target, body.as_bytes());
+        assert_eq!((answer.status, answer.fields().len()), (400, 20), "{method} {target}");
+        assert_eq!(answer.data()["more"], count + also_missing - 20, "{method} {target}");
+        assert!(answer.body.len() < 2_000, "{} bytes", answer.body.len());
+    }
+    // Each key twice: as many repeated ones, all unknown.
+    let twice = format!("{{{},{}}}", unknown("0"), unknown("1"));
+    assert!(twice.len() < 700_000);
+    let app = TestApp::with(|config| config.max_body_bytes = 700_000);
+    let answer = send_bytes(&app.anyone(), "POST", "/api/auth/refresh", twice.as_bytes());
+    assert_eq!(answer.data()["more"], 2 * count + 1 - 20);
+    // Exactly twenty leave nothing to count.
+    let query = |count: usize| (0..count).map(|number| format!("q{number}=1")).collect::<Vec<_>>().join("&");
+    let ann = app.signed_up("ann");
+    let answer = ann.get(&format!("/api/doctors?{}", query(20)));
+    assert_eq!((answer.fields().len(), answer.data().get("more")), (20, None));
+    let answer = ann.get(&format!("/api/doctors?{}", query(700)));
+    assert_eq!((answer.fields().len(), answer.data()["more"].as_u64()), (20, Some(680)));
+}
+
+#[test]
+fn the_rate_limit_counts_before_a_body_is_looked_at() {
+    let app = TestApp::with(|config| config.auth_rate_per_minute = 1);
+    for target in ["/api/auth/login", "/api/auth/register", "/api/auth/refresh"] {
+        let answer = send_bytes(&app.anyone(), "POST", target, b"{\"a\":1,\"b\":2}");
+        assert!(matches!(answer.status, 400 | 429), "{target}");
+        assert_eq!(answer.status == 400, target == "/api/auth/login", "{target}");
+    }
 }
 
 #[test]
