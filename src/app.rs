@@ -1,15 +1,12 @@
 //! What all handlers share, and how it is put together before the socket opens.
 
-use std::fs;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use crate::audit;
 use crate::auth::limits::Limiter;
+use crate::auth::secret;
 use crate::auth::sessions::Sessions;
-use crate::auth::tokens::{Tokens, random_hex};
+use crate::auth::tokens::Tokens;
 use crate::config::Config;
 use crate::cursors::Cursors;
 use crate::database_url::DatabaseUrl;
@@ -18,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::metrics::{Family, Metrics, unix_seconds};
 use crate::migrate;
 use crate::openapi;
-use crate::private_postgres::{PrivatePostgres, Settings, make_data_dir};
+use crate::private_postgres::{PrivatePostgres, Settings};
 use crate::pulse::{Pulse, hears};
 use crate::request::Request;
 use crate::routes::{ROUTES, Routes};
@@ -99,7 +96,12 @@ impl Database {
     /// # Errors
     /// One line that names the host.
     pub fn connect(&self) -> std::result::Result<postgres::Client, String> {
-        self.url.connect().map_err(|error| format!("no connection to the database ({}): {error}", self.url.masked()))
+        let remedy = match self.private {
+            Some(_) => "DATA_DIR/postgresql.log may say why",
+            None => "make sure that it runs and that DATABASE_URL is right",
+        };
+        let connected = self.url.connect();
+        connected.map_err(|error| format!("no connection to the database ({}): {error}; {remedy}", self.url.masked()))
     }
 }
 
@@ -115,7 +117,7 @@ impl App {
         let migrations = migrate::load(config.sql_dir.as_deref())?;
         let secret = match &config.jwt_secret {
             Some(secret) => secret.clone(),
-            None => kept_secret(&config.data_dir)?,
+            None => secret::kept(&config.data_dir)?,
         };
         let mut client = database.connect()?;
         for name in migrate::run(&mut client, &migrations)? {
@@ -192,23 +194,4 @@ fn is_pooled(database: &Database, client: &mut postgres::Client) -> std::result:
         );
     }
     Ok(true)
-}
-
-/// The secret that was made at the first start with the private PostgreSQL, readable by its owner only.
-fn kept_secret(data_dir: &Path) -> std::result::Result<String, String> {
-    let path = data_dir.join("jwt_secret");
-    if let Ok(secret) = fs::read_to_string(&path)
-        && secret.trim().len() >= 32
-    {
-        return Ok(secret.trim().to_string());
-    }
-    let secret = random_hex::<32>()?;
-    // As root, PostgreSQL's own user has to pass through this folder.
-    let data_dir = make_data_dir(data_dir)?;
-    let path = data_dir.join("jwt_secret");
-    let problem = |error: std::io::Error| format!("{} cannot be written: {error}", path.display());
-    let mut file =
-        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path).map_err(problem)?;
-    file.write_all(secret.as_bytes()).and_then(|()| file.sync_all()).map_err(problem)?;
-    Ok(secret)
 }

@@ -5,10 +5,12 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use crate::app::Database;
-use crate::auth::{Role, passwords};
+use crate::auth::{Role, passwords, secret};
 use crate::config::Config;
 use crate::migrate;
+use crate::openapi;
 use crate::routes::Routes;
+use crate::service;
 use crate::sql::{Queries, Query};
 use crate::validate;
 
@@ -26,14 +28,24 @@ pub fn migrate(config: &Config, database: &Database) -> Result<String, String> {
 /// `check`: what would `serve` do. Every statement is prepared, where the schema is up to date.
 pub fn check(config: &Config, database: &Database) -> Result<String, String> {
     Routes::new()?;
+    openapi::document(config)?;
     let queries = Queries::load(config.sql_dir.as_deref())?;
     let migrations = migrate::load(config.sql_dir.as_deref())?;
+    if config.jwt_secret.is_none() {
+        secret::look(&config.data_dir)?;
+    }
+    for warning in database.url.warnings() {
+        log::warn!(target: "database", "{warning}");
+    }
     let mut client = database.connect()?;
     let pending = migrate::pending(&mut client, &migrations)?;
+    if pending.is_empty() {
+        queries.prove(&mut client)?;
+    }
+    service::bind(config)?;
     if !pending.is_empty() {
         return Ok(format!("ready: serve would apply {}", pending.join(", ")));
     }
-    queries.prove(&mut client)?;
     Ok(format!("ready: {} statements, {} migrations, all applied", queries.all().len(), migrations.len()))
 }
 
@@ -62,7 +74,7 @@ pub fn set_role(config: &Config, database: &Database, email: &str, role: &str) -
     migrate(config, database)?;
     let queries = Queries::load(config.sql_dir.as_deref())?;
     let row = one_row(database, &queries.users.set_role, &[&email, &role])?;
-    let row = row.ok_or_else(|| format!("there is no user with the e-mail {email}"))?;
+    let row = row.ok_or_else(|| format!("there is no user with the e-mail {email}: who has registered can be made an admin, create-admin makes a new one"))?;
     if !row.get::<_, bool>("admin_remains") {
         return Err(format!("{email} is the last enabled admin: make another one first"));
     }

@@ -1,6 +1,7 @@
 //! The whole service in one value: start it, ask for its address, stop it. What `main.rs` and an embedding program use.
 
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -48,12 +49,16 @@ impl Service {
     /// # Errors
     /// One line that says what is wrong and what to do. Nothing is left running.
     pub fn start(config: Config) -> Result<Service, String> {
+        let config = config.checked().map_err(|problems| problems.join("; "))?;
+        // Tried before anything is changed: a server that cannot listen must not migrate.
+        drop(bind(&config)?);
         let database = Database::open(&config)?;
         for warning in database.url.warnings() {
             log::warn!(target: "database", "{warning}");
         }
         let app = Arc::new(App::new(config, &database)?);
         let listener = bind(&app.config)?;
+        warn_if_open(&app.config, &listener);
         let address = listener.local_addr().map_err(|error| format!("the socket has no address: {error}"))?;
         let server = Server::new(Arc::clone(&app), listener, random_hex::<4>()?);
         let server = Arc::new(server.map_err(|error| format!("cannot serve on {address}: {error}"))?);
@@ -156,19 +161,32 @@ fn close_later(app: &Arc<App>) {
     }
 }
 
-fn bind(config: &Config) -> Result<TcpListener, String> {
+/// Opens the socket at `HOST` and `PORT`.
+///
+/// # Errors
+/// One line that says why the system refuses it and what to do.
+pub(crate) fn bind(config: &Config) -> Result<TcpListener, String> {
     let (host, port) = (config.host.as_str(), config.port);
-    let addresses = (host, port).to_socket_addrs().map_err(|error| format!("HOST {host} has no address: {error}"))?;
-    let addresses: Vec<SocketAddr> = addresses.collect();
-    let listener = TcpListener::bind(&addresses[..])
-        .map_err(|error| format!("cannot listen on {host}:{port}: {error}; set HOST and PORT to a free address"))?;
-    if addresses.iter().any(|address| !address.ip().is_loopback()) && config.trusted_proxies.is_empty() {
+    TcpListener::bind((host, port)).map_err(|error| {
+        let remedy = match error.kind() {
+            ErrorKind::AddrInUse => "stop the program that listens there, or set PORT to a free one (0 picks one)",
+            ErrorKind::PermissionDenied => "set PORT to 1024 or more, and put a reverse proxy in front",
+            _ => "set HOST to an address of this machine: 127.0.0.1 for itself, 0.0.0.0 for all",
+        };
+        format!("cannot listen on {host}:{port}: {error}; {remedy}")
+    })
+}
+
+fn warn_if_open(config: &Config, listener: &TcpListener) {
+    let is_open = listener.local_addr().is_ok_and(|address| !address.ip().is_loopback());
+    if is_open && config.trusted_proxies.is_empty() {
         log::warn!(
             target: "server",
-            "{host}:{port} is reachable from other machines without TLS: put a reverse proxy in front and set TRUSTED_PROXIES"
+            "{}:{} is reachable from other machines without TLS: put a reverse proxy in front and set TRUSTED_PROXIES",
+            config.host,
+            config.port
         );
     }
-    Ok(listener)
 }
 
 /// Starts the private PostgreSQL again whenever it has ended, until the service stops.

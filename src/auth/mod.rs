@@ -3,6 +3,7 @@
 
 pub mod limits;
 pub mod passwords;
+pub mod secret;
 pub mod sessions;
 pub mod tokens;
 

@@ -237,6 +237,24 @@ fn a_port_that_is_taken_is_one_line() {
 }
 
 #[test]
+fn a_server_that_cannot_listen_changes_nothing_and_check_says_so_before() {
+    let (folder, database) = (Folder::new(), postgres::new_empty_database());
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").port().to_string();
+    // The second address is reserved for documentation: no machine has it.
+    for (host, port, named) in [("127.0.0.1", port.as_str(), "set PORT"), ("192.0.2.1", "0", "set HOST")] {
+        for command in ["check", "serve"] {
+            let program = Program::on(&database, &folder, &[command]).set("HOST", host).set("PORT", port);
+            let ended = program.set("RUST_LOG", "error").run("");
+            let problem = ended.problem(1);
+            assert!(problem.contains(&format!("{host}:{port}")) && problem.contains(named), "{problem}");
+        }
+    }
+    let migrated = "select to_regclass('schema_migrations') is not null";
+    assert!(!postgres::connect(&database).query_one(migrated, &[]).expect("a row").get::<_, bool>(0));
+}
+
+#[test]
 fn a_signal_lets_requests_finish_and_ends_with_exit_code_0() {
     for signal in ["TERM", "INT"] {
         let (folder, database) = (Folder::new(), postgres::new_database());
@@ -287,6 +305,7 @@ fn a_database_that_cannot_be_reached_is_one_line_that_names_it_and_not_its_passw
             let problem = ended.problem(1);
             assert!(!problem.contains("secret-word"), "{problem}");
             assert!(problem.contains("127.0.0.1") || problem.contains("/no/such/folder"), "{problem}");
+            assert!(problem.ends_with("; make sure that it runs and that DATABASE_URL is right"), "{problem}");
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use healthcare_backend::Config;
 use healthcare_backend::config::environment::misspelt;
 use healthcare_backend::config::variables::VARIABLES;
 use healthcare_backend::config::{LogFormat, connections_needed};
+use healthcare_backend::{Config, Service};
 
 use crate::harness::app::SECRET;
 use crate::harness::binary::Program;
@@ -92,6 +92,49 @@ fn every_bad_value_has_a_line_of_its_own_that_names_it_and_repeats_no_secret() {
         assert!(!problem.contains("short"), "{problem}");
     }
     assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0, "and nothing was started");
+}
+
+#[test]
+fn a_data_dir_that_is_a_file_is_named_unless_nothing_is_kept_there() {
+    let (folder, database) = (Folder::new(), postgres::new_database());
+    folder.write("data", "");
+    let ended = Program::bare(&folder, &["serve"]).run("");
+    assert!(ended.problem(1).starts_with("DATA_DIR must be a folder, and ./data is a file: "), "{ended:?}");
+    Program::on(&database, &folder, &["check"]).run("").said();
+}
+
+#[test]
+fn a_configuration_made_by_hand_keeps_the_same_rules() {
+    let by_hand = Config {
+        host: "nonsense".into(),
+        workers: 0,
+        database_pool: 0,
+        bcrypt_cost: 4,
+        login_lock_seconds: -1,
+        database_url: Some("postgres://ann@127.0.0.1/clinic".into()),
+        sql_dir: Some("/no/such/folder".into()),
+        cors_origins: vec!["clinic.example".into()],
+        ..Config::default()
+    };
+    let problem = Service::start(by_hand).err().expect("no start");
+    for name in [
+        "HOST",
+        "WORKERS",
+        "DATABASE_POOL",
+        "BCRYPT_COST",
+        "LOGIN_LOCK_SECONDS",
+        "SQL_DIR",
+        "CORS_ORIGINS",
+        "JWT_SECRET",
+    ] {
+        assert!(
+            problem.contains(&format!("{name} must ")) || problem.contains(&format!("{name} is ")),
+            "{name}: {problem}"
+        );
+    }
+    let small = Config { workers: 20, database_pool: 1, ..Config::default() };
+    assert_eq!(small.checked().map(|config| config.database_pool), Ok(connections_needed(20)));
+    assert_eq!(Config::default().checked(), Ok(Config::default()));
 }
 
 #[test]

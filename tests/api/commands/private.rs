@@ -7,11 +7,12 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use healthcare_backend::auth::secret;
 use serde_json::json;
 
 use crate::harness::binary::Program;
 use crate::harness::folder::Folder;
-use crate::harness::{PASSWORD, eventually};
+use crate::harness::{PASSWORD, at_once, eventually};
 
 /// The process id of the private PostgreSQL, if one runs.
 fn postmaster(folder: &Folder) -> Option<String> {
@@ -119,4 +120,42 @@ fn sigterm_while_postgresql_is_started_again_stops_that_too() {
 
 fn signal(name: &str, pid: &str) {
     assert!(Command::new("kill").args([name, pid]).status().expect("kill").success());
+}
+
+#[test]
+fn first_starts_at_once_make_one_secret() {
+    for _ in 0..20 {
+        let folder = Folder::new();
+        let data_dir = folder.path().join("data");
+        let secrets = at_once(8, |_| secret::kept(&data_dir).expect("a secret"));
+        assert!(secrets.iter().all(|secret| *secret == secrets[0] && secret.len() >= 32), "{secrets:?}");
+        assert_eq!(secret::look(&data_dir), Ok(Some(secrets[0].clone())), "and it is the one that is kept");
+    }
+}
+
+#[test]
+fn a_secret_that_was_emptied_or_cut_is_replaced_aloud() {
+    let folder = Folder::new();
+    let replaced =
+        |said: &str| said.lines().any(|line| line.contains("warn") && line.contains("jwt_secret held no secret"));
+    let first = program(&folder, &[]).serve().stop();
+    assert!(!replaced(&first.stderr), "{first:?}");
+    let path = folder.path().join("data/jwt_secret");
+    let made = std::fs::read_to_string(&path).expect("the secret");
+    for rest in ["", &made[..31]] {
+        std::fs::write(&path, rest).expect("a file");
+        let ended = program(&folder, &[]).serve().stop();
+        assert!(replaced(&ended.stderr), "{ended:?}");
+        let now = std::fs::read_to_string(&path).expect("the secret");
+        assert!(now.len() == made.len() && now != made, "{now}");
+        assert!(!ended.stderr.contains(&now) && !ended.stderr.contains(&made[..31]), "{ended:?}");
+    }
+    // What is no text is left as it is: something else put it there.
+    std::fs::write(&path, [0xff; 40]).expect("a file");
+    for command in ["check", "serve"] {
+        let ended = program(&folder, &[command]).set("RUST_LOG", "error").run("");
+        assert!(ended.problem(1).contains("jwt_secret cannot be used: "), "{ended:?}");
+    }
+    assert_eq!(std::fs::read(&path).expect("the file"), [0xff; 40]);
+    assert_eq!(postmaster(&folder), None);
 }
