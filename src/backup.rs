@@ -12,8 +12,8 @@ use std::process::{Command, Stdio};
 
 use postgres::{GenericClient, IsolationLevel};
 
-use crate::app::Database;
 use crate::config::Config;
+use crate::database::Database;
 use crate::migrate::{self, explain};
 use crate::private_postgres::PrivatePostgres;
 

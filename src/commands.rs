@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use crate::app::Database;
 use crate::auth::{Role, passwords, secret};
 use crate::config::Config;
+use crate::database::Database;
 use crate::migrate;
 use crate::openapi;
 use crate::routes::Routes;

@@ -13,6 +13,7 @@
 // Start: what the operator says, and what all requests share.
 pub mod config;
 pub mod service;
+pub mod systemd;
 pub mod app;
 
 // The way in: threads, socket, request, route.
@@ -36,6 +37,7 @@ pub mod db;
 pub mod pulse;
 pub mod audit;
 pub mod migrate;
+pub mod database;
 pub mod database_url;
 pub mod private_postgres;
 

@@ -4,12 +4,15 @@
 use std::ffi::OsString;
 use std::io::{BufRead, IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
-use healthcare_backend::app::Database;
 use healthcare_backend::command_line::{self, Argument, Asked, Command, Kind};
 use healthcare_backend::config::environment;
-use healthcare_backend::{Config, Service, backup, commands, logging, openapi};
+use healthcare_backend::database::Database;
+use healthcare_backend::{Config, Service, backup, commands, logging, openapi, systemd};
 use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
 /// Every command. The first is what a command line without one means.
@@ -19,8 +22,9 @@ const COMMANDS: &[Command] = &[
         takes: &[],
         about: "serve until SIGTERM or Ctrl-C",
         more: "\
-It brings the schema up to date, listens at HOST and PORT, and says where in a line on standard output. Without DATABASE_URL it starts a
-private PostgreSQL beneath DATA_DIR and stops it with itself. On SIGTERM, requests in flight have 10 s to finish.",
+It waits for a database that is not there yet, brings the schema up to date, listens at HOST and PORT, and says where in a line on
+standard output. Without DATABASE_URL it starts a private PostgreSQL beneath DATA_DIR and stops it with itself. On SIGTERM, requests in
+flight have 10 s to finish.",
         run: |_| serve(),
     },
     Command {
@@ -146,12 +150,19 @@ fn configure() -> Result<Config, String> {
 
 fn serve() -> Result<(), String> {
     let config = configure()?;
-    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(|error| format!("signals cannot be handled: {error}"))?;
+    let unhandled = |error| format!("signals cannot be handled: {error}");
+    let stopping = Arc::new(AtomicBool::new(false));
+    for signal in [SIGTERM, SIGINT] {
+        flag::register(signal, Arc::clone(&stopping)).map_err(unhandled)?;
+    }
+    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(unhandled)?;
     log::info!(target: "server", "starting: {}", config.summary());
-    let service = Service::start(config)?;
+    let Some(service) = Service::start_patiently(config, &stopping)? else { return Ok(()) };
     print(&format!("listening on http://{}\n", service.address()))?;
+    systemd::tell("READY=1");
     signals.forever().next();
     log::info!(target: "server", "stopping");
+    systemd::tell("STOPPING=1");
     service.stop()
 }
 

@@ -7,10 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::app::{App, Database};
+use postgres::Client;
+
+use crate::app::App;
 use crate::auth::tokens::random_hex;
 use crate::config::Config;
 use crate::crew::Crew;
+use crate::database::Database;
 use crate::handlers::idempotency;
 use crate::private_postgres::PrivatePostgres;
 use crate::pulse::Event;
@@ -49,14 +52,36 @@ impl Service {
     /// # Errors
     /// One line that says what is wrong and what to do. Nothing is left running.
     pub fn start(config: Config) -> Result<Service, String> {
+        Service::start_unless(&AtomicBool::new(false), config, Database::connect)
+    }
+
+    /// The same, waiting for a database that is not there yet. None as soon as `stopping` is set.
+    ///
+    /// # Errors
+    /// One line that says what is wrong and what to do, for all that waiting does not cure.
+    pub fn start_patiently(config: Config, stopping: &AtomicBool) -> Result<Option<Service>, String> {
+        match Service::start_unless(stopping, config, |database| database.wait_for_connection(stopping)) {
+            Err(problem) if stopping.load(Ordering::Relaxed) => {
+                log::info!(target: "server", "not started: {problem}");
+                Ok(None)
+            }
+            started => started.map(Some),
+        }
+    }
+
+    fn start_unless(
+        stopping: &AtomicBool,
+        config: Config,
+        connect: impl FnOnce(&Database) -> Result<Client, String>,
+    ) -> Result<Service, String> {
         let config = config.checked().map_err(|problems| problems.join("; "))?;
         // Tried before anything is changed: a server that cannot listen must not migrate.
         drop(bind(&config)?);
-        let database = Database::open(&config)?;
+        let database = Database::open_unless(stopping, &config)?;
         for warning in database.url.warnings() {
             log::warn!(target: "database", "{warning}");
         }
-        let app = Arc::new(App::new(config, &database)?);
+        let app = Arc::new(App::new(config, &database, connect)?);
         let listener = bind(&app.config)?;
         warn_if_open(&app.config, &listener);
         let address = listener.local_addr().map_err(|error| format!("the socket has no address: {error}"))?;

@@ -5,6 +5,7 @@
 //! its own, for as long as libpq's `connect_timeout` allows: from the first packet to the end of the login.
 
 use std::fmt;
+use std::io::{self, ErrorKind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, LazyLock};
@@ -35,6 +36,8 @@ pub struct ConnectError {
     text: String,
     /// Whether a host accepted the connection, or might have, and then said nothing.
     pub timed_out: bool,
+    /// Whether it may be otherwise in a while without anybody's doing: the database is not there yet, or has no room.
+    pub may_pass: bool,
 }
 
 impl fmt::Display for ConnectError {
@@ -47,14 +50,29 @@ impl std::error::Error for ConnectError {}
 
 impl ConnectError {
     /// The system refused.
-    pub fn from_io(error: std::io::Error) -> ConnectError {
-        ConnectError { text: error.to_string(), timed_out: false }
+    pub fn from_io(error: io::Error) -> ConnectError {
+        ConnectError { text: error.to_string(), timed_out: false, may_pass: true }
     }
 }
 
 impl From<postgres::Error> for ConnectError {
     fn from(error: postgres::Error) -> ConnectError {
-        ConnectError { text: explain(&error), timed_out: false }
+        ConnectError { text: explain(&error), timed_out: false, may_pass: may_pass(&error) }
+    }
+}
+
+/// No, for a refused password (class 28), an unknown database (3D) or missing rights (42); for certificates and files that do not
+/// fit; and for whatever is not known here.
+fn may_pass(error: &postgres::Error) -> bool {
+    if let Some(error) = error.as_db_error() {
+        // No connection to what is behind a pooler, no room, not accepting connections, starting or shutting down.
+        return ["08", "53", "55", "57"].iter().any(|class| error.code().code().starts_with(class));
+    }
+    match std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>()) {
+        // The driver's word for a standby where a primary is wanted: it may be promoted.
+        Some(cause) if cause.kind() == ErrorKind::PermissionDenied => cause.raw_os_error().is_none(),
+        Some(cause) => !matches!(cause.kind(), ErrorKind::InvalidData | ErrorKind::InvalidInput),
+        None => error.is_closed(),
     }
 }
 
@@ -104,7 +122,7 @@ impl Place {
         });
         if let Err(error) = attempt {
             self.attempts.fetch_sub(1, Ordering::Relaxed);
-            return Err(ConnectError { text: format!("no more threads: {error}"), timed_out: false });
+            return Err(ConnectError { text: format!("no more threads: {error}"), timed_out: false, may_pass: true });
         }
         match receiver.recv_timeout(*limit + LOGIN) {
             Ok(connected) => connected,
@@ -115,7 +133,7 @@ impl Place {
     fn silent(&self) -> ConnectError {
         let until = now_ms().saturating_add(u64::try_from(LAST_FOR.as_millis()).unwrap_or(u64::MAX));
         self.slow_until.store(until, Ordering::Relaxed);
-        ConnectError { text: "it does not answer".into(), timed_out: true }
+        ConnectError { text: "it does not answer".into(), timed_out: true, may_pass: true }
     }
 }
 
@@ -140,12 +158,13 @@ impl DatabaseUrl {
         }
         places.sort_by_key(|place| place.is_slow());
         let mut said = Vec::new();
-        let mut timed_out = false;
+        let (mut timed_out, mut may_pass) = (false, false);
         for place in places {
             match place.open(&self.tls, open) {
                 Ok(client) => return Ok(client),
                 Err(error) => {
                     timed_out |= error.timed_out;
+                    may_pass |= error.may_pass;
                     said.push(if self.has_several_hosts() {
                         format!("{}: {}", place.name, error.text)
                     } else {
@@ -154,7 +173,7 @@ impl DatabaseUrl {
                 }
             }
         }
-        Err(ConnectError { text: said.join("; "), timed_out })
+        Err(ConnectError { text: said.join("; "), timed_out, may_pass })
     }
 
     /// Whether there is another place to go when one is silent.

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use healthcare_backend::app::Database;
+use healthcare_backend::database::Database;
 use healthcare_backend::{Config, commands};
 use serde_json::json;
 

@@ -131,7 +131,14 @@ fn the_systemd_unit_is_well_formed_and_hardened() {
     let said = String::from_utf8_lossy(&security.expect("systemd-analyze").stdout).into_owned();
     let exposure = said.lines().find_map(|line| line.split("Overall exposure level for ").nth(1)).expect("a verdict");
     assert!(exposure.contains(" OK "), "{exposure}");
-    for line in ["KillMode=mixed", "User=healthcare-backend", "StateDirectory=healthcare-backend"] {
+    for line in [
+        "Type=notify",
+        "StartLimitIntervalSec=0",
+        "TimeoutStartSec=infinity",
+        "KillMode=mixed",
+        "User=healthcare-backend",
+        "StateDirectory=healthcare-backend",
+    ] {
         assert!(unit.lines().any(|present| present == line), "{line}");
     }
     assert!(deployed("healthcare-backend.sysusers").contains("u healthcare-backend "));

@@ -118,6 +118,20 @@ fn sigterm_while_postgresql_is_started_again_stops_that_too() {
     assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
 }
 
+#[test]
+fn sigterm_while_postgresql_starts_for_the_first_time_stops_that_too() {
+    let folder = Folder::new();
+    program(&folder, &["migrate"]).run("").said();
+    will_recover_for_ever(&folder);
+    let server = program(&folder, &["serve"]).start();
+    begins_to_start(&folder, None);
+    let asked = Instant::now();
+    let ended = server.stop();
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), ""), "it has not listened: {ended:?}");
+    assert_eq!(postmaster(&folder), None, "nothing runs on: {ended:?}");
+    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+}
+
 fn signal(name: &str, pid: &str) {
     assert!(Command::new("kill").args([name, pid]).status().expect("kill").success());
 }

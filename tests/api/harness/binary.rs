@@ -4,7 +4,8 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use super::app::{Person, SECRET};
@@ -65,24 +66,94 @@ impl Program {
     }
 
     /// Runs until it listens.
-    pub fn serve(mut self) -> Serving {
+    pub fn serve(self) -> Serving {
+        self.start().listening()
+    }
+
+    /// Starts, and may take its time before it listens.
+    pub fn start(mut self) -> Starting {
         let mut child = self.command.stdin(Stdio::null()).spawn().expect("the program");
-        let mut stdout = BufReader::new(child.stdout.take().expect("standard output"));
-        let mut stderr = child.stderr.take().expect("standard error");
-        let log = std::thread::spawn(move || {
-            let mut text = Vec::new();
-            let _ = stderr.read_to_end(&mut text);
-            String::from_utf8_lossy(&text).into_owned()
+        let stdout = BufReader::new(child.stdout.take().expect("standard output"));
+        let log = Log::of(child.stderr.take().expect("standard error"));
+        Starting { child, stdout, log }
+    }
+}
+
+/// What a program has written to standard error so far.
+struct Log {
+    lines: Arc<Mutex<String>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Log {
+    fn of(stderr: ChildStderr) -> Log {
+        let lines = Arc::new(Mutex::new(String::new()));
+        let heard = Arc::clone(&lines);
+        let thread = std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                *heard.lock().expect("the lines") += &(line + "\n");
+            }
         });
+        Log { lines, thread: Some(thread) }
+    }
+
+    fn lines_with(&self, part: &str) -> Vec<String> {
+        let lines = self.lines.lock().expect("the lines");
+        lines.lines().filter(|line| line.contains(part)).map(str::to_string).collect()
+    }
+
+    /// All of it, when the program has ended.
+    fn whole(&mut self) -> String {
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("no panic");
+        }
+        self.lines.lock().expect("the lines").clone()
+    }
+}
+
+/// A server that does not listen yet.
+pub struct Starting {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    log: Log,
+}
+
+impl Starting {
+    /// Waits until it listens.
+    pub fn listening(mut self) -> Serving {
         let mut line = String::new();
-        stdout.read_line(&mut line).expect("a line");
+        self.stdout.read_line(&mut line).expect("a line");
         let address = line.trim().strip_prefix("listening on http://").and_then(|address| address.parse().ok());
         let Some(address) = address else {
-            let _ = child.wait();
-            panic!("it does not listen: {line:?} {}", log.join().unwrap_or_default());
+            let _ = self.child.wait();
+            panic!("it does not listen: {line:?} {}", self.log.whole());
         };
-        Serving { child, stdout, log: Some(log), address }
+        Serving { child: self.child, stdout: self.stdout, log: self.log, address }
     }
+
+    /// The lines of its log so far that have this part.
+    pub fn lines_with(&self, part: &str) -> Vec<String> {
+        self.log.lines_with(part)
+    }
+
+    /// Waits until its log has a line with this part.
+    pub fn says(&self, part: &str) {
+        super::eventually(part, || !self.lines_with(part).is_empty());
+    }
+
+    /// Ends it as an operator does.
+    pub fn stop(mut self) -> Ended {
+        signal(&self.child, "TERM");
+        let code = self.child.wait().expect("an end").code();
+        let mut stdout = String::new();
+        self.stdout.read_to_string(&mut stdout).expect("UTF-8");
+        Ended { code, stdout, stderr: self.log.whole() }
+    }
+}
+
+fn signal(child: &Child, name: &str) {
+    let status = Command::new("kill").arg(format!("-{name}")).arg(child.id().to_string()).status();
+    assert!(status.expect("kill").success());
 }
 
 /// What a command that has ended leaves behind.
@@ -131,15 +202,19 @@ impl Ended {
 pub struct Serving {
     child: Child,
     stdout: BufReader<ChildStdout>,
-    log: Option<JoinHandle<String>>,
+    log: Log,
     pub address: SocketAddr,
 }
 
 impl Serving {
     /// Sends a signal, `TERM` for example.
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
-        assert!(status.expect("kill").success());
+        signal(&self.child, name);
+    }
+
+    /// The lines of its log so far that have this part.
+    pub fn lines_with(&self, part: &str) -> Vec<String> {
+        self.log.lines_with(part)
     }
 
     /// Nobody in particular, as a client of this server.
@@ -152,8 +227,7 @@ impl Serving {
         let code = self.child.wait().expect("an end").code();
         let mut stdout = String::new();
         self.stdout.read_to_string(&mut stdout).expect("UTF-8");
-        let stderr = self.log.take().map(|log| log.join().expect("a log")).unwrap_or_default();
-        Ended { code, stdout, stderr }
+        Ended { code, stdout, stderr: self.log.whole() }
     }
 
     /// Ends it as an operator does.

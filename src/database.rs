@@ -1,0 +1,153 @@
+//! Where the data is: a database that is already there, or the private PostgreSQL, which this process then holds. Opening it, and the
+//! connections outside of the pool.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use postgres::Client;
+
+use crate::config::Config;
+use crate::database_url::{ConnectError, DatabaseUrl};
+use crate::migrate::explain;
+use crate::private_postgres::{PrivatePostgres, Settings};
+use crate::pulse::hears;
+
+/// How long to wait before a database that was not there is tried again, and how often it is said what is waited for.
+const TRY_EVERY: Duration = Duration::from_millis(500);
+const SAY_EVERY: Duration = Duration::from_secs(10);
+/// How often somebody who waits looks whether to stop.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// A database, and the private PostgreSQL behind it, if it is that.
+pub struct Database {
+    /// How to connect.
+    pub url: DatabaseUrl,
+    /// The private PostgreSQL, if it is that.
+    pub private: Option<PrivatePostgres>,
+}
+
+impl Database {
+    /// Reads `DATABASE_URL`, or starts the private PostgreSQL.
+    ///
+    /// # Errors
+    /// One line that says what is wrong and what to do.
+    pub fn open(config: &Config) -> Result<Database, String> {
+        Database::open_unless(&AtomicBool::new(false), config)
+    }
+
+    /// The same, given up as soon as `stopping` is set: recovering from a crash takes PostgreSQL a while.
+    ///
+    /// # Errors
+    /// One line that says what is wrong and what to do.
+    pub fn open_unless(stopping: &AtomicBool, config: &Config) -> Result<Database, String> {
+        match &config.database_url {
+            Some(text) => {
+                let url = DatabaseUrl::parse(text).map_err(|problem| format!("DATABASE_URL: {problem}"))?;
+                Ok(Database { url, private: None })
+            }
+            None => {
+                let settings = Settings { max_connections: max_connections(config), ..Settings::default() };
+                let private = PrivatePostgres::start_unless(stopping, &config.data_dir, &settings)?;
+                let url = DatabaseUrl::parse(private.connection_string())?;
+                Ok(Database { url, private: Some(private) })
+            }
+        }
+    }
+
+    /// One connection, outside of any pool.
+    ///
+    /// # Errors
+    /// One line that names the host.
+    pub fn connect(&self) -> Result<Client, String> {
+        self.url.connect().map_err(|error| self.no_connection(&error))
+    }
+
+    /// The same, waiting for a database that refuses connections or does not answer, as it is while a machine starts, until
+    /// `stopping` is set. What is waited for is said at once, and every 10 s.
+    ///
+    /// # Errors
+    /// One line, for what waiting does not cure: a refused password, an unknown database, missing rights.
+    pub fn wait_for_connection(&self, stopping: &AtomicBool) -> Result<Client, String> {
+        let (started, mut say_at) = (Instant::now(), Instant::now());
+        loop {
+            let error = match self.connect_unless(stopping)? {
+                Ok(client) => {
+                    if say_at > started {
+                        let waited = started.elapsed().as_secs_f64();
+                        log::warn!(target: "database", "the database answers, after {waited:.1} s");
+                    }
+                    return Ok(client);
+                }
+                Err(error) if error.may_pass => error,
+                Err(error) => return Err(self.no_connection(&error)),
+            };
+            if Instant::now() >= say_at {
+                say_at = Instant::now() + SAY_EVERY;
+                log::warn!(target: "database", "waiting for the database ({}): {error}", self.url.masked());
+            }
+            let again = Instant::now() + TRY_EVERY;
+            while Instant::now() < again && !stopping.load(Ordering::Relaxed) {
+                thread::sleep(LOOK_EVERY);
+            }
+        }
+    }
+
+    /// One try, on a thread of its own, since it may take seconds and a stop must not.
+    fn connect_unless(&self, stopping: &AtomicBool) -> Result<Result<Client, ConnectError>, String> {
+        let (sender, receiver) = mpsc::channel();
+        let url = self.url.clone();
+        // When nobody waits any more, the connection is closed there.
+        let connect = move || drop(sender.send(url.connect()));
+        thread::Builder::new()
+            .name("connect".into())
+            .spawn(connect)
+            .map_err(|error| format!("no more threads: {error}"))?;
+        loop {
+            match receiver.recv_timeout(LOOK_EVERY) {
+                Ok(connected) => return Ok(connected),
+                Err(RecvTimeoutError::Timeout) if !stopping.load(Ordering::Relaxed) => {}
+                Err(_) => return Err("it was told to stop while it waited for the database".into()),
+            }
+        }
+    }
+
+    fn no_connection(&self, error: &ConnectError) -> String {
+        let remedy = match self.private {
+            Some(_) => "DATA_DIR/postgresql.log may say why",
+            None => "make sure that it runs and that DATABASE_URL is right",
+        };
+        format!("no connection to the database ({}): {error}; {remedy}", self.url.masked())
+    }
+
+    /// Whether a pooler in transaction mode is in between; then it is said what that asks of the role.
+    ///
+    /// # Errors
+    /// One line where the database cannot be asked.
+    pub fn is_pooled(&self, client: &mut Client) -> Result<bool, String> {
+        let hears = hears(&mut self.connect()?, client).map_err(|error| explain(&error))?;
+        if hears {
+            return Ok(false);
+        }
+        log::info!(target: "database", "a transaction pooler is in between: no statement is prepared by name");
+        let limits = "select current_user::text from pg_settings
+                       where name in ('statement_timeout', 'lock_timeout') and setting = '0' limit 1";
+        let unlimited = client.query_typed(limits, &[]).map_err(|error| explain(&error))?;
+        if let Some(row) = unlimited.first() {
+            let role: &str = row.get(0);
+            log::warn!(
+                target: "database",
+                "a statement may run and wait for ever, since no limit can be set through the pooler: as the owner, run \
+                 alter role {role} set statement_timeout = '10s'; alter role {role} set lock_timeout = '5s';"
+            );
+        }
+        Ok(true)
+    }
+}
+
+/// What the private PostgreSQL must admit: the pool, one connection a worker, the listening one, commands beside the server, and
+/// the three that PostgreSQL keeps for itself.
+fn max_connections(config: &Config) -> u32 {
+    u32::try_from(config.database_pool + config.workers).unwrap_or(u32::MAX).saturating_add(20).max(50)
+}
