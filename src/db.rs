@@ -7,18 +7,20 @@
 //! (`db/pipe.rs`), and comes back for all of them at once.
 
 mod attempt;
+pub mod page;
 mod pipe;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use postgres::types::{ToSql, Type};
+use postgres::types::ToSql;
 use postgres::{Client, Row, Statement};
 use r2d2::ManageConnection;
 use scheduled_thread_pool::{OnPoolDropBehavior, ScheduledThreadPool};
 
 pub use attempt::{Attempt, Question, may_wait};
+use page::STEP_ROWS;
 use pipe::PipeManager;
 
 use crate::database_url::{ConnectError, DatabaseUrl};
@@ -383,22 +385,35 @@ impl Transaction<'_> {
 
 impl Connection {
     fn run(&mut self, query: &Query, parameters: Parameters) -> std::result::Result<Vec<Row>, postgres::Error> {
-        if query.planned || self.is_pooled {
-            let typed: Vec<(&(dyn ToSql + Sync), Type)> =
-                parameters.iter().copied().zip(query.parameters.iter().cloned()).collect();
-            return self.client.query_typed(&query.text, &typed);
+        let mut rows = page::Rows::default();
+        let is_long = page::rows_wanted(query, parameters).is_some_and(|wanted| wanted > STEP_ROWS.into());
+        if is_long && !self.is_pooled {
+            // Made for these values only, the plan is made for these values.
+            let statement = match query.planned {
+                true => self.client.prepare_typed(&query.text, &query.parameters)?,
+                false => self.prepared(query)?,
+            };
+            rows = page::in_steps(self.client.transaction()?, &statement, parameters)?;
+        } else if query.planned || self.is_pooled {
+            let typed = parameters.iter().copied().zip(query.parameters.iter().cloned());
+            rows.add_all(self.client.query_typed_raw(&query.text, typed)?)?;
+        } else {
+            let statement = self.prepared(query)?;
+            rows.add_all(self.client.query_raw(&statement, parameters.iter().copied())?)?;
         }
+        Ok(rows.into_vec())
+    }
+
+    /// The statement, which is prepared once.
+    fn prepared(&mut self, query: &Query) -> std::result::Result<Statement, postgres::Error> {
         if self.prepared.len() <= query.index {
             self.prepared.resize_with(query.index + 1, || None);
         }
         let place = &mut self.prepared[query.index];
-        let statement = match place.take() {
-            Some(statement) => statement,
-            None => self.client.prepare_typed(&query.text, &query.parameters)?,
-        };
-        let rows = self.client.query(&statement, parameters);
-        *place = Some(statement);
-        rows
+        Ok(match place {
+            Some(statement) => statement.clone(),
+            None => place.insert(self.client.prepare_typed(&query.text, &query.parameters)?).clone(),
+        })
     }
 }
 

@@ -9,7 +9,8 @@
 //! which names it, declares its parameters in the order `$1, $2, …`, and says how many rows come back: `:one`, `:opt` (none or
 //! one), `:many`, or `:exec` (none). A word may follow: `write` says that the statement changes or locks something, so that it is
 //! never sent twice; `planned` asks PostgreSQL to plan a read for the values of each call; `batched` says of a read that it is quick
-//! whatever its values are, so that those of several requests share a round trip.
+//! whatever its values are, so that those of several requests share a round trip. A parameter `page_size bigint` says how many rows
+//! come at most; such a page ends early where its rows are long.
 
 use std::path::Path;
 
@@ -43,6 +44,8 @@ pub struct Query {
     pub parameters: Vec<Type>,
     /// How many rows it answers with.
     pub rows: Rows,
+    /// The place of the parameter `page_size`, which says how many rows it brings at most.
+    pub page_size: Option<usize>,
     /// It changes or locks something. Any other statement may be repeated on another connection.
     pub writes: bool,
     /// Planned for its values at each call instead of once.
@@ -187,10 +190,12 @@ fn parse_declaration(file: &str, declaration: &str) -> Option<Query> {
         (Some("batched"), None) => (false, false, true),
         _ => return None,
     };
-    let types = parameters.split(',').map(str::trim).filter(|parameter| !parameter.is_empty());
-    let parameters = types.map(|parameter| type_named(parameter.split_once(' ')?.1.trim())).collect::<Option<_>>()?;
+    let declared = parameters.split(',').map(str::trim).filter(|parameter| !parameter.is_empty());
+    let declared: Vec<(&str, &str)> = declared.map(|parameter| parameter.split_once(' ')).collect::<Option<_>>()?;
+    let parameters = declared.iter().map(|(_, type_)| type_named(type_.trim())).collect::<Option<_>>()?;
+    let page_size = declared.iter().position(|declared| *declared == ("page_size", "bigint"));
     let name = format!("{file}.{}", name.trim());
-    Some(Query { index: 0, name, text: String::new(), parameters, rows, writes, planned, batched })
+    Some(Query { index: 0, name, text: String::new(), parameters, rows, page_size, writes, planned, batched })
 }
 
 fn type_named(name: &str) -> Option<Type> {

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
+use futures_util::TryStreamExt;
 use futures_util::future::{Either, join_all, select};
 use postgres::{Row, Statement};
 use r2d2::ManageConnection;
@@ -13,7 +14,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::Client;
 
 use super::attempt::Question;
-use super::{Manager, SESSION_SETTINGS};
+use super::{Manager, SESSION_SETTINGS, page};
 use crate::database_url::ConnectError;
 use crate::sql::Queries;
 
@@ -47,7 +48,12 @@ impl Pipe {
             prepare(client, prepared, sql, questions).await?;
             let statements = questions.iter().map(|question| async {
                 let statement = prepared.get(question.index)?.as_ref()?;
-                client.query(statement, &question.parameters()).await.ok()
+                let mut coming = pin!(client.query_raw(statement, question.parameters()).await.ok()?);
+                let mut rows = page::Rows::default();
+                while let Some(row) = coming.try_next().await.ok()? {
+                    rows.add(row);
+                }
+                Some(rows.into_vec())
             });
             Ok::<_, postgres::Error>(join_all(statements).await)
         });

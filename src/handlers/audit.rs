@@ -123,6 +123,5 @@ pub fn list(app: &App, request: &Request, _admin: &Admin) -> Result<Response> {
     let before = page.after.unwrap_or(i64::MAX);
     let parameters: Parameters = &[&before, &page.rows_wanted(), &actor_id, &action, &resource, &resource_id];
     let rows = app.db.query_many(&app.sql.audit.list, parameters)?;
-    let entries = rows.iter().map(AuditEntry::from_row).collect();
-    Ok(listed(request, "Audit entries found", page, "before", entries).0)
+    Ok(listed(request, "Audit entries found", page, "before", &rows, AuditEntry::from_row).0)
 }

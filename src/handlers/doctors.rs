@@ -134,8 +134,7 @@ pub fn list(app: &App, request: &Request, _user: &User) -> Result<Response> {
         true => Some(app.db.query_one(&app.sql.doctors.count, &[&name, &specialization])?.get("total")),
         false => None,
     };
-    let doctors = rows.iter().map(Doctor::from_row).collect();
-    Ok(listing.answer(app, request, "Doctors found", doctors, total).0)
+    Ok(listing.answer(app, request, "Doctors found", &rows, Doctor::from_row, total).0)
 }
 
 /// `GET /api/doctors/{id}`
@@ -200,8 +199,7 @@ pub mod admin {
         let after = page.after.unwrap_or(0);
         let parameters: Parameters = &[&created_by, &after, &page.rows_wanted(), &name, &specialization];
         let rows = app.db.query_many(&app.sql.doctors.search, parameters)?;
-        let doctors = rows.iter().map(Doctor::from_row).collect();
-        Ok(listed(request, "Doctors found", page, "after", doctors).0)
+        Ok(listed(request, "Doctors found", page, "after", &rows, Doctor::from_row).0)
     }
 
     /// `GET /api/admin/doctors/{id}`

@@ -1,11 +1,13 @@
 //! What a list screen may ask for beside filters: the order, the fields, and the total.
 
 use jiff::Timestamp;
+use postgres::Row;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::Record;
 use crate::app::App;
+use crate::db::page::PAGE_BYTES;
 use crate::envelope::Response;
 use crate::request::Request;
 use crate::validate::{Page, Query};
@@ -65,16 +67,17 @@ impl Listing {
         Listing { page, order, count, sort, fields }
     }
 
-    /// The page and where the next one is. `rows` holds one record more than the page if there is more.
-    pub fn answer<T: Record>(
+    /// The page and where the next one is. `rows` go beyond the page if there is more.
+    pub fn answer<'a, T: Record>(
         &self,
         app: &App,
         request: &Request,
         message: &str,
-        rows: Vec<T>,
+        rows: &'a [Row],
+        from_row: impl Fn(&'a Row) -> T,
         total: Option<i64>,
     ) -> (Response, Vec<T>) {
-        let (rows, more) = cut(self.page, rows);
+        let (rows, more) = cut(self.page, rows, from_row);
         let next = rows.last().filter(|_| more).map(|last| match &self.sort {
             None => link(request, "after", &last.id().to_string()),
             Some(sort) => {
@@ -106,15 +109,16 @@ fn place<T: DeserializeOwned>(app: &App, query: &mut Query, list: Option<&str>, 
 }
 
 /// One page of records in the order of ids, and where the next one is (RFC 8288) if there is more: the list of a resource that no
-/// list screen shows. `rows` holds one record more than the page if there is more.
-pub fn listed<T: Record>(
+/// list screen shows. `rows` go beyond the page if there is more.
+pub fn listed<'a, T: Record>(
     request: &Request,
     message: &str,
     page: Page,
     continues: &str,
-    rows: Vec<T>,
+    rows: &'a [Row],
+    from_row: impl Fn(&'a Row) -> T,
 ) -> (Response, Vec<T>) {
-    let (rows, more) = cut(page, rows);
+    let (rows, more) = cut(page, rows, from_row);
     let next = rows.last().filter(|_| more).map(|last| link(request, continues, &last.id().to_string()));
     (Response::success(message, &rows).with_optional_header("Link", next), rows)
 }
@@ -124,12 +128,45 @@ fn link(request: &Request, parameter: &str, place: &str) -> String {
     format!("<{}>; rel=\"next\"", request.target_with(&[(parameter, place)]))
 }
 
-/// The rows of the page, and whether there is more.
-fn cut<T>(page: Page, mut rows: Vec<T>) -> (Vec<T>, bool) {
+/// The records of the page, and whether there is more. It ends at its limit, or at [`PAGE_BYTES`] of rows or of JSON.
+fn cut<'a, T: Record>(page: Page, rows: &'a [Row], from_row: impl Fn(&'a Row) -> T) -> (Vec<T>, bool) {
     let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    (rows, more)
+    let mut records: Vec<T> = rows.iter().take(limit).map(from_row).collect();
+    let bytes: usize = rows.iter().map(Row::raw_size_bytes).sum();
+    // Escapes make text twice as long at most, and the names of fields and the like add less than a kilobyte a record.
+    if 2 * bytes + 1024 * rows.len() > PAGE_BYTES {
+        let of_rows = how_many_fit(rows.iter().map(Row::raw_size_bytes));
+        let of_json = how_many_fit(records.iter().map(json_bytes));
+        records.truncate(of_rows.min(of_json));
+    }
+    let more = records.len() < rows.len();
+    (records, more)
+}
+
+/// How many records of these sizes fit on a page, with the envelope around them; one does always.
+fn how_many_fit(sizes: impl Iterator<Item = usize>) -> usize {
+    let mut left = PAGE_BYTES - 1024;
+    let fitting = sizes.take_while(|size| left.checked_sub(*size + 1).inspect(|rest| left = *rest).is_some());
+    fitting.count().max(1)
+}
+
+/// How long a record's JSON is.
+fn json_bytes(record: &impl Record) -> usize {
+    struct Counter(usize);
+    impl std::io::Write for Counter {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut counter = Counter(0);
+    // Our own records always serialize.
+    let _ = serde_json::to_writer(&mut counter, record);
+    counter.0
 }
 
 fn pick(record: &impl Record, fields: &[&str]) -> Value {

@@ -139,8 +139,7 @@ pub fn list(app: &App, request: &Request, user: &User) -> Result<Response> {
         let owner_id = Some(user.id);
         app.db.query_many(&app.sql.mappings.search, &[&owner_id, &after, &rows_wanted, &patient_id, &doctor_id])?
     };
-    let mappings = rows.iter().map(Mapping::from_row).collect();
-    let (response, shown) = listed(request, "Mappings found", page, "after", mappings);
+    let (response, shown) = listed(request, "Mappings found", page, "after", &rows, Mapping::from_row);
     audit_list(app, request, user, Resource::Mapping, &shown)?;
     Ok(response)
 }
@@ -156,8 +155,9 @@ pub fn list_of_patient(app: &App, request: &Request, user: &User) -> Result<Resp
     if rows.is_empty() {
         return Err(Error::NotFound("Patient"));
     }
-    let mappings = rows.iter().filter(|row| row.get::<_, Option<i64>>("id").is_some()).map(Mapping::from_row).collect();
-    let (response, shown) = listed(request, "Doctors of the patient found", page, "after", mappings);
+    // Of a patient without doctors there is one row, without a mapping.
+    let rows = if rows[0].get::<_, Option<i64>>("id").is_none() { &[] } else { rows.as_slice() };
+    let (response, shown) = listed(request, "Doctors of the patient found", page, "after", rows, Mapping::from_row);
     audit_list(app, request, user, Resource::Mapping, &shown)?;
     Ok(response)
 }
@@ -221,8 +221,7 @@ pub mod admin {
                 app.db.query_many(&app.sql.mappings.search, parameters)?
             }
         };
-        let mappings = rows.iter().map(Mapping::with_owner).collect();
-        let (response, shown) = listed(request, "Mappings found", page, "after", mappings);
+        let (response, shown) = listed(request, "Mappings found", page, "after", &rows, Mapping::with_owner);
         audit_list(app, request, admin.user(), Resource::Mapping, &shown)?;
         Ok(response)
     }

@@ -143,8 +143,7 @@ pub fn list(app: &App, request: &Request, user: &User) -> Result<Response> {
         true => Some(app.db.query_one(&app.sql.patients.count, &[&user.id, &name, &gender, &born])?.get("total")),
         false => None,
     };
-    let patients = rows.iter().map(Patient::from_row).collect();
-    let (response, shown) = listing.answer(app, request, "Patients found", patients, total);
+    let (response, shown) = listing.answer(app, request, "Patients found", &rows, Patient::from_row, total);
     audit_list(app, request, user, Resource::Patient, &shown)?;
     Ok(response)
 }
@@ -212,8 +211,7 @@ pub mod admin {
             }
             None => app.db.query_many(&app.sql.patients.search_all, &[&after, &rows_wanted, &name, &gender, &born])?,
         };
-        let patients = rows.iter().map(Patient::from_row).collect();
-        let (response, shown) = listed(request, "Patients found", page, "after", patients);
+        let (response, shown) = listed(request, "Patients found", page, "after", &rows, Patient::from_row);
         audit_list(app, request, admin.user(), Resource::Patient, &shown)?;
         Ok(response)
     }

@@ -126,8 +126,7 @@ pub mod admin {
         query.finish()?;
         let parameters: Parameters = &[&page.after.unwrap_or(0), &page.rows_wanted(), &email, &role, &disabled];
         let rows = app.db.query_many(&app.sql.users.search, parameters)?;
-        let accounts = rows.iter().map(Account::from_row).collect();
-        Ok(listed(request, "Users found", page, "after", accounts).0)
+        Ok(listed(request, "Users found", page, "after", &rows, Account::from_row).0)
     }
 
     /// `GET /api/admin/users/{id}`

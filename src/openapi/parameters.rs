@@ -21,7 +21,7 @@ pub fn in_query(name: &'static str) -> Option<Json> {
     let (schema, about) = match name {
         "limit" => (
             object! { "type": "integer", "minimum": 1, "maximum": PAGE_MAX, "default": PAGE_DEFAULT },
-            "How many records at most.",
+            "How many records at most. A page also ends at 4 MiB; `Link` says where the next one is.",
         ),
         "sort" => (one_of(&SORTS), "The order: by name without case, or newest first. Otherwise in the order of ids."),
         "count" => (truth(), "Whether the answer tells in `X-Total-Count` how many records there are on all pages."),

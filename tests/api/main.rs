@@ -21,6 +21,7 @@ mod health;
 mod idempotency;
 mod listing;
 mod login_races;
+mod long_answers;
 mod mappings;
 mod nodes;
 mod passwords;

@@ -1,0 +1,79 @@
+//! A page of rows, which ends early where the rows are long.
+
+use postgres::Row;
+use postgres::fallible_iterator::FallibleIterator;
+use postgres::types::{ToSql, Type};
+
+use super::Parameters;
+use crate::sql::Query;
+
+/// A page ends at so many bytes.
+pub const PAGE_BYTES: usize = 4 * 1024 * 1024;
+/// How many rows PostgreSQL sends at a time; a page that is no longer is asked for in one round trip.
+pub const STEP_ROWS: i32 = 101;
+
+/// Rows as they come. The one that passes [`PAGE_BYTES`] is the last that is kept: it tells that there is more.
+#[derive(Default)]
+pub struct Rows {
+    rows: Vec<Row>,
+    bytes: usize,
+}
+
+impl Rows {
+    /// Keeps the row, unless the page is full.
+    pub fn add(&mut self, row: Row) {
+        if !self.is_full() {
+            self.bytes += row.raw_size_bytes();
+            self.rows.push(row);
+        }
+    }
+
+    /// Whether no more rows are kept.
+    pub fn is_full(&self) -> bool {
+        self.bytes > PAGE_BYTES
+    }
+
+    /// What the rows that are kept hold.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The rows that were kept.
+    pub fn into_vec(self) -> Vec<Row> {
+        self.rows
+    }
+
+    /// Adds what comes; tells how many rows that were.
+    pub(super) fn add_all(
+        &mut self,
+        mut rows: impl FallibleIterator<Item = Row, Error = postgres::Error>,
+    ) -> Result<i32, postgres::Error> {
+        let mut count = 0;
+        while let Some(row) = rows.next()? {
+            count += 1;
+            self.add(row);
+        }
+        Ok(count)
+    }
+}
+
+/// How many rows the statement brings at most, where it says so in a parameter `page_size`.
+pub(super) fn rows_wanted(query: &Query, parameters: Parameters) -> Option<i64> {
+    let mut bytes = bytes::BytesMut::new();
+    parameters.get(query.page_size?)?.to_sql_checked(&Type::INT8, &mut bytes).ok()?;
+    Some(i64::from_be_bytes(bytes.as_ref().try_into().ok()?))
+}
+
+/// The rows of a long page, fetched step by step until it is full: PostgreSQL does not make the rest.
+pub(super) fn in_steps(
+    mut transaction: postgres::Transaction,
+    statement: &postgres::Statement,
+    parameters: &[&(dyn ToSql + Sync)],
+) -> Result<Rows, postgres::Error> {
+    let portal = transaction.bind(statement, parameters)?;
+    let mut rows = Rows::default();
+    while rows.add_all(transaction.query_portal_raw(&portal, STEP_ROWS)?)? == STEP_ROWS && !rows.is_full() {}
+    drop(portal);
+    transaction.commit()?;
+    Ok(rows)
+}
