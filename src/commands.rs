@@ -107,10 +107,7 @@ pub fn email(text: &str) -> Result<String, String> {
 
 /// `--name`: a person's name.
 pub fn name(text: &str) -> Result<String, String> {
-    match checked(validate::line(validate::NAME_MAX)(text.trim().into())) {
-        Ok(name) if name.is_empty() => Err("must not be blank".into()),
-        result => result,
-    }
+    checked(validate::line(validate::NAME_MAX)(text.trim().into()))
 }
 
 /// `--role`: one of the roles.

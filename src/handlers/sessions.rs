@@ -18,7 +18,7 @@ use crate::envelope::Response;
 use crate::error::{Error, Result};
 use crate::network::client_network;
 use crate::request::Request;
-use crate::validate::{EMAIL_MAX, line};
+use crate::validate::{EMAIL_MAX, line, lower_email};
 
 /// A login waits so long for those of the same account that are being checked and leave no attempt for it, and looks so often.
 const PLACE_WAIT: Duration = Duration::from_secs(2);
@@ -60,7 +60,7 @@ pub fn login(app: &App, request: &Request) -> Result<Response> {
     form.required("email", line(EMAIL_MAX));
     form.required_verbatim("password", |_| Ok(()));
     let fields = form.finish(&[])?;
-    let (email, password) = (fields.text("email").to_lowercase(), fields.text("password"));
+    let (email, password) = (lower_email(fields.text("email")), fields.text("password"));
     let credentials = check_attempt(app, request, &email, password)?;
     let outdated = passwords::is_outdated(&credentials.password_hash, &app.config);
     let new_hash = if outdated { Some(passwords::hash(password, &app.config)?) } else { None };

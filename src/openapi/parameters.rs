@@ -1,6 +1,6 @@
 //! What stands in the path, behind the question mark and in the headers of a request.
 
-use super::fields::{birth_date, blank_line, gender, id, one_of, text, truth};
+use super::fields::{birth_date, filter, gender, id, one_of, text, truth};
 use super::json::{Json, object};
 use crate::auth::Role;
 use crate::handlers::audit::{ACTIONS, RESOURCES};
@@ -17,7 +17,7 @@ pub fn in_path(name: &str) -> Json {
 
 /// A query parameter by its name, which means the same wherever it stands; none for a name that is not described here.
 pub fn in_query(name: &'static str) -> Option<Json> {
-    let part = || blank_line(FILTER_MAX);
+    let part = || filter(FILTER_MAX);
     let (schema, about) = match name {
         "limit" => (
             object! { "type": "integer", "minimum": 1, "maximum": PAGE_MAX, "default": PAGE_DEFAULT },

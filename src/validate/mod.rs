@@ -56,9 +56,18 @@ pub fn parse_id(text: &str) -> Checked<i64> {
     }
 }
 
-/// One line of text of at most `max` characters.
+/// One line of text of at most `max` characters, such as a name: it can be seen, and reads in the order in which it is stored.
 pub fn line(max: usize) -> impl Fn(Value) -> Checked<Value> {
-    move |value| plain_text(string(&value)?, max, false).map(Value::from)
+    move |value| {
+        let text = plain_text(string(&value)?, max, false)?;
+        if text.chars().any(is_bidi_control) {
+            Err("must not contain characters that change the direction of text".into())
+        } else if text.chars().all(|character| character.is_whitespace() || is_invisible(character)) {
+            Err("must have a visible character".into())
+        } else {
+            Ok(text.into())
+        }
+    }
 }
 
 /// Text of at most `max` characters in which line breaks and tabs are welcome.
@@ -127,11 +136,13 @@ pub fn parse_birth_date(text: &str) -> Checked<Date> {
 pub fn email(value: Value) -> Checked<Value> {
     let text = plain_text(string(&value)?, EMAIL_MAX, false)?;
     let valid = text.split_once('@').is_some_and(|(local, domain)| is_local_part(local) && is_domain(domain));
-    if valid {
-        Ok(text.to_ascii_lowercase().into())
-    } else {
-        Err("must be an e-mail address like name@example.org".into())
-    }
+    if valid { Ok(lower_email(&text).into()) } else { Err("must be an e-mail address like name@example.org".into()) }
+}
+
+/// An e-mail address as it is stored and looked up. Addresses are ASCII: Unicode's lower case would turn the Kelvin sign into a `k`, and
+/// so let two addresses into one account.
+pub fn lower_email(text: &str) -> String {
+    text.to_ascii_lowercase()
 }
 
 fn is_local_part(local: &str) -> bool {
@@ -192,6 +203,23 @@ fn plain_text(text: &str, max: usize, lines: bool) -> Checked<String> {
     } else {
         Ok(text.to_string())
     }
+}
+
+/// Embeddings, overrides, isolates and marks (Unicode's property `Bidi_Control`): with them a name can be shown as another one.
+/// Arabic and Hebrew names need none, since their letters have a direction of their own.
+fn is_bidi_control(character: char) -> bool {
+    matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Characters that nobody sees where they stand alone: Unicode's property `Default_Ignorable_Code_Point` (joiners, which Persian and
+/// Indic names need between letters; zero-width spaces, Hangul fillers, variation selectors, tags), the controls of annotations,
+/// and the blank of Braille.
+fn is_invisible(character: char) -> bool {
+    matches!(character,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// A field name that a client made up, cut to what is useful in an answer.

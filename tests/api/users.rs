@@ -87,6 +87,26 @@ fn an_address_is_taken_whatever_its_case() {
 }
 
 #[test]
+fn log_in_and_registration_lower_an_address_in_the_same_way() {
+    let app = TestApp::start();
+    app.anyone().post("/api/auth/register", a_user("KISS@Example.ORG")).expect(201, "created");
+    for email in ["kiss@example.org", "KISS@EXAMPLE.ORG", " Kiss@example.org "] {
+        app.login(email, PASSWORD).expect(200, "success");
+    }
+    // Unicode's lower case of these is, or holds, a letter of the address: they are others all the same, and no addresses.
+    for email in [
+        "\u{212a}iss@example.org",
+        "k\u{130}ss@example.org",
+        "ki\u{17f}s@example.org",
+        "ki\u{df}@example.org",
+        "kis\u{3c2}@example.org",
+    ] {
+        app.login(email, PASSWORD).expect(401, "invalid");
+        assert_eq!(app.anyone().post("/api/auth/register", a_user(email)).expect(400, "invalid").fields(), ["email"]);
+    }
+}
+
+#[test]
 fn of_twenty_registrations_with_one_address_exactly_one_succeeds() {
     let app = TestApp::start();
     let other = TestApp::on(&app.database, |_| {});

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{World, check, named, routes_with_fields};
 use crate::harness::TestApp;
-use crate::harness::app::Person;
+use crate::harness::app::{PASSWORD, Person};
 use crate::harness::http::{self, Answer};
 
 /// Sends these bytes as JSON.
@@ -246,6 +246,74 @@ fn strings_are_trimmed_and_control_characters_refused() {
     let answer = ann.post("/api/doctors", json!({ "name": "D", "specialization": "S", long.clone(): 1 }));
     let fields = answer.expect(400, "invalid").fields();
     assert!(long.starts_with(&fields[0]) && fields[0].chars().count() <= 64, "{fields:?}");
+}
+
+/// A line of text looks like something, and like itself: not empty, not backwards.
+#[test]
+fn a_line_that_cannot_be_seen_or_changes_its_direction_is_refused_in_every_such_field() {
+    let app = TestApp::start();
+    let world = World::new(&app, "invisible");
+    let invisible = [
+        "\u{200b}",
+        "\u{200d}\u{200c}",
+        "\u{2060}\u{feff}",
+        "\u{ad}",
+        "\u{34f}",
+        "\u{115f}",
+        "\u{1160}",
+        "\u{3164}",
+        "\u{ffa0}",
+        "\u{2800}",
+        "\u{180e}",
+        "\u{2062}",
+        "\u{fe0f}",
+        "\u{fff9}\u{fffb}",
+        "\u{1d173}",
+        "\u{e0001}\u{e0061}\u{e007f}",
+        "\u{200b} \u{a0}\u{200b}",
+    ];
+    let turned = "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
+    let turned = turned.chars().flat_map(|control| [control.to_string(), format!("Ann{control}eel")]);
+    let refused: Vec<String> = invisible.into_iter().map(str::to_string).chain(turned).collect();
+    let welcome = [
+        "Zoë",
+        "\u{645}\u{6cc}\u{200c}\u{62e}\u{648}\u{627}\u{647}\u{645}", // Persian, with a non-joiner
+        "\u{dc1}\u{dca}\u{200d}\u{dbb}\u{dd3}",                      // Sinhala, with a joiner
+        "\u{5d0}\u{5d1}\u{5e8}\u{5d4}\u{5dd}",
+        "\u{1f468}\u{200d}\u{2695}\u{fe0f}",
+        "\u{ae40}",
+        "A",
+    ];
+    let patient = json!({ "name": "P", "date_of_birth": "1990-04-23", "gender": "other" });
+    let doctor = json!({ "name": "D", "specialization": "S" });
+    let user = json!({ "name": "U", "email": "new@example.org", "password": PASSWORD });
+    for (path, body, field) in [
+        ("/api/auth/register", &user, "name"),
+        ("/api/patients", &patient, "name"),
+        ("/api/doctors", &doctor, "name"),
+        ("/api/doctors", &doctor, "specialization"),
+        ("/api/doctors", &doctor, "license_number"),
+    ] {
+        for text in &refused {
+            let mut body = body.clone();
+            body[field] = json!(text);
+            let answer = world.owner.post(path, body.clone()).expect(400, "invalid");
+            assert_eq!(answer.fields(), [field], "{path} {text:?}");
+        }
+        for (number, text) in welcome.iter().enumerate() {
+            let mut body = body.clone();
+            body[field] = json!(text);
+            if path == "/api/auth/register" {
+                body["email"] = json!(format!("new{number}@example.org"));
+            }
+            let answer = world.owner.post(path, body.clone()).expect(201, "created");
+            assert_eq!(answer.data()[field], *text, "{path}");
+        }
+    }
+    // Where a text has lines, its direction is its own business; and what is refused may still be looked for.
+    let notes = json!({ "medical_history": "\u{2067}\u{5d0}\u{2069} 5 mg" });
+    world.owner.patch(&format!("/api/patients/{}", world.patient_id), notes).expect(200, "updated");
+    assert!(world.owner.get("/api/patients?name=%E2%80%AE").expect(200, "success").ids().is_empty());
 }
 
 #[test]
