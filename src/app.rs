@@ -36,7 +36,7 @@ pub struct App {
     pub cursors: Cursors,
     /// What is remembered of sessions.
     pub sessions: Sessions,
-    /// How often an address may try to log in.
+    /// How often an address may have a password or a token checked.
     pub limiter: Limiter,
     /// Audit entries on their way to the database.
     pub audit: audit::Buffer,
@@ -118,11 +118,11 @@ impl App {
         })
     }
 
-    /// Takes one of the client's tries to log in, register or refresh.
+    /// Takes one of the client's requests that check a password or a token from its rate limit.
     ///
     /// # Errors
     /// `TooManyRequests`.
-    pub fn take_token(&self, request: &Request) -> Result<()> {
+    pub fn take_from_rate_limit(&self, request: &Request) -> Result<()> {
         self.limiter.take(request.client).map_err(|limit| {
             self.metrics.rate_limited.add(1);
             Error::TooManyRequests(limit)

@@ -1,7 +1,8 @@
 //! The threads: workers, those of the two other lanes with their queues, and the watchdog that answers for threads stuck in a frozen
 //! database.
 
-use std::collections::VecDeque;
+mod turns;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -13,13 +14,14 @@ use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::routes::Lane;
 use crate::server::{Exchange, Job, Server};
+use turns::Turns;
 
 /// Requests that may wait for one hashing thread: at 200 ms each, the last waits some six seconds. In the queue of those that wait
 /// for the database are never more than there are connections of clients, each with one request at a time.
 const QUEUE_PER_HASHING_THREAD: usize = 32;
 /// How often the watchdog looks.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// While the database is frozen, a request that has run so long is stuck.
+/// While the database is frozen, a request that a thread has worked on for so long is stuck.
 const STUCK_AFTER: Duration = Duration::from_millis(500);
 
 /// While the database is away, as far as the listening connection knows: longer than waiting for a connection takes. A pooler
@@ -29,19 +31,25 @@ const STUCK_WHILE_AWAY: Duration = Duration::from_millis(3500);
 /// The request that a thread is working on.
 #[derive(Default)]
 pub struct Slot {
-    exchange: Mutex<Option<Exchange>>,
+    held: Mutex<Option<Held>>,
     replaced: AtomicBool,
+}
+
+struct Held {
+    exchange: Exchange,
+    /// When the thread began. The request may have waited for it in the queue, which is nobody's being stuck.
+    since: Instant,
 }
 
 impl Slot {
     /// Puts the request where the watchdog finds it.
     pub fn hold(&self, exchange: Exchange) {
-        *lock(&self.exchange) = Some(exchange);
+        *lock(&self.held) = Some(Held { exchange, since: Instant::now() });
     }
 
     /// Takes it back, unless the watchdog has answered it.
     pub fn release(&self) -> Option<Exchange> {
-        lock(&self.exchange).take()
+        lock(&self.held).take().map(|held| held.exchange)
     }
 
     /// Whether another thread works in place of this one, which then ends.
@@ -50,14 +58,14 @@ impl Slot {
     }
 
     fn take_if_stuck(&self, limit: Duration) -> Option<Exchange> {
-        lock(&self.exchange).take_if(|exchange| exchange.started.elapsed() > limit)
+        lock(&self.held).take_if(|held| held.since.elapsed() > limit).map(|held| held.exchange)
     }
 }
 
 /// Requests that wait for a thread of their lane.
 #[derive(Default)]
 struct Queue {
-    jobs: Mutex<VecDeque<Box<Job>>>,
+    jobs: Mutex<Turns<Box<Job>>>,
     arrived: Condvar,
 }
 
@@ -129,17 +137,20 @@ impl Crew {
         self.stopping.load(Ordering::Relaxed)
     }
 
-    /// Puts requests in the queues of their lanes, and gives back those for which a queue is full.
+    /// Puts requests in the queues of their lanes, and gives back those for which a full queue has no place.
     pub fn queue(&self, jobs: impl Iterator<Item = (Box<Job>, Lane)>, metrics: &Metrics) -> Vec<Box<Job>> {
         let (mut queued, mut refused) = (Vec::new(), Vec::new());
         for (job, lane) in jobs {
-            let mut waiting = lock(&self.queues.of(lane).jobs);
-            if lane == Lane::Hashing && waiting.len() >= QUEUE_PER_HASHING_THREAD * hashing_threads() {
-                metrics.hashing_refused.add(1);
-                refused.push(job);
-                continue;
+            let (network, mut waiting) = (job.network(), lock(&self.queues.of(lane).jobs));
+            if lane == Lane::Hashing {
+                let places = QUEUE_PER_HASHING_THREAD * hashing_threads();
+                if let Some(job) = waiting.push_within(places, network, job) {
+                    metrics.hashing_refused.add(1);
+                    refused.push(job);
+                }
+            } else {
+                waiting.push(network, job);
             }
-            waiting.push_back(job);
             metrics.queue(lane).set(waiting.len());
             queued.push(lane);
         }
@@ -155,7 +166,7 @@ impl Crew {
         let queue = self.queues.of(lane);
         let mut jobs = lock(&queue.jobs);
         loop {
-            if let Some(job) = jobs.pop_front() {
+            if let Some(job) = jobs.pop() {
                 metrics.queue(lane).set(jobs.len());
                 return Some(job);
             }

@@ -52,6 +52,8 @@ pub struct Route {
     pub query: &'static [&'static str],
     /// Whether its body has fields. Where it has none, a body may be absent or empty.
     pub has_fields: bool,
+    /// Whether it counts against the rate limit of the client's address, since it checks a password or a token.
+    pub is_rate_limited: bool,
 }
 
 /// Every endpoint of the service, in README order. Nothing is reachable that is not listed here.
@@ -59,7 +61,7 @@ pub struct Route {
 pub const ROUTES: &[Route] = &[
     open  (Post,   "/api/auth/register",                                users::register).hashing(),
     open  (Post,   "/api/auth/login",                                   sessions::login).hashing(),
-    open  (Post,   "/api/auth/refresh",                                 sessions::refresh),
+    open  (Post,   "/api/auth/refresh",                                 sessions::refresh).limited(),
     signed(Get,    "/api/auth/me",                             User,    users::me),
     signed(Post,   "/api/auth/password",                       User,    users::change_password).hashing(),
     signed(Post,   "/api/auth/logout",                         Session, sessions::logout).bare(),
@@ -141,12 +143,18 @@ const fn admin(
 
 const fn line(method: Method, pattern: &'static str, resource: Option<Resource>, handler: Handler) -> Route {
     let lane = if matches!(method, Get) { Lane::Reading } else { Lane::Waiting };
-    Route { method, pattern, lane, resource, handler, query: &[], has_fields: matches!(method, Post | Put | Patch) }
+    let has_fields = matches!(method, Post | Put | Patch);
+    Route { method, pattern, lane, resource, handler, query: &[], has_fields, is_rate_limited: false }
 }
 
 impl Route {
+    /// Whatever hashes is limited too.
     const fn hashing(self) -> Route {
-        Route { lane: Lane::Hashing, ..self }
+        Route { lane: Lane::Hashing, ..self }.limited()
+    }
+
+    const fn limited(self) -> Route {
+        Route { is_rate_limited: true, ..self }
     }
 
     const fn query(self, query: &'static [&'static str]) -> Route {
@@ -179,6 +187,11 @@ impl Target {
     /// Where it is worked on.
     pub fn lane(self) -> Lane {
         self.route().map_or(Lane::Reading, |place| ROUTES[place].lane)
+    }
+
+    /// Whether it counts against the rate limit of the client's address.
+    pub fn is_rate_limited(self) -> bool {
+        self.route().is_some_and(|place| ROUTES[place].is_rate_limited)
     }
 
     /// The place in [`ROUTES`], if it is one.

@@ -70,6 +70,13 @@ pub struct Job {
     user: Option<User>,
 }
 
+impl Job {
+    /// The client, as the queues know it.
+    pub fn network(&self) -> IpAddr {
+        network::client_network(self.exchange.client)
+    }
+}
+
 /// What becomes of requests that have come at the same time.
 #[derive(Default)]
 struct Turn {
@@ -192,11 +199,16 @@ impl Server {
             let target = self.app.routes.find(&mut request)?;
             Ok((request, target))
         });
-        match found {
-            Ok((request, target)) => {
-                exchange.route = target.route();
-                Some(Box::new(Job { exchange, request, target, user: None }))
+        let allowed = found.and_then(|(request, target)| {
+            exchange.route = target.route();
+            // Before any queue: a flood beyond the limit takes no place there.
+            if target.is_rate_limited() {
+                self.app.take_from_rate_limit(&request)?;
             }
+            Ok((request, target))
+        });
+        match allowed {
+            Ok((request, target)) => Some(Box::new(Job { exchange, request, target, user: None })),
             Err(error) => {
                 exchange.refuse(&self.app, &error);
                 None

@@ -1,4 +1,4 @@
-//! How often one client address may try to log in, register or refresh: a token bucket for each (RFC 6585, 429).
+//! How often one client address may have a password or a token checked: a bucket for each (RFC 6585, 429).
 
 use std::collections::HashMap;
 use std::net::IpAddr;

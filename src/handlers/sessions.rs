@@ -55,7 +55,6 @@ pub struct Credentials {
 
 /// `POST /api/auth/login`
 pub fn login(app: &App, request: &Request) -> Result<Response> {
-    app.take_token(request)?;
     let mut form = request.new_record()?;
     form.required("email", line(EMAIL_MAX));
     form.required_verbatim("password", |_| Ok(()));
@@ -141,7 +140,6 @@ pub fn failed_login(app: &App, request: &Request, user_id: Option<i64>, email: &
 
 /// `POST /api/auth/refresh`: a new pair for a refresh token, which is good for one use.
 pub fn refresh(app: &App, request: &Request) -> Result<Response> {
-    app.take_token(request)?;
     let mut form = request.new_record()?;
     form.required_verbatim("refresh_token", |_| Ok(()));
     let fields = form.finish(&[])?;

@@ -78,7 +78,7 @@ pub const OPERATIONS: &[Operation] = &[
         .gives(Record("User"), "User found"),
     in_section("Accounts", Post, "/api/auth/password", "changePassword", "Change the own password")
         .about("Ends the user's other sessions and keeps this one. A wrong current password counts as a failed login.")
-        .takes("PasswordChange").gives(Changed("User"), "Password changed").refuses(&["WrongPassword"]),
+        .takes("PasswordChange").gives(Changed("User"), "Password changed").refuses(&["WrongPassword", "TooManyAttempts"]),
     in_section("Accounts", Post, "/api/auth/logout", "logout", "Log out")
         .about("Ends the session that the token belongs to.")
         .gives(Nothing("success"), "Logged out"),

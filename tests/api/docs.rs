@@ -268,6 +268,16 @@ fn the_document_names_every_field_that_a_handler_reads() {
 }
 
 #[test]
+fn every_rate_limited_route_says_so() {
+    let document = document();
+    let operations = document.operations();
+    for route in ROUTES.iter().filter(|route| route.is_rate_limited) {
+        let operation = |known: &&Operation| known.path == route.pattern && known.method == route.method.name();
+        document.response(operations.iter().find(operation).expect(route.pattern), 429);
+    }
+}
+
+#[test]
 fn every_refusal_looks_as_the_document_says() {
     let app = TestApp::with(|config| config.auth_rate_per_minute = 0);
     let limited = TestApp::with(|config| config.auth_rate_per_minute = 1);

@@ -3,6 +3,7 @@
 
 mod database;
 mod faults;
+mod floods;
 mod logs;
 mod saturation;
 

@@ -1,4 +1,4 @@
-//! Rate limits per client address for login, registration and refresh, and which address a client has behind proxies.
+//! The rate limit per client address of whatever checks a password or a token, and which address a client has behind proxies.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -31,13 +31,20 @@ fn exhaust(app: &TestApp, forwarded_for: &str) {
 }
 
 #[test]
-fn login_registration_and_refresh_share_one_limit_per_address() {
+fn whatever_checks_a_password_or_a_token_shares_one_limit_per_address() {
     let app = limited(&[]);
     let ann = app.signed_up("ann"); // two: a registration and a login
     let renewed = ann.with_pair(&ann.refresh().expect(200, "success").data());
     let body = json!({ "name": "b", "email": "bob@example.org", "password": PASSWORD });
-    let refused: [Answer; 3] =
-        [app.login(&ann.email, PASSWORD), renewed.refresh(), app.anyone().post("/api/auth/register", body)];
+    let change = json!({ "current_password": PASSWORD, "new_password": "a new pass phrase" });
+    let refused: [Answer; 5] = [
+        app.login(&ann.email, PASSWORD),
+        renewed.refresh(),
+        app.anyone().post("/api/auth/register", body),
+        ann.post("/api/auth/password", change),
+        // What is malformed counts as well, so that nobody gets long lists of errors for nothing.
+        app.anyone().post("/api/auth/login", json!({})),
+    ];
     for answer in refused {
         let answer = answer.expect(429, "failed");
         let seconds: u64 = answer.header("retry-after").expect("Retry-After").parse().expect("seconds");
@@ -47,7 +54,7 @@ fn login_registration_and_refresh_share_one_limit_per_address() {
         assert_eq!(answer.header("ratelimit-policy"), Some("\"auth\";q=3;w=60"));
         assert_eq!(answer.data(), Value::Null);
     }
-    assert_eq!(app.metric("rate_limited_total"), 3.0);
+    assert_eq!(app.metric("rate_limited_total"), 5.0);
     // Everything else goes on, and nothing was counted against the account.
     ann.get("/api/auth/me").expect(200, "success");
     assert!(app.audited("login_failed").is_empty());

@@ -5,13 +5,14 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use healthcare_backend::config::hashing_threads;
 use postgres::Client;
 use serde_json::{Value, json};
 
 use super::{PATIENCE, number, unavailable};
 use crate::harness::app::{PASSWORD, Person};
 use crate::harness::cluster::OwnCluster;
-use crate::harness::{TestApp, eventually};
+use crate::harness::{TestApp, at_once, eventually};
 
 fn a_patient(name: &str) -> Value {
     json!({ "name": name, "date_of_birth": "1990-04-23", "gender": "female" })
@@ -216,6 +217,25 @@ fn while_the_database_is_frozen_no_one_waits_for_long_and_service_returns_with_i
     eventually("the service is back", || ann.get("/api/patients").status == 200 && ann.get("/readyz").status == 200);
     ann.post("/api/patients", a_patient("After")).expect(201, "created");
     app.logged_in(&ann.email, PASSWORD);
+}
+
+#[test]
+fn while_the_database_is_frozen_a_request_that_waited_for_a_hashing_thread_is_not_taken_for_stuck() {
+    let cluster = OwnCluster::start();
+    // Some 30 ms a hash: the last of those that wait do so for longer than a statement may hang.
+    let app = TestApp::on(&cluster.database, |config| config.bcrypt_cost = 9);
+    let mut cluster = cluster;
+    cluster.freeze();
+    Ask::Readiness.is_refused_within(PATIENCE, &app.anyone());
+    let abandoned = number(&app, "abandoned_requests_total");
+    // A registration hashes before it needs the database, and then it is refused at once.
+    at_once(hashing_threads() * 32, |number| {
+        let name = format!("Person {number}");
+        let body = json!({ "name": name, "email": format!("p{number}@example.org"), "password": PASSWORD });
+        unavailable(app.anyone().post("/api/auth/register", body));
+    });
+    assert_eq!(number(&app, "abandoned_requests_total"), abandoned);
+    cluster.thaw();
 }
 
 #[test]

@@ -1,0 +1,72 @@
+//! Floods of wrong logins, from one address and from ten. A right login from elsewhere soon has its turn, and what is beyond the rate limit
+//! takes no place from anybody.
+
+use std::thread;
+
+use healthcare_backend::Config;
+use healthcare_backend::config::hashing_threads;
+use healthcare_backend::network::Network;
+
+use super::number;
+use crate::harness::{PASSWORD, TestApp, at_once, count, eventually};
+
+const CONNECTIONS: usize = 60;
+
+/// Behind a proxy on this machine, so that a test can come from any address.
+fn behind_a_proxy(config: &mut Config) {
+    config.trusted_proxies = vec![Network::parse("127.0.0.1").expect("a network")];
+    config.bcrypt_cost = 8;
+}
+
+/// Sixty connections from so many addresses send wrong logins. Those that find a place in the queue send on and keep it full. Meanwhile
+/// three people log in, each from an address of their own. They wait for one login of each address of the flood and for those that are
+/// being checked; a few more may be checked before the server has received theirs. Of the 32 a thread in the queue, most come later. At
+/// 250 ms each, this is the bound in seconds.
+fn people_have_their_turn_in_a_flood_from(addresses: usize) {
+    let app = TestApp::with(|config| {
+        behind_a_proxy(config);
+        config.auth_rate_per_minute = Config::default().auth_rate_per_minute;
+    });
+    let people: Vec<_> = (0..3).map(|number| app.signed_up(&format!("person-{number}"))).collect();
+    let guess = |connection: usize, number: usize| {
+        let email = format!("nobody-{connection}-{number}@example.org");
+        let from = format!("198.51.100.{}", connection % addresses);
+        app.login_from(&email, "a wild guess", &[("X-Forwarded-For", &from)]).status
+    };
+    let guess = &guess;
+    let checked = || number(&app, "logins_total{result=\"failed\"}");
+    thread::scope(|scope| {
+        for connection in 0..CONNECTIONS {
+            scope.spawn(move || (0..5).take_while(|number| guess(connection, *number) == 401).count());
+        }
+        eventually("the flood fills the queue", || number(&app, "hashing_refused_total") > 0);
+        for (place, person) in people.iter().enumerate() {
+            let (before, from) = (checked(), format!("192.0.2.{place}"));
+            app.login_from(&person.email, PASSWORD, &[("X-Forwarded-For", &from)]).expect(200, "success");
+            let waited_for = checked() - before;
+            let most = i64::try_from(addresses + hashing_threads()).expect("a small number") + 5;
+            assert!(waited_for <= most, "{waited_for} logins were checked meanwhile");
+        }
+        assert!(number(&app, "hashing_queue_length") > 0, "the flood is over, and proves nothing");
+    });
+}
+
+#[test]
+fn a_flood_of_logins_from_one_address_keeps_nobody_else_out() {
+    people_have_their_turn_in_a_flood_from(1);
+}
+
+#[test]
+fn a_flood_of_logins_from_ten_addresses_keeps_nobody_else_out() {
+    people_have_their_turn_in_a_flood_from(10);
+}
+
+#[test]
+fn what_is_beyond_the_rate_limit_never_enters_the_hashing_queue() {
+    let app = TestApp::with(|config| {
+        behind_a_proxy(config);
+        config.auth_rate_per_minute = 3;
+    });
+    let answers = at_once(CONNECTIONS, |number| app.login(&format!("nobody-{number}@example.org"), "a wild guess"));
+    assert_eq!((count(&answers, 401), count(&answers, 429)), (3, CONNECTIONS - 3));
+}
