@@ -1,7 +1,7 @@
 -- Doctors are a directory that every user reads. Who changes an entry is its creator or an admin: `owner_id` names the
 -- creator that must match, null stands for an admin.
 
--- name: create(fields jsonb, actor_id bigint, ip inet, request_id text) :one write
+-- name: create(fields jsonb, actor_id bigint, session_id bigint, ip inet, request_id text) :one write
 with created as (
     insert into doctors (name, specialization, phone, email, license_number, years_of_experience, created_by)
     select new.name, new.specialization, new.phone, new.email, new.license_number, new.years_of_experience, $2
@@ -10,7 +10,7 @@ with created as (
               created_at, updated_at
 ), audited as (
     insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id)
-    select $2, 'create', 'doctor', id, $3, $4 from created
+    select acting($2, $3, false), 'create', 'doctor', id, $4, $5 from created
 )
 select id, name, specialization, phone, email, license_number, years_of_experience, created_by, version, created_at, updated_at
   from created;
@@ -64,14 +64,16 @@ select id, name, specialization, phone, email, license_number, years_of_experien
   from doctors
  where id = $1;
 
--- name: update(id bigint, owner_id bigint, fields jsonb, versions text[], actor_id bigint, ip inet, request_id text) :opt write
--- No row: no such doctor. `allowed` false: another user's entry. `changed` false otherwise: the record is at none of `versions`.
+-- name: update(id bigint, owner_id bigint, fields jsonb, versions text[], actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
+-- Changes the fields that are sent, and writes nothing if they are all as they were. No row: no such doctor. `allowed` false:
+-- another user's entry. `matches` false: the record is at none of `versions`.
 with found as (
-    select id, created_by = coalesce($2, created_by) as allowed, $4 is null or version::text = any ($4) as matches,
+    select id, name, specialization, phone, email, license_number, years_of_experience, created_by, version, created_at, updated_at,
+           created_by = coalesce($2, created_by) as allowed, $4 is null or version::text = any ($4) as matches,
            to_jsonb(doctors) - 'version' as before
       from doctors
      where id = $1
-       for update
+       for no key update
 ), changed as (
     update doctors d
        set (name, specialization, phone, email, license_number, years_of_experience) = (
@@ -83,32 +85,47 @@ with found as (
      where d.id = found.id
        and found.allowed
        and found.matches
+       and not found.before @> $3
     returning d.id, d.name, d.specialization, d.phone, d.email, d.license_number, d.years_of_experience, d.created_by,
               d.version, d.created_at, d.updated_at
 ), audited as (
     insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id, before)
-    select $5, 'update', 'doctor', changed.id, $6, $7, found.before from changed, found
+    select acting($5, $6, $2 is null), 'update', 'doctor', changed.id, $7, $8, found.before from changed, found
 )
-select allowed, changed.id is not null as changed, changed.id, name, specialization, phone, email, license_number,
-       years_of_experience, created_by, version, created_at, updated_at
+select true as allowed, true as matches, id, name, specialization, phone, email, license_number, years_of_experience, created_by,
+       version, created_at, updated_at
+  from changed
+ union all
+select allowed, matches, id, name, specialization, phone, email, license_number, years_of_experience, created_by, version,
+       created_at, updated_at
   from found
-  left join changed on true;
+ where not exists (select from changed);
 
--- name: delete(id bigint, owner_id bigint, versions text[], cascade boolean, actor_id bigint, ip inet, request_id text) :opt write
--- Without `cascade` the foreign key of a mapping refuses; with it the doctor's mappings go as well.
+-- name: lock(id bigint, owner_id bigint) :opt write
+-- Comes first in the transaction of a delete: while the lock is held nobody can assign the doctor, and `delete` sees every
+-- mapping that has been made.
+select id
+  from doctors
+ where id = $1
+   and created_by = coalesce($2, created_by)
+   for update;
+
+-- name: delete(id bigint, owner_id bigint, versions text[], cascade boolean, actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
+-- Behind `lock`. Without `cascade` the foreign key of a mapping refuses; with it the doctor's mappings go as well.
 with found as (
     select id, created_by = coalesce($2, created_by) as allowed, $3 is null or version::text = any ($3) as matches,
            to_jsonb(doctors) - 'version' as before
       from doctors
      where id = $1
-       for update
+), mapped as (
+    select m.id
+      from mappings m
+      join found on m.doctor_id = found.id and found.allowed and found.matches
+     where $4
+     order by m.id
+       for update of m
 ), unmapped as (
-    delete from mappings m using found
-     where m.doctor_id = found.id
-       and $4
-       and found.allowed
-       and found.matches
-    returning m.id, to_jsonb(m) - 'version' as before
+    delete from mappings m using mapped where m.id = mapped.id returning m.id, to_jsonb(m) - 'version' as before
 ), deleted as (
     delete from doctors d using found
      where d.id = found.id
@@ -117,9 +134,9 @@ with found as (
     returning d.id
 ), audited as (
     insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id, before)
-    select $5, 'delete', 'mapping', unmapped.id, $6, $7, unmapped.before from unmapped
+    select acting($5, $6, $2 is null), 'delete', 'mapping', unmapped.id, $7, $8, unmapped.before from unmapped
      union all
-    select $5, 'delete', 'doctor', deleted.id, $6, $7, found.before from deleted, found
+    select acting($5, $6, $2 is null), 'delete', 'doctor', deleted.id, $7, $8, found.before from deleted, found
 )
-select allowed, exists (select from deleted) as changed
+select allowed, matches
   from found;

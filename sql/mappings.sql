@@ -2,19 +2,20 @@
 -- owner's, which only the admin routes ask for. A mapping shows parts of its patient and doctor, so its version is made of
 -- all three.
 
--- name: create(patient_id bigint, doctor_id bigint, notes text, actor_id bigint, ip inet, request_id text) :one write
--- One row always: what was found of the two, and the mapping where both were. The pair is new or the unique constraint refuses.
+-- name: create(patient_id bigint, doctor_id bigint, notes text, actor_id bigint, session_id bigint, ip inet, request_id text) :one write
+-- One row always: what was found of the two, and the mapping where both were. The doctor is looked for only if the patient was
+-- found. The pair is new or the unique constraint refuses.
 with patient as (
     select id, name, version from patients where id = $1 and created_by = $4 for key share
 ), doctor as (
-    select id, name, specialization, phone, email, version from doctors where id = $2 for key share
+    select d.id, d.name, d.specialization, d.phone, d.email, d.version from patient join doctors d on d.id = $2 for key share of d
 ), created as (
     insert into mappings (patient_id, doctor_id, notes, created_by)
     select patient.id, doctor.id, $3, $4 from patient, doctor
     returning id, patient_id, doctor_id, notes, created_by, version, assigned_at, updated_at
 ), audited as (
     insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id)
-    select $4, 'create', 'mapping', id, $5, $6 from created
+    select acting($4, $5, false), 'create', 'mapping', id, $6, $7 from created
 )
 select patient.id is not null as patient_found, doctor.id is not null as doctor_found,
        created.id, created.patient_id, created.doctor_id, created.notes, created.created_by, created.assigned_at,
@@ -88,51 +89,78 @@ select m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.assigned_at, m.
    and m.created_by = coalesce($2, m.created_by)
    and m.patient_id = coalesce($3, m.patient_id);
 
--- name: update(id bigint, owner_id bigint, fields jsonb, versions text[], actor_id bigint, ip inet, request_id text) :opt write
--- No row: no such mapping of this owner. Otherwise what was found of the patient and doctor that it shall name, and
--- `changed` false where the record is at none of `versions`.
+-- name: lock(id bigint, owner_id bigint, patient_id bigint, doctor_id bigint) :opt write
+-- Comes first in the transaction of an update: locks the patient and the doctor that the mapping shall name, if it shall name
+-- others, and then the mapping itself.
+with patient as (
+    select id from patients where id = $3 and created_by = coalesce($2, created_by) for key share
+), doctor as (
+    select d.id from (select) as always left join patient on true join doctors d on d.id = $4 for key share of d
+)
+select m.id, patient.id as patient_id, doctor.id as doctor_id
+  from mappings m
+  left join patient on true
+  left join doctor on true
+ where m.id = $1
+   and m.created_by = coalesce($2, m.created_by)
+   for no key update of m;
+
+-- name: update(id bigint, owner_id bigint, fields jsonb, versions text[], actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
+-- Behind `lock`: changes the fields that are sent, and writes nothing if they are all as they were. No row: no such mapping of
+-- this owner. Otherwise what was found of the patient and doctor that it shall name, and `matches` false where the record is at
+-- none of `versions`. The trail does not repeat long notes that stay.
 with found as (
-    select m.id, m.created_by, new.patient_id, new.doctor_id, new.notes, to_jsonb(m) - 'version' as before,
-           $4 is null or m.version || '.' || p.version || '.' || d.version = any ($4) as matches
+    select m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.version, m.assigned_at, m.updated_at,
+           $4 is null or m.version || '.' || p.version || '.' || d.version = any ($4) as matches,
+           to_jsonb(m) - 'version' as before, new.patient_id as new_patient_id, new.doctor_id as new_doctor_id,
+           new.notes as new_notes
       from mappings m
       join patients p on p.id = m.patient_id
       join doctors d on d.id = m.doctor_id
      cross join lateral jsonb_populate_record(m, $3) as new
      where m.id = $1
        and m.created_by = coalesce($2, m.created_by)
-       for update of m
 ), patient as (
-    select p.id, p.name, p.version from patients p join found on p.id = found.patient_id and p.created_by = found.created_by
-       for key share of p
+    select p.id, p.name, p.version from patients p join found on p.id = new_patient_id and p.created_by = found.created_by
 ), doctor as (
-    select d.id, d.name, d.specialization, d.phone, d.email, d.version from doctors d join found on d.id = found.doctor_id
-       for key share of d
+    select d.id, d.name, d.specialization, d.phone, d.email, d.version from doctors d join found on d.id = new_doctor_id
 ), changed as (
     update mappings m
        set patient_id = patient.id,
            doctor_id = doctor.id,
-           notes = found.notes,
+           notes = found.new_notes,
            version = m.version + 1,
            updated_at = now()
       from found, patient, doctor
      where m.id = found.id
        and found.matches
+       and not found.before @> $3
     returning m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.version, m.assigned_at, m.updated_at
 ), audited as (
     insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id, before)
-    select $5, 'update', 'mapping', changed.id, $6, $7, found.before from changed, found
+    select acting($5, $6, $2 is null), 'update', 'mapping', changed.id, $7, $8,
+           (select jsonb_object_agg(key, value)
+              from jsonb_each(found.before)
+             where octet_length(value::text) <= 1024
+                or value <> ($3 -> key))
+      from changed, found
+), record as (
+    select true as matches, id, patient_id, doctor_id, notes, created_by, version, assigned_at, updated_at from changed
+     union all
+    select matches, id, patient_id, doctor_id, notes, created_by, version, assigned_at, updated_at
+      from found
+     where not exists (select from changed)
 )
-select patient.id is not null as patient_found, doctor.id is not null as doctor_found, changed.id is not null as changed,
-       changed.id, changed.patient_id, changed.doctor_id, changed.notes, changed.created_by, changed.assigned_at,
-       changed.updated_at, changed.version || '.' || patient.version || '.' || doctor.version as version,
+select patient.id is not null as patient_found, doctor.id is not null as doctor_found, record.matches,
+       record.id, record.patient_id, record.doctor_id, record.notes, record.created_by, record.assigned_at,
+       record.updated_at, record.version || '.' || patient.version || '.' || doctor.version as version,
        patient.name as patient_name, doctor.name as doctor_name, doctor.specialization as doctor_specialization,
        doctor.phone as doctor_phone, doctor.email as doctor_email
-  from found
+  from record
   left join patient on true
-  left join doctor on true
-  left join changed on true;
+  left join doctor on true;
 
--- name: delete(id bigint, owner_id bigint, versions text[], actor_id bigint, ip inet, request_id text) :opt write
+-- name: delete(id bigint, owner_id bigint, versions text[], actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
 with found as (
     select m.id, to_jsonb(m) - 'version' as before,
            $3 is null or m.version || '.' || p.version || '.' || d.version = any ($3) as matches
@@ -149,7 +177,7 @@ with found as (
     returning m.id
 ), audited as (
     insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id, before)
-    select $4, 'delete', 'mapping', deleted.id, $5, $6, found.before from deleted, found
+    select acting($4, $5, $2 is null), 'delete', 'mapping', deleted.id, $6, $7, found.before from deleted, found
 )
-select exists (select from deleted) as changed
+select matches
   from found;

@@ -1,7 +1,7 @@
 -- Patients belong to the user who registered them. Every statement carries the owner; `owner_id` null means any owner's,
 -- which only the admin routes ask for.
 
--- name: create(fields jsonb, actor_id bigint, ip inet, request_id text) :one write
+-- name: create(fields jsonb, actor_id bigint, session_id bigint, ip inet, request_id text) :one write
 -- A new patient, owned by the actor, and the audit entry of it.
 with created as (
     insert into patients (name, date_of_birth, gender, phone, email, address, medical_history, created_by)
@@ -11,7 +11,7 @@ with created as (
               created_at, updated_at
 ), audited as (
     insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id)
-    select $2, 'create', 'patient', id, $3, $4 from created
+    select acting($2, $3, false), 'create', 'patient', id, $4, $5 from created
 )
 select id, name, date_of_birth, gender, phone, email, address, medical_history, created_by, version, created_at, updated_at
   from created;
@@ -90,49 +90,71 @@ select id, name, date_of_birth, gender, phone, email, address, medical_history, 
  where id = $1
    and created_by = coalesce($2, created_by);
 
--- name: update(id bigint, owner_id bigint, fields jsonb, versions text[], actor_id bigint, ip inet, request_id text) :opt write
--- Changes the fields that are sent. No row: no such patient of this owner. `changed` false: the record is at none of `versions`.
+-- name: update(id bigint, owner_id bigint, fields jsonb, versions text[], actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
+-- Changes the fields that are sent, and writes nothing if they are all as they were. No row: no such patient of this owner.
+-- `matches` false: the record is at none of `versions`. The trail does not repeat a long text that stays.
 with found as (
-    select id, $4 is null or version::text = any ($4) as matches, to_jsonb(patients) - 'version' as before
+    select id, name, date_of_birth, gender, phone, email, address, medical_history, created_by, version, created_at, updated_at,
+           $4 is null or version::text = any ($4) as matches, to_jsonb(patients) - 'version' as before
       from patients
      where id = $1
        and created_by = coalesce($2, created_by)
-       for update
+       for no key update
 ), changed as (
+    -- A field that was not sent keeps its very value, which PostgreSQL then need not store again.
     update patients p
-       set (name, date_of_birth, gender, phone, email, address, medical_history) = (
-               select new.name, new.date_of_birth, new.gender, new.phone, new.email, new.address, new.medical_history
-                 from jsonb_populate_record(p, $3) as new),
+       set name = coalesce(new.name, p.name),
+           date_of_birth = coalesce(new.date_of_birth, p.date_of_birth),
+           gender = coalesce(new.gender, p.gender),
+           phone = case when $3 ? 'phone' then new.phone else p.phone end,
+           email = case when $3 ? 'email' then new.email else p.email end,
+           address = case when $3 ? 'address' then new.address else p.address end,
+           medical_history = case when $3 ? 'medical_history' then new.medical_history else p.medical_history end,
            version = p.version + 1,
            updated_at = now()
-      from found
+      from found, jsonb_populate_record(null::patients, $3) as new
      where p.id = found.id
        and found.matches
+       and not found.before @> $3
     returning p.id, p.name, p.date_of_birth, p.gender, p.phone, p.email, p.address, p.medical_history, p.created_by,
               p.version, p.created_at, p.updated_at
 ), audited as (
     insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id, before)
-    select $5, 'update', 'patient', changed.id, $6, $7, found.before from changed, found
+    select acting($5, $6, $2 is null), 'update', 'patient', changed.id, $7, $8,
+           (select jsonb_object_agg(key, value)
+              from jsonb_each(found.before)
+             where octet_length(value::text) <= 1024
+                or value <> ($3 -> key))
+      from changed, found
 )
-select changed.id is not null as changed, changed.id, name, date_of_birth, gender, phone, email, address, medical_history,
-       created_by, version, created_at, updated_at
+select true as matches, id, name, date_of_birth, gender, phone, email, address, medical_history, created_by, version,
+       created_at, updated_at
+  from changed
+ union all
+select matches, id, name, date_of_birth, gender, phone, email, address, medical_history, created_by, version, created_at,
+       updated_at
   from found
-  left join changed on true;
+ where not exists (select from changed);
 
--- name: delete(id bigint, owner_id bigint, versions text[], actor_id bigint, ip inet, request_id text) :opt write
--- Removes the patient and the patient's mappings. A mapping that arrives in the same moment makes the foreign key refuse,
--- and the caller tries again.
+-- name: lock(id bigint, owner_id bigint) :opt write
+-- Comes first in the transaction of a delete: while the lock is held no mapping can arrive, and `delete` sees each that has.
+select id
+  from patients
+ where id = $1
+   and created_by = coalesce($2, created_by)
+   for update;
+
+-- name: delete(id bigint, owner_id bigint, versions text[], actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
+-- Behind `lock`: removes the patient and the patient's mappings.
 with found as (
     select id, $3 is null or version::text = any ($3) as matches, to_jsonb(patients) - 'version' as before
       from patients
      where id = $1
        and created_by = coalesce($2, created_by)
-       for update
+), mapped as (
+    select m.id from mappings m join found on m.patient_id = found.id and found.matches order by m.id for update of m
 ), unmapped as (
-    delete from mappings m using found
-     where m.patient_id = found.id
-       and found.matches
-    returning m.id, to_jsonb(m) - 'version' as before
+    delete from mappings m using mapped where m.id = mapped.id returning m.id, to_jsonb(m) - 'version' as before
 ), deleted as (
     delete from patients p using found
      where p.id = found.id
@@ -140,9 +162,9 @@ with found as (
     returning p.id
 ), audited as (
     insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id, before)
-    select $4, 'delete', 'mapping', unmapped.id, $5, $6, unmapped.before from unmapped
+    select acting($4, $5, $2 is null), 'delete', 'mapping', unmapped.id, $6, $7, unmapped.before from unmapped
      union all
-    select $4, 'delete', 'patient', deleted.id, $5, $6, found.before from deleted, found
+    select acting($4, $5, $2 is null), 'delete', 'patient', deleted.id, $6, $7, found.before from deleted, found
 )
-select exists (select from deleted) as changed
+select matches
   from found;

@@ -170,8 +170,11 @@ select s.user_id, u.role, s.expires_at
    and not u.disabled;
 
 -- name: touch(ids bigint[]) :exec write
--- Notes that these sessions were used; called in batches.
-update sessions set last_used_at = now() where id = any ($1) and ended_at is null;
+-- Notes that these sessions were used; called in batches. It waits for nobody: a session that is locked is being renewed or ended.
+with used as (
+    select id from sessions where id = any ($1) and ended_at is null for no key update skip locked
+)
+update sessions set last_used_at = now() from used where sessions.id = used.id;
 
 -- name: list(user_id bigint, idle_seconds integer) :many
 select id, created_at, last_used_at, least(expires_at, last_used_at + make_interval(secs => $2)) as expires_at, user_agent, ip
@@ -198,23 +201,28 @@ with ended as (
 select id, pg_notify('session_changes', 'session ' || id)::text as notified
   from ended;
 
--- name: end_all(user_id bigint, actor_id bigint, ip inet, request_id text) :opt write
--- Ends every session of a user. No row: no such user.
+-- name: end_all(user_id bigint, actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
+-- Behind `users.lock`: ends every session of a user. The actor is looked at when all of them are locked, and before the actor's
+-- own may end. No row: no such user.
 with found as (
     select id from users where id = $1
+), live as (
+    select sessions.id
+      from sessions
+      join found on found.id = user_id
+     where ended_at is null
+     order by sessions.id
+       for no key update of sessions
+), actor as (
+    select acting($2, $3, true) as id, locked.sessions from (select count(*) as sessions from live) as locked
 ), ended as (
-    update sessions
-       set ended_at = now()
-      from found
-     where user_id = found.id
-       and ended_at is null
-    returning sessions.id
+    update sessions set ended_at = now() from live, actor where sessions.id = live.id returning sessions.id
 ), audited as (
     insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id)
-    select $2, 'session_end', 'session', id, $3, $4 from ended
+    select actor.id, 'session_end', 'session', ended.id, $4, $5 from ended, actor
 )
-select id, pg_notify('session_changes', 'user ' || id)::text as notified, (select count(*) from ended) as ended
-  from found;
+select found.id, pg_notify('session_changes', 'user ' || found.id)::text as notified, actor.sessions as ended
+  from found, actor;
 
 -- name: prune() :exec write
 -- Removes what no answer depends on any more: sessions over for a month (their refresh tokens with them) and failures of

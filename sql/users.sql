@@ -73,27 +73,29 @@ select id, name, email, role, disabled, version, created_at, updated_at,
        (select count(pg_notify('session_changes', 'session ' || ended.id)) from ended) as ended
   from changed;
 
--- name: lock_admins(id bigint) :many write
--- The same for a change of role or `disabled`: the user and all enabled admins, in one order, so that two requests at once
--- cannot take the last two away.
+-- name: lock_admins(id bigint, actor_id bigint) :many write
+-- The same for a change of role or `disabled`: the user, the actor and all enabled admins, in one order, so that two requests at
+-- once cannot take the last two away, and nobody is demoted while still acting.
 select id
   from users
- where id = $1
+ where id in ($1, $2)
     or (role = 'admin' and not disabled)
  order by id
-   for update;
+   for no key update;
 
--- name: update(id bigint, role text, disabled boolean, versions text[], actor_id bigint, ip inet, request_id text) :opt write
--- Changes role and `disabled` where they are given, behind `lock_admins`. Disabling ends the user's sessions.
--- No row: no such user. `changed` false: the record is at none of `versions`, or (`admin_remains` false) it is the last admin.
+-- name: update(id bigint, role text, disabled boolean, versions text[], actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
+-- Behind `lock_admins`: changes role and `disabled` where they are given, and writes nothing if they are as they were. Disabling
+-- ends the user's sessions. The actor is looked at before the change, which may be of the actor. No row: no such user.
+-- `matches` false: the record is at none of `versions`. `admin_remains` false: it is the last admin.
 with seen as (
-    select id, role, disabled, $4 is null or version::text = any ($4) as matches,
-           to_jsonb(users) - 'version' - 'password_hash' as before
+    select id, name, email, role, disabled, version, created_at, updated_at,
+           $4 is null or version::text = any ($4) as matches, to_jsonb(users) - 'version' - 'password_hash' as before
       from users
      where id = $1
         or (role = 'admin' and not disabled)
 ), found as (
-    select id, role, disabled, matches, before,
+    select id, name, email, role, disabled, version, created_at, updated_at, matches, before,
+           acting($5, $6, true) as actor_id,
            coalesce($2, role) = 'admin' and not coalesce($3, disabled)
            or not (role = 'admin' and not disabled)
            or exists (select from seen other where other.id <> $1 and other.role = 'admin' and not other.disabled)
@@ -107,6 +109,7 @@ with seen as (
      where u.id = found.id
        and found.matches
        and found.admin_remains
+       and (found.role, found.disabled) <> (coalesce($2, found.role), coalesce($3, found.disabled))
     returning u.id, u.name, u.email, u.role, u.disabled, u.version, u.created_at, u.updated_at
 ), ended as (
     update sessions
@@ -118,27 +121,25 @@ with seen as (
     returning sessions.id
 ), audited as (
     insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id, before)
-    select $5, case when changed.role <> found.role then 'role_change'
-                    when changed.disabled and not found.disabled then 'disable'
-                    when found.disabled and not changed.disabled then 'enable'
-                    else 'update' end,
-           'user', changed.id, $6, $7, found.before
-      from changed, found
+    select actor_id, 'role_change', 'user', changed.id, $7, $8, before from changed, found where changed.role <> found.role
      union all
-    select $5, case when changed.disabled then 'disable' else 'enable' end, 'user', changed.id, $6, $7, found.before
+    select actor_id, case when changed.disabled then 'disable' else 'enable' end, 'user', changed.id, $7, $8, before
       from changed, found
-     where changed.role <> found.role
-       and changed.disabled <> found.disabled
+     where changed.disabled <> found.disabled
      union all
-    select $5, 'session_end', 'session', ended.id, $6, $7, null from ended
+    select actor_id, 'session_end', 'session', ended.id, $7, $8, null from ended, found
 )
-select matches, admin_remains, changed.id is not null as changed, changed.id, name, email, changed.role, changed.disabled,
-       version, created_at, updated_at, pg_notify('session_changes', 'user ' || changed.id)::text as notified
+select true as matches, true as admin_remains, id, name, email, role, disabled, version, created_at, updated_at,
+       pg_notify('session_changes', 'user ' || id)::text as notified
+  from changed
+ union all
+select matches, admin_remains, id, name, email, role, disabled, version, created_at, updated_at, null
   from found
-  left join changed on true;
+ where not exists (select from changed);
 
--- name: unlock(id bigint, actor_id bigint, ip inet, request_id text) :opt write
--- Forgets the failed logins of an account, from every network; locks them in the order of `sessions.attempt`.
+-- name: unlock(id bigint, actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
+-- Forgets the failed logins of an account, from every network; locks them in the order of `sessions.attempt`, and looks at the
+-- actor when they are locked.
 with found as (
     select id, name, email, role, disabled, version, created_at, updated_at from users where id = $1
 ), failures as (
@@ -147,11 +148,13 @@ with found as (
       join found on f.account = sha256(convert_to(found.email, 'UTF8'))
      order by f.network = '*', f.network
        for update of f
+), actor as (
+    select acting($2, $3, true) as id, locked.failures from (select count(*) as failures from failures) as locked
 ), forgotten as (
     delete from login_failures f using failures where f.account = failures.account and f.network = failures.network
 ), audited as (
     insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id)
-    select $2, 'unlock', 'user', id, $3, $4 from found
+    select actor.id, 'unlock', 'user', found.id, $4, $5 from actor, found
 )
 select id, name, email, role, disabled, version, created_at, updated_at
   from found;
@@ -164,7 +167,7 @@ with locked as (
      where email = $1
         or (role = 'admin' and not disabled)
      order by id
-       for update
+       for no key update
 ), found as (
     select id, role, before,
            $2 = 'admin' or role <> 'admin' or disabled
@@ -178,6 +181,7 @@ with locked as (
       from found
      where u.id = found.id
        and found.admin_remains
+       and found.role <> $2
     returning u.id
 ), audited as (
     insert into audit_entries (action, resource, resource_id, before)

@@ -24,7 +24,7 @@ use page::STEP_ROWS;
 use pipe::PipeManager;
 
 use crate::database_url::{ConnectError, DatabaseUrl};
-use crate::error::{Error, Result};
+use crate::error::{ADMINS_ONLY, Error, Result};
 use crate::metrics::Metrics;
 use crate::migrate::explain;
 use crate::pulse::Pulse;
@@ -219,6 +219,21 @@ impl Db {
         }
         connection.in_transaction = ended.is_err();
         result.and_then(|value| ended.map(|()| value).map_err(|error| translate(main, &error)))
+    }
+
+    /// The row of a change that needs several locks. `lock` takes them, in a statement of its own: the change then sees all that
+    /// was done before, while a statement that waits for a lock itself goes on with what it saw before it waited.
+    pub fn query_behind(
+        &self,
+        lock: &Query,
+        keys: Parameters,
+        change: &Query,
+        parameters: Parameters,
+    ) -> Result<Option<Row>> {
+        self.transaction(change, |transaction| {
+            transaction.query_many(lock, keys)?;
+            transaction.query_opt(change, parameters)
+        })
     }
 
     /// A connection on which a transaction has begun. Nothing has run in it, so a connection that turns out to be dead is replaced.
@@ -440,6 +455,9 @@ fn translate(query: &Query, error: &postgres::Error) -> Error {
     }
     let text = format!("{}: {} {} {}", query.name, code, error.constraint().unwrap_or_default(), error.message());
     match (code, error.constraint()) {
+        // What `acting` (sql/migrations/0009_acting.sql) says of somebody who may not act any more.
+        ("HC401", _) => Error::Unauthenticated,
+        ("HC403", _) => ADMINS_ONLY,
         ("23505" | "23503", Some(constraint)) => match conflict(constraint) {
             Some(message) => Error::Conflict(message),
             None => Error::Internal(text),
@@ -458,7 +476,6 @@ fn conflict(constraint: &str) -> Option<&'static str> {
         "doctors_license_number_key" => "A doctor with this license_number already exists",
         "mappings_patient_id_doctor_id_key" => "This doctor is already assigned to this patient",
         "mappings_doctor_id_fkey" => "The doctor is still assigned to a patient",
-        "mappings_patient_id_fkey" => "A doctor was assigned to the patient at the same moment, try again",
         _ => return None,
     })
 }

@@ -10,6 +10,9 @@ use serde::Serialize;
 /// The result of everything between the socket and the database.
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// Told to somebody who is no admin, or no longer.
+pub const ADMINS_ONLY: Error = Error::Forbidden("Only an admin may do this");
+
 /// One field of the request that breaks a rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FieldError {

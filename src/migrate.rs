@@ -30,6 +30,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "0006_audit_batches",
     "0007_idempotency_keys",
     "0008_hash_cost",
+    "0009_acting",
 ];
 
 /// Any number will do that no other program uses in the same database.

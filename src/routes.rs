@@ -281,7 +281,10 @@ impl Routes {
             Target::Route(place) => &ROUTES[place],
         };
         let result = run(app, request, route, user);
-        if let (Err(Error::Forbidden(_)), Some(user), Some(resource)) = (&result, user, route.resource) {
+        // Somebody whose token was good a moment ago may be refused as well: see `acting` in `sql/`.
+        if let (Err(Error::Forbidden(_) | Error::Unauthenticated), Some(user), Some(resource)) =
+            (&result, user, route.resource)
+        {
             audit_denied(app, request, resource, user)?;
         }
         result

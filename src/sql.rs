@@ -105,11 +105,11 @@ queries! {
     /// `sql/sessions.sql`
     sessions: Sessions { attempt, record_failure, create, refresh, state, touch, list, end, end_all, prune }
     /// `sql/patients.sql`
-    patients: Patients { create, list, search, search_by_name, search_newest, count, search_all, find, update, delete }
+    patients: Patients { create, list, search, search_by_name, search_newest, count, search_all, find, update, lock, delete }
     /// `sql/doctors.sql`
-    doctors: Doctors { create, list, search, search_by_name, search_newest, count, find, update, delete }
+    doctors: Doctors { create, list, search, search_by_name, search_newest, count, find, update, lock, delete }
     /// `sql/mappings.sql`
-    mappings: Mappings { create, list, search, list_of_patient, find, update, delete }
+    mappings: Mappings { create, list, search, list_of_patient, find, lock, update, delete }
     /// `sql/health.sql`
     health: Health { schema_version }
     /// `sql/idempotency.sql`

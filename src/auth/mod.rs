@@ -10,7 +10,7 @@ pub mod tokens;
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
-use crate::error::{Error, Result};
+use crate::error::{ADMINS_ONLY, Error, Result};
 use crate::request::Request;
 
 /// What a user may do.
@@ -86,7 +86,7 @@ pub fn user(app: &App, request: &Request) -> Result<User> {
 /// # Errors
 /// `Forbidden` for everyone else.
 pub fn admin(user: User) -> Result<Admin> {
-    if user.is_admin() { Ok(Admin(user)) } else { Err(Error::Forbidden("Only an admin may do this")) }
+    if user.is_admin() { Ok(Admin(user)) } else { Err(ADMINS_ONLY) }
 }
 
 /// The scheme is matched without case; the token has one part only.

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::idempotency::once;
 use super::listing::{Listing, Order, Pickable, listed};
-use super::{Record, changed, created, found, updated};
+use super::{Record, created, found, matched, updated};
 use crate::app::App;
 use crate::audit::Resource;
 use crate::auth::{Admin, User};
@@ -102,7 +102,7 @@ fn fields(mut form: Form) -> Result<Fields> {
 /// `POST /api/doctors`
 pub fn create(app: &App, request: &Request, user: &User) -> Result<Response> {
     let fields = fields(request.new_record()?)?;
-    let parameters: Parameters = &[&Json(&fields), &user.id, &request.client, &request.id];
+    let parameters: Parameters = &[&Json(&fields), &user.id, &user.session_id, &request.client, &request.id];
     once(app, request, user, Resource::Doctor, |db| {
         let row = db.query_one(&app.sql.doctors.create, parameters)?;
         let doctor = Doctor::from_row(&row);
@@ -148,11 +148,19 @@ pub fn find(app: &App, request: &Request, _user: &User) -> Result<Response> {
 pub fn update(app: &App, request: &Request, user: &User) -> Result<Response> {
     let (id, versions) = (request.id("id")?, request.if_match()?);
     let fields = Json(fields(request.changes()?)?);
-    let parameters: Parameters =
-        &[&id, &user.owner_unless_admin(), &fields, &versions, &user.id, &request.client, &request.id];
+    let parameters: Parameters = &[
+        &id,
+        &user.owner_unless_admin(),
+        &fields,
+        &versions,
+        &user.id,
+        &user.session_id,
+        &request.client,
+        &request.id,
+    ];
     let row = app.db.query_opt(&app.sql.doctors.update, parameters)?.ok_or(Error::NotFound("Doctor"))?;
     allowed(&row)?;
-    changed(&row)?;
+    matched(&row)?;
     Ok(updated("Doctor updated", &Doctor::from_row(&row)))
 }
 
@@ -163,17 +171,22 @@ pub fn delete(app: &App, request: &Request, user: &User) -> Result<Response> {
 
 fn delete_of(app: &App, request: &Request, user: &User, cascade: bool) -> Result<Response> {
     let (id, versions) = (request.id("id")?, request.if_match()?);
-    let parameters: Parameters =
-        &[&id, &user.owner_unless_admin(), &versions, &cascade, &user.id, &request.client, &request.id];
-    let delete = || app.db.query_opt(&app.sql.doctors.delete, parameters);
-    // With `cascade`, a mapping that arrives in the same moment makes the foreign key refuse; the second try sees it too.
-    let row = match delete() {
-        Err(Error::Conflict(_)) if cascade => delete(),
-        result => result,
-    }?;
-    let row = row.ok_or(Error::NotFound("Doctor"))?;
+    let parameters: Parameters = &[
+        &id,
+        &user.owner_unless_admin(),
+        &versions,
+        &cascade,
+        &user.id,
+        &user.session_id,
+        &request.client,
+        &request.id,
+    ];
+    let keys: Parameters = &[&id, &user.owner_unless_admin()];
+    let doctors = &app.sql.doctors;
+    let row =
+        app.db.query_behind(&doctors.lock, keys, &doctors.delete, parameters)?.ok_or(Error::NotFound("Doctor"))?;
     allowed(&row)?;
-    changed(&row)?;
+    matched(&row)?;
     Ok(Response::deleted("Doctor deleted"))
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::idempotency::once;
 use super::listing::listed;
-use super::{Record, audit_list, audit_read, changed, created, found, updated};
+use super::{Record, audit_list, audit_read, created, found, matched, updated};
 use crate::app::App;
 use crate::audit::Resource;
 use crate::auth::{Admin, User};
@@ -116,8 +116,15 @@ fn fields(mut form: Form) -> Result<Fields> {
 pub fn create(app: &App, request: &Request, user: &User) -> Result<Response> {
     let fields = fields(request.new_record()?)?;
     let (patient_id, doctor_id) = (fields.integer("patient_id"), fields.integer("doctor_id"));
-    let parameters: Parameters =
-        &[&patient_id, &doctor_id, &fields.optional_text("notes"), &user.id, &request.client, &request.id];
+    let parameters: Parameters = &[
+        &patient_id,
+        &doctor_id,
+        &fields.optional_text("notes"),
+        &user.id,
+        &user.session_id,
+        &request.client,
+        &request.id,
+    ];
     once(app, request, user, Resource::Mapping, |db| {
         let row = db.query_one(&app.sql.mappings.create, parameters)?;
         both_found(&row)?;
@@ -174,11 +181,16 @@ pub fn find(app: &App, request: &Request, user: &User) -> Result<Response> {
 /// `PUT` and `PATCH /api/mappings/{id}`: changes the fields that are sent, under the rules of a new mapping.
 pub fn update(app: &App, request: &Request, user: &User) -> Result<Response> {
     let (id, versions) = (request.id("id")?, request.if_match()?);
-    let fields = Json(fields(request.changes()?)?);
-    let parameters: Parameters = &[&id, &Some(user.id), &fields, &versions, &user.id, &request.client, &request.id];
-    let row = app.db.query_opt(&app.sql.mappings.update, parameters)?.ok_or(Error::NotFound("Mapping"))?;
+    let fields = fields(request.changes()?)?;
+    let (patient_id, doctor_id) = (fields.integer("patient_id"), fields.integer("doctor_id"));
+    let parameters: Parameters =
+        &[&id, &Some(user.id), &Json(&fields), &versions, &user.id, &user.session_id, &request.client, &request.id];
+    let keys: Parameters = &[&id, &Some(user.id), &patient_id, &doctor_id];
+    let mappings = &app.sql.mappings;
+    let row =
+        app.db.query_behind(&mappings.lock, keys, &mappings.update, parameters)?.ok_or(Error::NotFound("Mapping"))?;
     both_found(&row)?;
-    changed(&row)?;
+    matched(&row)?;
     Ok(updated("Mapping updated", &Mapping::from_row(&row)))
 }
 
@@ -189,9 +201,9 @@ pub fn delete(app: &App, request: &Request, user: &User) -> Result<Response> {
 
 fn delete_of(app: &App, request: &Request, user: &User, owner_id: Option<i64>) -> Result<Response> {
     let (id, versions) = (request.id("id")?, request.if_match()?);
-    let parameters: Parameters = &[&id, &owner_id, &versions, &user.id, &request.client, &request.id];
+    let parameters: Parameters = &[&id, &owner_id, &versions, &user.id, &user.session_id, &request.client, &request.id];
     let row = app.db.query_opt(&app.sql.mappings.delete, parameters)?.ok_or(Error::NotFound("Mapping"))?;
-    changed(&row)?;
+    matched(&row)?;
     Ok(Response::deleted("Mapping deleted"))
 }
 

@@ -53,9 +53,9 @@ fn updated(message: &str, record: &impl Record) -> Response {
     Response::updated(message, record).with_header("ETag", entity_tag(&record.version()))
 }
 
-/// A delete or an update that found the record but at another version.
-fn changed(row: &postgres::Row) -> Result<()> {
-    if row.get("changed") { Ok(()) } else { Err(Error::PreconditionFailed) }
+/// Refuses a change of a record that is at none of the versions in `If-Match`.
+fn matched(row: &postgres::Row) -> Result<()> {
+    if row.get("matches") { Ok(()) } else { Err(Error::PreconditionFailed) }
 }
 
 /// Records that a user looked at one record.

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::idempotency::once;
 use super::listing::{Listing, Order, Pickable, listed};
-use super::{Record, audit_list, audit_read, changed, created, found, updated};
+use super::{Record, audit_list, audit_read, created, found, matched, updated};
 use crate::app::App;
 use crate::audit::Resource;
 use crate::auth::{Admin, User};
@@ -107,7 +107,7 @@ fn fields(mut form: Form) -> Result<Fields> {
 /// `POST /api/patients`: the patient belongs to the user from now on.
 pub fn create(app: &App, request: &Request, user: &User) -> Result<Response> {
     let fields = fields(request.new_record()?)?;
-    let parameters: Parameters = &[&Json(&fields), &user.id, &request.client, &request.id];
+    let parameters: Parameters = &[&Json(&fields), &user.id, &user.session_id, &request.client, &request.id];
     once(app, request, user, Resource::Patient, |db| {
         let row = db.query_one(&app.sql.patients.create, parameters)?;
         let patient = Patient::from_row(&row);
@@ -174,22 +174,19 @@ fn find_of(app: &App, request: &Request, user: &User, owner_id: Option<i64>) -> 
 fn update_of(app: &App, request: &Request, user: &User, owner_id: Option<i64>) -> Result<Response> {
     let (id, versions) = (request.id("id")?, request.if_match()?);
     let fields = Json(fields(request.changes()?)?);
-    let parameters: Parameters = &[&id, &owner_id, &fields, &versions, &user.id, &request.client, &request.id];
+    let parameters: Parameters =
+        &[&id, &owner_id, &fields, &versions, &user.id, &user.session_id, &request.client, &request.id];
     let row = app.db.query_opt(&app.sql.patients.update, parameters)?.ok_or(Error::NotFound("Patient"))?;
-    changed(&row)?;
+    matched(&row)?;
     Ok(updated("Patient updated", &Patient::from_row(&row)))
 }
 
 fn delete_of(app: &App, request: &Request, user: &User, owner_id: Option<i64>) -> Result<Response> {
     let (id, versions) = (request.id("id")?, request.if_match()?);
-    let parameters: Parameters = &[&id, &owner_id, &versions, &user.id, &request.client, &request.id];
-    let delete = || app.db.query_opt(&app.sql.patients.delete, parameters);
-    // A doctor who is assigned in the same moment makes the foreign key refuse; the second try sees that mapping too.
-    let row = match delete() {
-        Err(Error::Conflict(_)) => delete(),
-        result => result,
-    }?;
-    changed(&row.ok_or(Error::NotFound("Patient"))?)?;
+    let parameters: Parameters = &[&id, &owner_id, &versions, &user.id, &user.session_id, &request.client, &request.id];
+    let keys: Parameters = &[&id, &owner_id];
+    let row = app.db.query_behind(&app.sql.patients.lock, keys, &app.sql.patients.delete, parameters)?;
+    matched(&row.ok_or(Error::NotFound("Patient"))?)?;
     Ok(Response::deleted("Patient deleted"))
 }
 

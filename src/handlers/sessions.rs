@@ -209,9 +209,11 @@ pub mod admin {
 
     /// `DELETE /api/admin/users/{id}/sessions`: ends all sessions of a user.
     pub fn delete_all(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
-        let id = request.id("id")?;
-        let parameters: Parameters = &[&id, &admin.user().id, &request.client, &request.id];
-        app.db.query_opt(&app.sql.sessions.end_all, parameters)?.ok_or(Error::NotFound("User"))?;
+        let (id, user) = (request.id("id")?, admin.user());
+        let parameters: Parameters = &[&id, &user.id, &user.session_id, &request.client, &request.id];
+        let keys: Parameters = &[&id];
+        let row = app.db.query_behind(&app.sql.users.lock, keys, &app.sql.sessions.end_all, parameters)?;
+        row.ok_or(Error::NotFound("User"))?;
         app.sessions.forget_user(id);
         Ok(Response::deleted("Sessions ended"))
     }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::listing::listed;
 use super::sessions::{check_attempt, failed_login};
-use super::{Record, changed, found, updated};
+use super::{Record, found, matched, updated};
 use crate::app::App;
 use crate::auth::{Admin, Role, User, passwords};
 use crate::db::Parameters;
@@ -137,31 +137,30 @@ pub mod admin {
 
     /// `PUT` and `PATCH /api/admin/users/{id}`: role and `disabled`. One enabled admin always remains.
     pub fn update(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
-        let (id, versions) = (request.id("id")?, request.if_match()?);
+        let (id, versions, user) = (request.id("id")?, request.if_match()?, admin.user());
         let mut form = request.changes()?;
         form.required("role", one_of(&Role::WORDS));
         form.required("disabled", truth);
         let fields = form.finish(READ_ONLY)?;
         let (role, disabled) = (fields.optional_text("role"), fields.truth("disabled"));
         let parameters: Parameters =
-            &[&id, &role, &disabled, &versions, &admin.user().id, &request.client, &request.id];
-        let update = &app.sql.users.update;
-        let row = app.db.transaction(update, |transaction| {
-            transaction.query_many(&app.sql.users.lock_admins, &[&id])?;
-            transaction.query_opt(update, parameters)
-        })?;
+            &[&id, &role, &disabled, &versions, &user.id, &user.session_id, &request.client, &request.id];
+        let keys: Parameters = &[&id, &user.id];
+        let users = &app.sql.users;
+        let row = app.db.query_behind(&users.lock_admins, keys, &users.update, parameters)?;
         let row = row.ok_or(Error::NotFound("User"))?;
         if row.get("matches") && !row.get::<_, bool>("admin_remains") {
             return Err(Error::Conflict("The last enabled admin cannot be demoted or disabled"));
         }
-        changed(&row)?;
+        matched(&row)?;
         app.sessions.forget_user(id);
         Ok(updated("User updated", &Account::from_row(&row)))
     }
 
     /// `POST /api/admin/users/{id}/unlock`: forgets the account's failed logins.
     pub fn unlock(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
-        let parameters: Parameters = &[&request.id("id")?, &admin.user().id, &request.client, &request.id];
+        let (id, user) = (request.id("id")?, admin.user());
+        let parameters: Parameters = &[&id, &user.id, &user.session_id, &request.client, &request.id];
         let row = app.db.query_opt(&app.sql.users.unlock, parameters)?.ok_or(Error::NotFound("User"))?;
         Ok(updated("User unlocked", &Account::from_row(&row)))
     }

@@ -205,7 +205,14 @@ fn audit_entry() -> Vec<Field> {
         server("outcome", one_of(&OUTCOMES), "success"),
         server("ip", or_null(text()), "192.0.2.7"),
         server("request_id", or_null(text()), "5c1d9a70-2f"),
-        server("before", describe(before, "The record before an update or a delete."), example(&patient(), |_| true)),
+        server(
+            "before",
+            describe(
+                before,
+                "The record before an update or a delete, without texts beyond 1 KiB that an update left alone.",
+            ),
+            example(&patient(), |_| true),
+        ),
     ]
 }
 

@@ -7,6 +7,7 @@
 mod harness;
 
 mod abuse;
+mod acting;
 mod audit;
 mod audit_batches;
 mod audit_pages;
@@ -20,6 +21,7 @@ mod failure;
 mod health;
 mod idempotency;
 mod listing;
+mod locks;
 mod login_races;
 mod long_answers;
 mod mappings;
@@ -37,4 +39,5 @@ mod sessions;
 mod statements;
 mod tidy;
 mod tokens;
+mod unchanged;
 mod users;

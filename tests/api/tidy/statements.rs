@@ -5,6 +5,8 @@ use super::{has_word, read, sources};
 /// The queries of a file: name, the comment below it, and the text.
 struct Listed {
     name: String,
+    /// What stands behind the name: parameters, rows, a word.
+    declared: String,
     comment: bool,
     text: String,
 }
@@ -13,8 +15,9 @@ fn listed(text: &str) -> Vec<Listed> {
     let mut queries: Vec<Listed> = Vec::new();
     for line in text.lines() {
         if let Some(declaration) = line.strip_prefix("-- name: ") {
-            let name = declaration.split('(').next().expect("a name").to_string();
-            queries.push(Listed { name, comment: false, text: String::new() });
+            let (name, declared) = declaration.split_once('(').expect("a name");
+            let (name, declared) = (name.to_string(), declared.to_string());
+            queries.push(Listed { name, declared, comment: false, text: String::new() });
         } else if let Some(query) = queries.last_mut() {
             if line.starts_with("--") {
                 query.comment |= query.text.is_empty();
@@ -57,7 +60,7 @@ fn statements_are_lower_case_name_their_columns_and_stand_alone() {
 #[test]
 fn a_statement_that_needs_more_than_a_glance_says_what_it_does() {
     for (path, queries) in files() {
-        for Listed { name, text, comment } in queries {
+        for Listed { name, text, comment, .. } in queries {
             let lines = text.trim().lines().count();
             assert!(comment || lines <= 20, "{path}: {name} has {lines} lines and no comment");
         }
@@ -71,6 +74,59 @@ fn no_statement_about_patients_or_mappings_is_without_its_owner() {
             assert!(text.contains("created_by"), "{file}: {name} crosses owners");
         }
     }
+}
+
+/// Writing statements that no user's right stands behind, and why.
+const WITHOUT_ACTOR: &[(&str, &str)] = &[
+    ("audit.record", "the service writes what it has shown or refused"),
+    ("idempotency.claim", "stands before a statement that looks at the actor"),
+    ("idempotency.store", "stands behind a statement that looks at the actor"),
+    ("idempotency.prune", "the service removes what is too old"),
+    ("users.register", "nobody has logged in yet"),
+    ("users.change_password", "asks for the password, and for an enabled account itself"),
+    ("users.set_role", "the operator's command line"),
+    ("sessions.attempt", "nobody has logged in yet"),
+    ("sessions.record_failure", "nobody has logged in"),
+    ("sessions.create", "asks for an enabled account itself"),
+    ("sessions.refresh", "asks for a live session itself"),
+    ("sessions.touch", "the service notes which sessions were used"),
+    ("sessions.end", "takes rights away: it ends a live session of the user's own"),
+    ("sessions.prune", "the service removes what is too old"),
+];
+
+#[test]
+fn every_change_of_a_user_or_an_admin_looks_at_the_actor_behind_its_locks() {
+    let mut without: Vec<&str> = WITHOUT_ACTOR.iter().map(|(name, _)| *name).collect();
+    for (path, queries) in files() {
+        let file = path.trim_start_matches("sql/").trim_end_matches(".sql");
+        for Listed { name, declared, text, .. } in queries {
+            // A lock changes nothing, and stands before a statement that does.
+            if !declared.ends_with(" write") || name.starts_with("lock") {
+                continue;
+            }
+            let full_name = format!("{file}.{name}");
+            if let Some(place) = without.iter().position(|known| *known == full_name) {
+                without.remove(place);
+                assert!(!text.contains("acting("), "{full_name} looks at the actor: it needs no exception");
+                continue;
+            }
+            let place = |parameter: &str| {
+                let before = declared.split(parameter).next().filter(|before| before.len() < declared.len());
+                let before = before.unwrap_or_else(|| panic!("{full_name} does not say {parameter}"));
+                format!("${}", before.matches(',').count() + 1)
+            };
+            let call = format!("acting({}, {}, ", place("actor_id "), place("session_id "));
+            assert!(text.contains(&call), "{full_name} does not ask {call}…)");
+            // The actor of an entry is the one that was looked at.
+            let entries = text.split("insert into audit_entries").nth(1).unwrap_or_default();
+            let actor = place("actor_id ");
+            assert!(
+                !entries.contains(&format!("select {actor},")),
+                "{full_name} records an actor that it did not look at"
+            );
+        }
+    }
+    assert!(without.is_empty(), "{without:?} are gone, or do not write any more");
 }
 
 #[test]
@@ -126,8 +182,8 @@ fn every_constraint_that_a_client_can_run_into_has_its_sentence() {
         schema.split("constraint ").skip(1).filter_map(|rest| rest.split_whitespace().next()).collect();
     assert!(named.len() > 3, "{named:?}");
     for constraint in named {
-        // The helper of the foreign key: two patients cannot share an id.
-        if constraint != "patients_id_created_by_key" {
+        // The helper of the foreign key: two patients cannot share an id. And a mapping locks its patient before it is made.
+        if !["patients_id_created_by_key", "mappings_patient_id_fkey"].contains(&constraint) {
             assert!(db.contains(&format!("\"{constraint}\" =>")), "src/db.rs has no message for {constraint}");
         }
     }
