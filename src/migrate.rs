@@ -46,7 +46,12 @@ pub fn load(folder: Option<&Path>) -> Result<Vec<Migration>, String> {
         let sql = match folder {
             Some(folder) => {
                 let path = folder.join("migrations").join(format!("{name}.sql"));
-                std::fs::read_to_string(&path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?
+                std::fs::read_to_string(&path).map_err(|error| {
+                    format!(
+                        "{} cannot be read: {error}; SQL_DIR must hold every file of this version's sql/",
+                        path.display()
+                    )
+                })?
             }
             None => (*sql).to_string(),
         };

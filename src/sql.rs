@@ -79,7 +79,7 @@ macro_rules! queries {
                     let file = concat!(stringify!($file), ".sql");
                     let text = match folder {
                         Some(folder) => std::fs::read_to_string(folder.join(file))
-                            .map_err(|error| format!("{} cannot be read: {error}", folder.join(file).display()))?,
+                            .map_err(|error| format!("{} cannot be read: {error}; SQL_DIR must hold every file of this version's sql/", folder.join(file).display()))?,
                         None => include_str!(concat!("../sql/", stringify!($file), ".sql")).to_string(),
                     };
                     let mut parsed = parse_file(stringify!($file), &text)?;

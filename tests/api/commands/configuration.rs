@@ -101,6 +101,9 @@ fn a_data_dir_that_is_a_file_is_named_unless_nothing_is_kept_there() {
     let ended = Program::bare(&folder, &["serve"]).run("");
     assert!(ended.problem(1).starts_with("DATA_DIR must be a folder, and ./data is a file: "), "{ended:?}");
     Program::on(&database, &folder, &["check"]).run("").said();
+    // A folder that lacks a file is said with the file.
+    let ended = Program::on(&database, &folder, &["check"]).set("SQL_DIR", ".").run("");
+    assert!(ended.problem(1).contains(".sql cannot be read") && ended.problem(1).contains("SQL_DIR must"), "{ended:?}");
 }
 
 #[test]

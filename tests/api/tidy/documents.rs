@@ -69,6 +69,18 @@ fn the_example_of_an_env_file_has_every_variable_with_its_default_and_changes_no
 }
 
 #[test]
+fn every_field_of_the_configuration_has_its_variable() {
+    let config = read("src/config.rs");
+    let fields =
+        config.split("pub struct Config {\n").nth(1).and_then(|rest| rest.split("\n}").next()).expect("Config");
+    let comments: Vec<&str> = fields.lines().filter(|line| line.trim_start().starts_with("/// `")).collect();
+    assert_eq!(comments.len(), fields.matches("    pub ").count(), "each field names its variable");
+    let named: BTreeSet<&str> = comments.iter().filter_map(|comment| quoted(comment).into_iter().next()).collect();
+    let listed: BTreeSet<&str> = VARIABLES.iter().map(|variable| variable.name).collect();
+    assert_eq!(named, listed);
+}
+
+#[test]
 fn the_environment_is_read_in_one_place() {
     for source in sources("src", ".rs") {
         let code = source.code();
