@@ -4,11 +4,11 @@
 PREFIX ?= /usr/local
 BINARY := $(or $(CARGO_TARGET_DIR),target)/release/healthcare-backend
 
-.PHONY: help run test test-ops test-docs test-browser fuzz postman check bench install install-files setup
+.PHONY: help run test test-ops test-docs test-browser test-deps fuzz postman check bench install install-files setup
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 run: setup ## build and start the server, with a PostgreSQL of its own unless DATABASE_URL is set
 	cargo run --release
@@ -25,6 +25,9 @@ test-docs: setup ## the OpenAPI document: validators, the Postman collection, a 
 
 test-browser: setup ## /docs in chromium, at the width of a phone and of a desk; installs what it needs
 	@sh tests/browser/run.sh
+
+test-deps: ## the dependencies: the declared Rust version, licences, sources, known faults; installs what it needs
+	@sh tests/tools/dependencies.sh
 
 # Examples an operation.
 EXAMPLES = 5

@@ -2,6 +2,7 @@
 //! SQL looks like. `tidy/documents.rs` compares the README and docs/ with the code.
 
 mod documents;
+mod manifest;
 mod statements;
 
 use std::fs;

@@ -174,6 +174,20 @@ fn make_install_puts_everything_where_the_unit_expects_it() {
 }
 
 #[test]
+fn make_lists_its_commands_in_straight_columns() {
+    let make = Command::new("make").current_dir(env!("CARGO_MANIFEST_DIR")).arg("--no-print-directory").output();
+    let list = String::from_utf8(make.expect("make").stdout).expect("text");
+    let column = |line: &str| {
+        let name = line.strip_prefix("  make ").unwrap_or_else(|| panic!("{line}"));
+        let blank = name.find(' ').expect("a description");
+        name[blank..].find(|sign| sign != ' ').map(|blanks| blank + blanks)
+    };
+    let columns: Vec<_> = list.lines().map(column).collect();
+    assert!(columns.len() > 10 && columns.iter().all(|column| *column == columns[0]), "{list}");
+    assert!(!list.contains('\t'), "{list}");
+}
+
+#[test]
 fn the_health_check_of_the_image_tells_a_living_server_from_a_dead_one() {
     let text = deployed("Dockerfile");
     let check =

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the tests beside `cargo test` need into target/tools, in the versions that are pinned here.
 #
-#   sh tests/tools/install.sh node|python|browser…
+#   sh tests/tools/install.sh node|python|browser|deny…
 #
 # Does nothing where it is there already.
 set -u
@@ -49,6 +49,14 @@ install_node() {
 
 install_browser() {
     command -v chromium >/dev/null 2>&1 || with_apt chromium
+}
+
+# Unoptimized: it is built once and runs for seconds.
+install_deny() {
+    want=0.20.2
+    [ "$("$tools/cargo/bin/cargo-deny" --version 2>/dev/null)" = "cargo-deny $want" ] && return
+    cargo install cargo-deny --version "$want" --locked --debug --quiet --force --root "$tools/cargo" </dev/null ||
+        fail "cargo-deny cannot be installed"
 }
 
 for part in "$@"; do
