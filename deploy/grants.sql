@@ -2,8 +2,8 @@
 --
 --   psql "$OWNER_URL" -v ON_ERROR_STOP=1 -f deploy/grants.sql
 --
--- Run it as the owner of the database, after `DATABASE_URL=$OWNER_URL healthcare-backend migrate`, and again after a `migrate`
--- that made tables: it may be repeated. Then set a password (`\password healthcare_run`) and start the service with
+-- Run it as the owner of the database, after `DATABASE_URL=$OWNER_URL healthcare-backend migrate`, and again after each `migrate`:
+-- it may be repeated. Then set a password (`\password healthcare_run`) and start the service with
 -- DATABASE_URL=postgres://healthcare_run:…@…. From then on `migrate` is run as the owner, before the service is updated.
 
 do $$
@@ -24,12 +24,39 @@ grant usage on schema public to healthcare_run;
 grant select, insert, update on users to healthcare_run;
 grant select, insert, update, delete on sessions, refresh_tokens, login_failures, idempotency_keys to healthcare_run;
 grant select, insert, update, delete on patients, doctors, mappings to healthcare_run;
--- Written and read, never changed.
-grant select, insert on audit_entries, audit_batches, audit_batch_actors to healthcare_run;
+-- Written and read, never changed. Ids, and the times of changes and logins, are PostgreSQL's own: nobody writes an entry into the
+-- past. A batch brings the times at which its reads happened.
+revoke insert on audit_entries, audit_batches from healthcare_run;
+grant select on audit_entries, audit_batches to healthcare_run;
+grant insert (actor_id, action, resource, resource_id, outcome, ip, request_id, before) on audit_entries to healthcare_run;
+grant insert (action, resource, at, actor_id, resource_id, resource_ids, ip, request_id, record_ids)
+    on audit_batches to healthcare_run;
+grant select, insert on audit_batch_actors to healthcare_run;
 -- Where entries and batches get their ids.
 grant usage on sequence audit_entries_id_seq to healthcare_run;
 -- Asked for the version of the schema.
 grant select on schema_migrations to healthcare_run;
+
+-- Large objects belong to no table, so that everybody who connects may fill the disk with them. Only a superuser can take that away.
+do $$
+declare
+    writes regprocedure;
+begin
+    for writes in
+        select oid::regprocedure
+          from pg_proc
+         where pronamespace = 'pg_catalog'::regnamespace
+           and proname in ('lo_creat', 'lo_create', 'lo_from_bytea', 'lo_open', 'lo_put', 'lo_truncate', 'lo_truncate64', 'lowrite')
+           and has_function_privilege('public', oid, 'execute')
+    loop
+        if (select rolsuper from pg_roles where rolname = current_user) then
+            execute format('revoke execute on function %s from public', writes);
+        else
+            raise warning 'as a superuser, run: revoke execute on function % from public', writes;
+        end if;
+    end loop;
+end
+$$;
 
 -- What the service sets on each connection of its own. Behind a pooler in transaction mode (PgBouncer) connections are not its
 -- own, and these are the only place for them.

@@ -4,8 +4,8 @@
 -- name: record(action text, resource text, at timestamptz[], actor_id bigint[], resource_id bigint[], resource_ids text[], ip inet[], request_id text[], record_ids bigint[]) :exec write
 -- One row for all entries of a kind, in the order in which they happened. Its id is the first of 1,000 that nobody else gets.
 with batch as (
-    insert into audit_batches (id, action, resource, at, actor_id, resource_id, resource_ids, ip, request_id, record_ids)
-    values (nextval('audit_entries_id_seq'), $1, $2, $3, $4, $5, $6, $7, $8, $9)
+    insert into audit_batches (action, resource, at, actor_id, resource_id, resource_ids, ip, request_id, record_ids)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
     returning id)
 insert into audit_batch_actors (actor_id, batch_id)
 select distinct actor.id, batch.id

@@ -31,6 +31,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "0007_idempotency_keys",
     "0008_hash_cost",
     "0009_acting",
+    "0010_batch_ids",
 ];
 
 /// Any number will do that no other program uses in the same database.

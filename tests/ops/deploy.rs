@@ -93,6 +93,16 @@ fn the_run_time_role_serves_and_can_change_neither_schema_nor_audit_trail() {
         "select setval('audit_entries_id_seq', 1)",
         "insert into schema_migrations (version, name) values (99, 'x')",
         "delete from users",
+        "insert into audit_entries (action, resource, at) values ('login', 'session', '2020-01-01')",
+        "insert into audit_entries (action, resource, id) overriding system value values ('login', 'session', 7)",
+        "insert into audit_batches (id, action, resource, at, actor_id, resource_id, resource_ids, ip, request_id, record_ids)
+         values (7, 'read', 'patient', '{now}', '{1}', '{1}', '{null}', '{null}', '{null}', '{1}')",
+        "create temporary view v as select 1",
+        "select lo_create(0)",
+        "select lo_creat(-1)",
+        "select lo_from_bytea(0, 'x')",
+        "select lo_put(1, 0, 'x')",
+        "select lowrite(0, 'x')",
     ] {
         let error = role.batch_execute(forbidden).expect_err(forbidden);
         assert_eq!(error.code().map(|code| code.code()), Some("42501"), "{forbidden}: {error}");
