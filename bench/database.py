@@ -83,9 +83,9 @@ class Database:
         return f"postgres:///healthcare?user=healthcare&host={self.socket}"
 
     def environment(self):
-        """For every server: the product reads the first two, the peers the others."""
+        """For every server: the product reads the first line, the peers the others."""
         return {
-            "DATABASE_URL": self.url(), "JWT_SECRET": self.secret, "PORT": "0", "RUST_LOG": "warn",
+            "DATABASE_URL": self.url(), "JWT_SECRET": self.secret, "PORT": "0", "RUST_LOG": "warn", "CHANGES_PER_MINUTE": "0",
             "DATABASE": f"host={self.socket} user=healthcare dbname=healthcare", "NODE_ENV": "production",
             "PGHOST": self.socket, "PGUSER": "healthcare", "PGDATABASE": "healthcare",
         }

@@ -1,8 +1,10 @@
 //! What all handlers share, and how it is put together before the socket opens.
 
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use crate::audit;
+use crate::auth::User;
 use crate::auth::limits::Limiter;
 use crate::auth::secret;
 use crate::auth::sessions::Sessions;
@@ -11,9 +13,10 @@ use crate::config::Config;
 use crate::cursors::Cursors;
 use crate::database::Database;
 use crate::db::Db;
-use crate::error::{Error, Result};
+use crate::error::{Counted, Error, RateLimit, Result};
 use crate::metrics::{Family, Metrics, unix_seconds};
 use crate::migrate;
+use crate::network::client_network;
 use crate::openapi;
 use crate::pulse::Pulse;
 use crate::request::Request;
@@ -37,7 +40,9 @@ pub struct App {
     /// What is remembered of sessions.
     pub sessions: Sessions,
     /// How often an address may have a password or a token checked.
-    pub limiter: Limiter,
+    pub limiter: Limiter<IpAddr>,
+    /// How much a user may change.
+    pub change_limiter: Limiter<i64>,
     /// Audit entries on their way to the database.
     pub audit: audit::Buffer,
     /// The numbers.
@@ -96,7 +101,8 @@ impl App {
         );
         let tokens = Tokens::new(&secret, config.jwt_secret_previous.as_deref(), config.jwt_ttl_seconds);
         let cursors = Cursors::new(&secret, config.jwt_secret_previous.as_deref())?;
-        let limiter = Limiter::new(config.auth_rate_per_minute);
+        let limiter = Limiter::new(Counted::Attempts, config.auth_rate_per_minute);
+        let change_limiter = Limiter::new(Counted::Changes, config.changes_per_minute);
         let (sessions, audit, started_at) = (Sessions::default(), audit::Buffer::default(), unix_seconds());
         Ok(App {
             config,
@@ -107,6 +113,7 @@ impl App {
             cursors,
             sessions,
             limiter,
+            change_limiter,
             audit,
             metrics,
             pulse,
@@ -123,9 +130,19 @@ impl App {
     /// # Errors
     /// `TooManyRequests`.
     pub fn take_from_rate_limit(&self, request: &Request) -> Result<()> {
-        self.limiter.take(request.client).map_err(|limit| {
-            self.metrics.rate_limited.add(1);
-            Error::TooManyRequests(limit)
-        })
+        self.limiter.take(client_network(request.client)).map_err(|limit| self.limited(limit))
+    }
+
+    /// Takes one of the user's changes.
+    ///
+    /// # Errors
+    /// `TooManyRequests`.
+    pub fn take_change(&self, user: &User) -> Result<()> {
+        self.change_limiter.take(user.id).map_err(|limit| self.limited(limit))
+    }
+
+    fn limited(&self, limit: Box<RateLimit>) -> Error {
+        self.metrics.rate_limited.add(1);
+        Error::TooManyRequests(limit)
     }
 }

@@ -48,6 +48,8 @@ pub struct Config {
     pub trusted_proxies: Vec<Network>,
     /// `AUTH_RATE_PER_MINUTE`
     pub auth_rate_per_minute: u32,
+    /// `CHANGES_PER_MINUTE`
+    pub changes_per_minute: u32,
     /// `LOGIN_MAX_FAILURES`
     pub login_max_failures: i32,
     /// `LOGIN_MAX_FAILURES_TOTAL`
@@ -130,6 +132,7 @@ impl Default for Config {
             cors_origins: Vec::new(),
             trusted_proxies: Vec::new(),
             auth_rate_per_minute: 120,
+            changes_per_minute: 600,
             login_max_failures: 10,
             login_max_failures_total: 100,
             login_lock_seconds: 900,

@@ -99,7 +99,7 @@ pub enum Error {
     UnsupportedMediaType(&'static str),
     /// A method that this server does not know.
     NotImplemented,
-    /// Too many attempts from one address.
+    /// Too many attempts from one address, or too many changes by one user.
     TooManyRequests(Box<RateLimit>),
     /// Our fault; the text is for the log.
     Internal(String),
@@ -113,10 +113,31 @@ pub enum Error {
 /// The state of a rate limit, for the headers of a 429 (draft-ietf-httpapi-ratelimit-headers).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RateLimit {
+    /// Which limit it is.
+    pub counted: Counted,
     /// Requests a minute.
     pub per_minute: u32,
     /// Seconds until one more request is welcome.
     pub retry_after_seconds: u64,
+}
+
+/// What a rate limit counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// Requests that check a password or a token, of one client network.
+    Attempts,
+    /// Creates, updates and deletes of one user.
+    Changes,
+}
+
+impl Counted {
+    /// The name of the policy in the headers, and the message.
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Counted::Attempts => ("auth", "Too many attempts, try again later"),
+            Counted::Changes => ("changes", "Too many changes, try again later"),
+        }
+    }
 }
 
 /// What the client is told: HTTP status, status word and message.
@@ -153,7 +174,7 @@ impl Error {
             Error::UnsupportedMediaType(w) => (415, "invalid",    (*w).into()),
             Error::NotImplemented          => (501, "invalid",    "This method is not served".into()),
             Error::KeyReused               => (422, "invalid",    "This Idempotency-Key came with another request".into()),
-            Error::TooManyRequests(_)      => (429, "failed",     "Too many attempts, try again later".into()),
+            Error::TooManyRequests(limit)  => (429, "failed",     limit.counted.words().1.into()),
             Error::Internal(_)             => (500, "failed",     "Something went wrong on our side".into()),
             Error::Unavailable(_) | Error::Later => (503, "failed",     "The service is busy or its database away, try again".into()),
         };
@@ -176,8 +197,8 @@ impl Error {
             Error::Unavailable(_) => vec![("Retry-After", "1".into())],
             Error::TooManyRequests(limit) => vec![
                 ("Retry-After", limit.retry_after_seconds.to_string().into()),
-                ("RateLimit", format!("\"auth\";r=0;t={}", limit.retry_after_seconds).into()),
-                ("RateLimit-Policy", format!("\"auth\";q={};w=60", limit.per_minute).into()),
+                ("RateLimit", format!("\"{}\";r=0;t={}", limit.counted.words().0, limit.retry_after_seconds).into()),
+                ("RateLimit-Policy", format!("\"{}\";q={};w=60", limit.counted.words().0, limit.per_minute).into()),
             ],
             _ => Vec::new(),
         }

@@ -92,7 +92,7 @@ pub struct Metrics {
     pub logins_failed: Counter,
     /// Logins refused because of a lock.
     pub logins_locked: Counter,
-    /// Requests refused by the rate limit.
+    /// Requests refused by a rate limit.
     pub rate_limited: Counter,
     /// Audit entries that wait to be written.
     pub audit_buffered: Gauge,
@@ -150,7 +150,7 @@ impl Metrics {
         let counters: [(&str, &str, &Counter); 5] = [
             ("hashing_refused_total", "Requests refused because the hashing queue was full.", &self.hashing_refused),
             ("database_pool_timeouts_total", "Requests that got no database connection in time.", &self.pool_timeouts),
-            ("rate_limited_total", "Requests refused by the rate limit.", &self.rate_limited),
+            ("rate_limited_total", "Requests refused by a rate limit.", &self.rate_limited),
             ("abandoned_requests_total", "Requests answered while their statement hung.", &self.abandoned),
             ("panics_total", "Handlers that panicked.", &self.panics),
         ];

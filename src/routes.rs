@@ -164,6 +164,11 @@ impl Route {
     const fn bare(self) -> Route {
         Route { has_fields: false, ..self }
     }
+
+    /// Whether it counts among a user's changes.
+    pub fn is_change(&self) -> bool {
+        self.method != Get && !matches!(self.handler, Handler::Open(_))
+    }
 }
 
 /// The routes of one path.
@@ -299,11 +304,13 @@ fn run(app: &App, request: &Request, route: &Route, user: &mut Option<auth::User
         }
         Handler::Signed(handler) => {
             let user = known(app, request, user)?;
+            count_change(app, route, &user)?;
             check_shape(request, route)?;
             handler(app, request, &user)
         }
         Handler::Admin(handler) => {
             let admin = auth::admin(known(app, request, user)?)?;
+            count_change(app, route, admin.user())?;
             check_shape(request, route)?;
             handler(app, request, &admin)
         }
@@ -316,6 +323,11 @@ fn known(app: &App, request: &Request, user: &mut Option<auth::User>) -> Result<
         Some(user) => Ok(*user),
         None => Ok(*user.insert(auth::user(app, request)?)),
     }
+}
+
+/// A change that is refused afterwards counts as well: looking at it costs as much.
+fn count_change(app: &App, route: &Route, user: &auth::User) -> Result<()> {
+    if route.is_change() { app.take_change(user) } else { Ok(()) }
 }
 
 /// A body is JSON and not encoded; a route without fields or query parameters has none.

@@ -78,6 +78,8 @@ pub const VARIABLES: &[Variable] = &[
         "addresses or networks whose X-Forwarded-For counts, comma-separated"),
     variable("AUTH_RATE_PER_MINUTE", "120", Whole(|config| &mut config.auth_rate_per_minute, 0, 1_000_000),
         "requests per client address that check a password or a token; 0 is no limit"),
+    variable("CHANGES_PER_MINUTE", "600", Whole(|config| &mut config.changes_per_minute, 0, 1_000_000),
+        "creates, updates and deletes of one user; 0 is no limit"),
     variable("LOGIN_MAX_FAILURES", "10", Whole(|config| &mut config.login_max_failures, 1, 1_000_000),
         "wrong passwords in a row, per account and network"),
     variable("LOGIN_MAX_FAILURES_TOTAL", "100", Whole(|config| &mut config.login_max_failures_total, 1, 1_000_000),

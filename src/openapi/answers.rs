@@ -49,7 +49,7 @@ pub const REFUSALS: &[Refusal] = &[
     refusal("Expectation", 417, &["invalid"], "An `Expect` that is not served.", "The only expectation that is served is 100-continue"),
     refusal("KeyReused", 422, &["invalid"], "The `Idempotency-Key` came before with another request.",
         "This Idempotency-Key came with another request"),
-    refusal("TooManyAttempts", 429, &["failed"], "Too many attempts from one address.", "Too many attempts, try again later")
+    refusal("TooManyAttempts", 429, &["failed"], "Too many attempts from one address, or too many changes by one user.", "Too many attempts, try again later")
         .headers(&["Retry-After", "RateLimit", "RateLimit-Policy"]),
     refusal("HeadersTooLong", 431, &["invalid"], "The header section is longer than 16 KiB or has more than 100 lines.",
         "The header section is longer than 16384 bytes"),

@@ -141,6 +141,9 @@ fn responses(route: &Route, described: &Operation, schemas: &[Schema]) -> Json {
     if matches!(route.handler, Handler::Admin(_)) {
         refusals.push("Forbidden");
     }
+    if route.is_change() {
+        refusals.push("TooManyAttempts");
+    }
     refusals.extend(ALWAYS);
     let mut responses = vec![response_of(route, described, schemas)];
     if matches!(described.gives, Gives::Record(_)) {

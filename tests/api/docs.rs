@@ -271,8 +271,9 @@ fn the_document_names_every_field_that_a_handler_reads() {
 fn every_rate_limited_route_says_so() {
     let document = document();
     let operations = document.operations();
-    for route in ROUTES.iter().filter(|route| route.is_rate_limited) {
-        let operation = |known: &&Operation| known.path == route.pattern && known.method == route.method.name();
+    for route in ROUTES.iter().filter(|route| route.is_rate_limited || route.is_change()) {
+        let operation =
+            |known: &&Operation| known.path == path_of(route.pattern) && known.method == route.method.name();
         document.response(operations.iter().find(operation).expect(route.pattern), 429);
     }
 }

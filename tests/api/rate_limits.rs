@@ -1,13 +1,18 @@
-//! The rate limit per client address of whatever checks a password or a token, and which address a client has behind proxies.
+//! Rate limits: per client address for whatever checks a password or a token, and per user for changes; and which address a client
+//! has behind proxies.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
 
 use healthcare_backend::auth::limits::Limiter;
+use healthcare_backend::error::Counted;
 use healthcare_backend::network::Network;
+use healthcare_backend::routes::{Handler, ROUTES};
 use serde_json::{Value, json};
 
+use crate::contract::check;
 use crate::harness::http::Answer;
-use crate::harness::{PASSWORD, TestApp};
+use crate::harness::{PASSWORD, TestApp, eventually};
 
 /// A service that lets each address try three times a minute, behind proxies in these networks.
 fn limited(proxies: &[&str]) -> TestApp {
@@ -134,7 +139,7 @@ fn the_address_in_the_trail_and_in_the_sessions_is_the_clients() {
 
 #[test]
 fn the_table_of_addresses_is_bounded_and_forgets_the_one_unused_longest() {
-    let limiter = Limiter::new(1);
+    let limiter = Limiter::new(Counted::Attempts, 1);
     let address = |number: u32| IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + number));
     // One more than are remembered, each with one try.
     for number in 0..=10_000 {
@@ -144,4 +149,80 @@ fn the_table_of_addresses_is_bounded_and_forgets_the_one_unused_longest() {
         assert!(limiter.take(address(number)).is_err(), "{number} is still remembered");
     }
     assert!(limiter.take(address(0)).is_ok(), "the first has been forgotten");
+}
+
+#[test]
+fn a_user_has_so_many_changes_a_minute_and_reads_and_other_users_go_on() {
+    let app = TestApp::with(|config| config.changes_per_minute = 5);
+    let (ann, bob) = (app.signed_up("ann"), app.signed_up("bob"));
+    let patient = ann.new_patient("P");
+    let path = format!("/api/patients/{patient}");
+    let doctor = ann.new_doctor("D");
+    ann.new_mapping(patient, doctor);
+    ann.patch(&path, json!({ "phone": "+49 30 1234567" })).expect(200, "updated");
+    // One that is refused for its body counts: it was looked at.
+    ann.patch(&path, json!({ "phone": "none" })).expect(400, "invalid");
+    for refused in [
+        ann.patch(&path, json!({ "phone": null })),
+        ann.post("/api/doctors", json!({ "surprise": 1 })),
+        ann.delete(&path),
+        app.logged_in(&ann.email, PASSWORD).delete(&path),
+    ] {
+        check(&refused);
+        let refused = refused.expect(429, "failed");
+        let seconds: u64 = refused.header("retry-after").expect("Retry-After").parse().expect("seconds");
+        assert!((1..=12).contains(&seconds), "{seconds}");
+        assert_eq!(refused.header("ratelimit"), Some(&*format!("\"changes\";r=0;t={seconds}")));
+        assert_eq!(refused.header("ratelimit-policy"), Some("\"changes\";q=5;w=60"));
+    }
+    assert_eq!(app.metric("rate_limited_total"), 4.0);
+    assert_eq!(ann.get(&path).expect(200, "success").data()["phone"], "+49 30 1234567");
+    bob.new_patient("Q");
+    assert!(app.audited("denied").is_empty() && app.audited("delete").is_empty());
+}
+
+#[test]
+fn every_route_that_changes_something_for_a_user_is_limited_and_no_other() {
+    let app = TestApp::with(|config| config.changes_per_minute = 1);
+    let (owner, admin) = (app.signed_up("owner"), app.admin("admin"));
+    // The one change of each; it is refused for its body, and nothing is there to be changed.
+    owner.post("/api/patients", json!({})).expect(400, "incomplete");
+    admin.post("/api/patients", json!({})).expect(400, "incomplete");
+    for route in ROUTES {
+        let target = route.pattern.replace("{patient_id}", "999999999").replace("{id}", "999999999");
+        let person = if matches!(route.handler, Handler::Admin(_)) { &admin } else { &owner };
+        let body = route.has_fields.then(|| json!({ "surprise": 1 }));
+        let answer = person.send(route.method.name(), &target, &[], body);
+        let is_change = route.method.name() != "GET" && !matches!(route.handler, Handler::Open(_));
+        assert_eq!(answer.status == 429, is_change, "{} {}", route.method.name(), route.pattern);
+    }
+    // Whoever may not come in is told so, and uses nothing up.
+    owner.delete("/api/admin/patients/999999999").expect(403, "forbidden");
+    app.anyone().delete("/api/patients/999999999").expect(401, "forbidden");
+}
+
+#[test]
+fn changes_are_welcome_again_as_the_bucket_fills() {
+    assert_eq!(healthcare_backend::Config::default().changes_per_minute, 600);
+    let (limiter, start) = (Limiter::new(Counted::Changes, 600), Instant::now());
+    let at = |milliseconds: u64| limiter.take_at(7_i64, start + Duration::from_millis(milliseconds));
+    for _ in 0..600 {
+        assert!(at(0).is_ok(), "a minute's worth");
+    }
+    assert_eq!(at(0).expect_err("no more").retry_after_seconds, 1);
+    assert!(at(99).is_err() && at(101).is_ok() && at(101).is_err(), "ten a second");
+    assert!(limiter.take_at(8, start).is_ok(), "another user has another bucket");
+    for _ in 0..600 {
+        assert!(at(60_200).is_ok(), "full again, and never fuller");
+    }
+    assert!(at(60_200).is_err());
+    // And over HTTP, one a second.
+    let app = TestApp::with(|config| config.changes_per_minute = 60);
+    let ann = app.signed_up("ann");
+    let change = || ann.post("/api/patients", json!({})).status;
+    assert!((0..100).map(|_| change()).any(|status| status == 429));
+    eventually("a change is welcome again", || change() == 400);
+    let open = TestApp::with(|config| config.changes_per_minute = 0);
+    let bob = open.signed_up("bob");
+    assert!((0..700).all(|_| bob.post("/api/patients", json!({})).status == 400), "0 is no limit");
 }

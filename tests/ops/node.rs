@@ -34,6 +34,7 @@ impl Node {
             ("BCRYPT_COST", "4"),
             ("ALLOW_WEAK_HASHING", "1"),
             ("AUTH_RATE_PER_MINUTE", "0"),
+            ("CHANGES_PER_MINUTE", "0"),
             ("WORKERS", "3"),
             ("JWT_SECRET", crate::harness::app::SECRET),
         ];

@@ -34,7 +34,7 @@ fn without_variables_everything_is_as_documented() {
         (262_144, 1024, 256)
     );
     assert!(config.cors_origins.is_empty() && config.trusted_proxies.is_empty());
-    assert_eq!(config.auth_rate_per_minute, 120);
+    assert_eq!((config.auth_rate_per_minute, config.changes_per_minute), (120, 600));
     assert_eq!((config.login_max_failures, config.login_max_failures_total, config.login_lock_seconds), (10, 100, 900));
     assert_eq!((config.password_min_length, config.password_blocklist, config.audit_reads), (8, true, true));
     assert_eq!((config.log_format, config.log_filter.as_str(), config.sql_dir), (LogFormat::Text, "info", None));
@@ -67,6 +67,7 @@ fn every_bad_value_has_a_line_of_its_own_that_names_it_and_repeats_no_secret() {
         ("CORS_ORIGINS", "https://a.example/path"),
         ("TRUSTED_PROXIES", "10.0.0.0/33"),
         ("AUTH_RATE_PER_MINUTE", "-1"),
+        ("CHANGES_PER_MINUTE", "600/60"),
         ("LOGIN_MAX_FAILURES", "0"),
         ("LOGIN_MAX_FAILURES_TOTAL", "x"),
         ("LOGIN_LOCK_SECONDS", "0"),
@@ -159,6 +160,7 @@ fn limits_are_taken_at_their_ends_and_refused_beyond() {
         ("WORKERS", "1", "1024"),
         ("PASSWORD_MIN_LENGTH", "1", "72"),
         ("AUTH_RATE_PER_MINUTE", "0", "1000000"),
+        ("CHANGES_PER_MINUTE", "0", "1000000"),
         ("LOGIN_LOCK_SECONDS", "1", "86400"),
     ] {
         let number: i64 = most.parse().expect("a number");

@@ -43,6 +43,7 @@ impl TestApp {
             workers: 3,
             database_pool: 5,
             auth_rate_per_minute: 0,
+            changes_per_minute: 0,
             ..Config::default()
         };
         change(&mut config);

@@ -42,9 +42,9 @@ impl Program {
         Program::on(&postgres::new_database(), folder, arguments)
     }
 
-    /// Cheap hashing and a free port.
+    /// Cheap hashing, a free port, and as many changes as a test wants.
     pub fn weak(self) -> Program {
-        self.set("PORT", "0").set("ALLOW_WEAK_HASHING", "1").set("BCRYPT_COST", "4")
+        self.set("CHANGES_PER_MINUTE", "0").set("PORT", "0").set("ALLOW_WEAK_HASHING", "1").set("BCRYPT_COST", "4")
     }
 
     pub fn set(mut self, name: &str, value: &str) -> Program {
