@@ -35,17 +35,19 @@ select id
  where id = $1
    for no key update;
 
--- name: change_password(id bigint, old_hash text, new_hash text, session_id bigint, email text, network text, ip inet, request_id text) :opt write
+-- name: change_password(actor_id bigint, old_hash text, new_hash text, session_id bigint, email text, network text, ip inet, request_id text) :opt write
 -- Behind `lock`: sets the new hash where the old one still stands, forgets the failed attempts, which it locks in the order of
 -- `sessions.attempt`, and ends the user's other sessions.
 -- No row: the password was changed meanwhile.
-with changed as (
-    update users
-       set password_hash = $3, version = version + 1, updated_at = now()
-     where id = $1
-       and password_hash = $2
-       and not disabled
-    returning id, name, email, role, disabled, version, created_at, updated_at
+with actor as (
+    select acting($1, $4, false) as id
+), changed as (
+    update users u
+       set password_hash = $3, version = u.version + 1, updated_at = now()
+      from actor
+     where u.id = actor.id
+       and u.password_hash = $2
+    returning u.id, u.name, u.email, u.role, u.disabled, u.version, u.created_at, u.updated_at
 ), failures as (
     select f.account, f.network
       from login_failures f, changed
@@ -67,7 +69,7 @@ with changed as (
     insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id)
     select id, 'password_change', 'user', id, $7, $8 from changed
      union all
-    select $1, 'session_end', 'session', id, $7, $8 from ended
+    select actor.id, 'session_end', 'session', ended.id, $7, $8 from ended, actor
 )
 select id, name, email, role, disabled, version, created_at, updated_at,
        (select count(pg_notify('session_changes', 'session ' || ended.id)) from ended) as ended

@@ -171,6 +171,27 @@ fn a_change_that_waits_is_refused_if_its_admin_is_demoted_or_disabled_meanwhile(
     }
 }
 
+#[test]
+fn a_session_that_ends_while_its_password_is_hashed_changes_no_password() {
+    let app = TestApp::start();
+    let ann = app.signed_up("ann");
+    let elsewhere = app.logged_in(&ann.email, PASSWORD);
+    let (mut holder, mut watcher) = (app.sql(), app.sql());
+    let mut held = holder.transaction().expect("a transaction");
+    held.batch_execute(&row("users", ann.id)).expect("a lock");
+    let answer = thread::scope(|scope| {
+        let change = json!({ "current_password": PASSWORD, "new_password": "a new pass phrase" });
+        let sent = scope.spawn(|| elsewhere.post("/api/auth/password", change));
+        eventually("the change waits", || watcher.query_one(WAITING, &[]).expect("a count").get::<_, i64>(0) == 1);
+        ann.delete(&format!("/api/auth/sessions/{}", elsewhere.session_id())).expect(200, "deleted");
+        held.rollback().expect("the lock is released");
+        sent.join().expect("an answer")
+    });
+    answer.expect(401, "forbidden");
+    ann.get("/api/auth/me").expect(200, "success");
+    app.logged_in(&ann.email, PASSWORD);
+}
+
 /// Twenty rounds in which ten connections of the villain's keep undoing what root does to the villain.
 fn root_has_the_last_word(nodes: &[&TestApp]) {
     let app = nodes[0];

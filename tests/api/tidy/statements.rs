@@ -83,7 +83,6 @@ const WITHOUT_ACTOR: &[(&str, &str)] = &[
     ("idempotency.store", "stands behind a statement that looks at the actor"),
     ("idempotency.prune", "the service removes what is too old"),
     ("users.register", "nobody has logged in yet"),
-    ("users.change_password", "asks for the password, and for an enabled account itself"),
     ("users.set_role", "the operator's command line"),
     ("sessions.attempt", "nobody has logged in yet"),
     ("sessions.record_failure", "nobody has logged in"),
