@@ -19,5 +19,17 @@ values ($1, $2, $3, $4, $5, $6)
     on conflict (user_id, key) do update
    set request_hash = $3, location = $4, etag = $5, body = $6, created_at = now();
 
--- name: prune(lifetime_seconds integer) :exec write
-delete from idempotency_keys where created_at <= now() - make_interval(secs => $1);
+-- name: prune(lifetime_seconds integer, most bigint) :one write
+-- Removes answers that are too old to be found. Served by idempotency_keys_created_at_idx.
+with over as (
+    select user_id, key
+      from idempotency_keys
+     where created_at <= now() - make_interval(secs => $1)
+     order by created_at
+     limit $2
+       for update skip locked
+), removed as (
+    delete from idempotency_keys k using over where k.user_id = over.user_id and k.key = over.key
+    returning k.key
+)
+select count(*) as removed from removed;

@@ -224,10 +224,51 @@ with found as (
 select found.id, pg_notify('session_changes', 'user ' || found.id)::text as notified, actor.sessions as ended
   from found, actor;
 
--- name: prune() :exec write
--- Removes what no answer depends on any more: sessions over for a month (their refresh tokens with them) and failures of
--- accounts that no one has tried for a week.
-with forgotten as (
-    delete from login_failures where last_failed_at < now() - interval '7 days' and coalesce(locked_until, now()) <= now()
+-- name: prune_tokens(most bigint) :one write
+-- Removes refresh tokens of the sessions that `prune` removes next. Served by sessions_over_idx and, session by session,
+-- refresh_tokens_session_id_idx.
+with over as (
+    select id
+      from sessions
+     where coalesce(ended_at, expires_at) < now() - interval '30 days'
+     order by coalesce(ended_at, expires_at), id
+     limit $1
+), removed as (
+    delete from refresh_tokens
+     where hash in (select t.hash
+                      from over, lateral (select hash from refresh_tokens where session_id = over.id limit $1) as t
+                     limit $1)
+    returning hash
 )
-delete from sessions where coalesce(ended_at, expires_at) < now() - interval '30 days';
+select count(*) as removed from removed;
+
+-- name: prune(most bigint) :one write
+-- Removes sessions that have been over for a month, those that ended first before the others. Served by sessions_over_idx.
+with over as (
+    select id
+      from sessions
+     where coalesce(ended_at, expires_at) < now() - interval '30 days'
+     order by coalesce(ended_at, expires_at), id
+     limit $1
+       for update skip locked
+), removed as (
+    delete from sessions s using over where s.id = over.id
+    returning s.id
+)
+select count(*) as removed from removed;
+
+-- name: prune_failures(most bigint) :one write
+-- Removes failures of accounts that no one has tried for a week. Served by login_failures_last_failed_at_idx.
+with over as (
+    select account, network
+      from login_failures
+     where last_failed_at < now() - interval '7 days'
+       and coalesce(locked_until, now()) <= now()
+     order by last_failed_at
+     limit $1
+       for update skip locked
+), removed as (
+    delete from login_failures f using over where f.account = over.account and f.network = over.network
+    returning f.account
+)
+select count(*) as removed from removed;

@@ -18,6 +18,7 @@ use crate::metrics::{Family, Metrics, unix_seconds};
 use crate::migrate;
 use crate::network::client_network;
 use crate::openapi;
+use crate::outage::Outage;
 use crate::pulse::Pulse;
 use crate::request::Request;
 use crate::routes::{ROUTES, Routes};
@@ -49,6 +50,8 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// Whether the database answers.
     pub pulse: Arc<Pulse>,
+    /// Requests that are answered 503, and why.
+    pub refusals: Outage,
     /// What the transport counts, for the page of numbers; set when the socket is open.
     pub transport: OnceLock<Box<dyn Fn() -> Vec<Family> + Send + Sync>>,
     /// The OpenAPI document.
@@ -117,6 +120,7 @@ impl App {
             audit,
             metrics,
             pulse,
+            refusals: Outage::new("server", "requests are answered 503", "no more requests are answered 503"),
             transport: OnceLock::new(),
             openapi,
             page_policy,

@@ -1,6 +1,9 @@
 //! The entries of the audit trail that do not ride on a change: reads, lists and refusals. They go through a bounded buffer
 //! and are written in batches, at most one second later: one row for all entries of a kind, since a row and its index entries
 //! for each would cost more than the read. A full buffer slows the reader; no entry is dropped.
+//!
+//! Entries that the database refuses are told from those beside them, put aside, and tried again every five seconds: they keep nobody
+//! waiting who comes after them, until there are a thousand of a kind. What cannot be recorded then is not shown.
 
 use std::net::IpAddr;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -8,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::db::{Db, may_wait};
 use crate::error::{Error, Result};
+use crate::outage::Outage;
 use crate::sql::Query;
 
 /// Entries that may wait.
@@ -18,8 +22,11 @@ const BATCH: usize = 1_000;
 const GATHER: Duration = Duration::from_millis(500);
 /// How long a reader waits for a place before its request fails.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// How long to wait before a failed batch is tried again.
+/// How long to wait before a batch is tried again while the database is away, and before entries that it refused are.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
+const REFUSED_AGAIN: Duration = Duration::from_secs(5);
+/// How often a refused batch is cut in two, to find the entries in it that are at fault: one in a thousand takes ten cuts.
+const CUTS: u32 = 32;
 
 /// What was done, in the words of the audit trail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,18 +108,48 @@ impl Entry {
 }
 
 /// The buffer.
-#[derive(Default)]
 pub struct Buffer {
     state: Mutex<State>,
     changed: Condvar,
+    outage: Outage,
 }
 
 #[derive(Default)]
 struct State {
     entries: Vec<Entry>,
-    /// Entries that have left `entries` and are being written.
+    /// Entries that the database refused, whatever the reason.
+    refused: Vec<Entry>,
+    /// Entries that have left the two and are being written.
     writing: usize,
     stopping: bool,
+}
+
+impl State {
+    fn len(&self) -> usize {
+        self.entries.len() + self.refused.len() + self.writing
+    }
+
+    fn has_room_for(&self, entry: &Entry) -> bool {
+        let of_its_kind = self.refused.iter().filter(|refused| refused.kind() == entry.kind());
+        self.len() < CAPACITY && of_its_kind.count() < BATCH
+    }
+}
+
+/// What could not be written.
+#[derive(Default)]
+struct Unwritten {
+    /// The database was away or busy.
+    waiting: Vec<Entry>,
+    /// The database took none of these.
+    refused: Vec<Entry>,
+    cause: Option<String>,
+}
+
+impl Default for Buffer {
+    fn default() -> Buffer {
+        let outage = Outage::new("audit", "entries cannot be written and wait", "all entries are written");
+        Buffer { state: Mutex::default(), changed: Condvar::new(), outage }
+    }
 }
 
 impl Buffer {
@@ -123,7 +160,7 @@ impl Buffer {
     pub fn record(&self, entry: Entry) -> Result<()> {
         let mut state = self.lock();
         let deadline = Instant::now() + PATIENCE;
-        while state.entries.len() + state.writing >= CAPACITY {
+        while !state.has_room_for(&entry) {
             may_wait()?;
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -140,8 +177,12 @@ impl Buffer {
 
     /// Entries that are not in the database yet.
     pub fn len(&self) -> usize {
-        let state = self.lock();
-        state.entries.len() + state.writing
+        self.lock().len()
+    }
+
+    /// Those among them that the database refused.
+    pub fn refused(&self) -> usize {
+        self.lock().refused.len()
     }
 
     /// Whether everything is in the database.
@@ -157,49 +198,70 @@ impl Buffer {
 
     /// Writes batches until [`Buffer::stop`], and then what is left, for `patience` at most while the database is away.
     pub fn write_until_stopped(&self, db: &Db, record: &Query, patience: Duration) {
-        let mut give_up_at = None;
+        let (mut give_up_at, mut refused_again_at) = (None, Instant::now());
         loop {
-            let mut batch = self.next_batch();
+            let batch = self.next_batch(refused_again_at);
             if batch.is_empty() {
                 return;
             }
-            let written = write_all(db, record, &mut batch);
+            let Unwritten { waiting, refused, cause } = write_all(db, record, batch);
+            let (is_away, is_refused) = (!waiting.is_empty(), !refused.is_empty());
             let mut state = self.lock();
             state.writing = 0;
-            let Err(error) = written else {
-                drop(state);
-                self.changed.notify_all();
-                continue;
-            };
+            state.entries.splice(0..0, waiting);
             let stopping = state.stopping;
-            state.entries.splice(0..0, batch);
+            if stopping && is_refused {
+                let (lost, cause) = (refused.len(), cause.as_deref().unwrap_or_default());
+                log::error!(target: "audit", "{lost} entries of reads were lost: the database refused them: {cause}");
+            } else {
+                state.refused.extend(refused);
+            }
+            let is_all_written = !is_away && state.refused.is_empty();
             drop(state);
             self.changed.notify_all();
-            log::debug!(target: "audit", "a batch waits: {}", error.for_log().unwrap_or_default());
-            if stopping && Instant::now() >= *give_up_at.get_or_insert_with(|| Instant::now() + patience) {
-                log::error!(target: "audit", "{} entries of reads were lost: the database was away", self.len());
-                return;
+            match cause {
+                Some(cause) => drop(self.outage.failed(&cause)),
+                None if is_all_written => drop(self.outage.over()),
+                None => {}
             }
-            std::thread::park_timeout(RETRY_AFTER);
+            if is_refused {
+                refused_again_at = Instant::now() + REFUSED_AGAIN;
+            }
+            if is_away {
+                if stopping && Instant::now() >= *give_up_at.get_or_insert_with(|| Instant::now() + patience) {
+                    log::error!(target: "audit", "{} entries of reads were lost: the database was away", self.len());
+                    return;
+                }
+                std::thread::park_timeout(RETRY_AFTER);
+            }
         }
     }
 
-    /// Waits for entries, gives them time to gather, and takes a batch. Empty only when stopping and nothing is left.
-    fn next_batch(&self) -> Vec<Entry> {
+    /// Waits for entries, gives them time to gather, and takes a batch. Those that were refused are taken when it is time to try
+    /// them again. Empty only when stopping and nothing is left.
+    fn next_batch(&self, refused_again_at: Instant) -> Vec<Entry> {
         let mut state = self.lock();
+        let left = |moment: Instant| moment.saturating_duration_since(Instant::now());
         while state.entries.is_empty() && !state.stopping {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            let patience = if state.refused.is_empty() { Duration::MAX } else { left(refused_again_at) };
+            if patience.is_zero() {
+                break;
+            }
+            state = self.changed.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner).0;
         }
         let gathered_at = Instant::now() + GATHER;
-        while !state.stopping && state.entries.len() < BATCH {
-            let left = gathered_at.saturating_duration_since(Instant::now());
+        while !state.stopping && !state.entries.is_empty() && state.entries.len() < BATCH {
+            let left = left(gathered_at);
             if left.is_zero() {
                 break;
             }
             state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
-        let count = state.entries.len().min(BATCH);
-        let batch: Vec<Entry> = state.entries.drain(..count).collect();
+        let is_time = left(refused_again_at).is_zero() || (state.stopping && state.entries.is_empty());
+        let state = &mut *state;
+        let from = if is_time && !state.refused.is_empty() { &mut state.refused } else { &mut state.entries };
+        let count = from.len().min(BATCH);
+        let batch: Vec<Entry> = from.drain(..count).collect();
         state.writing = batch.len();
         batch
     }
@@ -209,22 +271,42 @@ impl Buffer {
     }
 }
 
-/// Writes the entries, those of a kind at once. What was written goes from `left`: an error leaves the others, in their order.
-fn write_all(db: &Db, record: &Query, left: &mut Vec<Entry>) -> Result<()> {
-    while let Some(kind) = left.first().map(Entry::kind) {
-        let batch: Vec<&Entry> = left.iter().filter(|entry| entry.kind() == kind).collect();
-        write(db, record, kind, &batch)?;
-        left.retain(|entry| entry.kind() != kind);
+/// Writes the entries, those of a kind at once. Where the database refuses some, they are halved until those at fault are alone.
+fn write_all(db: &Db, record: &Query, mut batch: Vec<Entry>) -> Unwritten {
+    let mut parts = Vec::new();
+    while let Some(kind) = batch.first().map(Entry::kind) {
+        let (of_kind, others) = batch.into_iter().partition(|entry| entry.kind() == kind);
+        parts.insert(0, of_kind);
+        batch = others;
     }
-    Ok(())
+    // The last part is the next.
+    let (mut unwritten, mut cuts) = (Unwritten::default(), CUTS);
+    while let Some(mut part) = parts.pop() {
+        let Err(error) = write(db, record, &part) else { continue };
+        unwritten.cause = Some(error.cause().into_owned());
+        match error {
+            Error::Unavailable(_) => {
+                parts.push(part);
+                unwritten.waiting = parts.drain(..).rev().flatten().collect();
+            }
+            _ if part.len() > 1 && cuts > 0 => {
+                cuts -= 1;
+                let second = part.split_off(part.len() / 2);
+                parts.extend([second, part]);
+            }
+            _ => unwritten.refused.extend(part),
+        }
+    }
+    unwritten
 }
 
 /// One row for entries of one kind: an array a column.
-fn write(db: &Db, record: &Query, (action, resource): (Action, Resource), batch: &[&Entry]) -> Result<()> {
-    fn column<'a, T>(batch: &[&'a Entry], value: impl Fn(&'a Entry) -> T) -> Vec<T> {
-        batch.iter().map(|entry| value(entry)).collect()
+fn write(db: &Db, record: &Query, batch: &[Entry]) -> Result<()> {
+    fn column<'a, T>(batch: &'a [Entry], value: impl Fn(&'a Entry) -> T) -> Vec<T> {
+        batch.iter().map(value).collect()
     }
-    let mut record_ids: Vec<i64> = batch.iter().flat_map(|entry| entry.record_ids()).collect();
+    let Some((action, resource)) = batch.first().map(Entry::kind) else { return Ok(()) };
+    let mut record_ids: Vec<i64> = batch.iter().flat_map(Entry::record_ids).collect();
     record_ids.sort_unstable();
     record_ids.dedup();
     db.exec(

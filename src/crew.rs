@@ -220,11 +220,12 @@ impl Crew {
         Ok(())
     }
 
-    /// While the database is frozen or away: answers the requests that are stuck, and replaces their threads. A replaced thread ends as
+    /// Says when requests are served again. While the database is frozen or away: answers those that are stuck, and replaces their threads. A replaced thread ends as
     /// soon as its statement comes back, so there are never more than twice the usual number.
     fn watch(self: &Arc<Crew>, app: &App, server: &Arc<Server>) {
         while !self.is_stopping() {
             thread::park_timeout(LOOK_EVERY);
+            app.refusals.over_when_calm();
             let limit = match (app.pulse.is_frozen(), app.pulse.is_away()) {
                 (true, _) => STUCK_AFTER,
                 (false, true) => STUCK_WHILE_AWAY,

@@ -204,6 +204,11 @@ impl Error {
         }
     }
 
+    /// Why, for the log.
+    pub fn cause(&self) -> Cow<'_, str> {
+        self.for_log().map_or_else(|| self.facts().message, Cow::Borrowed)
+    }
+
     /// What the log is told, where it is told anything.
     pub fn for_log(&self) -> Option<&str> {
         match self {

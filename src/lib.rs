@@ -36,6 +36,7 @@ pub mod sql;
 pub mod db;
 pub mod pulse;
 pub mod audit;
+pub mod housekeeper;
 pub mod migrate;
 pub mod database;
 pub mod database_url;
@@ -44,6 +45,7 @@ pub mod private_postgres;
 // The way out: errors, the envelope, log lines, numbers.
 pub mod error;
 pub mod envelope;
+pub mod outage;
 pub mod logging;
 pub mod metrics;
 

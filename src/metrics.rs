@@ -96,6 +96,8 @@ pub struct Metrics {
     pub rate_limited: Counter,
     /// Audit entries that wait to be written.
     pub audit_buffered: Gauge,
+    /// Audit entries among them that the database refused.
+    pub audit_refused: Gauge,
     /// Requests that the watchdog answered because the database had stopped answering.
     pub abandoned: Counter,
     /// Handlers that panicked.
@@ -137,12 +139,13 @@ impl Metrics {
     pub fn page(&self, extra: &[Family]) -> String {
         let mut page = String::with_capacity(16 * 1024);
         self.write_routes(&mut page);
-        let gauges: [(&str, &str, i64); 5] = [
+        let gauges: [(&str, &str, i64); 6] = [
             ("http_requests_in_flight", "Requests being answered.", self.in_flight.get()),
             ("waiting_queue_length", "Requests waiting for a thread of the database's.", self.waiting_queue.get()),
             ("hashing_queue_length", "Requests waiting for a hashing thread.", self.hashing_queue.get()),
             ("database_pool_waiting", "Requests waiting for a database connection.", self.pool_waiting.get()),
             ("audit_buffered_entries", "Audit entries waiting to be written.", self.audit_buffered.get()),
+            ("audit_refused_entries", "Audit entries that the database refused so far.", self.audit_refused.get()),
         ];
         for (name, help, value) in gauges {
             Family { name, help, kind: "gauge", samples: vec![(String::new(), value as f64)] }.write(&mut page);

@@ -32,6 +32,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "0008_hash_cost",
     "0009_acting",
     "0010_batch_ids",
+    "0011_over",
 ];
 
 /// Any number will do that no other program uses in the same database.

@@ -14,6 +14,7 @@ use postgres::types::Type;
 
 use crate::database_url::DatabaseUrl;
 use crate::migrate::explain;
+use crate::outage::Outage;
 
 /// The channel on which every node hears of ended sessions and changed users.
 const CHANNEL: &str = "session_changes";
@@ -101,14 +102,15 @@ impl Pulse {
     ) -> std::io::Result<JoinHandle<()>> {
         let pulse = Arc::clone(self);
         std::thread::Builder::new().name("listener".into()).spawn(move || {
-            let mut outage = Outage::default();
+            let outage = Outage::grave("database", "away", "back").with_one_cause();
+            let mut past = Past { outage, silent: false, deaf: false };
             while !pulse.stopping() {
-                let Err(reason) = pulse.listen_once(&url, &hear, &mut outage);
+                let Err(reason) = pulse.listen_once(&url, &hear, &mut past);
                 let now = pulse.now().max(1);
                 let _ = pulse.away_since.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
                 hear(Event::Deaf);
                 if !pulse.stopping() {
-                    outage.tell(&reason);
+                    past.outage.failed(&reason);
                     std::thread::park_timeout(RECONNECT_AFTER);
                 }
             }
@@ -120,7 +122,7 @@ impl Pulse {
         &self,
         url: &DatabaseUrl,
         hear: &impl Fn(Event),
-        outage: &mut Outage,
+        past: &mut Past,
     ) -> Result<std::convert::Infallible, String> {
         self.asked();
         let connected = url.connect().and_then(|mut client| {
@@ -132,23 +134,23 @@ impl Pulse {
             self.answered();
         }
         let (mut client, mut other) = connected.map_err(|error| error.to_string())?;
-        if outage.silent {
+        if past.silent {
             self.moves.fetch_add(1, Ordering::Relaxed);
-            outage.silent = false;
+            past.silent = false;
         }
         self.away_since.store(0, Ordering::Relaxed);
         if hears(&mut client, &mut other).map_err(|error| explain(&error))? {
             hear(Event::Hearing);
-            outage.deaf = false;
-        } else if !outage.deaf {
-            outage.deaf = true;
+            past.deaf = false;
+        } else if !past.deaf {
+            past.deaf = true;
             log::warn!(
                 target: "database",
                 "notifications do not arrive (a transaction pooler in between?): every request asks the database for its session"
             );
         }
         drop(other);
-        outage.over();
+        past.outage.over();
         loop {
             let next_beat = Instant::now() + BEAT;
             while let Some(left) = next_beat.checked_duration_since(Instant::now()) {
@@ -160,7 +162,7 @@ impl Pulse {
             if self.stopping() {
                 return Err("stopping".into());
             }
-            if let Err(reason) = self.beat(&mut client, hear, outage, url.has_several_hosts()) {
+            if let Err(reason) = self.beat(&mut client, hear, past, url.has_several_hosts()) {
                 // Closing a connection waits for the answers that are due, and from this one none may come.
                 std::thread::spawn(move || drop(client));
                 return Err(reason);
@@ -170,7 +172,7 @@ impl Pulse {
 
     /// Asks for a sign of life, and keeps asking on the same connection while there is none: a new one would hang as well,
     /// unless there is another host to connect to.
-    fn beat(&self, client: &mut Client, hear: &impl Fn(Event), outage: &mut Outage, leave: bool) -> Result<(), String> {
+    fn beat(&self, client: &mut Client, hear: &impl Fn(Event), past: &mut Past, leave: bool) -> Result<(), String> {
         self.asked();
         let mut silent = false;
         while let Err(error) = client.is_valid(ANSWER_WITHIN) {
@@ -181,19 +183,19 @@ impl Pulse {
             if !silent {
                 silent = true;
                 hear(Event::Deaf);
-                outage.tell("the database does not answer");
+                past.outage.failed("the database does not answer");
             }
             if leave {
-                outage.silent = true;
+                past.silent = true;
                 return Err("the database does not answer".into());
             }
         }
         self.answered();
         if silent {
-            if !outage.deaf {
+            if !past.deaf {
                 hear(Event::Hearing);
             }
-            outage.over();
+            past.outage.over();
         }
         Ok(())
     }
@@ -228,30 +230,11 @@ pub fn hears(resting: &mut Client, speaking: &mut Client) -> Result<bool, postgr
     Ok(notifications.timeout_iter(ANSWER_WITHIN).next()?.is_some())
 }
 
-/// One log line when the database goes, one when it is back.
-#[derive(Default)]
-struct Outage {
-    since: Option<Instant>,
-    tries: u64,
+/// What the listening connection has met so far.
+struct Past {
+    outage: Outage,
     /// The server was left because it was silent.
     silent: bool,
     /// Notifications do not arrive, which has been said.
     deaf: bool,
-}
-
-impl Outage {
-    fn tell(&mut self, reason: &str) {
-        self.tries += 1;
-        if self.since.is_none() {
-            self.since = Some(Instant::now());
-            log::error!(target: "database", "away: {reason}");
-        }
-    }
-
-    fn over(&mut self) {
-        if let Some(since) = self.since.take() {
-            log::info!(target: "database", "back after {:.1} s and {} tries", since.elapsed().as_secs_f64(), self.tries);
-        }
-        self.tries = 0;
-    }
 }

@@ -269,7 +269,10 @@ impl Exchange {
     pub fn refuse(self, app: &App, error: &Error) {
         match error {
             Error::Internal(text) => log::error!(target: "server", "request {}: {text}", self.id),
-            Error::Unavailable(text) => log::debug!(target: "server", "request {}: {text}", self.id),
+            Error::Unavailable(text) => {
+                app.refusals.failed(text);
+                log::debug!(target: "server", "request {}: {text}", self.id);
+            }
             _ => {}
         }
         let response = Response::error(error, &self.id);

@@ -14,7 +14,8 @@ use crate::auth::tokens::random_hex;
 use crate::config::Config;
 use crate::crew::Crew;
 use crate::database::Database;
-use crate::handlers::idempotency;
+use crate::housekeeper::Housekeeper;
+use crate::outage::Outage;
 use crate::private_postgres::PrivatePostgres;
 use crate::pulse::Event;
 use crate::server::Server;
@@ -25,10 +26,6 @@ const GRACE: Duration = Duration::from_secs(10);
 const LAST_WRITES: Duration = Duration::from_secs(12);
 /// How often it is looked whether a thread has ended.
 const JOIN_EVERY: Duration = Duration::from_millis(2);
-/// How often the use of sessions is written down.
-const TOUCH_EVERY: Duration = Duration::from_secs(30);
-/// How often what is over is removed.
-const PRUNE_EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// How often it is looked whether the private PostgreSQL has ended, and how long to wait after a start that failed.
 const REVIVE_EVERY: Duration = Duration::from_millis(200);
@@ -125,7 +122,7 @@ impl Service {
             writing.audit.write_until_stopped(&writing.db, &writing.sql.audit.record, GRACE);
         })?);
         let (keeping, stopping) = (Arc::clone(&self.app), Arc::clone(&self.stopping));
-        let keep = move || keep_house(&keeping, &stopping);
+        let keep = move || Housekeeper::new(&keeping.db, &keeping.sql).keep(&keeping.sessions, &stopping);
         self.background.push(thread::Builder::new().name("housekeeper".into()).spawn(keep)?);
         if let Some(private) = database.private {
             let (app, stopping) = (Arc::clone(&self.app), Arc::clone(&self.stopping));
@@ -216,7 +213,8 @@ fn warn_if_open(config: &Config, listener: &TcpListener) {
 
 /// Starts the private PostgreSQL again whenever it has ended, until the service stops.
 fn keep_running(mut private: PrivatePostgres, app: &App, stopping: &AtomicBool) -> PrivatePostgres {
-    let mut last_problem = String::new();
+    let outage =
+        Outage::grave("database", "the private PostgreSQL does not start again", "the private PostgreSQL starts again");
     while !stopping.load(Ordering::Relaxed) {
         thread::park_timeout(REVIVE_EVERY);
         if !app.pulse.is_away() || stopping.load(Ordering::Relaxed) {
@@ -225,35 +223,14 @@ fn keep_running(mut private: PrivatePostgres, app: &App, stopping: &AtomicBool) 
         match private.revive(stopping) {
             Ok(false) => {}
             Ok(true) => {
-                last_problem.clear();
+                outage.over();
                 log::warn!(target: "database", "the private PostgreSQL had ended, and was started again");
             }
             Err(problem) => {
-                // Said once, however often it is tried.
-                if problem != last_problem {
-                    log::error!(target: "database", "the private PostgreSQL does not start again: {problem}");
-                }
-                last_problem = problem;
+                outage.failed(&problem);
                 thread::park_timeout(REVIVE_AGAIN);
             }
         }
     }
     private
-}
-
-fn keep_house(app: &App, stopping: &AtomicBool) {
-    let mut prune_at = Instant::now() + PRUNE_EVERY;
-    while !stopping.load(Ordering::Relaxed) {
-        thread::park_timeout(TOUCH_EVERY);
-        let used = app.sessions.take_used();
-        // Both are tried again: a session that is used is noted a minute later, and what is over stays over.
-        if !used.is_empty() {
-            let _ = app.db.exec(&app.sql.sessions.touch, &[&used]);
-        }
-        if Instant::now() >= prune_at {
-            prune_at = Instant::now() + PRUNE_EVERY;
-            let _ = app.db.exec(&app.sql.sessions.prune, &[]);
-            let _ = app.db.exec(&app.sql.idempotency.prune, &[&idempotency::LIFETIME_SECONDS]);
-        }
-    }
 }

@@ -24,6 +24,7 @@ pub fn readyz(app: &App, _request: &Request) -> Result<Response> {
 pub fn metrics(app: &App, _request: &Request) -> Result<Response> {
     let (used, idle, size) = app.db.pool_state();
     app.metrics.audit_buffered.set(app.audit.len());
+    app.metrics.audit_refused.set(app.audit.refused());
     let one = |name, help, kind, value| Family { name, help, kind, samples: vec![(String::new(), value)] };
     let states = [("used", used), ("idle", idle), ("max", size)];
     let mut extra = vec![

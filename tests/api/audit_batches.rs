@@ -7,6 +7,8 @@ use postgres::Client;
 use postgres::types::{ToSql, Type};
 use serde_json::{Value, json};
 
+use crate::harness::binary::Program;
+use crate::harness::folder::Folder;
 use crate::harness::{TestApp, eventually, postgres as databases};
 
 /// A trail of both tables by turns: changes, reads and lists of before there were batches, and batches of 1 to 40 entries.
@@ -241,10 +243,11 @@ fn a_kind_that_cannot_be_written_waits_and_what_was_written_before_it_is_not_wri
     }
     held.commit().expect("an end");
     eventually("the reads are there", || app.audited("read").len() == 3);
-    // What comes later does not overtake what waits, nor does what waits get lost.
+    // What comes later is not kept waiting by what cannot be written, nor does that get lost.
     ask(&path);
-    let waited = app.metric("audit_buffered_entries");
-    assert_eq!((app.audited("list").len(), app.audited("read").len(), waited), (0, 3, 4.0));
+    eventually("the last read is there", || app.audited("read").len() == 4);
+    eventually("the refusal is there", || app.audited("denied").len() == 1);
+    assert_eq!((app.audited("list").len(), app.metric("audit_refused_entries")), (0, 2.0));
     sql.batch_execute("drop trigger fail on audit_batches").expect("no trigger");
     eventually("all are there", || app.metric("audit_buffered_entries") == 0.0);
     let requests =
@@ -252,6 +255,65 @@ fn a_kind_that_cannot_be_written_waits_and_what_was_written_before_it_is_not_wri
     assert_eq!(requests("read"), [json!("number-1"), json!("number-2"), json!("number-4"), json!("number-7")]);
     assert_eq!(requests("list"), [json!("number-3"), json!("number-5")]);
     assert_eq!(requests("denied"), [json!("number-6")]);
+}
+
+#[test]
+fn an_entry_that_the_database_refuses_is_told_from_its_neighbours_and_keeps_nobody_waiting() {
+    let (folder, database) = (Folder::new(), databases::new_database());
+    let server = Program::on(&database, &folder, &[]).serve();
+    let ann = server.anyone().signed_up("ann");
+    let path = format!("/api/patients/{}", ann.new_patient("P"));
+    let mut sql = databases::connect(&database);
+    sql.batch_execute(
+        "create function fail() returns trigger language plpgsql as $$
+         begin
+             if 'bad' = any (new.request_id) then raise exception 'not this one'; end if;
+             return new;
+         end $$;
+         create trigger fail before insert on audit_batches for each row execute function fail()",
+    )
+    .expect("a trigger");
+    let mut count = |id: &str| -> i64 {
+        sql.query_one("select count(*) from audit_trail where request_id = $1", &[&id]).expect("a count").get(0)
+    };
+    for round in 0..2 {
+        for place in 0..9 {
+            let id = if place == 4 { "bad".to_string() } else { format!("good-{round}-{place}") };
+            ann.send("GET", &path, &[("X-Request-Id", &id)], None).expect(200, "success");
+        }
+        eventually("its neighbours are there", || {
+            (0..9).filter(|place| count(&format!("good-{round}-{place}")) == 1).count() == 8
+        });
+        eventually("it is counted", || server.metric("audit_refused_entries") == f64::from(round + 1));
+    }
+    let said = server.lines_with("audit: entries cannot be written and wait");
+    assert!(said.len() == 1 && said[0].contains("not this one") && said[0].contains(" warn "), "{said:?}");
+    sql.batch_execute("drop trigger fail on audit_batches").expect("no trigger");
+    eventually("all are there", || server.metric("audit_buffered_entries") == 0.0);
+    let row = sql.query_one(
+        "select count(*), count(*) filter (where request_id = 'bad') from audit_trail where action = 'read'",
+        &[],
+    );
+    let row = row.expect("counts");
+    assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (18, 2), "each once");
+    eventually("its end is said", || server.lines_with("audit: all entries are written").len() == 1);
+    assert_eq!(server.stop().code, Some(0));
+}
+
+#[test]
+fn what_the_database_refuses_to_the_end_is_said_to_be_lost() {
+    let (folder, database) = (Folder::new(), databases::new_database());
+    let server = Program::on(&database, &folder, &[]).serve();
+    let ann = server.anyone().signed_up("ann");
+    let mut sql = databases::connect(&database);
+    sql.batch_execute("alter table audit_batches add constraint none check (action <> 'list') not valid")
+        .expect("a rule");
+    for _ in 0..3 {
+        ann.get("/api/patients").expect(200, "success");
+    }
+    let ended = server.stop();
+    assert_eq!(ended.code, Some(0));
+    assert!(ended.stderr.contains("3 entries of reads were lost"), "{}", ended.stderr);
 }
 
 #[test]

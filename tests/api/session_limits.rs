@@ -1,5 +1,13 @@
 //! How long a session lives, how many a user may have, and what happens at those limits.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use healthcare_backend::database_url::DatabaseUrl;
+use healthcare_backend::db::Db;
+use healthcare_backend::housekeeper::Housekeeper;
+use healthcare_backend::metrics::Metrics;
+use healthcare_backend::sql::Queries;
 use serde_json::Value;
 
 use crate::harness::{PASSWORD, Person, TestApp};
@@ -125,8 +133,7 @@ fn housekeeping_removes_what_no_answer_depends_on_and_nothing_else() {
              ('locked', '*', 9, now() + interval '1 hour', now() - interval '8 days')",
     )
     .expect("failures");
-    let queries = healthcare_backend::sql::Queries::load(None).expect("statements");
-    sql.execute(&queries.sessions.prune.text, &[]).expect("pruned");
+    housekeeping(&app, |keeper| assert!(keeper.prune(&AtomicBool::new(false))));
     let mut numbers =
         |query: &str| -> Vec<i64> { sql.query(query, &[]).expect("rows").iter().map(|row| row.get(0)).collect() };
     let kept = [ann.session_id(), just_over.session_id()];
@@ -138,4 +145,84 @@ fn housekeeping_removes_what_no_answer_depends_on_and_nothing_else() {
     );
     assert_eq!(numbers("select count(*) from login_failures"), [2]);
     ann.refresh().expect(200, "success");
+}
+
+/// Lets a housekeeper of the test's own work on the service's database.
+fn housekeeping(app: &TestApp, work: impl FnOnce(&Housekeeper)) {
+    let url = DatabaseUrl::parse(&app.database).expect("a connection string");
+    let metrics = Arc::new(Metrics::new(std::iter::empty()));
+    let db = Db::new(&url, 1, 1, false, Arc::default(), metrics);
+    work(&Housekeeper::new(&db, &Queries::load(None).expect("statements")));
+}
+
+#[test]
+fn housekeeping_goes_by_batches_however_much_has_gathered() {
+    let app = TestApp::start();
+    let ann = app.signed_up("ann");
+    let mut sql = app.sql();
+    // Ten thousand live sessions; those that are over: many sessions, and one with very many tokens.
+    sql.batch_execute(
+        "insert into sessions (user_id, expires_at) select 1, now() + interval '1 day' from generate_series(1, 10000);
+         insert into sessions (user_id, expires_at) select 1, now() - interval '40 days' - n * interval '1 minute' from generate_series(1, 2500) as n;
+         insert into refresh_tokens (hash, session_id)
+         select sha256(n::text::bytea), (select id from sessions order by expires_at limit 1) from generate_series(1, 4200) as n;
+         insert into refresh_tokens (hash, session_id) select sha256(('live ' || id)::bytea), id from sessions where id <= 10000;
+         insert into login_failures (account, network, failures, last_failed_at)
+         select n::text::bytea, '*', 1, now() - case when n <= 1500 then interval '8 days' else interval '1 hour' end
+           from generate_series(1, 20000) as n;
+         insert into idempotency_keys (user_id, key, request_hash, location, etag, body, created_at)
+         select 1, gen_random_uuid(), '', '', '', '', now() - case when n <= 1500 then interval '2 days' else interval '1 hour' end
+           from generate_series(1, 20000) as n;
+         analyze sessions, refresh_tokens, login_failures, idempotency_keys",
+    )
+    .expect("rows");
+    let queries = Queries::load(None).expect("statements");
+    for (query, indexes) in [
+        (&queries.sessions.prune_tokens, &["sessions_over_idx", "refresh_tokens_session_id_idx"][..]),
+        (&queries.sessions.prune, &["sessions_over_idx"]),
+        (&queries.sessions.prune_failures, &["login_failures_last_failed_at_idx"]),
+        (&queries.idempotency.prune, &["idempotency_keys_created_at_idx"]),
+    ] {
+        let text =
+            query.text.replace("$2", "1000").replace("$1", if query.parameters.len() == 1 { "1000" } else { "86400" });
+        let plan: Vec<String> =
+            sql.query(&format!("explain {text}"), &[]).expect("a plan").iter().map(|row| row.get(0)).collect();
+        let plan = plan.join("\n");
+        for index in indexes {
+            assert!(plan.contains(index), "{} without {index}:\n{plan}", query.name);
+        }
+        let mut transaction = sql.transaction().expect("a transaction");
+        let removed: i64 = transaction.query_one(&text, &[]).expect(&query.name).get("removed");
+        assert_eq!(removed, 1_000, "{} removes a batch", query.name);
+    }
+    housekeeping(&app, |keeper| assert!(keeper.prune(&AtomicBool::new(false))));
+    let counts = "select (select count(*) from sessions), (select count(*) from refresh_tokens),
+                         (select count(*) from login_failures), (select count(*) from idempotency_keys)";
+    let row = sql.query_one(counts, &[]).expect("counts");
+    let counts: [i64; 4] = [0, 1, 2, 3].map(|place| row.get(place));
+    assert_eq!(counts, [10_001, 10_001, 18_500, 18_500]);
+    ann.refresh().expect(200, "success");
+}
+
+#[test]
+fn housekeeping_that_fails_is_told_until_it_works_again() {
+    let app = TestApp::start();
+    let mut sql = app.sql();
+    app.signed_up("ann");
+    sql.batch_execute(
+        "insert into sessions (user_id, expires_at) values (1, now() - interval '40 days');
+         create function fail() returns trigger language plpgsql as $$ begin raise exception 'no'; end $$;
+         create trigger fail before update or delete on sessions for each row execute function fail()",
+    )
+    .expect("a trigger");
+    housekeeping(&app, |keeper| {
+        let stopping = AtomicBool::new(false);
+        for _ in 0..2 {
+            assert!(!keeper.touch(&[1]) && !keeper.prune(&stopping));
+            assert!(keeper.touching.is_going_on() && keeper.pruning.is_going_on());
+        }
+        sql.batch_execute("drop trigger fail on sessions").expect("no trigger");
+        assert!(keeper.touch(&[1]) && keeper.prune(&stopping));
+        assert!(!keeper.touching.is_going_on() && !keeper.pruning.is_going_on());
+    });
 }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::harness::app::{PASSWORD, Person};
 use crate::harness::binary::{Program, Serving};
 use crate::harness::folder::Folder;
+use crate::harness::{at_once, eventually, postgres};
 
 /// Words that a log line must never have, whatever goes wrong.
 const PRIVATE: [&str; 12] = [
@@ -106,4 +107,24 @@ fn a_json_log_is_one_object_a_line_with_all_that_follows_a_request() {
     assert!(line["user_id"].as_i64().is_some_and(|id| id > 0), "{line}");
     let of_requests = lines.iter().filter(|line| line["target"] == "request").count();
     assert_eq!(of_requests, 19, "a line a request");
+}
+
+#[test]
+fn why_requests_are_answered_503_is_said_once_and_that_it_is_over_as_well() {
+    let (folder, database) = (Folder::new(), postgres::new_database());
+    let server = Program::on(&database, &folder, &[]).serve();
+    let ann = server.anyone().signed_up("ann");
+    let patients = ["P", "Q", "R"].map(|name| ann.new_patient(name));
+    let mut sql = postgres::connect(&database);
+    let mut held = sql.transaction().expect("a transaction");
+    held.execute("select from patients for update", &[]).expect("a lock");
+    let change = |place: usize| ann.patch(&format!("/api/patients/{}", patients[place]), json!({ "phone": "123456" }));
+    at_once(3, |place| change(place).expect(503, "failed"));
+    held.commit().expect("an end");
+    change(0).expect(200, "updated");
+    let said = server.lines_with("requests are answered 503");
+    assert!(said.len() == 1 && said[0].contains(" warn ") && said[0].contains("55P03"), "{said:?}");
+    eventually("its end is said", || !server.lines_with("no more requests are answered 503").is_empty());
+    let over = server.lines_with("no more requests are answered 503");
+    assert!(over.len() == 1 && over[0].contains("3 tries"), "{over:?}");
 }

@@ -63,10 +63,7 @@ impl TestApp {
 
     /// A new user who has logged in.
     pub fn signed_up(&self, name: &str) -> Person {
-        let email = format!("{name}@example.org");
-        let body = json!({ "name": name, "email": email, "password": PASSWORD });
-        self.anyone().post("/api/auth/register", body).expect(201, "created");
-        self.logged_in(&email, PASSWORD)
+        self.anyone().signed_up(name)
     }
 
     /// A new admin who has logged in.
@@ -78,15 +75,7 @@ impl TestApp {
 
     /// A further session of a user.
     pub fn logged_in(&self, email: &str, password: &str) -> Person {
-        let body = json!({ "email": email, "password": password });
-        let data = self.anyone().post("/api/auth/login", body).expect(200, "success").data();
-        Person {
-            address: self.address,
-            id: data["user"]["id"].as_i64().expect("an id"),
-            email: email.to_string(),
-            token: Some(data["token"].as_str().expect("a token").to_string()),
-            refresh_token: data["refresh_token"].as_str().expect("a refresh token").to_string(),
-        }
+        self.anyone().logged_in(email, password)
     }
 
     /// Tries to log in.
@@ -101,10 +90,7 @@ impl TestApp {
 
     /// The value of a sample of `/metrics`, given its name with its labels.
     pub fn metric(&self, sample: &str) -> f64 {
-        let page = http::send(self.address, "GET", "/metrics", &[], None);
-        let page = String::from_utf8(page.body).expect("text");
-        let value = page.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
-        value.unwrap_or_else(|| panic!("no {sample} in {page}")).parse().expect("a number")
+        http::metric(self.address, sample)
     }
 
     /// The audit entries with this action, oldest first, as JSON rows of the whole trail.
@@ -148,6 +134,27 @@ impl Person {
     /// The same person with this token.
     pub fn with_token(&self, token: &str) -> Person {
         Person { token: Some(token.to_string()), ..self.clone() }
+    }
+
+    /// A new user who has logged in.
+    pub fn signed_up(&self, name: &str) -> Person {
+        let email = format!("{name}@example.org");
+        let body = json!({ "name": name, "email": email, "password": PASSWORD });
+        self.post("/api/auth/register", body).expect(201, "created");
+        self.logged_in(&email, PASSWORD)
+    }
+
+    /// A further session of a user.
+    pub fn logged_in(&self, email: &str, password: &str) -> Person {
+        let body = json!({ "email": email, "password": password });
+        let data = self.post("/api/auth/login", body).expect(200, "success").data();
+        Person {
+            address: self.address,
+            id: data["user"]["id"].as_i64().expect("an id"),
+            email: email.to_string(),
+            token: Some(data["token"].as_str().expect("a token").to_string()),
+            refresh_token: data["refresh_token"].as_str().expect("a refresh token").to_string(),
+        }
     }
 
     pub fn get(&self, target: &str) -> Answer {

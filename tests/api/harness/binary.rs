@@ -222,6 +222,11 @@ impl Serving {
         Person { address: self.address, id: 0, email: String::new(), token: None, refresh_token: String::new() }
     }
 
+    /// The value of a sample of `/metrics`, given its name with its labels.
+    pub fn metric(&self, sample: &str) -> f64 {
+        super::http::metric(self.address, sample)
+    }
+
     /// Waits for its end.
     pub fn ended(mut self) -> Ended {
         let code = self.child.wait().expect("an end").code();

@@ -160,3 +160,11 @@ impl Answer {
         Some(target.to_string())
     }
 }
+
+/// The value of a sample of `/metrics`, given its name with its labels.
+pub fn metric(address: SocketAddr, sample: &str) -> f64 {
+    let page = send(address, "GET", "/metrics", &[], None);
+    let page = String::from_utf8(page.body).expect("text");
+    let value = page.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+    value.unwrap_or_else(|| panic!("no {sample} in {page}")).parse().expect("a number")
+}

@@ -90,7 +90,9 @@ const WITHOUT_ACTOR: &[(&str, &str)] = &[
     ("sessions.refresh", "asks for a live session itself"),
     ("sessions.touch", "the service notes which sessions were used"),
     ("sessions.end", "takes rights away: it ends a live session of the user's own"),
+    ("sessions.prune_tokens", "the service removes what is too old"),
     ("sessions.prune", "the service removes what is too old"),
+    ("sessions.prune_failures", "the service removes what is too old"),
 ];
 
 #[test]

@@ -1,0 +1,107 @@
+//! What is done from time to time: the use of sessions is written down, and what is over is removed, a batch at a time, so that no
+//! statement grows with what has gathered.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::auth::sessions::Sessions;
+use crate::db::{Db, Parameters};
+use crate::error::Result;
+use crate::handlers::idempotency;
+use crate::outage::Outage;
+use crate::sql::{Queries, Query};
+
+/// How often the use of sessions is written down.
+const TOUCH_EVERY: Duration = Duration::from_secs(30);
+/// How often what is over is removed, and how long to wait where that failed.
+const PRUNE_EVERY: Duration = Duration::from_secs(60 * 60);
+const PRUNE_AGAIN: Duration = Duration::from_secs(5 * 60);
+/// Rows that one statement changes at most.
+const BATCH: usize = 1_000;
+const MOST: i64 = BATCH as i64;
+
+/// Keeps the tables of one service small.
+pub struct Housekeeper<'a> {
+    db: &'a Db,
+    sql: &'a Queries,
+    /// Whether writing down the use of sessions fails.
+    pub touching: Outage,
+    /// Whether removing what is over fails.
+    pub pruning: Outage,
+}
+
+impl<'a> Housekeeper<'a> {
+    /// One that has done nothing yet.
+    pub fn new(db: &'a Db, sql: &'a Queries) -> Housekeeper<'a> {
+        let touching = Outage::new(
+            "database",
+            "the use of sessions cannot be written down",
+            "the use of sessions is written down again",
+        );
+        let pruning = Outage::new("database", "what is over cannot be removed", "what is over is removed again");
+        Housekeeper { db, sql, touching, pruning }
+    }
+
+    /// Does both, again and again, until it is told to stop; the use of sessions once more then.
+    pub fn keep(&self, sessions: &Sessions, stopping: &AtomicBool) {
+        let mut prune_at = Instant::now();
+        while !stopping.load(Ordering::Relaxed) {
+            if Instant::now() >= prune_at {
+                prune_at = Instant::now() + if self.prune(stopping) { PRUNE_EVERY } else { PRUNE_AGAIN };
+            }
+            thread::park_timeout(TOUCH_EVERY);
+            self.touch(&sessions.take_used());
+        }
+    }
+
+    /// Writes down that these sessions were used. Where it fails, one that goes on being used is noted a minute later.
+    ///
+    /// # Returns
+    /// Whether it worked.
+    pub fn touch(&self, used: &[i64]) -> bool {
+        let touched = used.chunks(BATCH).try_for_each(|ids| self.db.exec(&self.sql.sessions.touch, &[&ids]));
+        used.is_empty() || told(&self.touching, touched)
+    }
+
+    /// Removes what no answer depends on any more.
+    ///
+    /// # Returns
+    /// Whether all of it is gone, or it was told to stop.
+    pub fn prune(&self, stopping: &AtomicBool) -> bool {
+        let pruned = self.prune_sessions(stopping).and_then(|()| {
+            self.remove_all(&self.sql.sessions.prune_failures, &[&MOST], stopping)?;
+            self.remove_all(&self.sql.idempotency.prune, &[&idempotency::LIFETIME_SECONDS, &MOST], stopping)
+        });
+        told(&self.pruning, pruned)
+    }
+
+    /// A batch of sessions goes when their refresh tokens are gone: there may be very many of one session.
+    fn prune_sessions(&self, stopping: &AtomicBool) -> Result<()> {
+        loop {
+            self.remove_all(&self.sql.sessions.prune_tokens, &[&MOST], stopping)?;
+            if stopping.load(Ordering::Relaxed) || self.remove(&self.sql.sessions.prune, &[&MOST])? < MOST {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Runs the statement until it finds less than a batch.
+    fn remove_all(&self, query: &Query, parameters: Parameters, stopping: &AtomicBool) -> Result<()> {
+        while !stopping.load(Ordering::Relaxed) && self.remove(query, parameters)? == MOST {}
+        Ok(())
+    }
+
+    /// How many rows the statement removed.
+    fn remove(&self, query: &Query, parameters: Parameters) -> Result<i64> {
+        Ok(self.db.query_one(query, parameters)?.get("removed"))
+    }
+}
+
+fn told(outage: &Outage, result: Result<()>) -> bool {
+    match &result {
+        Ok(()) => outage.over(),
+        Err(error) => outage.failed(&error.cause()),
+    };
+    result.is_ok()
+}

@@ -1,0 +1,121 @@
+//! What fails for a while: said once an outage and cause, however often it is tried, and once more when it is over. So no failure is
+//! silent, and none fills the log.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use log::Level;
+
+/// Causes of one outage that are said at most; further ones are counted only.
+const MOST_CAUSES: usize = 32;
+/// What fails now and then is over when it has not failed for so long.
+const CALM: Duration = Duration::from_secs(10);
+
+/// One thing that may fail, and whether it does so now.
+#[derive(Debug)]
+pub struct Outage {
+    level: Level,
+    target: &'static str,
+    begins: &'static str,
+    ends: &'static str,
+    most_causes: usize,
+    now: Mutex<Option<Failing>>,
+}
+
+#[derive(Debug)]
+struct Failing {
+    since: Instant,
+    last: Instant,
+    tries: u64,
+    said: BTreeSet<String>,
+}
+
+impl Outage {
+    /// None yet. The log's lines will be `begins: cause` and `ends after 2.5 s and 3 tries`.
+    pub fn new(target: &'static str, begins: &'static str, ends: &'static str) -> Outage {
+        Outage { level: Level::Warn, target, begins, ends, most_causes: MOST_CAUSES, now: Mutex::new(None) }
+    }
+
+    /// One whose beginning is an error.
+    pub fn grave(target: &'static str, begins: &'static str, ends: &'static str) -> Outage {
+        Outage { level: Level::Error, ..Outage::new(target, begins, ends) }
+    }
+
+    /// Says the first cause only: the others follow from it.
+    pub fn with_one_cause(self) -> Outage {
+        Outage { most_causes: 1, ..self }
+    }
+
+    /// It failed.
+    ///
+    /// # Returns
+    /// Whether that was said.
+    pub fn failed(&self, cause: &str) -> bool {
+        let mut now = self.lock();
+        let instant = Instant::now();
+        let failing =
+            now.get_or_insert_with(|| Failing { since: instant, last: instant, tries: 0, said: BTreeSet::new() });
+        failing.last = instant;
+        failing.tries += 1;
+        let is_news = failing.said.len() < self.most_causes && failing.said.insert(cause.to_string());
+        drop(now);
+        if is_news {
+            log::log!(target: self.target, self.level, "{}: {cause}", self.begins);
+        }
+        is_news
+    }
+
+    /// It worked.
+    ///
+    /// # Returns
+    /// Whether that ended an outage, which was then said.
+    pub fn over(&self) -> bool {
+        let Some(failing) = self.lock().take() else { return false };
+        let lasted = failing.last.duration_since(failing.since).max(failing.since.elapsed().min(CALM));
+        let (seconds, tries) = (lasted.as_secs_f64(), failing.tries);
+        log::warn!(target: self.target, "{} after {seconds:.1} s and {tries} tries", self.ends);
+        true
+    }
+
+    /// The same, for what works and fails by turns: once it has not failed for 10 s.
+    pub fn over_when_calm(&self) -> bool {
+        let is_calm = self.lock().as_ref().is_some_and(|failing| failing.last.elapsed() > CALM);
+        is_calm && self.over()
+    }
+
+    /// Whether it fails now.
+    pub fn is_going_on(&self) -> bool {
+        self.lock().is_some()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Failing>> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cause_is_said_once_an_outage_and_the_end_once() {
+        let outage = Outage::new("test", "it fails", "it works");
+        assert!(!outage.over(), "there was nothing to end");
+        for _ in 0..2 {
+            let said = ["full", "full", "slow", "full", "slow"].map(|cause| outage.failed(cause));
+            assert_eq!(said, [true, false, true, false, false]);
+            assert!(outage.is_going_on() && !outage.over_when_calm());
+            assert!(outage.over() && !outage.over() && !outage.is_going_on());
+        }
+        let one = Outage::grave("test", "it fails", "it works").with_one_cause();
+        assert_eq!(["full", "slow"].map(|cause| one.failed(cause)), [true, false]);
+    }
+
+    #[test]
+    fn a_cause_that_is_never_the_same_does_not_fill_the_log() {
+        let outage = Outage::new("test", "it fails", "it works");
+        let said = (0..1_000).filter(|number| outage.failed(&number.to_string())).count();
+        assert_eq!(said, MOST_CAUSES);
+    }
+}
