@@ -109,15 +109,29 @@ fn pages() -> Vec<Source> {
     pages
 }
 
+/// The part after `#` of a link to a heading.
+fn anchor(heading: &str) -> String {
+    let kept = heading.chars().filter(|sign| sign.is_alphanumeric() || " -_".contains(*sign));
+    kept.collect::<String>().to_lowercase().replace(' ', "-")
+}
+
 #[test]
-fn every_path_that_a_page_links_to_exists() {
+fn every_path_and_heading_that_a_page_links_to_exists() {
     for page in pages() {
         let links = page.text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-        let paths: Vec<&str> = links.filter(|link| !link.contains("://") && !link.starts_with('#')).collect();
-        assert!(!paths.is_empty(), "{} has no link", page.path);
-        for path in paths {
-            let full = root().join(&page.path).with_file_name("").join(path);
-            assert!(full.exists(), "{} links to {path}", page.path);
+        let ours: Vec<&str> = links.filter(|link| !link.contains("://")).collect();
+        assert!(!ours.is_empty(), "{} has no link", page.path);
+        for link in ours {
+            let (path, heading) = link.split_once('#').unwrap_or((link, ""));
+            let full = root().join(&page.path);
+            let full = if path.is_empty() { full } else { full.with_file_name("").join(path) };
+            assert!(full.exists(), "{} links to {link}", page.path);
+            if !heading.is_empty() {
+                let text = std::fs::read_to_string(full).expect("a page");
+                let mut headings =
+                    text.lines().filter_map(|line| line.split_once("# ")).map(|(_, words)| anchor(words));
+                assert!(headings.any(|there| there == heading), "{} links to {link}", page.path);
+            }
         }
     }
 }
@@ -141,7 +155,8 @@ fn tests() -> BTreeSet<String> {
 #[test]
 fn every_promise_about_security_names_tests_that_exist() {
     let (tests, page) = (tests(), read("docs/security.md"));
-    let promises = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| promise |"));
+    let tables = page.split("| promise | kept by |\n|---|---|\n").skip(1).filter_map(|rest| rest.split("\n\n").next());
+    let promises = tables.flat_map(str::lines);
     let mut count = 0;
     for promise in promises {
         let (what, names) = promise.trim_end_matches(" |").rsplit_once(" | ").expect("two cells");
