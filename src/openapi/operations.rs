@@ -189,7 +189,8 @@ pub const OPERATIONS: &[Operation] = &[
         .gives(Page("text/html"), ""),
 ];
 
-const PARTIAL: &str = "Changes the fields that are sent and leaves the others; `null` clears an optional one. Read-only fields of a \
+const PARTIAL: &str = "Changes the fields that are sent and leaves the others; `null` clears an optional one. What changes nothing \
+                       writes nothing: the answer is the same version, and the trail has no entry. Read-only fields of a \
                        record that was read may be sent back; they are ignored, and alone refused.";
 const LAST_ADMIN: &str =
     "The last enabled admin cannot be demoted or disabled: 409. Disabling ends the user's sessions.";
