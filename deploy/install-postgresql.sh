@@ -37,11 +37,14 @@ fail() {
 as_root() {
     if [ "$(id -u)" -eq 0 ]; then
         "$@"
-    elif command -v sudo >/dev/null 2>&1; then
-        sudo "$@"
     else
-        fail "PostgreSQL is missing; as root, run: $*"
+        sudo "$@"
     fi
+}
+
+# Who is not root and has no sudo is told what root has to run, whole, before anything is begun.
+may_become_root() {
+    [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null 2>&1
 }
 
 # Debian's package makes a cluster of its own and starts it as a service. A file that is there during the installation only
@@ -59,6 +62,9 @@ install_with_apt() {
 
 installed && exit 0
 
+if ! may_become_root && ! command -v brew >/dev/null 2>&1; then
+    fail "PostgreSQL's programs are missing, and installing them takes root: as root, run \`sh $(cd "$(dirname "$0")" && pwd)/install-postgresql.sh\`"
+fi
 echo "PostgreSQL's programs are missing; installing them."
 if command -v apt-get >/dev/null 2>&1; then
     install_with_apt

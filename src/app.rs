@@ -86,6 +86,7 @@ impl App {
         for name in migrate::run(&mut client, &migrations)? {
             log::info!(target: "database", "applied migration {name}");
         }
+        database.grant(&mut client)?;
         if config.sql_dir.is_some() {
             // The built-in statements are known to fit the schema; an operator's own are not.
             sql.prove(&mut client)?;

@@ -7,13 +7,17 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use postgres::Client;
+use postgres::types::Type;
 
 use crate::config::Config;
 use crate::database_url::{ConnectError, DatabaseUrl};
-use crate::migrate::explain;
+use crate::migrate::{ADVISORY_LOCK, explain};
 use crate::private_postgres::{PrivatePostgres, Settings};
 use crate::pulse::hears;
 
+/// The role that serves from the private PostgreSQL, and its rights.
+const SERVING_ROLE: &str = "healthcare_run";
+const GRANTS: &str = include_str!("../deploy/grants.sql");
 /// How long to wait before a database that was not there is tried again, and how often it is said what is waited for.
 const TRY_EVERY: Duration = Duration::from_millis(500);
 const SAY_EVERY: Duration = Duration::from_secs(10);
@@ -22,8 +26,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A database, and the private PostgreSQL behind it, if it is that.
 pub struct Database {
-    /// How to connect.
+    /// How the service connects while it serves.
     pub url: DatabaseUrl,
+    /// How the owner connects, who may change the schema: the same, unless it is the private PostgreSQL.
+    owner: DatabaseUrl,
     /// The private PostgreSQL, if it is that.
     pub private: Option<PrivatePostgres>,
 }
@@ -45,23 +51,44 @@ impl Database {
         match &config.database_url {
             Some(text) => {
                 let url = DatabaseUrl::parse(text).map_err(|problem| format!("DATABASE_URL: {problem}"))?;
-                Ok(Database { url, private: None })
+                Ok(Database { owner: url.clone(), url, private: None })
             }
             None => {
                 let settings = Settings { max_connections: max_connections(config), ..Settings::default() };
                 let private = PrivatePostgres::start_unless(stopping, &config.data_dir, &settings)?;
-                let url = DatabaseUrl::parse(private.connection_string())?;
-                Ok(Database { url, private: Some(private) })
+                let owner = DatabaseUrl::parse(private.connection_string())?;
+                let url = DatabaseUrl::parse(&private.connection_string_as(SERVING_ROLE))?;
+                Ok(Database { url, owner, private: Some(private) })
             }
         }
     }
 
-    /// One connection, outside of any pool.
+    /// Makes the role that serves from the private PostgreSQL, or gives it the rights of today, as `deploy/grants.sql` has them: it
+    /// can change neither the schema nor the audit trail. Rights on a database of one's own are its owner's to give.
+    ///
+    /// # Errors
+    /// One line where that fails.
+    pub fn grant(&self, owner: &mut Client) -> Result<(), String> {
+        if self.private.is_none() {
+            return Ok(());
+        }
+        let mut grant = || {
+            let mut transaction = owner.transaction()?;
+            // Of servers that start at once, one at a time.
+            transaction.query_typed("select pg_advisory_xact_lock($1)", &[(&ADVISORY_LOCK, Type::INT8)])?;
+            transaction.batch_execute("set local client_min_messages = 'warning'")?;
+            transaction.batch_execute(GRANTS)?;
+            transaction.commit()
+        };
+        grant().map_err(|error: postgres::Error| format!("the role {SERVING_ROLE} cannot be made: {}", explain(&error)))
+    }
+
+    /// One connection of the owner's, outside of any pool.
     ///
     /// # Errors
     /// One line that names the host.
     pub fn connect(&self) -> Result<Client, String> {
-        self.url.connect().map_err(|error| self.no_connection(&error))
+        self.owner.connect().map_err(|error| self.no_connection(&error))
     }
 
     /// The same, waiting for a database that refuses connections or does not answer, as it is while a machine starts, until
@@ -85,7 +112,7 @@ impl Database {
             };
             if Instant::now() >= say_at {
                 say_at = Instant::now() + SAY_EVERY;
-                log::warn!(target: "database", "waiting for the database ({}): {error}", self.url.masked());
+                log::warn!(target: "database", "waiting for the database ({}): {error}", self.owner.masked());
             }
             let again = Instant::now() + TRY_EVERY;
             while Instant::now() < again && !stopping.load(Ordering::Relaxed) {
@@ -97,7 +124,7 @@ impl Database {
     /// One try, on a thread of its own, since it may take seconds and a stop must not.
     fn connect_unless(&self, stopping: &AtomicBool) -> Result<Result<Client, ConnectError>, String> {
         let (sender, receiver) = mpsc::channel();
-        let url = self.url.clone();
+        let url = self.owner.clone();
         // When nobody waits any more, the connection is closed there.
         let connect = move || drop(sender.send(url.connect()));
         thread::Builder::new()
@@ -118,7 +145,7 @@ impl Database {
             Some(_) => "DATA_DIR/postgresql.log may say why",
             None => "make sure that it runs and that DATABASE_URL is right",
         };
-        format!("no connection to the database ({}): {error}; {remedy}", self.url.masked())
+        format!("no connection to the database ({}): {error}; {remedy}", self.owner.masked())
     }
 
     /// Whether a pooler in transaction mode is in between; then it is said what that asks of the role.

@@ -132,14 +132,20 @@ impl PrivatePostgres {
             (None, true) => Found::Abandoned,
             (None, false) => Found::InUse,
         };
-        let connection_string = connection_to(&socket_folder, USER);
+        let connection_string = connection_to(&socket_folder, USER, USER);
         let settings = settings.clone();
         Ok(PrivatePostgres { cluster, settings, socket_folder, connection_string, child, found, users, is_left: false })
     }
 
-    /// How to connect, in libpq's `key=value` form, which `postgres::Config` parses: socket folder, port, user, database.
+    /// How to connect as the owner, in libpq's `key=value` form, which `postgres::Config` parses: socket folder, port, user,
+    /// database.
     pub fn connection_string(&self) -> &str {
         &self.connection_string
+    }
+
+    /// The same as another role.
+    pub fn connection_string_as(&self, role: &str) -> String {
+        connection_to(&self.socket_folder, role, USER)
     }
 
     /// Whether it was running before this process came. Commands such as `check` then leave it as they found it, with

@@ -280,6 +280,37 @@ fn the_programs_are_found_where_this_test_runs() {
     assert!(bin.join("initdb").exists() && bin.join("postgres").exists());
 }
 
+#[test]
+fn who_cannot_become_root_is_told_the_whole_command_that_root_runs() {
+    let place = Place::new("installer");
+    let tools = place.root.join("bin");
+    fs::create_dir(&tools).expect("a folder");
+    // A system with a package manager, without PostgreSQL and without sudo.
+    let search = std::env::var_os("PATH").expect("a PATH");
+    for name in ["sh", "dirname", "env"] {
+        let found = std::env::split_paths(&search).map(|folder| folder.join(name)).find(|path| path.exists());
+        std::os::unix::fs::symlink(found.expect(name), tools.join(name)).expect("a link");
+    }
+    let script = "for name in apt-get tee mkdir; do printf '#!/bin/sh\\necho \"$0 $*\"\\n' >\"$1/$name\"; done
+                  printf '#!/bin/sh\\necho 1000\\n' >\"$1/id\"; chmod 755 \"$1\"/*";
+    // Another process writes them: see `programs.rs`.
+    assert!(Command::new("sh").args(["-c", script, "sh"]).arg(&tools).status().expect("sh").success());
+    let installer = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/install-postgresql.sh");
+    let text = fs::read_to_string(installer)
+        .expect("the installer")
+        .replace("/usr/", "/nowhere/")
+        .replace("/opt/", "/nowhere/");
+    let copy = place.root.join("install-postgresql.sh");
+    fs::write(&copy, text).expect("a copy");
+    let output = Command::new("sh").arg(&copy).env("PATH", &tools).output().expect("sh");
+    let (said, problem) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!((output.status.code(), said.as_ref()), (Some(1), ""), "nothing is begun: {problem}");
+    assert!(
+        problem.contains(&format!("as root, run `sh {}`", copy.display())) && problem.lines().count() == 1,
+        "{problem}"
+    );
+}
+
 /// Not a test: what this program does when a test starts it as a server. It lives until it is killed.
 #[test]
 fn server() {

@@ -203,9 +203,9 @@ fn must_hold(settings: &Settings, socket_folder: &str) -> Vec<(String, String)> 
     all.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
 }
 
-/// How to connect to a database behind this socket.
-pub(super) fn connection_to(socket_folder: &str, database: &str) -> String {
-    format!("host={socket_folder} port={PORT} user={USER} dbname={database}")
+/// How to connect as this role to a database behind this socket.
+pub(super) fn connection_to(socket_folder: &str, role: &str, database: &str) -> String {
+    format!("host={socket_folder} port={PORT} user={role} dbname={database}")
 }
 
 /// Checks that a PostgreSQL answers behind this socket and has our database, which the first start makes. On a thread of its
@@ -222,7 +222,7 @@ fn answers(socket_folder: &str) -> Result<(), String> {
 }
 
 fn connect_once(socket_folder: &str) -> Result<(), String> {
-    let Err(error) = Client::connect(&connection_to(socket_folder, USER), NoTls) else {
+    let Err(error) = Client::connect(&connection_to(socket_folder, USER, USER), NoTls) else {
         return Ok(());
     };
     let code = error.code();
@@ -232,7 +232,7 @@ fn connect_once(socket_folder: &str) -> Result<(), String> {
     if code != Some(&SqlState::UNDEFINED_DATABASE) {
         return Err(error.to_string());
     }
-    let created = Client::connect(&connection_to(socket_folder, "postgres"), NoTls)
+    let created = Client::connect(&connection_to(socket_folder, USER, "postgres"), NoTls)
         .and_then(|mut client| client.batch_execute(&format!("create database {USER}")));
     created.map_err(|error| error.to_string())
 }

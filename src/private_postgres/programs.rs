@@ -83,12 +83,14 @@ impl Search {
         }
         others.dedup();
         let install = match self.package_manager() {
-            Some(manager) => format!("install it with `{}`", manager.install_major(major)),
-            None => format!("install PostgreSQL {major}"),
+            Some(manager) => format!("`{}`, or PostgreSQL's own packages", manager.install_major(major)),
+            None => "your system's packages, or PostgreSQL's own".to_owned(),
         };
+        let others = others.join(" and ");
         Err(format!(
-            "the private PostgreSQL holds data of version {major}, but only version {} is installed: {install}",
-            others.join(" and "),
+            "the private PostgreSQL holds data of version {major}, which version {others} cannot read: install version {major} beside \
+             it ({install}) and run `healthcare-backend backup FILE`; then set DATA_DIR to a new folder and run \
+             `healthcare-backend restore FILE`"
         ))
     }
 
@@ -295,6 +297,9 @@ mod tests {
         root.os_release("ID=ubuntu\n");
         let line = root.search("").of_major(16).expect_err("16 is not installed");
         assert!(line.contains("version 16") && line.contains("apt-get install -y postgresql-16"), "{line}");
+        // Where the system has version 16 no more, the way on to version 17.
+        let way = ["version 15 and 9 and 17 cannot read", "backup FILE", "DATA_DIR to a new folder", "restore FILE"];
+        assert!(way.iter().all(|step| line.contains(step)) && !line.contains('\n'), "{line}");
     }
 
     #[test]

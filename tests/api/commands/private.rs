@@ -7,12 +7,14 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use ::postgres::Client;
+use ::postgres::error::SqlState;
 use healthcare_backend::auth::secret;
 use serde_json::json;
 
 use crate::harness::binary::Program;
 use crate::harness::folder::Folder;
-use crate::harness::{PASSWORD, at_once, eventually};
+use crate::harness::{PASSWORD, at_once, eventually, postgres};
 
 /// The process id of the private PostgreSQL, if one runs.
 fn postmaster(folder: &Folder) -> Option<String> {
@@ -86,6 +88,84 @@ fn a_killed_server_leaves_its_postgresql_to_the_next_one() {
     assert!(left.is_some());
     server.anyone().post("/api/auth/register", register).expect(409, "failed");
     assert_eq!(server.stop().code, Some(0));
+    assert_eq!(postmaster(&folder), None);
+}
+
+/// A connection to the private PostgreSQL that runs.
+fn connect(folder: &Folder, role: &str) -> Client {
+    let socket = folder.path().join("data/postgresql.socket");
+    postgres::connect(&format!("host={} user={role} dbname=healthcare", socket.display()))
+}
+
+#[test]
+fn the_private_postgresql_is_served_by_a_role_of_the_least_rights_also_where_it_was_made_without() {
+    let folder = Folder::new();
+    // Made and filled by its owner, as it was before there was a role.
+    let admin = ["create-admin", "--email", "root@example.org", "--name", "Root"];
+    program(&folder, &admin).run("a fine password\n").said();
+
+    let server = program(&folder, &["serve"]).serve();
+    let root = server.anyone().logged_in("root@example.org", "a fine password");
+    let (patient, doctor) = (root.new_patient("P"), root.new_doctor("D"));
+    root.new_mapping(patient, doctor);
+    root.get(&format!("/api/patients/{patient}")).expect(200, "success");
+    root.delete(&format!("/api/patients/{patient}")).expect(200, "deleted");
+    root.get("/api/admin/audit").expect(200, "success");
+    let mut owner = connect(&folder, "healthcare");
+    let others =
+        "select count(*) filter (where usename = 'healthcare_run'), count(*) filter (where usename <> 'healthcare_run')
+                    from pg_stat_activity where application_name = 'healthcare-backend'";
+    eventually("every connection is the role's", || {
+        let row = owner.query_one(others, &[]).expect("counts");
+        row.get::<_, i64>(0) > 1 && row.get::<_, i64>(1) == 0
+    });
+    let role = "select rolsuper or rolcreaterole or rolcreatedb or rolreplication or rolbypassrls
+                       or exists (select from pg_auth_members where member = r.oid) or pg_has_role(r.oid, 'healthcare', 'member')
+                  from pg_roles r where rolname = 'healthcare_run'";
+    assert!(!owner.query_one(role, &[]).expect("a role").get::<_, bool>(0));
+    let mut role = connect(&folder, "healthcare_run");
+    for forbidden in [
+        "create table t ()",
+        "create temporary table t ()",
+        "create schema s",
+        "create role r",
+        "alter table patients add column x text",
+        "delete from audit_entries",
+        "update audit_entries set outcome = 'success'",
+        "truncate audit_batches",
+        "alter table audit_entries disable trigger all",
+        "insert into schema_migrations (version, name) values (99, 'x')",
+        "select lo_create(0)",
+        "copy (select 1) to program 'true'",
+        "select pg_read_file('postgresql.conf')",
+        "alter system set fsync = off",
+        "set role healthcare",
+    ] {
+        let error = role.batch_execute(forbidden).expect_err(forbidden);
+        assert_eq!(error.code().map(SqlState::code), Some("42501"), "{forbidden}: {error}");
+    }
+    assert_eq!(server.lines_with(" error ").len(), 0);
+
+    // What a backup leaves out, the next start makes.
+    let file = folder.path().join("clinic.backup").display().to_string();
+    program(&folder, &["backup", &file]).run("").said();
+    assert_eq!(server.stop().code, Some(0));
+    let other = Folder::new();
+    program(&other, &["restore", &file]).run("").said();
+    let server = program(&other, &["serve"]).serve();
+    server.anyone().logged_in("root@example.org", "a fine password").new_patient("Q");
+    assert_eq!(server.stop().code, Some(0));
+}
+
+#[test]
+fn servers_that_start_at_once_on_one_folder_make_the_role_once() {
+    let folder = Folder::new();
+    program(&folder, &["migrate"]).run("").said();
+    let servers = at_once(3, |_| program(&folder, &["serve"]).serve());
+    for server in servers {
+        server.anyone().get("/readyz").expect(200, "success");
+        assert_eq!(server.stop().code, Some(0));
+    }
     assert_eq!(postmaster(&folder), None);
 }
 
