@@ -2,10 +2,11 @@
 
 use std::thread;
 
+use healthcare_backend::migrate;
 use serde_json::{Value, json};
 
 use crate::harness::http::{self, Answer};
-use crate::harness::{Person, TestApp, eventually};
+use crate::harness::{Person, TestApp, eventually, postgres};
 
 const KEY: &str = "8e03978e-40d5-43e8-bc93-6894a57f9324";
 
@@ -174,4 +175,25 @@ fn a_key_is_forgotten_after_a_day() {
     assert_ne!(first.id(), second.id());
     let again = send(&ann, "/api/patients", KEY, a_patient("Second")).expect(201, "created");
     assert_eq!(again.id(), second.id());
+}
+
+#[test]
+fn a_key_from_before_the_upgrade_is_still_known_after_it() {
+    let database = postgres::new_empty_database();
+    let (mut sql, migrations) = (postgres::connect(&database), migrate::load(None).expect("migrations"));
+    let older = migrations.iter().position(|one| one.name == "0007_idempotency_keys").expect("the migration");
+    migrate::run(&mut sql, &migrations[..older]).expect("the schema of before");
+    let user = "insert into users (name, email, password_hash) values ('ann', 'ann@example.org', '-') returning id";
+    let user: i64 = sql.query_one(user, &[]).expect("a user").get(0);
+    let kept = "insert into idempotency_keys (user_id, key, request_hash, location, etag, body)
+                values ($1, '8E03978E-40d5-43e8-bc93-6894a57f9324', 'hash', '/api/patients/1', '\"1\"', 'body')";
+    sql.execute(kept, &[&user]).expect("a key");
+    migrate::run(&mut sql, &migrations).expect("the schema of today");
+    let row =
+        sql.query_one("select key, request_hash, location, etag, body from idempotency_keys", &[]).expect("the key");
+    assert_eq!(
+        (row.get::<_, &str>(0), row.get::<_, &str>(2), row.get::<_, &str>(3)),
+        (KEY, "/api/patients/1", "\"1\"")
+    );
+    assert_eq!((row.get::<_, &[u8]>(1), row.get::<_, &[u8]>(4)), (&b"hash"[..], &b"body"[..]));
 }
