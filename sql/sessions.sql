@@ -118,12 +118,31 @@ select created.id as session_id, created.expires_at, account.id, name, email, ro
        (select count(pg_notify('session_changes', 'session ' || ended.id)) from ended) as ended
   from created, account;
 
+-- name: lock_by_token(hash bytea) :opt write
+-- Comes first in the transaction of a refresh: the next statement then sees all that earlier refreshes of the session have left.
+select s.id
+  from sessions s
+  join refresh_tokens t on t.session_id = s.id
+ where t.hash = $1
+   for update of s;
+
 -- name: refresh(hash bytea, new_hash bytea, retry_seconds integer, idle_seconds integer, ip inet, request_id text) :opt write
--- Trades a refresh token for a new one. A second use within `retry_seconds` is a client's retry and succeeds as well; a later
--- one means that the token leaked, and ends the session. No row: unknown token, or a session that is over.
+-- Behind `lock_by_token`: trades a refresh token for a new one, the only one of the session that is good from then on. A token that was used
+-- within `retry_seconds` is traded again as long as the one that it was traded for has not been used: an answer was lost, or two tabs of
+-- a browser were in time with each other. Any other use of a token that was used or replaced ends the session (`reused`): somebody else
+-- has it too. No row: no such token, or its session is over.
 with found as (
     select t.hash, t.session_id, s.user_id, s.expires_at,
-           t.used_at is not null and t.used_at <= now() - make_interval(secs => $3) as reused
+           t.replaced_at is not null
+           or t.used_at is not null
+              and (t.used_at <= now() - make_interval(secs => $3)
+                   or not exists (select
+                                    from refresh_tokens next
+                                   where next.session_id = t.session_id
+                                     and next.parent = t.hash
+                                     and next.used_at is null
+                                     and next.replaced_at is null))
+           as reused
       from refresh_tokens t
       join sessions s on s.id = t.session_id
       join users u on u.id = s.user_id
@@ -132,15 +151,23 @@ with found as (
        and s.expires_at > now()
        and s.last_used_at > now() - make_interval(secs => $4)
        and not u.disabled
-       for update of t, s
 ), used as (
     update refresh_tokens t
        set used_at = coalesce(t.used_at, now())
       from found
      where t.hash = found.hash
        and not found.reused
+), replaced as (
+    update refresh_tokens t
+       set replaced_at = now()
+      from found
+     where t.session_id = found.session_id
+       and t.hash <> found.hash
+       and t.used_at is null
+       and t.replaced_at is null
+       and not found.reused
 ), renewed as (
-    insert into refresh_tokens (hash, session_id) select $2, session_id from found where not reused
+    insert into refresh_tokens (hash, session_id, parent) select $2, session_id, hash from found where not reused
 ), touched as (
     update sessions s
        set last_used_at = now(), ended_at = case when found.reused then now() end

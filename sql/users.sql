@@ -35,9 +35,10 @@ select id
  where id = $1
    for no key update;
 
--- name: change_password(actor_id bigint, old_hash text, new_hash text, session_id bigint, email text, network text, ip inet, request_id text) :opt write
+-- name: change_password(actor_id bigint, old_hash text, new_hash text, session_id bigint, refresh_hash bytea, email text, network text, ip inet, request_id text) :opt write
 -- Behind `lock`: sets the new hash where the old one still stands, forgets the failed attempts, which it locks in the order of
--- `sessions.attempt`, and ends the user's other sessions.
+-- `sessions.attempt`, and ends the user's sessions. The one that asks goes on under a new id, so that no token from before is good, with
+-- `refresh_hash` as its refresh token.
 -- No row: the password was changed meanwhile.
 with actor as (
     select acting($1, $4, false) as id
@@ -51,29 +52,34 @@ with actor as (
 ), failures as (
     select f.account, f.network
       from login_failures f, changed
-     where f.account = sha256(convert_to($5, 'UTF8'))
-       and f.network in ($6, '*')
+     where f.account = sha256(convert_to($6, 'UTF8'))
+       and f.network in ($7, '*')
      order by f.network = '*'
        for update of f
 ), forgotten as (
     delete from login_failures f using failures where f.account = failures.account and f.network = failures.network
 ), ended as (
-    update sessions
+    update sessions s
        set ended_at = now()
       from changed
-     where user_id = changed.id
-       and sessions.id <> $4
-       and ended_at is null
-    returning sessions.id
+     where s.user_id = changed.id
+       and s.ended_at is null
+    returning s.id, s.user_id, s.user_agent, s.ip, s.created_at, s.expires_at
+), renewed as (
+    insert into sessions (user_id, user_agent, ip, created_at, expires_at)
+    select user_id, user_agent, ip, created_at, expires_at from ended where id = $4
+    returning id, expires_at
+), token as (
+    insert into refresh_tokens (hash, session_id) select $5, id from renewed
 ), audited as (
     insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id)
-    select id, 'password_change', 'user', id, $7, $8 from changed
+    select id, 'password_change', 'user', id, $8, $9 from changed
      union all
-    select actor.id, 'session_end', 'session', ended.id, $7, $8 from ended, actor
+    select actor.id, 'session_end', 'session', ended.id, $8, $9 from ended, actor where ended.id <> $4
 )
-select id, name, email, role, disabled, version, created_at, updated_at,
+select changed.id, name, email, role, disabled, version, created_at, updated_at, renewed.id as session_id, expires_at,
        (select count(pg_notify('session_changes', 'session ' || ended.id)) from ended) as ended
-  from changed;
+  from changed, renewed;
 
 -- name: lock_admins(id bigint, actor_id bigint) :many write
 -- The same for a change of role or `disabled`: the user, the actor and all enabled admins, in one order, so that two requests at

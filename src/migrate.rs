@@ -33,6 +33,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "0009_acting",
     "0010_batch_ids",
     "0011_over",
+    "0012_refresh_chain",
 ];
 
 /// Any number will do that no other program uses in the same database.

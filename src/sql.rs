@@ -103,7 +103,7 @@ queries! {
     /// `sql/users.sql`
     users: Users { register, find, search, lock, change_password, lock_admins, update, unlock, set_role }
     /// `sql/sessions.sql`
-    sessions: Sessions { attempt, record_failure, create, refresh, state, touch, list, end, end_all, prune_tokens, prune, prune_failures }
+    sessions: Sessions { attempt, record_failure, create, lock_by_token, refresh, state, touch, list, end, end_all, prune_tokens, prune, prune_failures }
     /// `sql/patients.sql`
     patients: Patients { create, list, search, search_by_name, search_newest, count, search_all, find, update, lock, delete }
     /// `sql/doctors.sql`

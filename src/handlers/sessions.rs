@@ -24,14 +24,28 @@ use crate::validate::{EMAIL_MAX, line, lower_email};
 const PLACE_WAIT: Duration = Duration::from_secs(2);
 const PLACE_RETRY: Duration = Duration::from_millis(20);
 
-/// What a login and a refresh answer with.
+/// What a login, a refresh and a password change answer with.
 #[derive(Serialize)]
-struct Grant {
+pub struct Grant {
     token: String,
     token_type: &'static str,
     expires_in: i64,
     refresh_token: String,
     user: Account,
+}
+
+impl Grant {
+    /// The pair of a session: this refresh token, and an access token. The row has the session's and the user's columns.
+    ///
+    /// # Errors
+    /// `Internal` if nothing can be signed.
+    pub fn new(app: &App, row: &Row, refresh_token: String) -> Result<Grant> {
+        let user = Account::from_row(row);
+        let expires_at: Timestamp = row.get("expires_at");
+        let issued = app.tokens.issue(row.get("id"), row.get("session_id"), expires_at.as_second());
+        let (token, expires_in) = issued.map_err(Error::Internal)?;
+        Ok(Grant { token, token_type: "Bearer", expires_in, refresh_token, user })
+    }
 }
 
 /// One live session in the user's own list.
@@ -90,7 +104,7 @@ pub fn login(app: &App, request: &Request) -> Result<Response> {
         app.sessions.forget_user(credentials.user_id);
     }
     app.metrics.logins_ok.add(1);
-    grant(app, "Logged in", &row, refresh_token)
+    Ok(Response::success("Logged in", Grant::new(app, &row, refresh_token)?))
 }
 
 /// Counts the attempt, then looks at the password without a connection. A locked or disabled account, an unknown e-mail and a
@@ -138,7 +152,9 @@ pub fn failed_login(app: &App, request: &Request, user_id: Option<i64>, email: &
     app.db.exec(&app.sql.sessions.record_failure, parameters).err().unwrap_or(Error::WrongCredentials)
 }
 
-/// `POST /api/auth/refresh`: a new pair for a refresh token, which is good for one use.
+/// `POST /api/auth/refresh`: a new pair for a refresh token, which is good for one use. A client's retry gets a pair that replaces the first
+/// one, unless that has been used. Only the use of its refresh token counts: of two tabs, one has often used its new access token by the
+/// time the other asks. An access token does not prolong a session, and ends with it.
 pub fn refresh(app: &App, request: &Request) -> Result<Response> {
     let mut form = request.new_record()?;
     form.required_verbatim("refresh_token", |_| Ok(()));
@@ -147,21 +163,17 @@ pub fn refresh(app: &App, request: &Request) -> Result<Response> {
     let old_hash = refresh_token_hash(fields.text("refresh_token"));
     let parameters: Parameters =
         &[&old_hash, &refresh_hash, &RETRY_SECONDS, &IDLE_SECONDS, &request.client, &request.id];
-    let row = app.db.query_opt(&app.sql.sessions.refresh, parameters)?.ok_or(Error::Unauthenticated)?;
+    let renew = &app.sql.sessions.refresh;
+    let row = app.db.transaction(renew, |transaction| {
+        transaction.query_opt(&app.sql.sessions.lock_by_token, &[&old_hash])?;
+        transaction.query_opt(renew, parameters)
+    })?;
+    let row = row.ok_or(Error::Unauthenticated)?;
     if row.get("reused") {
         app.sessions.forget_session(row.get("session_id"));
         return Err(Error::Unauthenticated);
     }
-    grant(app, "Token refreshed", &row, refresh_token)
-}
-
-fn grant(app: &App, message: &str, row: &Row, refresh_token: String) -> Result<Response> {
-    let user = Account::from_row(row);
-    let expires_at: Timestamp = row.get("expires_at");
-    let session_id = row.get("session_id");
-    let (token, expires_in) =
-        app.tokens.issue(row.get("id"), session_id, expires_at.as_second()).map_err(Error::Internal)?;
-    Ok(Response::success(message, Grant { token, token_type: "Bearer", expires_in, refresh_token, user }))
+    Ok(Response::success("Token refreshed", Grant::new(app, &row, refresh_token)?))
 }
 
 /// `POST /api/auth/logout`: ends this session.

@@ -5,9 +5,10 @@ use postgres::Row;
 use serde::Serialize;
 
 use super::listing::listed;
-use super::sessions::{check_attempt, failed_login};
+use super::sessions::{Grant, check_attempt, failed_login};
 use super::{Record, found, matched, updated};
 use crate::app::App;
+use crate::auth::tokens::new_refresh_token;
 use crate::auth::{Admin, Role, User, passwords};
 use crate::db::Parameters;
 use crate::envelope::Response;
@@ -86,7 +87,8 @@ pub fn me(app: &App, request: &Request, user: &User) -> Result<Response> {
     Ok(found(request, "User found", &Account::from_row(&row)))
 }
 
-/// `POST /api/auth/password`: ends the user's other sessions. A wrong current password counts as a failed login.
+/// `POST /api/auth/password`: ends the user's other sessions and every earlier token of this one, and answers with a new pair. A wrong
+/// current password counts as a failed login.
 pub fn change_password(app: &App, request: &Request, user: &User) -> Result<Response> {
     let mut form = request.new_record()?;
     form.required_verbatim("current_password", |_| Ok(()));
@@ -99,9 +101,19 @@ pub fn change_password(app: &App, request: &Request, user: &User) -> Result<Resp
     let fields = form.finish(&[])?;
     let old_hash = check_attempt(app, request, &account.email, fields.text("current_password"))?.password_hash;
     let new_hash = passwords::hash(fields.text("new_password"), &app.config)?;
+    let (refresh_token, refresh_hash) = new_refresh_token().map_err(Error::Internal)?;
     let network = client_network(request.client).to_string();
-    let parameters: Parameters =
-        &[&user.id, &old_hash, &new_hash, &user.session_id, &account.email, &network, &request.client, &request.id];
+    let parameters: Parameters = &[
+        &user.id,
+        &old_hash,
+        &new_hash,
+        &user.session_id,
+        &refresh_hash,
+        &account.email,
+        &network,
+        &request.client,
+        &request.id,
+    ];
     let change = &app.sql.users.change_password;
     let row = app.db.transaction(change, |transaction| {
         transaction.query_opt(&app.sql.users.lock, &[&user.id])?;
@@ -109,7 +121,7 @@ pub fn change_password(app: &App, request: &Request, user: &User) -> Result<Resp
     })?;
     let row = row.ok_or_else(|| failed_login(app, request, Some(user.id), &account.email))?;
     app.sessions.forget_user(user.id);
-    Ok(updated("Password changed", &Account::from_row(&row)))
+    Ok(Response::updated("Password changed", Grant::new(app, &row, refresh_token)?))
 }
 
 /// What an admin does with accounts.

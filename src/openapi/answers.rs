@@ -169,6 +169,7 @@ pub fn response_of(route: &Route, operation: &Operation, schemas: &[Schema]) -> 
         }
         Gives::New(name) => one(201, "created", name, &["Location", "ETag"]),
         Gives::Changed(name) => one(200, "updated", name, &["ETag"]),
+        Gives::Renewed(name) => one(200, "updated", name, &[]),
         Gives::List(name) => {
             let items = object! { "type": "array", "items": Json::reference("schemas", name) };
             let example = envelope_of("success", says, list![example(schemas, name)]);

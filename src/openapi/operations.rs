@@ -2,7 +2,7 @@
 //! request can get) is not repeated here; `mod.rs` adds it.
 
 use crate::request::Method::{self, Delete, Get, Patch, Post, Put};
-use Gives::{Changed, Data, List, New, Nothing, Page, Record};
+use Gives::{Changed, Data, List, New, Nothing, Page, Record, Renewed};
 
 /// What an operation answers with when all is well.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub enum Gives {
     New(&'static str),
     /// 200 `updated` with the whole new record.
     Changed(&'static str),
+    /// 200 `updated` with this; no version.
+    Renewed(&'static str),
     /// 200 with this word and without data.
     Nothing(&'static str),
     /// 200 with something that is not in an envelope: its media type.
@@ -72,13 +74,13 @@ pub const OPERATIONS: &[Operation] = &[
         .about("A wrong e-mail, a wrong password, a locked and a disabled account get the same answer after the same time.")
         .takes("Login").gives(Data("Grant"), "Logged in").refuses(&["WrongCredentials", "TooManyAttempts"]),
     in_section("Accounts", Post, "/api/auth/refresh", "refresh", "Trade a refresh token for a new pair")
-        .about("A refresh token is good for one use. A second use within 10 s counts as a retry; a later one ends the session.")
+        .about("A refresh token is good for one use. A second use within 10 s gets a pair that replaces the first, as long as that has not been used; any other second use ends the session.")
         .takes("Refresh").gives(Data("Grant"), "Token refreshed").refuses(&["Unauthenticated", "TooManyAttempts"]),
     in_section("Accounts", Get, "/api/auth/me", "whoAmI", "The own account")
         .gives(Record("User"), "User found"),
     in_section("Accounts", Post, "/api/auth/password", "changePassword", "Change the own password")
-        .about("Ends the user's other sessions and keeps this one. A wrong current password counts as a failed login.")
-        .takes("PasswordChange").gives(Changed("User"), "Password changed").refuses(&["WrongPassword", "TooManyAttempts"]),
+        .about("Ends the user's other sessions and every earlier token of this one. A wrong current password counts as a failed login.")
+        .takes("PasswordChange").gives(Renewed("Grant"), "Password changed").refuses(&["WrongPassword", "TooManyAttempts"]),
     in_section("Accounts", Post, "/api/auth/logout", "logout", "Log out")
         .about("Ends the session that the token belongs to.")
         .gives(Nothing("success"), "Logged out"),

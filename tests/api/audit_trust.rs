@@ -14,10 +14,6 @@ fn trail(app: &TestApp) -> Vec<String> {
     rows.expect("entries").iter().map(|row| row.get(0)).collect()
 }
 
-fn change_password(person: &Person, from: &str, to: &str) -> u16 {
-    person.post("/api/auth/password", json!({ "current_password": from, "new_password": to })).status
-}
-
 /// Each account event in turn; what happened, and what the trail must say of it: action, actor, resource and id.
 fn account_events(app: &TestApp) -> Vec<(&'static str, Option<i64>, &'static str, Option<i64>)> {
     let root = app.admin("root");
@@ -32,7 +28,7 @@ fn account_events(app: &TestApp) -> Vec<(&'static str, Option<i64>, &'static str
     expected.push(("session_end", by_ann, "session", Some(lost.session_id())));
 
     let elsewhere = app.logged_in(&ann.email, PASSWORD);
-    assert_eq!(change_password(&ann, PASSWORD, NEW_PASSWORD), 200);
+    let ann = ann.with_new_password(PASSWORD, NEW_PASSWORD);
     expected.push(("login", by_ann, "session", Some(elsewhere.session_id())));
     expected.push(("password_change", by_ann, "user", user));
     expected.push(("session_end", by_ann, "session", Some(elsewhere.session_id())));

@@ -93,12 +93,10 @@ fn what_ends_sessions_at_one_node_ends_them_at_the_other() {
     soon("the end of one session is heard", || !is_let_in(&lost));
 
     let thief = guest();
-    let change = json!({ "current_password": PASSWORD, "new_password": "a new pass phrase" });
-    ann.post("/api/auth/password", change).expect(200, "updated");
-    soon("the password change is heard", || !is_let_in(&thief));
-    assert!(is_let_in(&ann.at(&there)), "the session that changed it goes on");
-    let back = json!({ "current_password": "a new pass phrase", "new_password": PASSWORD });
-    ann.post("/api/auth/password", back).expect(200, "updated");
+    let changed = ann.with_new_password(PASSWORD, "a new pass phrase");
+    soon("the password change is heard", || !is_let_in(&thief) && !is_let_in(&ann.at(&there)));
+    assert!(is_let_in(&changed.at(&there)), "the session that changed it goes on");
+    changed.with_new_password("a new pass phrase", PASSWORD);
 
     let swept = guest();
     root.delete(&format!("{path}/sessions")).expect(200, "deleted");

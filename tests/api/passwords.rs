@@ -15,9 +15,7 @@ fn register(app: &TestApp, name: &str, password: &str) -> Answer {
 fn accepted(app: &TestApp, name: &str, password: &str) {
     register(app, name, password).expect(201, "created");
     let user = app.logged_in(&format!("{name}@example.org"), password);
-    let change = |from: &str, to: &str| json!({ "current_password": from, "new_password": to });
-    user.post("/api/auth/password", change(password, PASSWORD)).expect(200, "updated");
-    user.post("/api/auth/password", change(PASSWORD, password)).expect(200, "updated");
+    user.with_new_password(password, PASSWORD).with_new_password(PASSWORD, password);
     app.login(&user.email, password).expect(200, "success");
 }
 

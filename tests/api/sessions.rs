@@ -70,19 +70,55 @@ fn a_refresh_gives_a_new_pair_for_the_same_session() {
 }
 
 #[test]
-fn a_second_use_of_a_refresh_token_within_ten_seconds_is_a_retry() {
+fn a_second_use_of_a_refresh_token_within_ten_seconds_is_a_retry_and_replaces_the_first_pair() {
     let app = TestApp::start();
     let ann = app.signed_up("ann");
+    // Two tabs of a browser: the first one has its pair, and uses it, before the second asks.
     let first = ann.with_pair(&ann.refresh().expect(200, "success").data());
+    first.get("/api/auth/me").expect(200, "success");
     used_ago(&app, 8);
     let second = ann.with_pair(&ann.refresh().expect(200, "success").data());
     assert_ne!(first.refresh_token, second.refresh_token);
     for person in [&ann, &first, &second] {
         person.get("/api/auth/me").expect(200, "success");
     }
-    first.refresh().expect(200, "success");
-    second.refresh().expect(200, "success");
+    // An answer is lost again, and the pair that came at last goes on.
+    let third = ann.with_pair(&ann.refresh().expect(200, "success").data());
+    let renewed = third.with_pair(&third.refresh().expect(200, "success").data());
+    renewed.refresh().expect(200, "success");
     assert!(app.audited("refresh_reuse").is_empty());
+}
+
+/// The session of this person has ended with a word in the trail.
+fn has_ended_for_reuse(app: &TestApp, people: &[&Person]) {
+    for person in people {
+        person.get("/api/auth/me").expect(401, "forbidden");
+        person.refresh().expect(401, "forbidden");
+    }
+    assert_eq!(app.audited("refresh_reuse").len(), 1);
+}
+
+#[test]
+fn a_replay_within_ten_seconds_does_not_fork_the_session() {
+    let app = TestApp::start();
+    let ann = app.signed_up("ann");
+    let owner = ann.with_pair(&ann.refresh().expect(200, "success").data());
+    let thief = ann.with_pair(&ann.refresh().expect(200, "success").data());
+    let thief = thief.with_pair(&thief.refresh().expect(200, "success").data());
+    thief.get("/api/auth/me").expect(200, "success");
+    // The owner's pair has been replaced. As soon as it is used, both are out.
+    owner.refresh().expect(401, "forbidden");
+    has_ended_for_reuse(&app, &[&owner, &thief]);
+}
+
+#[test]
+fn a_replay_of_a_refresh_token_whose_pair_was_used_ends_the_session_even_within_ten_seconds() {
+    let app = TestApp::start();
+    let ann = app.signed_up("ann");
+    let renewed = ann.with_pair(&ann.refresh().expect(200, "success").data());
+    let again = renewed.with_pair(&renewed.refresh().expect(200, "success").data());
+    ann.refresh().expect(401, "forbidden");
+    has_ended_for_reuse(&app, &[&ann, &renewed, &again]);
 }
 
 #[test]
@@ -114,6 +150,8 @@ fn twenty_refreshes_at_once_are_retries_of_one_client() {
     let answers = at_once(20, |number| ann.at(if number % 2 == 0 { &app } else { &other }).refresh());
     assert_eq!(count(&answers, 200), 20);
     ann.get("/api/auth/me").expect(200, "success");
+    let good = "select count(*) from refresh_tokens where used_at is null and replaced_at is null";
+    assert_eq!(app.sql().query_one(good, &[]).expect("a count").get::<_, i64>(0), 1, "one of the pairs goes on");
 }
 
 #[test]

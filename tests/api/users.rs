@@ -131,19 +131,29 @@ fn a_user_sees_the_own_account_only() {
 }
 
 #[test]
-fn a_changed_password_replaces_the_old_one_and_ends_the_other_sessions() {
+fn a_changed_password_replaces_the_old_one_and_every_token_but_a_new_pair() {
     let app = TestApp::start();
     let (ann, bob) = (app.signed_up("ann"), app.signed_up("bob"));
     let elsewhere = app.logged_in(&ann.email, PASSWORD);
-    elsewhere.get("/api/auth/me").expect(200, "success");
+    let before = ann.with_pair(&ann.refresh().expect(200, "success").data());
+    let earlier = [&elsewhere, &ann, &before];
+    for person in earlier {
+        person.get("/api/auth/me").expect(200, "success");
+    }
+    let began = &before.get("/api/auth/sessions").expect(200, "success").data()[0]["created_at"];
     let body = json!({ "current_password": PASSWORD, "new_password": "  a new pass phrase  " });
-    let changed = ann.post("/api/auth/password", body).expect(200, "updated");
-    assert_eq!((field_names(&changed.data()), changed.id()), (FIELDS.map(String::from).to_vec(), ann.id));
+    let changed = before.post("/api/auth/password", body).expect(200, "updated").data();
+    let after = ann.with_pair(&changed);
 
-    elsewhere.get("/api/auth/me").expect(401, "forbidden");
-    elsewhere.refresh().expect(401, "forbidden");
-    ann.get("/api/auth/me").expect(200, "success");
-    ann.refresh().expect(200, "success");
+    for person in earlier {
+        person.get("/api/auth/me").expect(401, "forbidden");
+        person.refresh().expect(401, "forbidden");
+    }
+    assert_eq!(changed["user"], after.get("/api/auth/me").expect(200, "success").data());
+    let sessions = after.get("/api/auth/sessions").expect(200, "success").data();
+    assert_eq!(sessions.as_array().map(Vec::len), Some(1));
+    assert_eq!((&sessions[0]["current"], &sessions[0]["created_at"]), (&json!(true), began), "the same one goes on");
+    after.refresh().expect(200, "success");
     bob.get("/api/auth/me").expect(200, "success");
     app.login(&ann.email, PASSWORD).expect(401, "invalid");
     app.login(&ann.email, "a new pass phrase").expect(401, "invalid");

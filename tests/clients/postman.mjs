@@ -58,7 +58,7 @@ function script({ operation, id, tag }) {
   }
   const keep = (name, value) => lines.push(`pm.collectionVariables.set("${name}", ${value});`);
   if (id === "register") keep("user_id", "answer.data.id");
-  if (id === "login" || id === "refresh") {
+  if (id === "login" || id === "refresh" || id === "changePassword") {
     keep("token", "answer.data.token");
     keep("refresh_token", "answer.data.refresh_token");
   }

@@ -194,6 +194,12 @@ impl Person {
         Person { refresh_token: text("refresh_token"), ..self.with_token(&text("token")) }
     }
 
+    /// Changes the password, and goes on with the new pair.
+    pub fn with_new_password(&self, from: &str, to: &str) -> Person {
+        let change = json!({ "current_password": from, "new_password": to });
+        self.with_pair(&self.post("/api/auth/password", change).expect(200, "updated").data())
+    }
+
     /// Sends a request with further headers.
     pub fn send(&self, method: &str, target: &str, headers: &[(&str, &str)], body: Option<Value>) -> Answer {
         let authorization = self.token.as_ref().map(|token| format!("Bearer {token}"));
