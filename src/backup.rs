@@ -97,7 +97,31 @@ pub fn restore(config: &Config, database: &Database, file: &Path) -> Result<Stri
     compare(&expected, &restored, "the restored database")?;
     // A backup of a newer program is said so now rather than at the next start.
     migrate::pending(&mut client, &migrate::load(config.sql_dir.as_deref())?)?;
-    Ok(format!("restored {}: {}", file.display(), told(&restored)))
+    let access = renew_access(&mut client).map_err(|error| {
+        format!("everything is restored, but sessions of the backup may still be live ({}): restore it again, into a new DATA_DIR", explain(&error))
+    })?;
+    Ok(format!("restored {}: {}\n{access}", file.display(), told(&restored)))
+}
+
+/// Ends all sessions: those that ended after the backup was made, by a logout or a password change, would be live again. Accounts that were
+/// disabled after it are enabled again, and only the operator can know which. Returns what to tell of both.
+fn renew_access(client: &mut impl GenericClient) -> Result<String, postgres::Error> {
+    let end_sessions = "
+        with ended as (
+            update sessions set ended_at = now() where ended_at is null and expires_at > now() returning id
+        ), audited as (
+            insert into audit_entries (action, resource, resource_id) select 'session_end', 'session', id from ended
+        )
+        select count(*) from ended";
+    let sessions: i64 = client.query_one(end_sessions, &[])?.get(0);
+    let enabled = client.query("select email, role = 'admin' from users where not disabled order by id", &[])?;
+    let admins: Vec<&str> = enabled.iter().filter(|row| row.get(1)).map(|row| row.get(0)).collect();
+    Ok(format!(
+        "all sessions of the backup are ended ({sessions} were live): everybody logs in anew\n\
+         enabled as of the backup: {} accounts, of these as admin: {}; disable again those that were disabled after it",
+        enabled.len(),
+        if admins.is_empty() { "none".to_string() } else { admins.join(", ") },
+    ))
 }
 
 fn private<'a>(database: &'a Database, instead: &str) -> Result<&'a PrivatePostgres, String> {

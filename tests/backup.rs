@@ -44,6 +44,40 @@ fn a_backup_restored_elsewhere_has_every_row() {
 }
 
 #[test]
+fn a_restore_ends_all_sessions_and_names_the_admins_that_the_backup_knows() {
+    let place = Place::new("access");
+    let old = place.data_dir("old");
+    for name in ["ann", "bob"] {
+        let email = format!("{name}@example.org");
+        old.run(&["create-admin", "--email", &email, "--name", name]).expect_success("created admin");
+    }
+    old.sql("update users set disabled = true where email = 'bob@example.org' returning id::text");
+    old.sql(
+        "with user_added as (
+             insert into users (name, email, password_hash) values ('Cid', 'cid@example.org', '') returning id
+         ), begun as (
+             insert into sessions (user_id, expires_at, ended_at)
+             select id, now() + ends, ended from user_added, (values (interval '1 day', null::timestamptz), (interval '2 days', null),
+                 (interval '1 day', timestamptz '2026-01-01Z'), (interval '-1 day', null)) as session (ends, ended)
+             returning id
+         ), given as (
+             insert into refresh_tokens (hash, session_id) select sha256(id::text::bytea), id from begun
+         )
+         select count(*)::text from begun",
+    );
+    let file = place.root.join("clinic.backup");
+    old.run(&["backup", file.to_str().expect("a path")]).expect_success("wrote");
+
+    let new = place.data_dir("new");
+    let told = new.run(&["restore", file.to_str().expect("a path")]).expect_success("restored");
+    assert!(told.contains("(2 were live)"), "{told}");
+    assert!(told.contains("2 accounts, of these as admin: ann@example.org;"), "{told}");
+    assert_eq!(new.sql("select count(*)::text from sessions where ended_at is null and expires_at > now()"), "0");
+    let recorded = "select count(*)::text from audit_trail where action = 'session_end' and resource = 'session' and actor_id is null";
+    assert_eq!(new.sql(recorded), "2");
+}
+
+#[test]
 fn a_backup_is_taken_while_others_write() {
     let place = Place::new("live");
     let data = place.data_dir("data");
