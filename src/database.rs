@@ -97,7 +97,8 @@ impl Database {
     /// # Errors
     /// One line, for what waiting does not cure: a refused password, an unknown database, missing rights.
     pub fn wait_for_connection(&self, stopping: &AtomicBool) -> Result<Client, String> {
-        let (started, mut say_at) = (Instant::now(), Instant::now());
+        let started = Instant::now();
+        let mut say_at = started;
         loop {
             let error = match self.connect_unless(stopping)? {
                 Ok(client) => {

@@ -164,7 +164,10 @@ impl Pulse {
             }
             if let Err(reason) = self.beat(&mut client, hear, past, url.has_several_hosts()) {
                 // Closing a connection waits for the answers that are due, and from this one none may come.
-                std::thread::spawn(move || drop(client));
+                let closing = std::thread::Builder::new().name("closing".into()).spawn(move || drop(client));
+                if let Err(error) = closing {
+                    log::warn!(target: "database", "no thread to close a silent connection: {error}");
+                }
                 return Err(reason);
             }
         }

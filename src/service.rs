@@ -145,10 +145,13 @@ impl Service {
             while !thread.is_finished() && Instant::now() < deadline {
                 thread::park_timeout(JOIN_EVERY);
             }
-            if thread.is_finished() {
-                let _ = thread.join();
-            } else {
+            if !thread.is_finished() {
                 log::error!(target: "database", "a statement hangs; what it and those behind it would write is lost");
+                continue;
+            }
+            let name = thread.thread().name().unwrap_or_default().to_string();
+            if thread.join().is_err() {
+                log::error!(target: "server", "the thread {name} had panicked; its work was not done from then on");
             }
         }
         if is_frozen {
@@ -156,8 +159,11 @@ impl Service {
         }
         let Some(reviver) = self.reviver.take() else { return Ok(()) };
         reviver.thread().unpark();
-        // It gives up a start that is under way. Had it panicked, the value would have stopped PostgreSQL by itself.
-        reviver.join().map_or(Ok(()), PrivatePostgres::stop)
+        // It gives up a start that is under way.
+        match reviver.join() {
+            Ok(private) => private.stop(),
+            Err(_) => Err("the reviver had panicked, and stopped the private PostgreSQL then".into()),
+        }
     }
 }
 

@@ -84,8 +84,10 @@ fn fill(cluster: &Cluster, folder: &Path, settings: &Settings) -> Result<(), Str
 /// its folder goes, and what it adds meanwhile is removed by a later start.
 fn remove_leftovers(data_dir: &Path) {
     for entry in fs::read_dir(data_dir).into_iter().flatten().flatten() {
-        if entry.file_name().as_encoded_bytes().starts_with(b"postgresql.new-") {
-            let _ = fs::remove_dir_all(entry.path());
+        if entry.file_name().as_encoded_bytes().starts_with(b"postgresql.new-")
+            && let Err(error) = fs::remove_dir_all(entry.path())
+        {
+            log::warn!("what an interrupted start left stays: {}", cannot("remove", &entry.path(), &error));
         }
     }
 }

@@ -67,7 +67,7 @@ fn the_run_time_role_serves_and_can_change_neither_schema_nor_audit_trail() {
         .expect(401, "invalid");
     ann.post("/api/auth/logout", json!({})).expect(200, "success");
     node.until_ready(200);
-    assert!(node.lines_with(" error ").is_empty(), "{:#?}", node.lines());
+    assert!(node.lines_with("Z error ").is_empty(), "{:#?}", node.lines());
 
     let ungranted = "select coalesce(string_agg(relname, ', '), '') from pg_class
                       where relkind = 'r' and relnamespace = 'public'::regnamespace

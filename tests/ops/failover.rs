@@ -59,7 +59,7 @@ fn fail_over(name: &str, synchronous: bool, fault: fn(&Cluster)) {
     app.signed_up("bob");
     app.anyone().get("/readyz").expect(200, "success");
     // One line when it went and one when it was back, however many requests were refused in between.
-    assert_eq!(app.lines_with(" error ").len(), app.lines_with(" database: away: ").len(), "{:#?}", app.lines());
+    assert_eq!(app.lines_with("Z error ").len(), app.lines_with(" database: away: ").len(), "{:#?}", app.lines());
     assert!(app.lines_with(" database: away: ").len() <= 1, "{:#?}", app.lines());
 }
 

@@ -98,7 +98,7 @@ fn two_nodes_share_the_connections_of_a_pooler_in_transaction_mode() {
     at_second.post("/api/auth/logout", json!({})).expect(200, "success");
     ann.get("/api/auth/me").expect(401, "forbidden");
     for node in [&first, &second] {
-        assert!(node.lines_with(" error ").is_empty(), "{:#?}", node.lines());
+        assert!(node.lines_with("Z error ").is_empty(), "{:#?}", node.lines());
         assert!(node.number("audit_buffered_entries") >= 0.0);
     }
 }

@@ -144,7 +144,7 @@ fn the_private_postgresql_is_served_by_a_role_of_the_least_rights_also_where_it_
         let error = role.batch_execute(forbidden).expect_err(forbidden);
         assert_eq!(error.code().map(SqlState::code), Some("42501"), "{forbidden}: {error}");
     }
-    assert_eq!(server.lines_with(" error ").len(), 0);
+    assert_eq!(server.lines_with("Z error ").len(), 0);
 
     // What a backup leaves out, the next start makes.
     let file = folder.path().join("clinic.backup").display().to_string();

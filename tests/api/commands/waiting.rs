@@ -94,6 +94,7 @@ fn systemd_is_told_when_the_service_serves_and_when_it_stops() {
         assert_eq!(hear(), "READY=1");
         let server = server.listening();
         server.anyone().get("/readyz").expect(200, "success");
+        assert!(server.lines_with(" warn ").is_empty(), "nobody had to wait");
         assert_eq!(server.stop().code, Some(0));
         assert_eq!(hear(), "STOPPING=1");
     }
