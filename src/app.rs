@@ -14,6 +14,7 @@ use crate::cursors::Cursors;
 use crate::database::Database;
 use crate::db::Db;
 use crate::error::{Counted, Error, RateLimit, Result};
+use crate::memory::Memory;
 use crate::metrics::{Family, Metrics, unix_seconds};
 use crate::migrate;
 use crate::network::client_network;
@@ -46,6 +47,8 @@ pub struct App {
     pub change_limiter: Limiter<i64>,
     /// Audit entries on their way to the database.
     pub audit: audit::Buffer,
+    /// What long answers hold.
+    pub memory: Arc<Memory>,
     /// The numbers.
     pub metrics: Arc<Metrics>,
     /// Whether the database answers.
@@ -107,6 +110,7 @@ impl App {
         let cursors = Cursors::new(&secret, config.jwt_secret_previous.as_deref())?;
         let limiter = Limiter::new(Counted::Attempts, config.auth_rate_per_minute);
         let change_limiter = Limiter::new(Counted::Changes, config.changes_per_minute);
+        let memory = Memory::new(config.max_memory_bytes);
         let (sessions, audit, started_at) = (Sessions::default(), audit::Buffer::default(), unix_seconds());
         Ok(App {
             config,
@@ -119,6 +123,7 @@ impl App {
             limiter,
             change_limiter,
             audit,
+            memory,
             metrics,
             pulse,
             refusals: Outage::new("server", "requests are answered 503", "no more requests are answered 503"),

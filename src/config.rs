@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::thread::available_parallelism;
 
+use crate::memory::LONG_READ_BYTES;
 use crate::network::Network;
 use variables::VARIABLES;
 
@@ -42,6 +43,8 @@ pub struct Config {
     pub max_connections: usize,
     /// `MAX_CONNECTIONS_PER_ADDRESS`
     pub max_connections_per_address: usize,
+    /// `MAX_MEMORY_BYTES`
+    pub max_memory_bytes: usize,
     /// `CORS_ORIGINS`
     pub cors_origins: Vec<String>,
     /// `TRUSTED_PROXIES`
@@ -129,6 +132,7 @@ impl Default for Config {
             max_body_bytes: 262_144,
             max_connections,
             max_connections_per_address: default_per_address(max_connections),
+            max_memory_bytes: 64 * 1024 * 1024,
             cors_origins: Vec::new(),
             trusted_proxies: Vec::new(),
             auth_rate_per_minute: 120,
@@ -204,6 +208,12 @@ impl Config {
     /// Threads that wait for the database, each with a connection of the pool.
     pub fn waiting_threads(&self) -> usize {
         self.database_pool.saturating_sub(hashing_threads() + OTHER_CONNECTIONS).max(1)
+    }
+
+    /// How many of them take long reads as well: as many as there is room for, and some are left for changes.
+    pub fn long_readers(&self) -> usize {
+        let threads = self.waiting_threads();
+        (threads - (threads / 4).max(1)).min(self.max_memory_bytes / LONG_READ_BYTES).max(1)
     }
 
     /// The effective configuration for the start line: one line, secrets masked.

@@ -3,6 +3,7 @@
 
 mod turns;
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -13,12 +14,14 @@ use crate::config::hashing_threads;
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::routes::Lane;
-use crate::server::{Exchange, Job, Server};
+use crate::server::{Admission, Exchange, Job, Server};
 use turns::Turns;
 
 /// Requests that may wait for one hashing thread: at 200 ms each, the last waits some six seconds. In the queue of those that wait
 /// for the database are never more than there are connections of clients, each with one request at a time.
 const QUEUE_PER_HASHING_THREAD: usize = 32;
+/// How often a thread looks whether a long read can begin.
+const LOOK_FOR_ROOM_EVERY: Duration = Duration::from_millis(20);
 /// How often the watchdog looks.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// While the database is frozen, a request that a thread has worked on for so long is stuck.
@@ -65,8 +68,38 @@ impl Slot {
 /// Requests that wait for a thread of their lane.
 #[derive(Default)]
 struct Queue {
-    jobs: Mutex<Turns<Box<Job>>>,
+    jobs: Mutex<Jobs>,
     arrived: Condvar,
+}
+
+#[derive(Default)]
+struct Jobs {
+    /// They begin in this order, before any long read.
+    first: Turns<Box<Job>>,
+    /// Long reads, each of which begins when it is its turn and there is room.
+    long: VecDeque<Box<Job>>,
+}
+
+impl Jobs {
+    /// The next request that can begin, or be refused.
+    fn take(&mut self, lane: Lane, app: &App) -> Option<(Box<Job>, Admission)> {
+        if let Some(job) = self.first.pop() {
+            let lane = if lane == Lane::LongReading { Lane::Waiting } else { lane };
+            app.metrics.queue(lane).set(self.first.len());
+            return Some((job, Admission::Begins));
+        }
+        if lane != Lane::LongReading {
+            return None;
+        }
+        let admit = |(place, job): (usize, &mut Box<Job>)| match job.admit(app) {
+            Admission::Waits => None,
+            admission => Some((place, admission)),
+        };
+        let (place, admission) = self.long.iter_mut().enumerate().find_map(admit)?;
+        let job = self.long.remove(place)?;
+        app.metrics.queue(Lane::LongReading).set(self.long.len());
+        Some((job, admission))
+    }
 }
 
 #[derive(Default)]
@@ -79,7 +112,7 @@ impl Queues {
     /// Workers have no queue but the socket: what cannot be read at once waits for the database.
     fn of(&self, lane: Lane) -> &Queue {
         match lane {
-            Lane::Reading | Lane::Waiting => &self.waiting,
+            Lane::Reading | Lane::Waiting | Lane::LongReading => &self.waiting,
             Lane::Hashing => &self.hashing,
         }
     }
@@ -118,7 +151,8 @@ impl Crew {
     pub fn start(self: &Arc<Crew>, app: &Arc<App>, server: &Arc<Server>) -> std::io::Result<()> {
         let numbers = [
             (Lane::Reading, app.config.workers),
-            (Lane::Waiting, app.config.waiting_threads()),
+            (Lane::LongReading, app.config.long_readers()),
+            (Lane::Waiting, app.config.waiting_threads() - app.config.long_readers()),
             (Lane::Hashing, hashing_threads()),
         ];
         for (lane, number) in numbers {
@@ -142,38 +176,45 @@ impl Crew {
         let (mut queued, mut refused) = (Vec::new(), Vec::new());
         for (job, lane) in jobs {
             let (network, mut waiting) = (job.network(), lock(&self.queues.of(lane).jobs));
-            if lane == Lane::Hashing {
-                let places = QUEUE_PER_HASHING_THREAD * hashing_threads();
-                if let Some(job) = waiting.push_within(places, network, job) {
-                    metrics.hashing_refused.add(1);
-                    refused.push(job);
+            match lane {
+                Lane::Hashing => {
+                    let places = QUEUE_PER_HASHING_THREAD * hashing_threads();
+                    if let Some(job) = waiting.first.push_within(places, network, job) {
+                        metrics.hashing_refused.add(1);
+                        refused.push(job);
+                    }
                 }
-            } else {
-                waiting.push(network, job);
+                Lane::LongReading => waiting.long.push_back(job),
+                Lane::Reading | Lane::Waiting => waiting.first.push(network, job),
             }
-            metrics.queue(lane).set(waiting.len());
+            metrics.queue(lane).set(if lane == Lane::LongReading { waiting.long.len() } else { waiting.first.len() });
             queued.push(lane);
         }
         // Last, since whoever wakes wants a core, and may take this one.
         for lane in queued {
-            self.queues.of(lane).arrived.notify_one();
+            let arrived = &self.queues.of(lane).arrived;
+            // Not every thread takes a long read.
+            if lane == Lane::LongReading { arrived.notify_all() } else { arrived.notify_one() }
         }
         refused
     }
 
-    /// The next request of a lane; none when the service stops and all are done.
-    pub fn next_job(&self, lane: Lane, metrics: &Metrics) -> Option<Box<Job>> {
+    /// The next request of a lane that begins or is refused; none when the service stops and all are done.
+    pub fn next_job(&self, lane: Lane, app: &App) -> Option<(Box<Job>, Admission)> {
         let queue = self.queues.of(lane);
         let mut jobs = lock(&queue.jobs);
         loop {
-            if let Some(job) = jobs.pop() {
-                metrics.queue(lane).set(jobs.len());
-                return Some(job);
+            if let Some(taken) = jobs.take(lane, app) {
+                return Some(taken);
             }
-            if self.complete.load(Ordering::Relaxed) {
+            jobs = if lane == Lane::LongReading && !jobs.long.is_empty() {
+                // A client that takes its answer makes room, and nobody tells.
+                queue.arrived.wait_timeout(jobs, LOOK_FOR_ROOM_EVERY).unwrap_or_else(PoisonError::into_inner).0
+            } else if self.complete.load(Ordering::Relaxed) {
                 return None;
-            }
-            jobs = queue.arrived.wait(jobs).unwrap_or_else(PoisonError::into_inner);
+            } else {
+                queue.arrived.wait(jobs).unwrap_or_else(PoisonError::into_inner)
+            };
         }
     }
 
@@ -209,12 +250,12 @@ impl Crew {
         let mine = Arc::clone(&slot);
         let name = match lane {
             Lane::Reading => "worker",
-            Lane::Waiting => "waiting",
+            Lane::Waiting | Lane::LongReading => "waiting",
             Lane::Hashing => "hashing",
         };
         let thread = thread::Builder::new().name(name.into()).spawn(move || match lane {
             Lane::Reading => server.work(&crew),
-            Lane::Waiting | Lane::Hashing => server.work_in(lane, &crew, &mine),
+            Lane::Waiting | Lane::LongReading | Lane::Hashing => server.work_in(lane, &crew, &mine),
         })?;
         lock(&self.members).push(Member { lane, slot, thread });
         Ok(())

@@ -7,6 +7,7 @@
 //! (`db/pipe.rs`), and comes back for all of them at once.
 
 mod attempt;
+mod connection;
 pub mod page;
 mod pipe;
 
@@ -14,17 +15,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use postgres::Row;
 use postgres::types::ToSql;
-use postgres::{Client, Row, Statement};
 use r2d2::ManageConnection;
 use scheduled_thread_pool::{OnPoolDropBehavior, ScheduledThreadPool};
 
-pub use attempt::{Attempt, Question, may_wait};
-use page::STEP_ROWS;
+pub use attempt::{Attempt, Question, Wants, may_wait, without_long_reads};
+use connection::Connection;
 use pipe::PipeManager;
 
 use crate::database_url::{ConnectError, DatabaseUrl};
 use crate::error::{ADMINS_ONLY, Error, Result};
+use crate::memory::Share;
 use crate::metrics::Metrics;
 use crate::migrate::explain;
 use crate::pulse::Pulse;
@@ -45,19 +47,6 @@ const SESSION_SETTINGS: &str = "set statement_timeout = '10s'; set lock_timeout 
 /// Behind a pooler a setting would stay on whichever connection it met. Poolers carry the time zone along; the others belong
 /// to the role (`deploy/grants.sql`).
 const POOLED_SETTINGS: &str = "set timezone = 'UTC'";
-
-/// A connection and the statements that it has prepared so far.
-pub struct Connection {
-    client: Client,
-    prepared: Vec<Option<Statement>>,
-    last_used: Instant,
-    /// See [`Db::new`].
-    is_pooled: bool,
-    /// It leads to a server that takes no changes.
-    is_read_only: bool,
-    /// A transaction began on it and has not been seen to end: after a panic, say. Nobody else may go on in there.
-    in_transaction: bool,
-}
 
 /// Opens connections for the pool.
 #[derive(Clone)]
@@ -80,6 +69,7 @@ impl ManageConnection for Manager {
             last_used,
             is_pooled,
             is_read_only: false,
+            is_for_long_reads: false,
             in_transaction: false,
         })
     }
@@ -148,13 +138,13 @@ impl Db {
     }
 
     /// Asks all questions in one round trip. None for each that has to be asked on a connection of its own: the server said
-    /// no, or nothing in time, or there is no pipe at hand.
-    pub fn ask(&self, sql: &Queries, questions: &[Question]) -> Vec<Option<Vec<Row>>> {
+    /// no, or nothing in time, or there is no pipe at hand, or no room for what came. `shares` hold what comes.
+    pub fn ask(&self, sql: &Queries, questions: &[Question], shares: Vec<Share>) -> Vec<Option<(Vec<Row>, Share)>> {
         let pipes = self.pools().pipes.filter(|_| !self.pulse.is_frozen());
         let Some(mut pipe) = pipes.and_then(|pipes| pipes.try_get()) else {
             return questions.iter().map(|_| None).collect();
         };
-        let rows = pipe.ask(sql, questions);
+        let rows = pipe.ask(sql, questions, shares);
         if pipe.is_late() {
             // Its place in the pool stays taken meanwhile, so there are never more of these threads than workers.
             // Without a thread the connection is closed instead.
@@ -241,7 +231,8 @@ impl Db {
         let mut is_second_try = false;
         loop {
             let mut connection = self.connection(true)?;
-            let Err(error) = connection.client.batch_execute("begin") else { return Ok(connection) };
+            let begun = connection.limit(false).and_then(|()| connection.client.batch_execute("begin"));
+            let Err(error) = begun else { return Ok(connection) };
             self.learn(&mut connection, &error);
             if is_second_try || !is_dead(&error) {
                 return Err(translate(main, &error));
@@ -398,40 +389,6 @@ impl Transaction<'_> {
     }
 }
 
-impl Connection {
-    fn run(&mut self, query: &Query, parameters: Parameters) -> std::result::Result<Vec<Row>, postgres::Error> {
-        let mut rows = page::Rows::default();
-        let is_long = page::rows_wanted(query, parameters).is_some_and(|wanted| wanted > STEP_ROWS.into());
-        if is_long && !self.is_pooled {
-            // Made for these values only, the plan is made for these values.
-            let statement = match query.planned {
-                true => self.client.prepare_typed(&query.text, &query.parameters)?,
-                false => self.prepared(query)?,
-            };
-            rows = page::in_steps(self.client.transaction()?, &statement, parameters)?;
-        } else if query.planned || self.is_pooled {
-            let typed = parameters.iter().copied().zip(query.parameters.iter().cloned());
-            rows.add_all(self.client.query_typed_raw(&query.text, typed)?)?;
-        } else {
-            let statement = self.prepared(query)?;
-            rows.add_all(self.client.query_raw(&statement, parameters.iter().copied())?)?;
-        }
-        Ok(rows.into_vec())
-    }
-
-    /// The statement, which is prepared once.
-    fn prepared(&mut self, query: &Query) -> std::result::Result<Statement, postgres::Error> {
-        if self.prepared.len() <= query.index {
-            self.prepared.resize_with(query.index + 1, || None);
-        }
-        let place = &mut self.prepared[query.index];
-        Ok(match place {
-            Some(statement) => statement.clone(),
-            None => place.insert(self.client.prepare_typed(&query.text, &query.parameters)?).clone(),
-        })
-    }
-}
-
 /// The connection is gone: closed, reset, or ended by an administrator or a shutdown (class 57P).
 fn is_dead(error: &postgres::Error) -> bool {
     match error.code() {
@@ -462,6 +419,7 @@ fn translate(query: &Query, error: &postgres::Error) -> Error {
             Some(message) => Error::Conflict(message),
             None => Error::Internal(text),
         },
+        ("57014", _) if query.is_long() => Error::TooSlow(text),
         // Time limits, no connection or memory or disk left, read-only after a failover, serialization, shutdown.
         ("57014" | "55P03" | "40001" | "40P01" | "25006" | "57P01" | "57P02" | "57P03", _) => Error::Unavailable(text),
         (code, _) if code.starts_with("53") || code.starts_with("08") => Error::Unavailable(text),

@@ -107,9 +107,18 @@ impl Response {
         }
     }
 
+    /// 200 `success` with data whose JSON has so many bytes, so that its room is found at once; 0 if it is short.
+    pub fn long(message: &str, data: impl Serialize, bytes: usize) -> Response {
+        Response::sized(200, "success", message, data, bytes)
+    }
+
     fn new(status: u16, word: &str, message: &str, data: impl Serialize) -> Response {
+        Response::sized(status, word, message, data, 0)
+    }
+
+    fn sized(status: u16, word: &str, message: &str, data: impl Serialize, bytes: usize) -> Response {
         let envelope = Envelope { status: word, message, data };
-        let mut body = Vec::with_capacity(512);
+        let mut body = Vec::with_capacity(512 + bytes);
         // Our own records always serialize; if one ever did not, an empty `data` is still an envelope.
         if serde_json::to_writer(&mut body, &envelope).is_err() {
             body = format!(r#"{{"status":"failed","message":{message:?},"data":null}}"#).into_bytes();

@@ -105,6 +105,8 @@ pub enum Error {
     Internal(String),
     /// The database is away or everything is taken; the text is for the log.
     Unavailable(String),
+    /// A list, search or count that took the database too long; the text is for the log.
+    TooSlow(String),
     /// Not an answer: the handler asked for something that this thread does not wait for (see [`crate::db::Attempt`]). The
     /// server runs it again, and no client ever sees this.
     Later,
@@ -176,6 +178,7 @@ impl Error {
             Error::KeyReused               => (422, "invalid",    "This Idempotency-Key came with another request".into()),
             Error::TooManyRequests(limit)  => (429, "failed",     limit.counted.words().1.into()),
             Error::Internal(_)             => (500, "failed",     "Something went wrong on our side".into()),
+            Error::TooSlow(_)              => (503, "failed",     "This takes too long: narrow the search down or ask for less".into()),
             Error::Unavailable(_) | Error::Later => (503, "failed",     "The service is busy or its database away, try again".into()),
         };
         Facts { status, word, message }
@@ -194,7 +197,7 @@ impl Error {
         match self {
             Error::Unauthenticated => vec![("WWW-Authenticate", "Bearer".into())],
             Error::MethodNotAllowed(allow) => vec![("Allow", allow.clone().into())],
-            Error::Unavailable(_) => vec![("Retry-After", "1".into())],
+            Error::Unavailable(_) | Error::TooSlow(_) => vec![("Retry-After", "1".into())],
             Error::TooManyRequests(limit) => vec![
                 ("Retry-After", limit.retry_after_seconds.to_string().into()),
                 ("RateLimit", format!("\"{}\";r=0;t={}", limit.counted.words().0, limit.retry_after_seconds).into()),
@@ -212,7 +215,7 @@ impl Error {
     /// What the log is told, where it is told anything.
     pub fn for_log(&self) -> Option<&str> {
         match self {
-            Error::Internal(text) | Error::Unavailable(text) => Some(text),
+            Error::Internal(text) | Error::Unavailable(text) | Error::TooSlow(text) => Some(text),
             _ => None,
         }
     }

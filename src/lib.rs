@@ -17,6 +17,7 @@ pub mod systemd;
 pub mod app;
 
 // The way in: threads, socket, request, route.
+pub mod memory;
 pub mod crew;
 pub mod server;
 #[cfg(own_transport)]

@@ -78,6 +78,8 @@ pub struct Metrics {
     pub in_flight: Gauge,
     /// Requests that wait for a thread that waits for the database.
     pub waiting_queue: Gauge,
+    /// Long reads that wait for such a thread, or for room.
+    pub long_queue: Gauge,
     /// Requests that wait for a hashing thread.
     pub hashing_queue: Gauge,
     /// Requests refused because that queue was full.
@@ -131,6 +133,7 @@ impl Metrics {
     pub fn queue(&self, lane: Lane) -> &Gauge {
         match lane {
             Lane::Reading | Lane::Waiting => &self.waiting_queue,
+            Lane::LongReading => &self.long_queue,
             Lane::Hashing => &self.hashing_queue,
         }
     }
@@ -139,9 +142,10 @@ impl Metrics {
     pub fn page(&self, extra: &[Family]) -> String {
         let mut page = String::with_capacity(16 * 1024);
         self.write_routes(&mut page);
-        let gauges: [(&str, &str, i64); 6] = [
+        let gauges: [(&str, &str, i64); 7] = [
             ("http_requests_in_flight", "Requests being answered.", self.in_flight.get()),
             ("waiting_queue_length", "Requests waiting for a thread of the database's.", self.waiting_queue.get()),
+            ("long_read_queue_length", "Long reads waiting for such a thread or for room.", self.long_queue.get()),
             ("hashing_queue_length", "Requests waiting for a hashing thread.", self.hashing_queue.get()),
             ("database_pool_waiting", "Requests waiting for a database connection.", self.pool_waiting.get()),
             ("audit_buffered_entries", "Audit entries waiting to be written.", self.audit_buffered.get()),

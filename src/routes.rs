@@ -19,6 +19,8 @@ pub enum Lane {
     Reading,
     /// By one of the threads that wait for the database: every change, and each read that turns out to need it.
     Waiting,
+    /// By some of these threads, when no change waits for them and there is room for what is read.
+    LongReading,
     /// By one of the few threads that hash passwords.
     Hashing,
 }

@@ -14,10 +14,11 @@ use std::time::{Duration, Instant};
 use crate::app::App;
 use crate::auth::User;
 use crate::crew::{Crew, Slot};
-use crate::db::{Attempt, Question};
+use crate::db::{Attempt, Question, Wants, without_long_reads};
 use crate::envelope::Response;
 use crate::error::{Error, Result};
 use crate::logging::RequestLine;
+use crate::memory::{SHORT_BYTES, Share, Wait};
 use crate::metrics::Family;
 use crate::network;
 use crate::request::{Headers, Method, Request};
@@ -33,6 +34,8 @@ const AT_ONCE: usize = 32;
 const ROUND_WEIGHT: usize = 32;
 /// A request that has waited for a thread for so long is not begun: its client has likely given up.
 const QUEUE_PATIENCE: Duration = Duration::from_secs(10);
+/// A long read that has found no room for so long is refused.
+const ROOM_PATIENCE: Duration = Duration::from_secs(3);
 /// What a browser may read of an answer beyond the basic headers.
 const EXPOSED_HEADERS: &str = "ETag, Idempotency-Replayed, Link, Location, Retry-After, RateLimit, RateLimit-Policy, WWW-Authenticate, X-Request-Id, X-Total-Count";
 /// What a browser may send.
@@ -68,6 +71,52 @@ pub struct Job {
     target: Target,
     /// Who asks, once the token has been checked.
     user: Option<User>,
+    /// The same for the queue of long reads, where the check is a while ago.
+    asker: Option<i64>,
+    /// What its rows and its body hold, if they are long.
+    share: Option<Share>,
+    /// Since when it has found no room.
+    no_room_since: Option<Instant>,
+}
+
+/// Whether a long read begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It does.
+    Begins,
+    /// It waits on.
+    Waits,
+    /// It is refused, for this reason.
+    Refused(&'static str),
+}
+
+impl Job {
+    /// Lets a long read begin, if it is its turn and there is room.
+    pub fn admit(&mut self, app: &App) -> Admission {
+        if app.pulse.is_frozen() {
+            return Admission::Refused("the database does not answer");
+        }
+        if self.exchange.started.elapsed() >= QUEUE_PATIENCE {
+            return Admission::Refused("it waited too long in the queue");
+        }
+        match app.memory.begin_read(self.asker) {
+            Ok(share) => {
+                self.share = Some(share);
+                Admission::Begins
+            }
+            Err(Wait::Turn) => Admission::Waits,
+            Err(Wait::Room(last_begin)) => {
+                // As long as others begin, the queue moves, and it waits its turn.
+                let since = *self.no_room_since.get_or_insert_with(Instant::now);
+                let waited = last_begin.map_or(since, |last_begin| last_begin.max(since)).elapsed();
+                if waited < ROOM_PATIENCE {
+                    Admission::Waits
+                } else {
+                    Admission::Refused("there was no room for a long answer")
+                }
+            }
+        }
+    }
 }
 
 impl Job {
@@ -127,10 +176,12 @@ impl Server {
     /// The loop of a thread of another lane: ends when the service stops, or when the thread has been replaced.
     pub fn work_in(&self, lane: Lane, crew: &Crew, slot: &Slot) {
         while !slot.is_replaced()
-            && let Some(job) = crew.next_job(lane, &self.app.metrics)
+            && let Some((job, admission)) = crew.next_job(lane, &self.app)
         {
-            if job.exchange.started.elapsed() < QUEUE_PATIENCE {
-                self.survive(|| self.handle(*job, slot));
+            if let Admission::Refused(why) = admission {
+                job.exchange.refuse(&self.app, &Error::Unavailable(why.into()));
+            } else if job.exchange.started.elapsed() < QUEUE_PATIENCE {
+                self.survive(|| self.handle(job, slot, crew));
             } else {
                 job.exchange.refuse(&self.app, &Error::Unavailable("it waited too long in the queue".into()));
             }
@@ -171,16 +222,20 @@ impl Server {
         while !asking.is_empty() {
             let rest = asking.split_off(one_round(&asking));
             let (jobs, questions): (Vec<_>, Vec<_>) = std::mem::replace(&mut asking, rest).into_iter().unzip();
-            let rows = self.app.db.ask(&self.app.sql, &questions);
-            for ((job, question), rows) in jobs.into_iter().zip(&questions).zip(rows) {
-                match rows {
-                    Some(rows) => self.attempt(job, Attempt::knowing(question, rows), &mut turn),
-                    None => turn.elsewhere.push((job, Lane::Waiting)),
+            let shares = jobs.iter().map(|job| self.app.memory.share(job.user.map(|user| user.id))).collect();
+            let answers = self.app.db.ask(&self.app.sql, &questions, shares);
+            for ((mut job, question), answer) in jobs.into_iter().zip(&questions).zip(answers) {
+                match answer {
+                    Some((rows, share)) => {
+                        job.share = Some(share);
+                        self.attempt(job, Attempt::knowing(question, rows), &mut turn);
+                    }
+                    None => turn.elsewhere.push((job, lane_of(question))),
                 }
             }
         }
         // Nobody asks twice here: one that does waits for its answers elsewhere.
-        turn.elsewhere.extend(turn.asking.drain(..).map(|(job, _)| (job, Lane::Waiting)));
+        turn.elsewhere.extend(turn.asking.drain(..).map(|(job, question)| (job, lane_of(&question))));
         self.queue(&mut turn, crew);
     }
 
@@ -208,7 +263,10 @@ impl Server {
             Ok((request, target))
         });
         match allowed {
-            Ok((request, target)) => Some(Box::new(Job { exchange, request, target, user: None })),
+            Ok((request, target)) => {
+                let (user, asker, share, no_room_since) = (None, None, None, None);
+                Some(Box::new(Job { exchange, request, target, user, asker, share, no_room_since }))
+            }
             Err(error) => {
                 exchange.refuse(&self.app, &error);
                 None
@@ -219,18 +277,19 @@ impl Server {
     /// Runs the handler without waiting for the database. Where it asks for a statement that may be batched, the question is
     /// kept; where it needs anything else, the job is for a thread that waits.
     fn attempt(&self, mut job: Box<Job>, attempt: Attempt, turn: &mut Turn) {
-        let (outcome, question) = attempt.run(|| self.run(&job.request, job.target, &mut job.user));
-        match (outcome, question) {
-            (Ok(Err(Error::Later)), Some(question)) => turn.asking.push((job, question)),
-            (Ok(Err(Error::Later)), None) => turn.elsewhere.push((job, Lane::Waiting)),
-            (outcome, _) => self.finish(job.exchange, job.user, outcome),
+        let (outcome, wants) = attempt.run(|| self.run(&job.request, job.target, &mut job.user));
+        match (outcome, wants) {
+            (Ok(Err(Error::Later)), Wants::Rows(question)) => turn.asking.push((job, question)),
+            (Ok(Err(Error::Later)), Wants::LongRead) => turn.elsewhere.push((job, Lane::LongReading)),
+            (Ok(Err(Error::Later)), Wants::Time) => turn.elsewhere.push((job, Lane::Waiting)),
+            (outcome, _) => self.finish(job.exchange, job.user, outcome, job.share),
         }
     }
 
     fn queue(&self, turn: &mut Turn, crew: &Crew) {
         for (job, _) in &mut turn.elsewhere {
             // It may wait there for a while: the token is checked again.
-            job.user = None;
+            (job.asker, job.share) = (job.user.take().map(|user| user.id), None);
         }
         for refused in crew.queue(turn.elsewhere.drain(..), &self.app.metrics) {
             refused.exchange.refuse(&self.app, &Error::Unavailable("the hashing queue is full".into()));
@@ -238,12 +297,22 @@ impl Server {
     }
 
     /// Runs the handler to its end. While it runs, the slot holds the exchange: should the database freeze, the watchdog answers from there.
-    fn handle(&self, job: Job, slot: &Slot) {
-        let Job { exchange, request, target, mut user } = job;
+    fn handle(&self, job: Box<Job>, slot: &Slot, crew: &Crew) {
+        let Job { exchange, request, target, mut user, mut share, .. } = *job;
         slot.hold(exchange);
-        let outcome = self.run(&request, target, &mut user);
+        let mut run = || self.run(&request, target, &mut user);
+        // A read that had to ask about its session, say, may turn out to be a long one only now.
+        let outcome = if target.lane() == Lane::Reading && share.is_none() { without_long_reads(run) } else { run() };
         let Some(exchange) = slot.release() else { return };
-        self.finish(exchange, user, outcome);
+        if let Some(share) = &mut share {
+            share.end_read();
+        }
+        if let Ok(Err(Error::Later)) = outcome {
+            let job = Job { exchange, request, target, user, asker: None, share: None, no_room_since: None };
+            self.queue(&mut Turn { elsewhere: vec![(Box::new(job), Lane::LongReading)], ..Turn::default() }, crew);
+        } else {
+            self.finish(exchange, user, outcome, share);
+        }
     }
 
     fn run(&self, request: &Request, target: Target, user: &mut Option<User>) -> Outcome {
@@ -251,10 +320,10 @@ impl Server {
         catch_unwind(AssertUnwindSafe(|| self.app.routes.answer(&self.app, request, target, user)))
     }
 
-    fn finish(&self, mut exchange: Exchange, user: Option<User>, outcome: Outcome) {
+    fn finish(&self, mut exchange: Exchange, user: Option<User>, outcome: Outcome, share: Option<Share>) {
         exchange.user_id = user.map(|user| user.id);
         match outcome {
-            Ok(Ok(response)) => exchange.answer(&self.app, response),
+            Ok(Ok(response)) => exchange.answer(&self.app, response, share),
             Ok(Err(error)) => exchange.refuse(&self.app, &error),
             Err(_) => {
                 self.app.metrics.panics.add(1);
@@ -273,14 +342,15 @@ impl Exchange {
                 app.refusals.failed(text);
                 log::debug!(target: "server", "request {}: {text}", self.id);
             }
+            Error::TooSlow(text) => log::debug!(target: "server", "request {}: {text}", self.id),
             _ => {}
         }
         let response = Response::error(error, &self.id);
-        self.answer(app, response);
+        self.answer(app, response, None);
     }
 
-    /// Sends the answer, counts it and logs it.
-    pub fn answer(self, app: &App, response: Response) {
+    /// Sends the answer, counts it and logs it. `share` holds it until the client has taken it, if it is long.
+    fn answer(self, app: &App, response: Response, share: Option<Share>) {
         let Exchange { raw, id, method, route, client, origin, user_id, started } = self;
         let status = response.status;
         let preflight = method == Some(Method::Options);
@@ -288,8 +358,12 @@ impl Exchange {
         let mut headers = wire::headers(response.headers, response.content_type, &id);
         let cors = cors_headers(&app.config.cors_origins, origin.as_deref(), allow.filter(|_| preflight));
         headers.extend(cors.into_iter().filter_map(|(name, value)| wire::header(name, value.into())));
+        let share = share.filter(|_| response.body.len() > SHORT_BYTES).map(|mut share| {
+            share.set(response.body.len());
+            share
+        });
         // The client may be gone; its answer is then nobody's loss.
-        let _ = wire::respond(raw, status, headers, response.body);
+        let _ = wire::respond(raw, status, headers, response.body, share);
         let took = started.elapsed();
         app.metrics.record(route, status, took);
         let known = route.map(|place| &ROUTES[place]);
@@ -306,11 +380,16 @@ impl Exchange {
     }
 }
 
+/// Where a question is asked that its round trip did not answer.
+fn lane_of(question: &Question) -> Lane {
+    if question.is_long { Lane::LongReading } else { Lane::Waiting }
+}
+
 /// How many of these share the next round trip.
 fn one_round(asking: &[(Box<Job>, Question)]) -> usize {
     let mut weight = 0;
     let fits = asking.iter().take_while(|(_, question)| {
-        weight += question.weight;
+        weight += question.weight();
         weight <= ROUND_WEIGHT
     });
     fits.count()

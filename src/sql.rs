@@ -54,6 +54,13 @@ pub struct Query {
     pub batched: bool,
 }
 
+impl Query {
+    /// Whether it may take long and bring much: a page, or a read that is planned for its values.
+    pub fn is_long(&self) -> bool {
+        self.page_size.is_some() || self.planned
+    }
+}
+
 /// Declares the files and the statements that each must have, and makes a struct with one field a statement of it.
 macro_rules! queries {
     ($($(#[$doc:meta])* $file:ident: $struct:ident { $($query:ident),* $(,)? })*) => {

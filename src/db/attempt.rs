@@ -8,7 +8,7 @@
 //! Only `batched` statements are noted, one for a request. Whatever else a handler asks for makes it leave as well, and the
 //! server runs it on a thread that waits.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use bytes::BytesMut;
 use postgres::Row;
@@ -16,17 +16,17 @@ use postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 use super::Parameters;
 use crate::error::{Error, Result};
-use crate::sql::{Query, Rows};
+use crate::sql::Query;
 
-/// [`Question::weight`] of a list.
+/// The weight of a list.
 const LIST_WEIGHT: usize = 4;
 
 /// A statement that a handler asked for, and the values that it gave.
 pub struct Question {
     /// [`Query::index`].
     pub index: usize,
-    /// What it brings, as a share of a round trip: a list more than a record.
-    pub weight: usize,
+    /// [`Query::is_long`].
+    pub is_long: bool,
     values: Vec<Encoded>,
 }
 
@@ -38,10 +38,24 @@ struct Encoded(Option<BytesMut>);
 #[derive(Default)]
 pub struct Attempt {
     answer: Option<(usize, Vec<Row>)>,
-    question: Option<Question>,
+    wants: Wants,
+}
+
+/// What a handler that is run here waits for.
+#[derive(Default)]
+pub enum Wants {
+    /// Nothing that can be asked for here.
+    #[default]
+    Time,
+    /// A statement that may take long and bring much.
+    LongRead,
+    /// The rows of this question.
+    Rows(Question),
 }
 
 thread_local! {
+    /// Whether this thread may wait for the database, but not begin a long read.
+    static IS_SHORT: Cell<bool> = const { Cell::new(false) };
     /// The attempt that is under way on this thread.
     static CURRENT: RefCell<Option<Attempt>> = const { RefCell::new(None) };
 }
@@ -49,16 +63,25 @@ thread_local! {
 impl Attempt {
     /// An attempt that knows the rows of the question.
     pub fn knowing(question: &Question, rows: Vec<Row>) -> Attempt {
-        Attempt { answer: Some((question.index, rows)), question: None }
+        Attempt { answer: Some((question.index, rows)), wants: Wants::Time }
     }
 
     /// Runs `work`, which must not panic, on this thread; inside, nothing waits for the database. Where it ends with
-    /// [`Error::Later`], the question is what it waits for; where there is none, it cannot be run like this.
-    pub fn run<T>(self, work: impl FnOnce() -> T) -> (T, Option<Question>) {
+    /// [`Error::Later`], it wants something; other than rows, that is for a thread that waits.
+    pub fn run<T>(self, work: impl FnOnce() -> T) -> (T, Wants) {
         CURRENT.replace(Some(self));
         let result = work();
-        (result, CURRENT.take().and_then(|attempt| attempt.question))
+        (result, CURRENT.take().map_or(Wants::Time, |attempt| attempt.wants))
     }
+}
+
+/// Runs `work`, which must not panic, on a thread that may wait for the database, but has no share for a long read: where it asks
+/// for one, it ends with [`Error::Later`].
+pub fn without_long_reads<T>(work: impl FnOnce() -> T) -> T {
+    IS_SHORT.set(true);
+    let result = work();
+    IS_SHORT.set(false);
+    result
 }
 
 /// Whether this thread may wait for the database now.
@@ -71,12 +94,19 @@ pub fn may_wait() -> Result<()> {
 
 /// During an attempt: the rows if they are known, else the question is noted. None where the statement must be sent now.
 pub(super) fn ask(query: &Query, parameters: Parameters) -> Option<Result<Vec<Row>>> {
+    if query.is_long() && IS_SHORT.get() {
+        return Some(Err(Error::Later));
+    }
     CURRENT.with_borrow_mut(|current| {
-        let attempt = current.as_mut().filter(|_| query.batched)?;
+        let attempt = current.as_mut()?;
+        if !query.batched {
+            attempt.wants = if query.is_long() { Wants::LongRead } else { Wants::Time };
+            return None;
+        }
         if let Some((_, rows)) = attempt.answer.take_if(|(index, _)| *index == query.index) {
             return Some(Ok(rows));
         }
-        attempt.question = Question::new(query, parameters);
+        attempt.wants = Question::new(query, parameters).map_or(Wants::Time, Wants::Rows);
         Some(Err(Error::Later))
     })
 }
@@ -92,8 +122,12 @@ impl Question {
             }
         };
         let values = parameters.iter().zip(&query.parameters).map(encode).collect::<Option<_>>()?;
-        let weight = if query.rows == Rows::Many { LIST_WEIGHT } else { 1 };
-        Some(Question { index: query.index, weight, values })
+        Some(Question { index: query.index, is_long: query.is_long(), values })
+    }
+
+    /// What it brings, as a share of a round trip: a list more than a record.
+    pub fn weight(&self) -> usize {
+        if self.is_long { LIST_WEIGHT } else { 1 }
     }
 
     /// The values of `$1, $2, …`.

@@ -11,11 +11,13 @@ use futures_util::future::{Either, join_all, select};
 use postgres::{Row, Statement};
 use r2d2::ManageConnection;
 use tokio::runtime::{Builder, Runtime};
-use tokio_postgres::Client;
+use tokio_postgres::{Client, RowStream};
 
 use super::attempt::Question;
+use super::connection::SET_LONG_READ_LIMIT;
 use super::{Manager, SESSION_SETTINGS, page};
 use crate::database_url::ConnectError;
+use crate::memory::{SHORT_BYTES, Share};
 use crate::sql::Queries;
 
 /// Longer than quick statements ever take. A thread that has many requests at hand waits no longer for any of them.
@@ -40,31 +42,31 @@ enum State {
 }
 
 impl Pipe {
-    /// The rows of each question; none where there was an error or no result in time. Such a question is to be asked again,
-    /// on a connection of its own.
-    pub fn ask(&mut self, sql: &Queries, questions: &[Question]) -> Vec<Option<Vec<Row>>> {
+    /// The rows of each question, and the share that holds them; none where there was an error, no result in time or no room. Such
+    /// a question is to be asked again, on a connection of its own.
+    pub fn ask(&mut self, sql: &Queries, questions: &[Question], shares: Vec<Share>) -> Vec<Option<(Vec<Row>, Share)>> {
         let Pipe { runtime, client, connection, prepared, .. } = self;
         let work = pin!(async {
             prepare(client, prepared, sql, questions).await?;
-            let statements = questions.iter().map(|question| async {
-                let statement = prepared.get(question.index)?.as_ref()?;
-                let mut coming = pin!(client.query_raw(statement, question.parameters()).await.ok()?);
-                let mut rows = page::Rows::default();
-                while let Some(row) = coming.try_next().await.ok()? {
-                    rows.add(row);
+            let (client, prepared) = (&*client, prepared.as_slice());
+            let statements = questions.iter().zip(shares).map(|(question, share)| async move {
+                let statement = prepared.get(question.index).and_then(Option::as_ref);
+                match statement {
+                    Some(statement) => rows(client.query_raw(statement, question.parameters()).await?, share).await,
+                    None => Ok(None),
                 }
-                Some(rows.into_vec())
             });
             Ok::<_, postgres::Error>(join_all(statements).await)
         });
         let result = runtime.block_on(async { tokio::time::timeout(PATIENCE, select(work, connection)).await });
-        let (state, mut rows) = match result {
+        let (state, answers) = match result {
             // An error ends more than its statement if it is about the connection or what is prepared on it.
-            Ok(Either::Left((Ok(rows), _))) if rows.iter().all(Option::is_some) => (State::Ready, rows),
-            Ok(Either::Left((Ok(rows), _))) => (State::Broken, rows),
+            Ok(Either::Left((Ok(answers), _))) if answers.iter().all(Result::is_ok) => (State::Ready, answers),
+            Ok(Either::Left((Ok(answers), _))) => (State::Broken, answers),
             Ok(_) => (State::Broken, Vec::new()),
             Err(_) => (State::Late, Vec::new()),
         };
+        let mut rows: Vec<_> = answers.into_iter().map(|answer| answer.ok().flatten()).collect();
         self.state = state;
         rows.resize_with(questions.len(), || None);
         rows
@@ -82,6 +84,19 @@ impl Pipe {
         let settled = runtime.block_on(select(last, connection));
         self.state = if matches!(settled, Either::Left((Ok(_), _))) { State::Ready } else { State::Broken };
     }
+}
+
+/// The rows as they come, as long as there is room for them, as much beside them in the buffers, and the body.
+async fn rows(coming: RowStream, mut share: Share) -> Result<Option<(Vec<Row>, Share)>, postgres::Error> {
+    let (mut coming, mut rows, mut has_room) = (pin!(coming), page::Rows::default(), true);
+    while let Some(row) = coming.try_next().await? {
+        rows.add(row);
+        has_room = has_room && (rows.bytes() <= SHORT_BYTES || share.grow_to(3 * rows.bytes()));
+        if !has_room {
+            rows = page::Rows::default();
+        }
+    }
+    Ok(has_room.then(|| (rows.into_vec(), share)))
 }
 
 /// Prepares what the questions need and this connection has not met before.
@@ -115,7 +130,8 @@ impl ManageConnection for PipeManager {
             let runtime = Builder::new_current_thread().enable_all().build().map_err(ConnectError::from_io)?;
             let (client, connection) = runtime.block_on(config.connect(tls))?;
             let mut connection: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(connection);
-            match runtime.block_on(select(pin!(client.batch_execute(SESSION_SETTINGS)), &mut connection)) {
+            let settings = format!("{SESSION_SETTINGS}; {SET_LONG_READ_LIMIT}");
+            match runtime.block_on(select(pin!(client.batch_execute(&settings)), &mut connection)) {
                 Either::Left((set, _)) => set?,
                 Either::Right((ended, _)) => ended?,
             }

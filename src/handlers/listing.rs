@@ -77,7 +77,7 @@ impl Listing {
         from_row: impl Fn(&'a Row) -> T,
         total: Option<i64>,
     ) -> (Response, Vec<T>) {
-        let (rows, more) = cut(self.page, rows, from_row);
+        let (rows, more, bytes) = cut(self.page, rows, from_row);
         let next = rows.last().filter(|_| more).map(|last| match &self.sort {
             None => link(request, "after", &last.id().to_string()),
             Some(sort) => {
@@ -86,7 +86,7 @@ impl Listing {
             }
         });
         let response = match &self.fields {
-            None => Response::success(message, &rows),
+            None => Response::long(message, &rows, bytes),
             Some(fields) => Response::success(message, rows.iter().map(|row| pick(row, fields)).collect::<Vec<_>>()),
         };
         let response = response.with_optional_header("Link", next);
@@ -118,9 +118,9 @@ pub fn listed<'a, T: Record>(
     rows: &'a [Row],
     from_row: impl Fn(&'a Row) -> T,
 ) -> (Response, Vec<T>) {
-    let (rows, more) = cut(page, rows, from_row);
+    let (rows, more, bytes) = cut(page, rows, from_row);
     let next = rows.last().filter(|_| more).map(|last| link(request, continues, &last.id().to_string()));
-    (Response::success(message, &rows).with_optional_header("Link", next), rows)
+    (Response::long(message, &rows, bytes).with_optional_header("Link", next), rows)
 }
 
 /// The `Link` to the page that begins there.
@@ -128,19 +128,22 @@ fn link(request: &Request, parameter: &str, place: &str) -> String {
     format!("<{}>; rel=\"next\"", request.target_with(&[(parameter, place)]))
 }
 
-/// The records of the page, and whether there is more. It ends at its limit, or at [`PAGE_BYTES`] of rows or of JSON.
-fn cut<'a, T: Record>(page: Page, rows: &'a [Row], from_row: impl Fn(&'a Row) -> T) -> (Vec<T>, bool) {
+/// The records of the page, whether there is more, and how long their JSON is, if that is long. A page ends at its limit, or at
+/// [`PAGE_BYTES`] of rows or of JSON.
+fn cut<'a, T: Record>(page: Page, rows: &'a [Row], from_row: impl Fn(&'a Row) -> T) -> (Vec<T>, bool, usize) {
     let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
     let mut records: Vec<T> = rows.iter().take(limit).map(from_row).collect();
     let bytes: usize = rows.iter().map(Row::raw_size_bytes).sum();
+    let mut json = 0;
     // Escapes make text twice as long at most, and the names of fields and the like add less than a kilobyte a record.
     if 2 * bytes + 1024 * rows.len() > PAGE_BYTES {
+        let sizes: Vec<usize> = records.iter().map(json_bytes).collect();
         let of_rows = how_many_fit(rows.iter().map(Row::raw_size_bytes));
-        let of_json = how_many_fit(records.iter().map(json_bytes));
-        records.truncate(of_rows.min(of_json));
+        records.truncate(how_many_fit(sizes.iter().copied()).min(of_rows));
+        json = sizes[..records.len()].iter().map(|size| size + 1).sum();
     }
     let more = records.len() < rows.len();
-    (records, more)
+    (records, more, json)
 }
 
 /// How many records of these sizes fit on a page, with the envelope around them; one does always.

@@ -12,6 +12,7 @@ use super::tiny_http;
 use crate::app::App;
 #[cfg(own_transport)]
 use crate::envelope::Response;
+use crate::memory::Share;
 use crate::metrics::Family;
 
 #[cfg(own_transport)]
@@ -45,14 +46,27 @@ pub(super) fn headers(
     headers
 }
 
+/// A body that is counted, until it has been taken.
+struct Body {
+    bytes: Vec<u8>,
+    _share: Option<Share>,
+}
+
+impl AsRef<[u8]> for Body {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 #[cfg(own_transport)]
 pub(super) fn respond(
     raw: tiny_http::Request,
     status: u16,
     headers: Vec<tiny_http::Header>,
     body: Vec<u8>,
+    share: Option<Share>,
 ) -> std::io::Result<()> {
-    raw.respond_with(status.into(), &headers, body)
+    raw.respond_with(status.into(), &headers, Body { bytes: body, _share: share })
 }
 
 #[cfg(not(own_transport))]
@@ -61,8 +75,9 @@ pub(super) fn respond(
     status: u16,
     headers: Vec<tiny_http::Header>,
     body: Vec<u8>,
+    share: Option<Share>,
 ) -> std::io::Result<()> {
-    let length = body.len();
+    let (length, body) = (body.len(), Body { bytes: body, _share: share });
     raw.respond(tiny_http::Response::new(status.into(), headers, Cursor::new(body), Some(length), None))
 }
 

@@ -1,8 +1,15 @@
 //! Long answers: a page ends early where its records are long.
 
 use std::collections::BTreeSet;
+use std::io::Write;
+use std::net::TcpStream;
 
-use crate::harness::{Person, TestApp};
+use serde_json::json;
+
+use crate::harness::binary::{Program, Serving};
+use crate::harness::folder::Folder;
+use crate::harness::http::Answer;
+use crate::harness::{Person, TestApp, at_once, eventually, http};
 
 /// A page ends at so many bytes.
 const PAGE_BYTES: usize = 4 * 1024 * 1024;
@@ -16,11 +23,21 @@ fn add_patients(app: &TestApp, owner: &Person, number: i32, history: &str) {
     app.sql().execute(&insert, &[&number, &owner.id]).expect("patients");
 }
 
+/// Asks until there is room for the answer: a client that is told 503 asks again.
+fn served(person: &Person, target: &str) -> Answer {
+    loop {
+        let answer = person.get(target);
+        if answer.status != 503 {
+            return answer.expect(200, "success");
+        }
+    }
+}
+
 /// Walks all pages of a list and returns how many records each has, after a look at their sizes and ids.
 fn walk(person: &Person, start: &str) -> Vec<usize> {
     let (mut pages, mut seen, mut target) = (Vec::new(), BTreeSet::new(), Some(start.to_string()));
     while let Some(here) = target {
-        let page = person.get(&here).expect(200, "success");
+        let page = served(person, &here);
         assert!(page.body.len() <= PAGE_BYTES, "{here}: {} bytes", page.body.len());
         let ids = page.ids();
         pages.push(ids.len());
@@ -56,4 +73,76 @@ fn a_page_counts_its_json_where_that_is_longer_than_the_records() {
     // 20 KB each, of which every byte is two in JSON.
     add_patients(&app, &ann, 150, r"'a' || repeat(E'\n', 19998) || 'b'");
     assert_eq!(walk(&ann, "/api/patients?limit=500"), [104, 46]);
+}
+
+/// How much a server may have at most beyond what it has when it is warm: MAX_MEMORY_BYTES, and what is not counted (short answers,
+/// the memory of the allocator, that of connections).
+const MOST_MIB: f64 = 64.0 + 24.0;
+
+/// A server in a process of its own that has been in use, and its memory then.
+fn warm_server(app: &TestApp, folder: &Folder, user: &Person) -> (Serving, f64) {
+    let server = Program::on(&app.database, folder, &["serve"]).serve();
+    let user = server.client(user);
+    at_once(4, |_| served(&user, "/api/patients?limit=500"));
+    let warm = server.memory("VmRSS");
+    (server, warm)
+}
+
+/// A connection that asks for a page and does not take it.
+fn ask_and_leave(person: &Person, target: &str) -> TcpStream {
+    let token = person.token.as_deref().expect("a token");
+    let mut stream = http::connect(person.address);
+    let text = format!("GET {target} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
+    stream.write_all(text.as_bytes()).expect("a request");
+    stream
+}
+
+/// How many lists of patients a server has answered so far, by status.
+fn lists_answered(server: &Serving, status: u16) -> f64 {
+    let page = server.anyone().get("/metrics");
+    let text = String::from_utf8(page.body).expect("text");
+    let sample = format!("http_requests_total{{method=\"GET\",route=\"/api/patients\",status=\"{status}\"}} ");
+    text.lines().find_map(|line| line.strip_prefix(&sample)).map_or(0.0, |value| value.parse().expect("a number"))
+}
+
+#[test]
+fn pages_that_nobody_takes_hold_bounded_memory_and_others_are_served() {
+    let (app, folder) = (TestApp::start(), Folder::new());
+    let (ann, bob) = (app.signed_up("ann"), app.signed_up("bob"));
+    add_patients(&app, &ann, 500, "repeat('😀', 20000)");
+    add_patients(&app, &bob, 60, "repeat('😀', 20000)");
+    let (server, warm) = warm_server(&app, &folder, &bob);
+    let (ann, bob) = (server.client(&ann), server.client(&bob));
+    let before = lists_answered(&server, 200) + lists_answered(&server, 503);
+
+    let deaf: Vec<TcpStream> = (0..80).map(|_| ask_and_leave(&ann, "/api/patients?limit=500")).collect();
+    // Meanwhile another user finds room, and changes do not wait.
+    let path = format!("/api/patients/{}", served(&bob, "/api/patients?limit=500").ids()[0]);
+    bob.patch(&path, json!({ "name": "Bob's" })).expect(200, "updated");
+    served(&bob, "/api/patients?limit=20");
+    eventually("all have their answer or a 503", || {
+        lists_answered(&server, 200) + lists_answered(&server, 503) >= before + 82.0
+    });
+    let most = server.memory("VmHWM");
+    assert!(most < warm + MOST_MIB, "{most} MiB after {warm} MiB");
+    drop(deaf);
+    served(&ann, "/api/patients?limit=500");
+}
+
+#[test]
+fn many_clients_that_read_long_pages_are_all_served_in_bounded_memory() {
+    let (app, folder) = (TestApp::start(), Folder::new());
+    let users = ["ann", "bob", "cleo", "dan"].map(|name| app.signed_up(name));
+    for user in &users {
+        add_patients(&app, user, 500, "repeat('x', 19000)");
+    }
+    let (server, warm) = warm_server(&app, &folder, &users[0]);
+    at_once(16, |number| {
+        let user = server.client(&users[number % 4]);
+        let first = served(&user, "/api/patients?limit=500");
+        let second = served(&user, &first.next().expect("a next page"));
+        assert!(first.body.len() > 4_000_000 && second.body.len() > 4_000_000);
+    });
+    let most = server.memory("VmHWM");
+    assert!(most < warm + MOST_MIB, "{most} MiB after {warm} MiB");
 }

@@ -33,6 +33,7 @@ fn without_variables_everything_is_as_documented() {
         (config.max_body_bytes, config.max_connections, config.max_connections_per_address),
         (262_144, 1024, 256)
     );
+    assert_eq!(config.max_memory_bytes, 67_108_864);
     assert!(config.cors_origins.is_empty() && config.trusted_proxies.is_empty());
     assert_eq!((config.auth_rate_per_minute, config.changes_per_minute), (120, 600));
     assert_eq!((config.login_max_failures, config.login_max_failures_total, config.login_lock_seconds), (10, 100, 900));

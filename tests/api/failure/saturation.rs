@@ -2,9 +2,10 @@
 
 use std::io::{BufReader, Write};
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use healthcare_backend::config::hashing_threads;
 use postgres::Client;
@@ -75,6 +76,35 @@ fn without_a_free_connection_the_answer_is_503_after_a_bounded_wait() {
     sql.execute(refuse, &[&true]).expect("connections again");
     eventually("the service has connections again", || ann.get(&path).status == 200);
     assert_eq!(ann.get(&path).expect(200, "success").data()["name"], "P", "what was refused has not happened");
+}
+
+#[test]
+fn searches_of_one_user_have_two_seconds_each_and_two_threads_and_keep_nobody_from_a_change() {
+    // Three threads that wait for the database.
+    let app = TestApp::start();
+    let (ann, bob) = (app.signed_up("ann"), app.signed_up("bob"));
+    let (doctor, mut sql, answered) = (bob.new_doctor("D"), app.sql(), AtomicUsize::new(0));
+    let mut held = sql.transaction().expect("a transaction");
+    held.batch_execute("lock table patients").expect("a lock");
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let started = Instant::now();
+                let answer = ann.get("/api/patients?name=x").expect(503, "failed");
+                answered.fetch_add(1, Ordering::SeqCst);
+                assert!(
+                    answer.json()["message"].as_str().expect("a message").contains("narrow the search"),
+                    "{answer:?}"
+                );
+                assert!(started.elapsed() >= Duration::from_secs(2) && started.elapsed() < PATIENCE);
+            });
+        }
+        wait_for_waiters(&app, 2);
+        bob.patch(&format!("/api/doctors/{doctor}"), json!({ "name": "Changed" })).expect(200, "updated");
+        assert_eq!(answered.load(Ordering::SeqCst), 0, "the change came first");
+    });
+    held.rollback().expect("an end");
+    ann.get("/api/patients?name=x").expect(200, "success");
 }
 
 #[test]

@@ -227,6 +227,18 @@ impl Serving {
         super::http::metric(self.address, sample)
     }
 
+    /// A user of the same database, as a client of this server.
+    pub fn client(&self, user: &Person) -> Person {
+        Person { address: self.address, ..user.clone() }
+    }
+
+    /// What the system says of its memory, in MiB: `VmRSS` is now, `VmHWM` the most that it ever was.
+    pub fn memory(&self, field: &str) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("its status");
+        let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).expect("the field");
+        line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number") / 1024.0
+    }
+
     /// Waits for its end.
     pub fn ended(mut self) -> Ended {
         let code = self.child.wait().expect("an end").code();

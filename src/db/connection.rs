@@ -1,0 +1,93 @@
+//! One connection: its time limits, and the ways in which a statement is sent.
+
+use std::time::Instant;
+
+use postgres::{Client, Row, Statement};
+
+use super::page::STEP_ROWS;
+use super::{Parameters, page};
+use crate::sql::Query;
+
+/// The time limit of a statement.
+const SET_LIMIT: &str = "set statement_timeout = '10s'";
+/// The time limit of a long read ([`Query::is_long`]): it may not keep others waiting.
+pub(super) const SET_LONG_READ_LIMIT: &str = "set statement_timeout = '2s'";
+/// The same behind a pooler.
+const BEGIN_LONG_READ: &str = "begin; set local statement_timeout = '2s'";
+
+/// A connection and the statements that it has prepared so far.
+pub struct Connection {
+    pub client: Client,
+    pub prepared: Vec<Option<Statement>>,
+    pub last_used: Instant,
+    /// See [`Db::new`](super::Db::new).
+    pub is_pooled: bool,
+    /// It leads to a server that takes no changes.
+    pub is_read_only: bool,
+    /// Its time limit is that of a long read.
+    pub is_for_long_reads: bool,
+    /// A transaction began on it and has not been seen to end: after a panic, say. Nobody else may go on in there.
+    pub in_transaction: bool,
+}
+
+impl Connection {
+    /// Runs a statement.
+    pub fn run(&mut self, query: &Query, parameters: Parameters) -> std::result::Result<Vec<Row>, postgres::Error> {
+        if self.in_transaction {
+            return self.send(query, parameters);
+        }
+        if !self.is_pooled {
+            self.limit(query.is_long())?;
+        }
+        if !self.is_pooled || !query.is_long() {
+            return self.send(query, parameters);
+        }
+        self.client.batch_execute(BEGIN_LONG_READ)?;
+        self.in_transaction = true;
+        let rows = self.send(query, parameters);
+        let ended = self.client.batch_execute(if rows.is_ok() { "commit" } else { "rollback" });
+        self.in_transaction = ended.is_err();
+        rows.and_then(|rows| ended.map(|()| rows))
+    }
+
+    /// Sets the time limit of the statements that follow, unless it is set. (Behind a pooler, nothing is.)
+    pub fn limit(&mut self, is_for_long_reads: bool) -> std::result::Result<(), postgres::Error> {
+        if self.is_for_long_reads != is_for_long_reads {
+            self.client.batch_execute(if is_for_long_reads { SET_LONG_READ_LIMIT } else { SET_LIMIT })?;
+            self.is_for_long_reads = is_for_long_reads;
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, query: &Query, parameters: Parameters) -> std::result::Result<Vec<Row>, postgres::Error> {
+        let mut rows = page::Rows::default();
+        let is_long = page::rows_wanted(query, parameters).is_some_and(|wanted| wanted > STEP_ROWS.into());
+        if is_long && !self.is_pooled {
+            // Made for these values only, the plan is made for these values.
+            let statement = match query.planned {
+                true => self.client.prepare_typed(&query.text, &query.parameters)?,
+                false => self.prepared(query)?,
+            };
+            rows = page::in_steps(self.client.transaction()?, &statement, parameters)?;
+        } else if query.planned || self.is_pooled {
+            let typed = parameters.iter().copied().zip(query.parameters.iter().cloned());
+            rows.add_all(self.client.query_typed_raw(&query.text, typed)?)?;
+        } else {
+            let statement = self.prepared(query)?;
+            rows.add_all(self.client.query_raw(&statement, parameters.iter().copied())?)?;
+        }
+        Ok(rows.into_vec())
+    }
+
+    /// The statement, which is prepared once.
+    fn prepared(&mut self, query: &Query) -> std::result::Result<Statement, postgres::Error> {
+        if self.prepared.len() <= query.index {
+            self.prepared.resize_with(query.index + 1, || None);
+        }
+        let place = &mut self.prepared[query.index];
+        Ok(match place {
+            Some(statement) => statement.clone(),
+            None => place.insert(self.client.prepare_typed(&query.text, &query.parameters)?).clone(),
+        })
+    }
+}

@@ -1,0 +1,206 @@
+//! What long answers hold together: rows, bodies, and what clients have not taken yet. One count over all connections.
+//!
+//! A short answer is not counted. A list that shares a round trip takes its share as its rows come, and where there is no room it
+//! is read again as a long one. A long read takes the most that it can need before its query runs, and waits in a queue until that
+//! is free. The share shrinks to the body when that is made, and ends when the client has taken it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// What a long read can need: the rows of a page (4 MiB, and up to as much beside them in the driver's buffers), and their JSON.
+pub const LONG_READ_BYTES: usize = 12 * 1024 * 1024;
+/// Up to here an answer is short.
+pub const SHORT_BYTES: usize = 64 * 1024;
+/// How many long reads of one user may run at a time.
+const LONG_READS_OF_ONE: usize = 2;
+/// A share grows by so much, so that a row costs nothing.
+const STEP_BYTES: usize = 256 * 1024;
+
+/// The count, and who holds what.
+#[derive(Debug)]
+pub struct Memory {
+    max_bytes: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    all: Usage,
+    /// By user id; 0 stands for everybody who has not logged in.
+    users: HashMap<i64, Usage>,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Usage {
+    bytes: usize,
+    long_reads: usize,
+    /// When the last long read began.
+    last_begin: Option<Instant>,
+}
+
+/// What one answer holds.
+#[derive(Debug)]
+pub struct Share {
+    memory: Arc<Memory>,
+    user_id: i64,
+    bytes: usize,
+    is_reading: bool,
+}
+
+/// Why a long read does not begin yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// As many long reads of this user run as may.
+    Turn,
+    /// All memory is held, or what one user may hold; the last one for whom there was room began then.
+    Room(Option<Instant>),
+}
+
+impl Memory {
+    /// Room for so many bytes. One user gets half of it at most.
+    pub fn new(max_bytes: usize) -> Arc<Memory> {
+        Arc::new(Memory { max_bytes, state: Mutex::default() })
+    }
+
+    /// A share that holds nothing yet.
+    pub fn share(self: &Arc<Memory>, user_id: Option<i64>) -> Share {
+        Share { memory: Arc::clone(self), user_id: user_id.unwrap_or(0), bytes: 0, is_reading: false }
+    }
+
+    /// Begins a long read: its share holds the most that it can need, and its turn, until [`Share::end_read`].
+    ///
+    /// # Errors
+    /// What it waits for.
+    pub fn begin_read(self: &Arc<Memory>, user_id: Option<i64>) -> Result<Share, Wait> {
+        let mut share = self.share(user_id);
+        let mut state = self.lock();
+        let of_user = state.users.get(&share.user_id).copied().unwrap_or_default();
+        if of_user.long_reads >= LONG_READS_OF_ONE {
+            return Err(Wait::Turn);
+        }
+        if !self.fits(&state, share.user_id, LONG_READ_BYTES) {
+            return Err(Wait::Room(of_user.last_begin.or(state.all.last_begin)));
+        }
+        state.change(share.user_id, |usage| {
+            usage.bytes += LONG_READ_BYTES;
+            usage.long_reads += 1;
+            usage.last_begin = Some(Instant::now());
+        });
+        (share.bytes, share.is_reading) = (LONG_READ_BYTES, true);
+        Ok(share)
+    }
+
+    /// The bytes that are held now.
+    pub fn held(&self) -> usize {
+        self.lock().all.bytes
+    }
+
+    fn fits(&self, state: &State, user_id: i64, bytes: usize) -> bool {
+        let of_user = state.users.get(&user_id).map_or(0, |usage| usage.bytes);
+        state.all.bytes + bytes <= self.max_bytes && of_user + bytes <= self.max_bytes / 2
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn change(&mut self, user_id: i64, change: impl Fn(&mut Usage)) {
+        change(&mut self.all);
+        let usage = self.users.entry(user_id).or_default();
+        change(usage);
+        if usage.bytes == 0 && usage.long_reads == 0 {
+            self.users.remove(&user_id);
+        }
+    }
+}
+
+impl Share {
+    /// Holds this many bytes at least. False if there is no room for them.
+    pub fn grow_to(&mut self, bytes: usize) -> bool {
+        if bytes <= self.bytes {
+            return true;
+        }
+        let more = bytes.next_multiple_of(STEP_BYTES) - self.bytes;
+        let mut state = self.memory.lock();
+        let fits = self.memory.fits(&state, self.user_id, more);
+        if fits {
+            state.change(self.user_id, |usage| usage.bytes += more);
+            self.bytes += more;
+        }
+        fits
+    }
+
+    /// Holds exactly this many bytes: they are there.
+    pub fn set(&mut self, bytes: usize) {
+        let before = std::mem::replace(&mut self.bytes, bytes);
+        self.memory.lock().change(self.user_id, |usage| usage.bytes = usage.bytes + bytes - before);
+    }
+
+    /// Gives the turn of a long read to the next one.
+    pub fn end_read(&mut self) {
+        if std::mem::take(&mut self.is_reading) {
+            self.memory.lock().change(self.user_id, |usage| usage.long_reads -= 1);
+        }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.end_read();
+        if self.bytes > 0 {
+            self.set(0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1024 * 1024;
+
+    #[test]
+    fn one_user_has_two_long_reads_and_half_of_the_room() {
+        let memory = Memory::new(64 * MIB);
+        let (first, mut second) =
+            (memory.begin_read(Some(1)).expect("room"), memory.begin_read(Some(1)).expect("room"));
+        assert_eq!(memory.begin_read(Some(1)).expect_err("no turn"), Wait::Turn);
+        assert!(memory.begin_read(Some(2)).is_ok());
+        second.set(9 * MIB);
+        second.end_read();
+        assert!(matches!(memory.begin_read(Some(1)), Err(Wait::Room(_))), "21 of its 32 MiB are taken");
+        drop(second);
+        assert!(memory.begin_read(Some(1)).is_ok());
+        drop(first);
+        assert_eq!(memory.held(), 0);
+        assert!(memory.lock().users.is_empty());
+    }
+
+    #[test]
+    fn all_users_together_have_the_room() {
+        let memory = Memory::new(48 * MIB);
+        let mut reads: Vec<Share> = (1..=3).map(|user| memory.begin_read(Some(user)).expect("room")).collect();
+        reads.iter_mut().for_each(Share::end_read);
+        let fourth = memory.begin_read(Some(4)).expect("room");
+        assert!(matches!(memory.begin_read(Some(5)), Err(Wait::Room(_))));
+        drop((reads, fourth));
+        assert_eq!(memory.held(), 0);
+    }
+
+    #[test]
+    fn a_share_grows_while_there_is_room() {
+        let memory = Memory::new(32 * MIB);
+        let mut share = memory.share(None);
+        assert!(share.grow_to(1) && memory.held() == STEP_BYTES);
+        assert!(share.grow_to(STEP_BYTES) && memory.held() == STEP_BYTES);
+        assert!(share.grow_to(16 * MIB) && !share.grow_to(16 * MIB + 1));
+        assert_eq!(memory.held(), 16 * MIB);
+        share.set(5);
+        assert_eq!(memory.held(), 5);
+        drop(share);
+        assert_eq!(memory.held(), 0);
+    }
+}
