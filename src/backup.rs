@@ -100,7 +100,7 @@ pub fn restore(config: &Config, database: &Database, file: &Path) -> Result<Stri
     let access = renew_access(&mut client).map_err(|error| {
         format!("everything is restored, but sessions of the backup may still be live ({}): restore it again, into a new DATA_DIR", explain(&error))
     })?;
-    Ok(format!("restored {}: {}\n{access}", file.display(), told(&restored)))
+    Ok(format!("restored {}: {}; {access}", file.display(), told(&restored)))
 }
 
 /// Ends all sessions: those that ended after the backup was made, by a logout or a password change, would be live again. Accounts that were
@@ -117,8 +117,8 @@ fn renew_access(client: &mut impl GenericClient) -> Result<String, postgres::Err
     let enabled = client.query("select email, role = 'admin' from users where not disabled order by id", &[])?;
     let admins: Vec<&str> = enabled.iter().filter(|row| row.get(1)).map(|row| row.get(0)).collect();
     Ok(format!(
-        "all sessions of the backup are ended ({sessions} were live): everybody logs in anew\n\
-         enabled as of the backup: {} accounts, of these as admin: {}; disable again those that were disabled after it",
+        "all sessions of the backup are ended ({sessions} were live); as of the backup {} accounts are enabled (disable again those that \
+         were disabled after it), of these as admin: {}",
         enabled.len(),
         if admins.is_empty() { "none".to_string() } else { admins.join(", ") },
     ))

@@ -226,7 +226,7 @@ fn while_the_database_is_frozen_a_request_that_waited_for_a_hashing_thread_is_no
     let app = TestApp::on(&cluster.database, |config| config.bcrypt_cost = 9);
     let mut cluster = cluster;
     cluster.freeze();
-    Ask::Readiness.is_refused_within(PATIENCE, &app.anyone());
+    eventually("the freeze is noticed", || app.anyone().get("/readyz").status == 503);
     let abandoned = number(&app, "abandoned_requests_total");
     // A registration hashes before it needs the database, and then it is refused at once.
     at_once(hashing_threads() * 32, |number| {

@@ -58,11 +58,13 @@ fn a_day_at_the_clinic(server: &Serving) -> (String, Vec<String>) {
     user.with_token(&format!("{token}x")).get("/api/patients").expect(401, "forbidden");
     let refreshed = anyone.post("/api/auth/refresh", json!({ "refresh_token": refresh_token })).expect(200, "success");
     let change = json!({ "current_password": password, "new_password": "xylophone-password-2" });
-    user.post("/api/auth/password", change).expect(200, "updated");
+    let pair = user.post("/api/auth/password", change).expect(200, "updated").data();
+    let user = user.with_pair(&pair);
     user.delete(&patient.location()).expect(200, "deleted");
     user.post("/api/auth/logout", json!({})).expect(200, "success");
     let second = refreshed.data()["refresh_token"].as_str().expect("a token").to_string();
-    (patient.header("x-request-id").expect("an id").to_string(), vec![token, refresh_token, second, PASSWORD.into()])
+    let secrets = vec![token, refresh_token, second, user.token.expect("a token"), user.refresh_token, PASSWORD.into()];
+    (patient.header("x-request-id").expect("an id").to_string(), secrets)
 }
 
 #[test]
