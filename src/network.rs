@@ -46,11 +46,22 @@ pub fn canonical(address: IpAddr) -> IpAddr {
     address.to_canonical()
 }
 
-/// What counts as one client: an IPv4 address, or the /64 of an IPv6 one, which is what one subscriber is given.
+/// What counts as one client: an IPv4 address, or the /64 of an IPv6 one, which is one network at least of a subscriber.
 pub fn client_network(address: IpAddr) -> IpAddr {
+    shortened(address, 64)
+}
+
+/// What has one turn among others: an IPv4 address, or the /48 of an IPv6 one. No subscriber is given more (RFC 6177), and many have so many
+/// /64s that a turn for each would leave none for anybody else.
+pub fn client_site(address: IpAddr) -> IpAddr {
+    shortened(address, 48)
+}
+
+/// An IPv4 address as it is, and the first `length` bits of an IPv6 one.
+fn shortened(address: IpAddr, length: u32) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(v4) => IpAddr::V4(v4),
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << (128 - length)))),
     }
 }
 

@@ -122,7 +122,7 @@ impl Job {
 impl Job {
     /// The client, as the queues know it.
     pub fn network(&self) -> IpAddr {
-        network::client_network(self.exchange.client)
+        network::client_site(self.exchange.client)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Floods of wrong logins, from one address and from ten. A right login from elsewhere soon has its turn, and what is beyond the rate limit
+//! Floods of wrong logins: from one address, from ten, and from all networks of one subscriber. A right login from elsewhere soon has its turn, and what is beyond the rate limit
 //! takes no place from anybody.
 
 use std::thread;
@@ -18,25 +18,25 @@ fn behind_a_proxy(config: &mut Config) {
     config.bcrypt_cost = 8;
 }
 
-/// Sixty connections from so many addresses send wrong logins. Those that find a place in the queue send on and keep it full. Meanwhile
-/// three people log in, each from an address of their own. They wait for one login of each address of the flood and for those that are
+/// Sixty connections for each hashing thread send wrong logins, from addresses that have so many turns. Those that find a place in the queue send on and keep it full. Meanwhile
+/// three people log in, each from an address of their own. They wait for one login of each turn of the flood and for those that are
 /// being checked; a few more may be checked before the server has received theirs. Of the 32 a thread in the queue, most come later. At
 /// 250 ms each, this is the bound in seconds.
-fn people_have_their_turn_in_a_flood_from(addresses: usize) {
+fn people_have_their_turn_in_a_flood(turns: usize, address: impl Fn(usize) -> String + Sync) {
     let app = TestApp::with(|config| {
         behind_a_proxy(config);
-        config.auth_rate_per_minute = Config::default().auth_rate_per_minute;
+        // The queue is as long as there are threads: so is the flood.
+        config.auth_rate_per_minute = Config::default().auth_rate_per_minute * hashing_threads() as u32;
     });
     let people: Vec<_> = (0..3).map(|number| app.signed_up(&format!("person-{number}"))).collect();
     let guess = |connection: usize, number: usize| {
         let email = format!("nobody-{connection}-{number}@example.org");
-        let from = format!("198.51.100.{}", connection % addresses);
-        app.login_from(&email, "a wild guess", &[("X-Forwarded-For", &from)]).status
+        app.login_from(&email, "a wild guess", &[("X-Forwarded-For", &address(connection))]).status
     };
     let guess = &guess;
     let checked = || number(&app, "logins_total{result=\"failed\"}");
     thread::scope(|scope| {
-        for connection in 0..CONNECTIONS {
+        for connection in 0..CONNECTIONS * hashing_threads() {
             scope.spawn(move || (0..5).take_while(|number| guess(connection, *number) == 401).count());
         }
         eventually("the flood fills the queue", || number(&app, "hashing_refused_total") > 0);
@@ -44,7 +44,7 @@ fn people_have_their_turn_in_a_flood_from(addresses: usize) {
             let (before, from) = (checked(), format!("192.0.2.{place}"));
             app.login_from(&person.email, PASSWORD, &[("X-Forwarded-For", &from)]).expect(200, "success");
             let waited_for = checked() - before;
-            let most = i64::try_from(addresses + hashing_threads()).expect("a small number") + 5;
+            let most = i64::try_from(turns + hashing_threads()).expect("a small number") + 5;
             assert!(waited_for <= most, "{waited_for} logins were checked meanwhile");
         }
         assert!(number(&app, "hashing_queue_length") > 0, "the flood is over, and proves nothing");
@@ -53,12 +53,17 @@ fn people_have_their_turn_in_a_flood_from(addresses: usize) {
 
 #[test]
 fn a_flood_of_logins_from_one_address_keeps_nobody_else_out() {
-    people_have_their_turn_in_a_flood_from(1);
+    people_have_their_turn_in_a_flood(1, |_| "198.51.100.1".into());
 }
 
 #[test]
 fn a_flood_of_logins_from_ten_addresses_keeps_nobody_else_out() {
-    people_have_their_turn_in_a_flood_from(10);
+    people_have_their_turn_in_a_flood(10, |connection| format!("198.51.100.{}", connection % 10));
+}
+
+#[test]
+fn a_flood_of_logins_from_every_network_of_one_subscriber_keeps_nobody_else_out() {
+    people_have_their_turn_in_a_flood(1, |connection| format!("2001:db8:0:{connection:x}::1"));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use healthcare_backend::auth::tokens::{Claims, Tokens};
-use healthcare_backend::network::{Network, client_address, client_network};
+use healthcare_backend::network::{Network, client_address, client_network, client_site};
 use healthcare_backend::request::{Headers, Method, Request};
 use healthcare_backend::validate::Query;
 use proptest::prelude::*;
@@ -155,6 +155,16 @@ proptest! {
         let v4 = Ipv4Addr::from(v4);
         prop_assert_eq!(client_network(v4.into()), IpAddr::from(v4));
         prop_assert_eq!(client_network(v4.to_ipv6_mapped().into()), IpAddr::from(v4));
+    }
+
+    #[test]
+    fn one_ipv4_address_or_one_ipv6_48_has_one_turn(one: u128, subnet: u128, v4: u32) {
+        let same_site = (one >> 80 << 80) | (subnet >> 48);
+        let (one, two) = (IpAddr::from(Ipv6Addr::from(one)), IpAddr::from(Ipv6Addr::from(same_site)));
+        prop_assume!(one.to_canonical().is_ipv6() && two.to_canonical().is_ipv6());
+        prop_assert_eq!(client_site(one), client_site(two));
+        let v4 = Ipv4Addr::from(v4);
+        prop_assert_eq!(client_site(v4.to_ipv6_mapped().into()), IpAddr::from(v4));
     }
 
     #[test]
