@@ -34,6 +34,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "0010_batch_ids",
     "0011_over",
     "0012_refresh_chain",
+    "0013_good_tokens",
 ];
 
 /// Any number will do that no other program uses in the same database.

@@ -246,3 +246,23 @@ fn a_million_rows_are_paged_and_searched_by_the_right_index() {
         &["mappings_patient_id_id_idx", "mappings_patient_id_doctor_id_key"],
     );
 }
+
+#[test]
+fn a_refresh_does_not_read_the_tokens_that_its_session_has_used() {
+    let mut filled = Filled::with(1_000);
+    filled
+        .client
+        .batch_execute(
+            "insert into sessions (user_id, expires_at) values (1, now() + interval '1 day');
+             insert into refresh_tokens (hash, session_id, used_at)
+             select sha256(convert_to(n::text, 'UTF8')), 1, now() - interval '1 hour' from generate_series(1, 100000) n;
+             insert into refresh_tokens (hash, session_id) values (sha256('good'), 1);
+             analyze sessions, refresh_tokens;",
+        )
+        .expect("tokens");
+    // Each time another new token for the same one: a retry, which replaces the last.
+    let values = ["sha256('good')", "sha256(convert_to(random()::text, 'UTF8'))", "60", "60", "'::1'", "'a'"];
+    for plan in filled.ask(|sql| &sql.sessions.refresh, &values.map(String::from)) {
+        assert!(plan.blocks() <= 200, "{}: {} blocks", plan.name, plan.blocks());
+    }
+}
