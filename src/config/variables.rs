@@ -71,7 +71,7 @@ pub const VARIABLES: &[Variable] = &[
     variable("MAX_CONNECTIONS", "1024", Whole(|config| &mut config.max_connections, 1, 1_000_000),
         "open client connections; for one more the one idle longest is closed, or, where none is idle, the new one is answered 503"),
     variable("MAX_CONNECTIONS_PER_ADDRESS", "a quarter of them", Whole(|config| &mut config.max_connections_per_address, 1, 1_000_000),
-        "the same, of one client address; TRUSTED_PROXIES are not counted"),
+        "the same, of one client address (an IPv6 /48 is one); TRUSTED_PROXIES are not counted"),
     variable("MAX_MEMORY_BYTES", "67108864", Whole(|config| &mut config.max_memory_bytes, 32 * 1024 * 1024, 1 << 40),
         "what rows, bodies and unsent answers hold together, half of it for one user; a long read that finds no room for 3 s is 503"),
     variable("CORS_ORIGINS", "none", Text(|config, text| config.cors_origins = items(text), cors_origins),

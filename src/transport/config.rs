@@ -20,7 +20,7 @@ pub struct Config {
     /// Connections open at one time. For a further one the connection that has been idle longest is closed; where none is idle,
     /// the further one is answered 503 and closed.
     pub max_connections: usize,
-    /// The same for one client address (an IPv6 /64 is one), among its own connections.
+    /// The same for one client address (an IPv6 /48 is one), among its own connections.
     pub max_connections_per_address: usize,
     /// Whose connections are not counted by address. The default counts all.
     pub is_shared_address: AddressHook,

@@ -78,15 +78,30 @@ impl Gate {
     }
 }
 
-/// What counts as one client: an IPv4 address, or the /64 that an IPv6 network hands to one customer. `None` for an address from
-/// which many clients come.
+/// What counts as one client: an IPv4 address, or the /48 of an IPv6 one, the most that a network hands to one customer (RFC 6177). `None` for
+/// an address from which many clients come.
 pub(super) fn client(remote: &SocketAddr, config: &Config) -> Option<IpAddr> {
     let address = remote.ip().to_canonical();
     if (config.is_shared_address)(address) {
         return None;
     }
     Some(match address {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 80))),
         address => address,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_addresses_of_an_ipv6_customer_are_one_client() {
+        let client = |text: &str| client(&text.parse().expect("an address"), &Config::default());
+        let (one, other) = (client("[2001:db8:1:1::1]:80"), client("[2001:db8:1:ffff::2]:81"));
+        assert_eq!(one, other);
+        assert_ne!(one, client("[2001:db8:2:1::1]:80"));
+        assert_eq!(client("[::ffff:192.0.2.1]:80"), client("192.0.2.1:81"));
+        assert_ne!(client("192.0.2.1:80"), client("192.0.2.2:80"));
+    }
 }
