@@ -16,7 +16,8 @@ use crate::envelope::Response;
 use crate::error::{Error, Result};
 use crate::request::Request;
 use crate::validate::{
-    EXPERIENCE_MAX, Fields, Form, LICENSE_MAX, NAME_MAX, SPECIALIZATION_MAX, email, line, phone, whole_number,
+    EXPERIENCE_MAX, Fields, Form, LICENSE_MAX, NAME_MAX, SPECIALIZATION_MAX, email, line, phone, visible_line,
+    whole_number,
 };
 
 /// The query parameters of a list.
@@ -94,7 +95,7 @@ fn fields(mut form: Form) -> Result<Fields> {
     form.required("specialization", line(SPECIALIZATION_MAX));
     form.optional("phone", phone);
     form.optional("email", email);
-    form.optional("license_number", line(LICENSE_MAX));
+    form.optional("license_number", visible_line(LICENSE_MAX));
     form.optional("years_of_experience", whole_number(0, EXPERIENCE_MAX));
     form.finish(READ_ONLY)
 }

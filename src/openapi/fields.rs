@@ -3,10 +3,10 @@
 use super::json::{Json, list, object};
 use crate::validate::{BIRTH_YEAR_MIN, EMAIL_MAX, EXPERIENCE_MAX, GENDERS, PHONE_MAX};
 
-/// What no line may have: control characters, and those that change the direction of text.
-const REFUSED: &str = r"\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069";
+/// What no line may have: control characters, those that break a line, and those that change the direction of text.
+const REFUSED: &str = r"\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069";
 /// What nobody sees, of the characters that have four digits: more of them no two dialects of patterns spell alike.
-const INVISIBLE: &str = r"\s\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200d\u2060-\u2065\u206a-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb";
+const INVISIBLE: &str = r"\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200d\u2060-\u2065\u206a-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb";
 /// No control characters.
 const ONE_LINE: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
 /// No control characters but line breaks and tabs.
@@ -19,14 +19,14 @@ pub fn line(max: usize) -> Json {
     object! { "type": "string", "maxLength": max, "pattern": format!("^{}$", visible()) }
 }
 
-/// One line of text that may be blank.
-pub fn blank_line(max: usize) -> Json {
-    object! { "type": "string", "maxLength": max, "pattern": format!("^( *|{})$", visible()) }
+/// One line of text that may be blank and has no character that nobody sees.
+pub fn visible_line(max: usize) -> Json {
+    object! { "type": "string", "maxLength": max, "pattern": format!("^[^{REFUSED}{INVISIBLE}]*$") }
 }
 
 /// Text without what is refused, and with one character at least that can be seen.
 fn visible() -> String {
-    format!("[^{REFUSED}]*[^{REFUSED}{INVISIBLE}][^{REFUSED}]*")
+    format!("[^{REFUSED}]*[^{REFUSED}\\s{INVISIBLE}][^{REFUSED}]*")
 }
 
 /// A text to look for.

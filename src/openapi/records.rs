@@ -2,8 +2,8 @@
 //! example all come from the same line.
 
 use super::fields::{
-    birth_date, blank_line, count, email, gender, id, line, lines, new_password, one_of, or_null, phone, secret, text,
-    time, truth, word, years,
+    birth_date, count, email, gender, id, line, lines, new_password, one_of, or_null, phone, secret, text, time, truth,
+    visible_line, word, years,
 };
 use super::json::{Json, list, object};
 use crate::auth::Role;
@@ -157,7 +157,7 @@ fn doctor() -> Vec<Field> {
         required("specialization", line(SPECIALIZATION_MAX), "Cardiology"),
         optional("phone", phone(), "+49 30 7654321"),
         optional("email", email(), "mensah@example.org"),
-        optional("license_number", describe(blank_line(LICENSE_MAX), "No two doctors share one."), "BE-12345"),
+        optional("license_number", describe(visible_line(LICENSE_MAX), "No two doctors share one."), "BE-12345"),
         optional("years_of_experience", years(), 12),
         server("created_by", id(), 1),
         server("created_at", time(), "2026-01-05T08:32:00.123456Z"),

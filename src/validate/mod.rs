@@ -60,13 +60,27 @@ pub fn parse_id(text: &str) -> Checked<i64> {
 pub fn line(max: usize) -> impl Fn(Value) -> Checked<Value> {
     move |value| {
         let text = plain_text(string(&value)?, max, false)?;
-        if text.chars().any(is_bidi_control) {
+        if text.contains(['\u{2028}', '\u{2029}']) {
+            Err("must not contain line breaks".into())
+        } else if text.chars().any(is_bidi_control) {
             Err("must not contain characters that change the direction of text".into())
         } else if text.chars().all(|character| character.is_whitespace() || is_invisible(character)) {
             Err("must have a visible character".into())
         } else {
             Ok(text.into())
         }
+    }
+}
+
+/// The same for a licence number, in which every character can be seen: nobody could tell it from another one that has an invisible character
+/// more.
+pub fn visible_line(max: usize) -> impl Fn(Value) -> Checked<Value> {
+    move |value| {
+        let value = line(max)(value)?;
+        if string(&value)?.chars().any(is_invisible) {
+            return Err("must not contain invisible characters".into());
+        }
+        Ok(value)
     }
 }
 

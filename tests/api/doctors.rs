@@ -44,6 +44,22 @@ fn only_name_and_specialization_are_required() {
 }
 
 #[test]
+fn a_licence_number_has_no_character_that_nobody_sees() {
+    let app = TestApp::start();
+    let ann = app.signed_up("ann");
+    ann.post("/api/doctors", a_doctor()).expect(201, "created");
+    let mut other = a_doctor();
+    for looks_the_same in ["SE-4711\u{200b}", "SE\u{200d}-4711", "\u{feff}SE-4711", "SE-\u{ad}4711", "SE-4711\u{fe0f}"]
+    {
+        other["license_number"] = json!(looks_the_same);
+        let answer = ann.post("/api/doctors", other.clone()).expect(400, "invalid");
+        assert_eq!(answer.fields(), ["license_number"], "{looks_the_same:?}");
+    }
+    other["license_number"] = json!(" SE-4711 ");
+    ann.post("/api/doctors", other).expect(409, "failed");
+}
+
+#[test]
 fn every_limit_holds_from_both_sides() {
     let app = TestApp::start();
     let ann = app.signed_up("ann");
