@@ -5,14 +5,17 @@
 //! Entries that the database refuses are told from those beside them, put aside, and tried again every five seconds: they keep nobody
 //! waiting who comes after them, until there are a thousand of a kind. What cannot be recorded then is not shown.
 
+pub mod words;
+
 use std::net::IpAddr;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::db::{Db, may_wait};
+use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::outage::Outage;
 use crate::sql::Query;
+pub use words::{Action, Resource};
 
 /// Entries that may wait.
 const CAPACITY: usize = 8_000;
@@ -27,52 +30,6 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 const REFUSED_AGAIN: Duration = Duration::from_secs(5);
 /// How often a refused batch is cut in two, to find the entries in it that are at fault: one in a thousand takes ten cuts.
 const CUTS: u32 = 32;
-
-/// What was done, in the words of the audit trail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "they are their names")]
-pub enum Action {
-    Read,
-    List,
-    Denied,
-}
-
-impl Action {
-    /// The word in the trail.
-    fn word(self) -> &'static str {
-        match self {
-            Action::Read => "read",
-            Action::List => "list",
-            Action::Denied => "denied",
-        }
-    }
-}
-
-/// Which kind of record it was done to, in the words of the audit trail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "they are their names")]
-pub enum Resource {
-    User,
-    Session,
-    Patient,
-    Doctor,
-    Mapping,
-    Audit,
-}
-
-impl Resource {
-    /// The word in the trail.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Resource::User => "user",
-            Resource::Session => "session",
-            Resource::Patient => "patient",
-            Resource::Doctor => "doctor",
-            Resource::Mapping => "mapping",
-            Resource::Audit => "audit",
-        }
-    }
-}
 
 /// One look at a record, one list, or one refusal.
 #[derive(Debug)]
@@ -156,23 +113,36 @@ impl Buffer {
     /// Adds an entry, waiting for a place while the buffer is full.
     ///
     /// # Errors
-    /// `Unavailable` when no place came free: what cannot be recorded is not shown. `Later` where this thread may not wait.
+    /// `Unavailable` when no place came free: what cannot be recorded is not shown.
     pub fn record(&self, entry: Entry) -> Result<()> {
         let mut state = self.lock();
         let deadline = Instant::now() + PATIENCE;
         while !state.has_room_for(&entry) {
-            may_wait()?;
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(Error::Unavailable("the audit buffer is full".into()));
             }
             state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+        self.add(&mut state, entry);
+        Ok(())
+    }
+
+    /// Adds an entry without waiting, or gives it back if the buffer is full.
+    pub fn try_record(&self, entry: Entry) -> Option<Entry> {
+        let mut state = self.lock();
+        if !state.has_room_for(&entry) {
+            return Some(entry);
+        }
+        self.add(&mut state, entry);
+        None
+    }
+
+    fn add(&self, state: &mut State, entry: Entry) {
         state.entries.push(entry);
         if state.entries.len() == 1 || state.entries.len() == BATCH {
             self.changed.notify_all();
         }
-        Ok(())
     }
 
     /// Entries that are not in the database yet.

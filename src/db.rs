@@ -3,13 +3,13 @@
 //! A connection is held for the time of a statement only, so that nothing that takes long (hashing a password, above all)
 //! can be done while holding one.
 //!
-//! Workers, which have many requests at hand, do not wait here: see [`Attempt`]. What they ask for goes through a pipe
-//! (`db/pipe.rs`), and comes back for all of them at once.
+//! Workers, which have many requests at hand, send the questions of all of them through a pipe (`db/pipe.rs`), and the rows come
+//! back for all of them at once.
 
-mod attempt;
 mod connection;
 pub mod page;
 mod pipe;
+mod question;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -20,9 +20,9 @@ use postgres::types::ToSql;
 use r2d2::ManageConnection;
 use scheduled_thread_pool::{OnPoolDropBehavior, ScheduledThreadPool};
 
-pub use attempt::{Attempt, Question, Wants, may_wait, without_long_reads};
 use connection::Connection;
 use pipe::PipeManager;
+pub use question::Question;
 
 use crate::database_url::{ConnectError, DatabaseUrl};
 use crate::error::{ADMINS_ONLY, Error, Result};
@@ -30,7 +30,7 @@ use crate::memory::Share;
 use crate::metrics::Metrics;
 use crate::migrate::explain;
 use crate::pulse::Pulse;
-use crate::sql::{Queries, Query};
+use crate::sql::Query;
 
 /// The values of `$1, $2, …`.
 pub type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
@@ -139,18 +139,26 @@ impl Db {
 
     /// Asks all questions in one round trip. None for each that has to be asked on a connection of its own: the server said
     /// no, or nothing in time, or there is no pipe at hand, or no room for what came. `shares` hold what comes.
-    pub fn ask(&self, sql: &Queries, questions: &[Question], shares: Vec<Share>) -> Vec<Option<(Vec<Row>, Share)>> {
+    pub fn ask(&self, questions: &[&Question], shares: Vec<Share>) -> Vec<Option<(Vec<Row>, Share)>> {
         let pipes = self.pools().pipes.filter(|_| !self.pulse.is_frozen());
         let Some(mut pipe) = pipes.and_then(|pipes| pipes.try_get()) else {
             return questions.iter().map(|_| None).collect();
         };
-        let rows = pipe.ask(sql, questions, shares);
+        let rows = pipe.ask(questions, shares);
         if pipe.is_late() {
             // Its place in the pool stays taken meanwhile, so there are never more of these threads than workers.
             // Without a thread the connection is closed instead.
             let _ = std::thread::Builder::new().name("settling".into()).spawn(move || pipe.settle());
         }
         rows
+    }
+
+    /// Sends the question by itself and waits for its rows.
+    ///
+    /// # Errors
+    /// See [`Db::query_many`].
+    pub fn answer(&self, question: &Question) -> Result<Vec<Row>> {
+        self.query_many(&question.query, &question.parameters())
     }
 
     /// The only row.
@@ -176,9 +184,6 @@ impl Db {
     /// `Unavailable` where no connection is to be had or the time limit passed, `Conflict` where a named constraint refused,
     /// `Internal` for everything else.
     pub fn query_many(&self, query: &Query, parameters: Parameters) -> Result<Vec<Row>> {
-        if let Some(rows) = attempt::ask(query, parameters) {
-            return rows;
-        }
         let mut connection = self.connection(query.writes)?;
         let first = connection.run(query, parameters);
         let Err(error) = first else { return Ok(first.unwrap_or_default()) };
@@ -263,7 +268,6 @@ impl Db {
 
     /// A connection that may be trusted with a change, or with a read.
     fn connection(&self, writes: bool) -> Result<r2d2::PooledConnection<Manager>> {
-        may_wait()?;
         for _ in 0..=self.size {
             if self.pulse.is_frozen() {
                 return Err(Error::Unavailable("the database does not answer".into()));

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
+use crate::audit::words::Resource;
 use crate::error::{Error, FieldError, FieldErrors};
 
 /// An answer on its way out: status, headers and a finished body.
@@ -17,6 +18,17 @@ pub struct Response {
     pub content_type: &'static str,
     /// The body; empty for 204 and 304.
     pub body: Vec<u8>,
+    /// The records that it shows, if the audit trail keeps who looked at them.
+    pub shown: Option<Shown>,
+}
+
+/// The records that an answer shows.
+#[derive(Debug)]
+pub enum Shown {
+    /// One record, by its id.
+    Record(Resource, i64),
+    /// Those of a list.
+    List(Resource, Vec<i64>),
 }
 
 /// The shape of every body under `/api`.
@@ -42,7 +54,7 @@ impl Response {
     pub fn replayed(location: String, etag: String, body: Vec<u8>) -> Response {
         let headers =
             vec![("Location", location.into()), ("ETag", etag.into()), ("Idempotency-Replayed", "true".into())];
-        Response { status: 201, headers, content_type: "application/json", body }
+        Response { status: 201, headers, content_type: "application/json", body, shown: None }
     }
 
     /// 200 `updated`: the whole new record.
@@ -57,12 +69,12 @@ impl Response {
 
     /// An answer without a body: 204 or 304.
     pub fn empty(status: u16) -> Response {
-        Response { status, headers: Vec::new(), content_type: "", body: Vec::new() }
+        Response { status, headers: Vec::new(), content_type: "", body: Vec::new(), shown: None }
     }
 
     /// A page that is not JSON: `/docs`, `/metrics`.
     pub fn page(content_type: &'static str, body: Vec<u8>) -> Response {
-        Response { status: 200, headers: Vec::new(), content_type, body }
+        Response { status: 200, headers: Vec::new(), content_type, body, shown: None }
     }
 
     /// The answer to a request that failed. A 5xx says nothing but the request id.
@@ -123,6 +135,6 @@ impl Response {
         if serde_json::to_writer(&mut body, &envelope).is_err() {
             body = format!(r#"{{"status":"failed","message":{message:?},"data":null}}"#).into_bytes();
         }
-        Response { status, headers: Vec::new(), content_type: "application/json", body }
+        Response { status, headers: Vec::new(), content_type: "application/json", body, shown: None }
     }
 }

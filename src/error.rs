@@ -107,9 +107,6 @@ pub enum Error {
     Unavailable(String),
     /// A list, search or count that took the database too long; the text is for the log.
     TooSlow(String),
-    /// Not an answer: the handler asked for something that this thread does not wait for (see [`crate::db::Attempt`]). The
-    /// server runs it again, and no client ever sees this.
-    Later,
 }
 
 /// The state of a rate limit, for the headers of a 429 (draft-ietf-httpapi-ratelimit-headers).
@@ -179,7 +176,7 @@ impl Error {
             Error::TooManyRequests(limit)  => (429, "failed",     limit.counted.words().1.into()),
             Error::Internal(_)             => (500, "failed",     "Something went wrong on our side".into()),
             Error::TooSlow(_)              => (503, "failed",     "This takes too long: narrow the search down or ask for less".into()),
-            Error::Unavailable(_) | Error::Later => (503, "failed",     "The service is busy or its database away, try again".into()),
+            Error::Unavailable(_)          => (503, "failed",     "The service is busy or its database away, try again".into()),
         };
         Facts { status, word, message }
     }

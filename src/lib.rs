@@ -16,15 +16,18 @@ pub mod service;
 pub mod systemd;
 pub mod app;
 
-// The way in: threads, socket, request, route.
-pub mod memory;
-pub mod crew;
-pub mod server;
+// The way in: socket, request, route, queues, threads.
 #[cfg(own_transport)]
 pub mod transport;
+mod wire;
 pub mod request;
 pub mod network;
 pub mod routes;
+mod exchange;
+mod memory;
+mod lanes;
+mod server;
+mod crew;
 
 // What is asked: who, what, and is it well-formed.
 pub mod auth;

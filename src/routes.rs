@@ -6,8 +6,9 @@ use crate::app::App;
 use crate::audit::Resource::{self, Audit, Doctor, Mapping, Patient, Session, User};
 use crate::audit::{Action, Entry};
 use crate::auth;
-use crate::envelope::Response;
+use crate::envelope::{Response, Shown};
 use crate::error::{Error, Result};
+use crate::handlers::ask::{Ask, Read};
 use crate::handlers::{audit, docs, doctors, health, mappings, patients, sessions, users};
 use crate::request::Method::{self, Delete, Get, Patch, Post, Put};
 use crate::request::Request;
@@ -25,7 +26,8 @@ pub enum Lane {
     Hashing,
 }
 
-/// A handler, by who may call it: the check is in the type of its last parameter.
+/// A handler, by who may call it, which the type of its last parameter checks, and by how it meets the database: a read says what
+/// it asks and what becomes of the rows; every other handler asks and waits by itself.
 #[derive(Clone, Copy)]
 pub enum Handler {
     /// Anyone.
@@ -34,6 +36,21 @@ pub enum Handler {
     Signed(fn(&App, &Request, &auth::User) -> Result<Response>),
     /// Whoever has a valid token and the role `admin`.
     Admin(fn(&App, &Request, &auth::Admin) -> Result<Response>),
+    /// A read by a user with a valid token.
+    Read(fn(&Read, &auth::User) -> Result<Ask>),
+    /// A read by an admin.
+    AdminRead(fn(&Read, &auth::Admin) -> Result<Ask>),
+}
+
+/// Who may call an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Anyone.
+    Anyone,
+    /// A user with a valid token.
+    User,
+    /// A user with a valid token and the role `admin`.
+    Admin,
 }
 
 /// One endpoint.
@@ -61,64 +78,64 @@ pub struct Route {
 /// Every endpoint of the service, in README order. Nothing is reachable that is not listed here.
 #[rustfmt::skip]
 pub const ROUTES: &[Route] = &[
-    open  (Post,   "/api/auth/register",                                users::register).hashing(),
-    open  (Post,   "/api/auth/login",                                   sessions::login).hashing(),
-    open  (Post,   "/api/auth/refresh",                                 sessions::refresh).limited(),
-    signed(Get,    "/api/auth/me",                             User,    users::me),
-    signed(Post,   "/api/auth/password",                       User,    users::change_password).hashing(),
-    signed(Post,   "/api/auth/logout",                         Session, sessions::logout).bare(),
-    signed(Get,    "/api/auth/sessions",                       Session, sessions::list),
-    signed(Delete, "/api/auth/sessions/{id}",                  Session, sessions::delete),
+    open      (Post,   "/api/auth/register",                                users::register).hashing(),
+    open      (Post,   "/api/auth/login",                                   sessions::login).hashing(),
+    open      (Post,   "/api/auth/refresh",                                 sessions::refresh).limited(),
+    read      (Get,    "/api/auth/me",                             User,    users::me),
+    signed    (Post,   "/api/auth/password",                       User,    users::change_password).hashing(),
+    signed    (Post,   "/api/auth/logout",                         Session, sessions::logout).bare(),
+    read      (Get,    "/api/auth/sessions",                       Session, sessions::list),
+    signed    (Delete, "/api/auth/sessions/{id}",                  Session, sessions::delete),
 
-    signed(Post,   "/api/patients",                            Patient, patients::create),
-    signed(Get,    "/api/patients",                            Patient, patients::list).query(patients::FILTERS),
-    signed(Get,    "/api/patients/{id}",                       Patient, patients::find),
-    signed(Put,    "/api/patients/{id}",                       Patient, patients::update),
-    signed(Patch,  "/api/patients/{id}",                       Patient, patients::update),
-    signed(Delete, "/api/patients/{id}",                       Patient, patients::delete),
+    signed    (Post,   "/api/patients",                            Patient, patients::create),
+    read      (Get,    "/api/patients",                            Patient, patients::list).query(patients::FILTERS),
+    read      (Get,    "/api/patients/{id}",                       Patient, patients::find),
+    signed    (Put,    "/api/patients/{id}",                       Patient, patients::update),
+    signed    (Patch,  "/api/patients/{id}",                       Patient, patients::update),
+    signed    (Delete, "/api/patients/{id}",                       Patient, patients::delete),
 
-    signed(Post,   "/api/doctors",                             Doctor,  doctors::create),
-    signed(Get,    "/api/doctors",                             Doctor,  doctors::list).query(doctors::FILTERS),
-    signed(Get,    "/api/doctors/{id}",                        Doctor,  doctors::find),
-    signed(Put,    "/api/doctors/{id}",                        Doctor,  doctors::update),
-    signed(Patch,  "/api/doctors/{id}",                        Doctor,  doctors::update),
-    signed(Delete, "/api/doctors/{id}",                        Doctor,  doctors::delete),
+    signed    (Post,   "/api/doctors",                             Doctor,  doctors::create),
+    read      (Get,    "/api/doctors",                             Doctor,  doctors::list).query(doctors::FILTERS),
+    read      (Get,    "/api/doctors/{id}",                        Doctor,  doctors::find),
+    signed    (Put,    "/api/doctors/{id}",                        Doctor,  doctors::update),
+    signed    (Patch,  "/api/doctors/{id}",                        Doctor,  doctors::update),
+    signed    (Delete, "/api/doctors/{id}",                        Doctor,  doctors::delete),
 
-    signed(Post,   "/api/mappings",                            Mapping, mappings::create),
-    signed(Get,    "/api/mappings",                            Mapping, mappings::list).query(mappings::FILTERS),
-    signed(Get,    "/api/mappings/{patient_id}",               Mapping, mappings::list_of_patient).query(mappings::PAGE),
-    signed(Get,    "/api/patients/{patient_id}/mappings",      Mapping, mappings::list_of_patient).query(mappings::PAGE),
-    signed(Get,    "/api/patients/{patient_id}/mappings/{id}", Mapping, mappings::find),
-    signed(Put,    "/api/mappings/{id}",                       Mapping, mappings::update),
-    signed(Patch,  "/api/mappings/{id}",                       Mapping, mappings::update),
-    signed(Delete, "/api/mappings/{id}",                       Mapping, mappings::delete),
+    signed    (Post,   "/api/mappings",                            Mapping, mappings::create),
+    read      (Get,    "/api/mappings",                            Mapping, mappings::list).query(mappings::FILTERS),
+    read      (Get,    "/api/mappings/{patient_id}",               Mapping, mappings::list_of_patient).query(mappings::PAGE),
+    read      (Get,    "/api/patients/{patient_id}/mappings",      Mapping, mappings::list_of_patient).query(mappings::PAGE),
+    read      (Get,    "/api/patients/{patient_id}/mappings/{id}", Mapping, mappings::find),
+    signed    (Put,    "/api/mappings/{id}",                       Mapping, mappings::update),
+    signed    (Patch,  "/api/mappings/{id}",                       Mapping, mappings::update),
+    signed    (Delete, "/api/mappings/{id}",                       Mapping, mappings::delete),
 
-    admin (Get,    "/api/admin/patients",                      Patient, patients::admin::list).query(patients::ADMIN_FILTERS),
-    admin (Get,    "/api/admin/patients/{id}",                 Patient, patients::admin::find),
-    admin (Put,    "/api/admin/patients/{id}",                 Patient, patients::admin::update),
-    admin (Patch,  "/api/admin/patients/{id}",                 Patient, patients::admin::update),
-    admin (Delete, "/api/admin/patients/{id}",                 Patient, patients::admin::delete),
-    admin (Get,    "/api/admin/doctors",                       Doctor,  doctors::admin::list).query(doctors::ADMIN_FILTERS),
-    admin (Get,    "/api/admin/doctors/{id}",                  Doctor,  doctors::admin::find),
-    admin (Put,    "/api/admin/doctors/{id}",                  Doctor,  doctors::admin::update),
-    admin (Patch,  "/api/admin/doctors/{id}",                  Doctor,  doctors::admin::update),
-    admin (Delete, "/api/admin/doctors/{id}",                  Doctor,  doctors::admin::delete).query(doctors::CASCADE),
-    admin (Get,    "/api/admin/mappings",                      Mapping, mappings::admin::list).query(mappings::ADMIN_FILTERS),
-    admin (Get,    "/api/admin/mappings/{id}",                 Mapping, mappings::admin::find),
-    admin (Delete, "/api/admin/mappings/{id}",                 Mapping, mappings::admin::delete),
-    admin (Get,    "/api/admin/users",                         User,    users::admin::list).query(users::ADMIN_FILTERS),
-    admin (Get,    "/api/admin/users/{id}",                    User,    users::admin::find),
-    admin (Put,    "/api/admin/users/{id}",                    User,    users::admin::update),
-    admin (Patch,  "/api/admin/users/{id}",                    User,    users::admin::update),
-    admin (Post,   "/api/admin/users/{id}/unlock",             User,    users::admin::unlock).bare(),
-    admin (Delete, "/api/admin/users/{id}/sessions",           User,    sessions::admin::delete_all),
-    admin (Get,    "/api/admin/audit",                         Audit,   audit::list).query(audit::FILTERS),
+    admin_read(Get,    "/api/admin/patients",                      Patient, patients::admin::list).query(patients::ADMIN_FILTERS),
+    admin_read(Get,    "/api/admin/patients/{id}",                 Patient, patients::admin::find),
+    admin     (Put,    "/api/admin/patients/{id}",                 Patient, patients::admin::update),
+    admin     (Patch,  "/api/admin/patients/{id}",                 Patient, patients::admin::update),
+    admin     (Delete, "/api/admin/patients/{id}",                 Patient, patients::admin::delete),
+    admin_read(Get,    "/api/admin/doctors",                       Doctor,  doctors::admin::list).query(doctors::ADMIN_FILTERS),
+    admin_read(Get,    "/api/admin/doctors/{id}",                  Doctor,  doctors::admin::find),
+    admin     (Put,    "/api/admin/doctors/{id}",                  Doctor,  doctors::admin::update),
+    admin     (Patch,  "/api/admin/doctors/{id}",                  Doctor,  doctors::admin::update),
+    admin     (Delete, "/api/admin/doctors/{id}",                  Doctor,  doctors::admin::delete).query(doctors::CASCADE),
+    admin_read(Get,    "/api/admin/mappings",                      Mapping, mappings::admin::list).query(mappings::ADMIN_FILTERS),
+    admin_read(Get,    "/api/admin/mappings/{id}",                 Mapping, mappings::admin::find),
+    admin     (Delete, "/api/admin/mappings/{id}",                 Mapping, mappings::admin::delete),
+    admin_read(Get,    "/api/admin/users",                         User,    users::admin::list).query(users::ADMIN_FILTERS),
+    admin_read(Get,    "/api/admin/users/{id}",                    User,    users::admin::find),
+    admin     (Put,    "/api/admin/users/{id}",                    User,    users::admin::update),
+    admin     (Patch,  "/api/admin/users/{id}",                    User,    users::admin::update),
+    admin     (Post,   "/api/admin/users/{id}/unlock",             User,    users::admin::unlock).bare(),
+    admin     (Delete, "/api/admin/users/{id}/sessions",           User,    sessions::admin::delete_all),
+    admin_read(Get,    "/api/admin/audit",                         Audit,   audit::list).query(audit::FILTERS),
 
-    open  (Get,    "/healthz",                                          health::healthz),
-    open  (Get,    "/readyz",                                           health::readyz),
-    open  (Get,    "/metrics",                                          health::metrics),
-    open  (Get,    "/openapi.json",                                     docs::openapi),
-    open  (Get,    "/docs",                                             docs::page),
+    open      (Get,    "/healthz",                                          health::healthz),
+    open      (Get,    "/readyz",                                           health::readyz).waiting(),
+    open      (Get,    "/metrics",                                          health::metrics),
+    open      (Get,    "/openapi.json",                                     docs::openapi),
+    open      (Get,    "/docs",                                             docs::page),
 ];
 
 const fn open(method: Method, pattern: &'static str, handler: fn(&App, &Request) -> Result<Response>) -> Route {
@@ -143,6 +160,24 @@ const fn admin(
     line(method, pattern, Some(resource), Handler::Admin(handler))
 }
 
+const fn read(
+    method: Method,
+    pattern: &'static str,
+    resource: Resource,
+    handler: fn(&Read, &auth::User) -> Result<Ask>,
+) -> Route {
+    line(method, pattern, Some(resource), Handler::Read(handler))
+}
+
+const fn admin_read(
+    method: Method,
+    pattern: &'static str,
+    resource: Resource,
+    handler: fn(&Read, &auth::Admin) -> Result<Ask>,
+) -> Route {
+    line(method, pattern, Some(resource), Handler::AdminRead(handler))
+}
+
 const fn line(method: Method, pattern: &'static str, resource: Option<Resource>, handler: Handler) -> Route {
     let lane = if matches!(method, Get) { Lane::Reading } else { Lane::Waiting };
     let has_fields = matches!(method, Post | Put | Patch);
@@ -150,6 +185,19 @@ const fn line(method: Method, pattern: &'static str, resource: Option<Resource>,
 }
 
 impl Route {
+    /// Who may call it.
+    pub fn access(&self) -> Access {
+        match self.handler {
+            Handler::Open(_) => Access::Anyone,
+            Handler::Signed(_) | Handler::Read(_) => Access::User,
+            Handler::Admin(_) | Handler::AdminRead(_) => Access::Admin,
+        }
+    }
+
+    const fn waiting(self) -> Route {
+        Route { lane: Lane::Waiting, ..self }
+    }
+
     /// Whatever hashes is limited too.
     const fn hashing(self) -> Route {
         Route { lane: Lane::Hashing, ..self }.limited()
@@ -269,67 +317,133 @@ impl Routes {
         Ok(Target::Route(route))
     }
 
-    /// Answers a request whose target has been found. The order of the checks is the contract's: token, role, content type,
-    /// query, and then what the handler itself looks at. `user` is who asks, where the token has been checked a moment ago.
+    /// Takes a request as far as it goes without waiting for the database.
     ///
     /// # Errors
     /// Whatever a check or the handler refuses with. `user` then tells who was refused.
-    pub fn answer(
+    pub fn begin(&self, app: &App, request: &Request, target: Target, user: &mut Option<auth::User>) -> Result<Step> {
+        let route = match target {
+            Target::Options(path) => {
+                let allow = self.paths[path].allow.clone();
+                return Ok(Step::Answer(Response::empty(204).with_header("Allow", allow)));
+            }
+            Target::Route(place) => &ROUTES[place],
+        };
+        if route.access() != Access::Anyone {
+            *user = auth::remembered_user(app, request)?;
+            if user.is_none() {
+                return Ok(Step::Wait);
+            }
+        }
+        call(app, request, route, *user)
+    }
+
+    /// Goes on with a request on a thread that may wait for the database: to its answer, or to what it asks. `ask` is that, if it is
+    /// known already.
+    ///
+    /// # Errors
+    /// As for [`Routes::begin`].
+    pub fn resume(
         &self,
         app: &App,
         request: &Request,
         target: Target,
+        ask: Option<Ask>,
         user: &mut Option<auth::User>,
-    ) -> Result<Response> {
-        let route = match target {
-            Target::Options(path) => {
-                return Ok(Response::empty(204).with_header("Allow", self.paths[path].allow.clone()));
-            }
-            Target::Route(place) => &ROUTES[place],
-        };
-        let result = run(app, request, route, user);
-        // Somebody whose token was good a moment ago may be refused as well: see `acting` in `sql/`.
-        if let (Err(Error::Forbidden(_) | Error::Unauthenticated), Some(user), Some(resource)) =
-            (&result, user, route.resource)
-        {
-            audit_denied(app, request, resource, user)?;
+    ) -> Result<Step> {
+        let Target::Route(place) = target else { return self.begin(app, request, target, user) };
+        let route = &ROUTES[place];
+        let mut is_same = true;
+        if route.access() != Access::Anyone {
+            // The request may have been in a queue for a while: the token is checked again.
+            let known = auth::user(app, request)?;
+            is_same = user.replace(known) == Some(known);
         }
-        result
+        match ask.filter(|_| is_same) {
+            Some(ask) => Ok(Step::Ask(ask)),
+            None => call(app, request, route, *user),
+        }
     }
 }
 
-fn run(app: &App, request: &Request, route: &Route, user: &mut Option<auth::User>) -> Result<Response> {
+/// How far a request has come.
+pub enum Step {
+    /// To its answer.
+    Answer(Response),
+    /// To what it asks the database.
+    Ask(Ask),
+    /// Nowhere yet: what comes first has to wait for the database.
+    Wait,
+}
+
+/// Checks the request and calls its handler. The order of the checks is the contract's: token, role, content type, query, and then
+/// what the handler itself looks at.
+fn call(app: &App, request: &Request, route: &Route, user: Option<auth::User>) -> Result<Step> {
+    let user = || user.ok_or(Error::Unauthenticated);
     match route.handler {
         Handler::Open(handler) => {
             check_shape(request, route)?;
-            handler(app, request)
+            handler(app, request).map(Step::Answer)
         }
         Handler::Signed(handler) => {
-            let user = known(app, request, user)?;
+            let user = user()?;
             count_change(app, route, &user)?;
             check_shape(request, route)?;
-            handler(app, request, &user)
+            handler(app, request, &user).map(Step::Answer)
         }
         Handler::Admin(handler) => {
-            let admin = auth::admin(known(app, request, user)?)?;
+            let admin = auth::admin(user()?)?;
             count_change(app, route, admin.user())?;
             check_shape(request, route)?;
-            handler(app, request, &admin)
+            handler(app, request, &admin).map(Step::Answer)
         }
-    }
-}
-
-/// Who asks: by the token, unless that has been checked.
-fn known(app: &App, request: &Request, user: &mut Option<auth::User>) -> Result<auth::User> {
-    match user {
-        Some(user) => Ok(*user),
-        None => Ok(*user.insert(auth::user(app, request)?)),
+        Handler::Read(handler) => {
+            let user = user()?;
+            check_shape(request, route)?;
+            handler(&Read::new(app, request), &user).map(Step::Ask)
+        }
+        Handler::AdminRead(handler) => {
+            let admin = auth::admin(user()?)?;
+            check_shape(request, route)?;
+            handler(&Read::new(app, request), &admin).map(Step::Ask)
+        }
     }
 }
 
 /// A change that is refused afterwards counts as well: looking at it costs as much.
 fn count_change(app: &App, route: &Route, user: &auth::User) -> Result<()> {
     if route.is_change() { app.take_change(user) } else { Ok(()) }
+}
+
+/// The entry that the audit trail keeps of this outcome: a read, or a refusal. Somebody whose token was good a moment ago may be
+/// refused as well: see `acting` in `sql/`.
+pub fn entry(
+    app: &App,
+    request: &Request,
+    target: Target,
+    user: Option<auth::User>,
+    result: &Result<Response>,
+) -> Option<Entry> {
+    let (action, resource, resource_id, resource_ids) = match result {
+        Ok(response) if app.config.audit_reads => match response.shown.as_ref()? {
+            Shown::Record(resource, id) => (Action::Read, *resource, Some(*id), None),
+            Shown::List(resource, ids) => (Action::List, *resource, None, Some(ids.clone())),
+        },
+        Err(Error::Forbidden(_) | Error::Unauthenticated) => {
+            (Action::Denied, ROUTES[target.route()?].resource?, request.id("id").ok(), None)
+        }
+        _ => return None,
+    };
+    Some(Entry {
+        at: jiff::Timestamp::now(),
+        actor_id: user?.id,
+        action,
+        resource,
+        resource_id,
+        resource_ids,
+        ip: request.client,
+        request_id: request.id.clone(),
+    })
 }
 
 /// A body is JSON and not encoded; a route without fields or query parameters has none.
@@ -348,19 +462,6 @@ fn check_shape(request: &Request, route: &Route) -> Result<()> {
         }
     }
     if route.query.is_empty() { request.query().finish() } else { Ok(()) }
-}
-
-fn audit_denied(app: &App, request: &Request, resource: Resource, user: &auth::User) -> Result<()> {
-    app.audit.record(Entry {
-        at: jiff::Timestamp::now(),
-        actor_id: user.id,
-        action: Action::Denied,
-        resource,
-        resource_id: request.id("id").ok(),
-        resource_ids: None,
-        ip: request.client,
-        request_id: request.id.clone(),
-    })
 }
 
 /// `/api/patients/{id}` → `/api/patients/{p0}`: lines that differ only in these names are the same path.

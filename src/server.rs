@@ -1,155 +1,59 @@
-//! The thread-pool loop: receive → handle → respond. The only module that names `tiny_http`.
+//! The thread-pool loop: receive → handle → respond.
 //!
 //! Workers wait in `recv()` and take what has come. They answer what needs no database, and the reads of one turn together (see
-//! [`Attempt`]). Changes, and whatever else waits for the database, go to threads that do wait; what hashes a password goes to a few
+//! [`crate::handlers::ask`]). Changes, and whatever else waits for the database, go to threads that do wait; what hashes a password goes to a few
 //! threads of its own. So reads stay fast during a flood of logins, and `/healthz` whatever the database does.
 
-use std::io::Read;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
 use crate::app::App;
 use crate::auth::User;
-use crate::crew::{Crew, Slot};
-use crate::db::{Attempt, Question, Wants, without_long_reads};
+use crate::db::Question;
 use crate::envelope::Response;
 use crate::error::{Error, Result};
-use crate::logging::RequestLine;
-use crate::memory::{SHORT_BYTES, Share, Wait};
+use crate::exchange::{Exchange, RequestIds};
+use crate::handlers::ask::Read;
+use crate::lanes::{Admission, Job, Lanes, QUEUE_PATIENCE, Slot, Stage};
+use crate::memory::Share;
 use crate::metrics::Family;
-use crate::network;
-use crate::request::{Headers, Method, Request};
-use crate::routes::{Lane, ROUTES, Target};
-#[cfg(own_transport)]
-use crate::transport as tiny_http;
-
-mod wire;
+use crate::request::Request;
+use crate::routes::{Lane, Step, Target, entry};
+use crate::wire::{self, RawRequest, Socket};
 
 /// Requests that a worker takes at once.
 const AT_ONCE: usize = 32;
 /// What one round trip carries at most ([`Question::weight`]), so that the rows of eight lists are in memory and no more.
 const ROUND_WEIGHT: usize = 32;
-/// A request that has waited for a thread for so long is not begun: its client has likely given up.
-const QUEUE_PATIENCE: Duration = Duration::from_secs(10);
-/// A long read that has found no room for so long is refused.
-const ROOM_PATIENCE: Duration = Duration::from_secs(3);
-/// What a browser may read of an answer beyond the basic headers.
-const EXPOSED_HEADERS: &str = "ETag, Idempotency-Replayed, Link, Location, Retry-After, RateLimit, RateLimit-Policy, WWW-Authenticate, X-Request-Id, X-Total-Count";
-/// What a browser may send.
-const ALLOWED_HEADERS: &str = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-Id";
 
 /// The socket and everything behind it.
 pub struct Server {
     app: Arc<App>,
-    socket: tiny_http::Server,
+    socket: Socket,
     ids: Arc<RequestIds>,
-}
-
-/// Makes request ids: a prefix that no other process has, and a count.
-struct RequestIds {
-    prefix: String,
-    count: AtomicU64,
-}
-
-impl RequestIds {
-    /// The client's own id if it is a plain one, else a new one.
-    fn choose(&self, sent: Option<&str>) -> String {
-        match sent.filter(|id| is_request_id(id)) {
-            Some(id) => id.to_string(),
-            None => format!("{}-{:x}", self.prefix, self.count.fetch_add(1, Ordering::Relaxed)),
-        }
-    }
-}
-
-/// A request that is being worked on.
-pub struct Job {
-    exchange: Exchange,
-    request: Request,
-    target: Target,
-    /// Who asks, once the token has been checked.
-    user: Option<User>,
-    /// The same for the queue of long reads, where the check is a while ago.
-    asker: Option<i64>,
-    /// What its rows and its body hold, if they are long.
-    share: Option<Share>,
-    /// Since when it has found no room.
-    no_room_since: Option<Instant>,
-}
-
-/// Whether a long read begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admission {
-    /// It does.
-    Begins,
-    /// It waits on.
-    Waits,
-    /// It is refused, for this reason.
-    Refused(&'static str),
-}
-
-impl Job {
-    /// Lets a long read begin, if it is its turn and there is room.
-    pub fn admit(&mut self, app: &App) -> Admission {
-        if app.pulse.is_frozen() {
-            return Admission::Refused("the database does not answer");
-        }
-        if self.exchange.started.elapsed() >= QUEUE_PATIENCE {
-            return Admission::Refused("it waited too long in the queue");
-        }
-        match app.memory.begin_read(self.asker) {
-            Ok(share) => {
-                self.share = Some(share);
-                Admission::Begins
-            }
-            Err(Wait::Turn) => Admission::Waits,
-            Err(Wait::Room(last_begin)) => {
-                // As long as others begin, the queue moves, and it waits its turn.
-                let since = *self.no_room_since.get_or_insert_with(Instant::now);
-                let waited = last_begin.map_or(since, |last_begin| last_begin.max(since)).elapsed();
-                if waited < ROOM_PATIENCE {
-                    Admission::Waits
-                } else {
-                    Admission::Refused("there was no room for a long answer")
-                }
-            }
-        }
-    }
-}
-
-impl Job {
-    /// The client, as the queues know it.
-    pub fn network(&self) -> IpAddr {
-        network::client_site(self.exchange.client)
-    }
 }
 
 /// What becomes of requests that have come at the same time.
 #[derive(Default)]
 struct Turn {
-    /// Those whose handlers wait for rows, and what they ask.
-    asking: Vec<(Box<Job>, Question)>,
+    /// Those whose questions share a round trip.
+    #[expect(clippy::vec_box, reason = "a job goes from list to queue and is large")]
+    asking: Vec<Box<Job>>,
     /// Those for other threads.
     elsewhere: Vec<(Box<Job>, Lane)>,
 }
 
-/// What came of a handler: its answer, its error, or a panic.
-type Outcome = std::thread::Result<Result<Response>>;
-
-/// One request as far as answering it is concerned: what stays the same whoever answers.
-pub struct Exchange {
-    raw: tiny_http::Request,
-    id: String,
-    method: Option<Method>,
-    route: Option<usize>,
-    client: IpAddr,
-    origin: Option<String>,
-    user_id: Option<i64>,
-    /// When the whole request was there.
-    pub started: Instant,
+impl Turn {
+    /// For a thread that waits.
+    fn send_elsewhere(&mut self, job: Box<Job>) {
+        let is_long = matches!(&job.stage, Stage::Asks(ask) if ask.is_long());
+        self.elsewhere.push((job, if is_long { Lane::LongReading } else { Lane::Waiting }));
+    }
 }
+
+/// What came of a handler: its answer, its error, or a panic.
+type Outcome<T> = std::thread::Result<Result<T>>;
 
 impl Server {
     /// Serves what arrives on this listener.
@@ -157,31 +61,32 @@ impl Server {
     /// # Errors
     /// Where the system refuses.
     pub fn new(app: Arc<App>, listener: TcpListener, id_prefix: String) -> std::io::Result<Server> {
-        let ids = Arc::new(RequestIds { prefix: id_prefix, count: AtomicU64::new(0) });
-        let socket = wire::open(listener, &app, &ids)?;
+        let ids = Arc::new(RequestIds::new(id_prefix));
+        let choosing = Arc::clone(&ids);
+        let socket = wire::open(listener, &app, move |sent| choosing.choose(sent))?;
         Ok(Server { app, socket, ids })
     }
 
     /// The loop of a worker: ends when the socket is closed and everything is answered.
-    pub fn work(&self, crew: &Crew) {
+    pub fn work(&self, lanes: &Lanes) {
         loop {
             match wire::receive(&self.socket, AT_ONCE) {
-                Ok(requests) => self.survive(|| self.serve(requests, crew)),
-                Err(_) if crew.is_stopping() => return,
+                Ok(requests) => self.survive(|| self.serve(requests, lanes)),
+                Err(_) if lanes.is_stopping() => return,
                 Err(error) => log::error!(target: "server", "receiving failed: {error}"),
             }
         }
     }
 
     /// The loop of a thread of another lane: ends when the service stops, or when the thread has been replaced.
-    pub fn work_in(&self, lane: Lane, crew: &Crew, slot: &Slot) {
+    pub fn work_in(&self, lane: Lane, lanes: &Lanes, slot: &Slot) {
         while !slot.is_replaced()
-            && let Some((job, admission)) = crew.next_job(lane, &self.app)
+            && let Some((job, admission)) = lanes.next_job(lane, &self.app)
         {
             if let Admission::Refused(why) = admission {
                 job.exchange.refuse(&self.app, &Error::Unavailable(why.into()));
             } else if job.exchange.started.elapsed() < QUEUE_PATIENCE {
-                self.survive(|| self.handle(job, slot, crew));
+                self.survive(|| self.handle(job, slot, lanes));
             } else {
                 job.exchange.refuse(&self.app, &Error::Unavailable("it waited too long in the queue".into()));
             }
@@ -208,120 +113,147 @@ impl Server {
 
     /// Serves requests that have come at the same time: their reads share a round trip, and what is for other threads goes there
     /// first.
-    fn serve(&self, requests: Vec<tiny_http::Request>, crew: &Crew) {
+    fn serve(&self, requests: Vec<RawRequest>, lanes: &Lanes) {
         let mut turn = Turn::default();
         for raw in requests {
-            let Some(job) = self.route(raw) else { continue };
+            let Some((exchange, request, target)) = Exchange::open(&self.app, &self.ids, raw) else { continue };
+            let job = Box::new(Job::new(exchange, request, target));
             match job.target.lane() {
-                Lane::Reading => self.attempt(job, Attempt::default(), &mut turn),
+                Lane::Reading => self.begin(job, &mut turn),
                 lane => turn.elsewhere.push((job, lane)),
             }
         }
-        self.queue(&mut turn, crew);
+        self.queue(&mut turn, lanes);
         let mut asking = std::mem::take(&mut turn.asking);
         while !asking.is_empty() {
             let rest = asking.split_off(one_round(&asking));
-            let (jobs, questions): (Vec<_>, Vec<_>) = std::mem::replace(&mut asking, rest).into_iter().unzip();
-            let shares = jobs.iter().map(|job| self.app.memory.share(job.user.map(|user| user.id))).collect();
-            let answers = self.app.db.ask(&self.app.sql, &questions, shares);
-            for ((mut job, question), answer) in jobs.into_iter().zip(&questions).zip(answers) {
-                match answer {
-                    Some((rows, share)) => {
-                        job.share = Some(share);
-                        self.attempt(job, Attempt::knowing(question, rows), &mut turn);
-                    }
-                    None => turn.elsewhere.push((job, lane_of(question))),
+            self.ask(std::mem::replace(&mut asking, rest), &mut turn);
+        }
+        self.queue(&mut turn, lanes);
+    }
+
+    /// Takes a request to its answer, or to what it asks.
+    fn begin(&self, mut job: Box<Job>, turn: &mut Turn) {
+        let Job { request, target, user, .. } = &mut *job;
+        match self.caught(|| self.app.routes.begin(&self.app, request, *target, user)) {
+            Ok(Ok(Step::Ask(ask))) => {
+                job.stage = Stage::Asks(ask);
+                if job.question().is_some() { turn.asking.push(job) } else { turn.send_elsewhere(job) }
+            }
+            Ok(Ok(Step::Wait)) => turn.send_elsewhere(job),
+            Ok(Ok(Step::Answer(response))) => self.answer(job, Ok(Ok(response)), turn),
+            Ok(Err(error)) => self.answer(job, Ok(Err(error)), turn),
+            Err(panic) => self.answer(job, Err(panic), turn),
+        }
+    }
+
+    /// Sends the questions of these reads in one round trip, and answers those for which rows come back. The others are for threads
+    /// that wait.
+    #[expect(clippy::vec_box, reason = "as in Turn")]
+    fn ask(&self, jobs: Vec<Box<Job>>, turn: &mut Turn) {
+        let questions: Vec<&Question> = jobs.iter().filter_map(|job| job.question()).collect();
+        let shares = jobs.iter().map(|job| self.app.memory.share(job.user_id())).collect();
+        let results = self.app.db.ask(&questions, shares);
+        for (mut job, result) in jobs.into_iter().zip(results) {
+            match (std::mem::replace(&mut job.stage, Stage::Found), result) {
+                (Stage::Asks(ask), Some((rows, share))) => {
+                    job.share = Some(share);
+                    let outcome = self.caught(|| ask.answer(&Read::new(&self.app, &job.request), rows));
+                    self.answer(job, outcome, turn);
+                }
+                (stage, _) => {
+                    job.stage = stage;
+                    turn.send_elsewhere(job);
                 }
             }
         }
-        // Nobody asks twice here: one that does waits for its answers elsewhere.
-        turn.elsewhere.extend(turn.asking.drain(..).map(|(job, question)| (job, lane_of(&question))));
-        self.queue(&mut turn, crew);
     }
 
-    /// Takes the request apart and finds its route; none where it has been refused.
-    fn route(&self, mut raw: tiny_http::Request) -> Option<Box<Job>> {
-        let started = Instant::now();
-        let headers = received_headers(&raw);
-        let id = self.ids.choose(headers.get("x-request-id"));
-        let peer = raw.remote_addr().map_or(network::UNKNOWN, SocketAddr::ip);
-        let client = network::client_address(peer, headers.get("x-forwarded-for"), &self.app.config.trusted_proxies);
-        let origin = headers.get("origin").map(str::to_string);
-        let method = Method::parse(raw.method().as_str());
-        let received = read(&mut raw, &id, method, client, headers, self.app.config.max_body_bytes);
-        let mut exchange = Exchange { raw, id, method, route: None, client, origin, user_id: None, started };
-        let found = received.and_then(|mut request| {
-            let target = self.app.routes.find(&mut request)?;
-            Ok((request, target))
-        });
-        let allowed = found.and_then(|(request, target)| {
-            exchange.route = target.route();
-            // Before any queue: a flood beyond the limit takes no place there.
-            if target.is_rate_limited() {
-                self.app.take_from_rate_limit(&request)?;
-            }
-            Ok((request, target))
-        });
-        match allowed {
-            Ok((request, target)) => {
-                let (user, asker, share, no_room_since) = (None, None, None, None);
-                Some(Box::new(Job { exchange, request, target, user, asker, share, no_room_since }))
-            }
-            Err(error) => {
-                exchange.refuse(&self.app, &error);
-                None
+    /// Answers on a worker. If there is no room for the entry of the audit trail, the answer waits for it elsewhere.
+    fn answer(&self, mut job: Box<Job>, outcome: Outcome<Response>, turn: &mut Turn) {
+        let result = match outcome {
+            Ok(result) => result,
+            Err(panic) => return self.finish(job.exchange, job.user, Err(panic), job.share),
+        };
+        let entry = entry(&self.app, &job.request, job.target, job.user, &result);
+        match entry.and_then(|entry| self.app.audit.try_record(entry)) {
+            None => self.finish(job.exchange, job.user, Ok(result), job.share),
+            Some(entry) => {
+                job.stage = Stage::Answered(result, entry);
+                turn.send_elsewhere(job);
             }
         }
     }
 
-    /// Runs the handler without waiting for the database. Where it asks for a statement that may be batched, the question is
-    /// kept; where it needs anything else, the job is for a thread that waits.
-    fn attempt(&self, mut job: Box<Job>, attempt: Attempt, turn: &mut Turn) {
-        let (outcome, wants) = attempt.run(|| self.run(&job.request, job.target, &mut job.user));
-        match (outcome, wants) {
-            (Ok(Err(Error::Later)), Wants::Rows(question)) => turn.asking.push((job, question)),
-            (Ok(Err(Error::Later)), Wants::LongRead) => turn.elsewhere.push((job, Lane::LongReading)),
-            (Ok(Err(Error::Later)), Wants::Time) => turn.elsewhere.push((job, Lane::Waiting)),
-            (outcome, _) => self.finish(job.exchange, job.user, outcome, job.share),
-        }
-    }
-
-    fn queue(&self, turn: &mut Turn, crew: &Crew) {
-        for (job, _) in &mut turn.elsewhere {
-            // It may wait there for a while: the token is checked again.
-            (job.asker, job.share) = (job.user.take().map(|user| user.id), None);
-        }
-        for refused in crew.queue(turn.elsewhere.drain(..), &self.app.metrics) {
+    fn queue(&self, turn: &mut Turn, lanes: &Lanes) {
+        for refused in lanes.queue(turn.elsewhere.drain(..), &self.app.metrics) {
             refused.exchange.refuse(&self.app, &Error::Unavailable("the hashing queue is full".into()));
         }
     }
 
-    /// Runs the handler to its end. While it runs, the slot holds the exchange: should the database freeze, the watchdog answers from there.
-    fn handle(&self, job: Box<Job>, slot: &Slot, crew: &Crew) {
-        let Job { exchange, request, target, mut user, mut share, .. } = *job;
+    /// Takes a request to its end on a thread that waits. Meanwhile the slot holds the exchange: should the database freeze, the
+    /// watchdog answers from there. A long read that turns out to be one only now, without a share, goes to its queue.
+    fn handle(&self, job: Box<Job>, slot: &Slot, lanes: &Lanes) {
+        let Job { exchange, request, target, mut user, stage, mut share, .. } = *job;
         slot.hold(exchange);
-        let mut run = || self.run(&request, target, &mut user);
-        // A read that had to ask about its session, say, may turn out to be a long one only now.
-        let outcome = if target.lane() == Lane::Reading && share.is_none() { without_long_reads(run) } else { run() };
+        let may_be_long = share.is_some();
+        let outcome = self.caught(|| self.wait(&request, target, stage, &mut user, may_be_long));
         let Some(exchange) = slot.release() else { return };
         if let Some(share) = &mut share {
             share.end_read();
         }
-        if let Ok(Err(Error::Later)) = outcome {
-            let job = Job { exchange, request, target, user, asker: None, share: None, no_room_since: None };
-            self.queue(&mut Turn { elsewhere: vec![(Box::new(job), Lane::LongReading)], ..Turn::default() }, crew);
-        } else {
-            self.finish(exchange, user, outcome, share);
+        let outcome = match outcome {
+            Ok(Ok(Step::Answer(response))) => Ok(Ok(response)),
+            Ok(Ok(Step::Ask(ask))) => {
+                let mut turn = Turn::default();
+                let mut job = Job::new(exchange, request, target);
+                (job.user, job.stage) = (user, Stage::Asks(ask));
+                turn.send_elsewhere(Box::new(job));
+                return self.queue(&mut turn, lanes);
+            }
+            Ok(Ok(Step::Wait)) => Ok(Err(Error::Internal("a thread that waits was told to wait".into()))),
+            Ok(Err(error)) => Ok(Err(error)),
+            Err(panic) => Err(panic),
+        };
+        self.finish(exchange, user, outcome, share);
+    }
+
+    fn wait(
+        &self,
+        request: &Request,
+        target: Target,
+        stage: Stage,
+        user: &mut Option<User>,
+        may_be_long: bool,
+    ) -> Result<Step> {
+        let ask = match stage {
+            Stage::Answered(result, entry) => {
+                self.app.audit.record(entry)?;
+                return result.map(Step::Answer);
+            }
+            Stage::Asks(ask) => Some(ask),
+            Stage::Found => None,
+        };
+        let result = match self.app.routes.resume(&self.app, request, target, ask, user) {
+            Ok(Step::Ask(ask)) if ask.is_long() && !may_be_long => return Ok(Step::Ask(ask)),
+            Ok(Step::Ask(ask)) => ask.wait(&self.app.db, &Read::new(&self.app, request)),
+            Ok(Step::Answer(response)) => Ok(response),
+            Ok(Step::Wait) => return Ok(Step::Wait),
+            Err(error) => Err(error),
+        };
+        if let Some(entry) = entry(&self.app, request, target, *user, &result) {
+            self.app.audit.record(entry)?;
         }
+        result.map(Step::Answer)
     }
 
-    fn run(&self, request: &Request, target: Target, user: &mut Option<User>) -> Outcome {
+    fn caught<T>(&self, work: impl FnOnce() -> Result<T>) -> Outcome<T> {
         let _in_flight = self.app.metrics.in_flight.enter();
-        catch_unwind(AssertUnwindSafe(|| self.app.routes.answer(&self.app, request, target, user)))
+        catch_unwind(AssertUnwindSafe(work))
     }
 
-    fn finish(&self, mut exchange: Exchange, user: Option<User>, outcome: Outcome, share: Option<Share>) {
-        exchange.user_id = user.map(|user| user.id);
+    fn finish(&self, exchange: Exchange, user: Option<User>, outcome: Outcome<Response>, share: Option<Share>) {
+        let exchange = exchange.of_user(user.map(|user| user.id));
         match outcome {
             Ok(Ok(response)) => exchange.answer(&self.app, response, share),
             Ok(Err(error)) => exchange.refuse(&self.app, &error),
@@ -333,121 +265,12 @@ impl Server {
     }
 }
 
-impl Exchange {
-    /// Answers with an error; the log gets what the client does not.
-    pub fn refuse(self, app: &App, error: &Error) {
-        match error {
-            Error::Internal(text) => log::error!(target: "server", "request {}: {text}", self.id),
-            Error::Unavailable(text) => {
-                app.refusals.failed(text);
-                log::debug!(target: "server", "request {}: {text}", self.id);
-            }
-            Error::TooSlow(text) => log::debug!(target: "server", "request {}: {text}", self.id),
-            _ => {}
-        }
-        let response = Response::error(error, &self.id);
-        self.answer(app, response, None);
-    }
-
-    /// Sends the answer, counts it and logs it. `share` holds it until the client has taken it, if it is long.
-    fn answer(self, app: &App, response: Response, share: Option<Share>) {
-        let Exchange { raw, id, method, route, client, origin, user_id, started } = self;
-        let status = response.status;
-        let preflight = method == Some(Method::Options);
-        let allow = response.headers.iter().find(|(name, _)| *name == "Allow").map(|(_, allow)| allow.to_string());
-        let mut headers = wire::headers(response.headers, response.content_type, &id);
-        let cors = cors_headers(&app.config.cors_origins, origin.as_deref(), allow.filter(|_| preflight));
-        headers.extend(cors.into_iter().filter_map(|(name, value)| wire::header(name, value.into())));
-        let share = share.filter(|_| response.body.len() > SHORT_BYTES).map(|mut share| {
-            share.set(response.body.len());
-            share
-        });
-        // The client may be gone; its answer is then nobody's loss.
-        let _ = wire::respond(raw, status, headers, response.body, share);
-        let took = started.elapsed();
-        app.metrics.record(route, status, took);
-        let known = route.map(|place| &ROUTES[place]);
-        RequestLine {
-            id: &id,
-            method: method.map_or("other", Method::name),
-            route: known.map_or("-", |route| route.pattern),
-            status,
-            took,
-            user_id,
-            address: client,
-        }
-        .write();
-    }
-}
-
-/// Where a question is asked that its round trip did not answer.
-fn lane_of(question: &Question) -> Lane {
-    if question.is_long { Lane::LongReading } else { Lane::Waiting }
-}
-
 /// How many of these share the next round trip.
-fn one_round(asking: &[(Box<Job>, Question)]) -> usize {
+fn one_round(asking: &[Box<Job>]) -> usize {
     let mut weight = 0;
-    let fits = asking.iter().take_while(|(_, question)| {
-        weight += question.weight();
+    let fits = asking.iter().take_while(|job| {
+        weight += job.question().map_or(0, Question::weight);
         weight <= ROUND_WEIGHT
     });
     fits.count()
-}
-
-fn received_headers(raw: &tiny_http::Request) -> Headers {
-    let mut headers = Headers::default();
-    for header in raw.headers() {
-        headers.add(header.field.as_str().as_str(), header.value.as_str());
-    }
-    headers
-}
-
-/// Reads the body within its bound and takes the target apart.
-fn read(
-    raw: &mut tiny_http::Request,
-    id: &str,
-    method: Option<Method>,
-    client: IpAddr,
-    headers: Headers,
-    max_body_bytes: usize,
-) -> Result<Request> {
-    let method = method.ok_or(Error::NotImplemented)?;
-    let (path, raw_query) = Request::split_target(raw.url())?;
-    if raw.body_length().is_some_and(|length| length > max_body_bytes) {
-        return Err(Error::TooLarge(max_body_bytes));
-    }
-    let mut body = Vec::new();
-    let bound = u64::try_from(max_body_bytes).unwrap_or(u64::MAX).saturating_add(1);
-    let read = raw.as_reader().take(bound).read_to_end(&mut body);
-    read.map_err(|_| Error::invalid("body", "did not arrive as it was announced"))?;
-    if body.len() > max_body_bytes {
-        return Err(Error::TooLarge(max_body_bytes));
-    }
-    let parameters = Vec::new();
-    Ok(Request { id: id.into(), method, path, client, headers, body, raw_query, parameters, query_names: &[] })
-}
-
-/// 1 to 64 of `A-Z a-z 0-9 . _ -`
-fn is_request_id(id: &str) -> bool {
-    (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
-}
-
-/// The headers that let a listed origin's script read the answer (WHATWG Fetch, 3.3); `allow` for the answer to a preflight.
-fn cors_headers(origins: &[String], origin: Option<&str>, allow: Option<String>) -> Vec<(&'static str, String)> {
-    if origins.is_empty() {
-        return Vec::new();
-    }
-    let mut headers = vec![("Vary", "Origin".to_string())];
-    let Some(origin) = origin.filter(|origin| origins.iter().any(|listed| listed == origin)) else { return headers };
-    headers.push(("Access-Control-Allow-Origin", origin.to_string()));
-    match allow {
-        Some(allow) => {
-            headers.push(("Access-Control-Allow-Methods", allow));
-            headers.push(("Access-Control-Allow-Headers", ALLOWED_HEADERS.to_string()));
-            headers.push(("Access-Control-Max-Age", "600".to_string()));
-        }
-        None => headers.push(("Access-Control-Expose-Headers", EXPOSED_HEADERS.to_string())),
-    }
-    headers
 }

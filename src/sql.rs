@@ -13,6 +13,7 @@
 //! come at most; such a page ends early where its rows are long.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use postgres::types::Type;
 
@@ -72,7 +73,7 @@ macro_rules! queries {
             $(#[$doc])*
             #[allow(missing_docs, reason = "each query is documented in its file")]
             #[derive(Debug)]
-            pub struct $struct { $(pub $query: Query,)* }
+            pub struct $struct { $(pub $query: Arc<Query>,)* }
         )*
 
         impl Queries {
@@ -141,13 +142,13 @@ impl Queries {
     }
 }
 
-fn take(parsed: &mut Vec<Query>, file: &str, name: &str, count: &mut usize) -> Result<Query, String> {
+fn take(parsed: &mut Vec<Query>, file: &str, name: &str, count: &mut usize) -> Result<Arc<Query>, String> {
     let full_name = format!("{}.{name}", file.trim_end_matches(".sql"));
     let place = parsed.iter().position(|query| query.name == full_name);
     let mut query = parsed.remove(place.ok_or_else(|| format!("{file}: the query {name} is missing"))?);
     query.index = *count;
     *count += 1;
-    Ok(query)
+    Ok(Arc::new(query))
 }
 
 /// Splits a file at its `-- name:` lines.

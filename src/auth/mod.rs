@@ -9,6 +9,8 @@ pub mod tokens;
 
 use serde::{Deserialize, Serialize};
 
+use self::sessions::State;
+use self::tokens::Claims;
 use crate::app::App;
 use crate::error::{ADMINS_ONLY, Error, Result};
 use crate::request::Request;
@@ -72,9 +74,25 @@ impl User {
 /// # Errors
 /// `Unauthenticated` for a missing or refused token; `Unavailable` where the session cannot be looked up.
 pub fn user(app: &App, request: &Request) -> Result<User> {
+    let claims = claims(app, request)?;
+    behind(claims, app.sessions.state(app, claims.session_id)?.ok_or(Error::Unauthenticated)?)
+}
+
+/// The same without asking the database: `None` if the session has to be looked up there.
+///
+/// # Errors
+/// `Unauthenticated` for a missing or refused token.
+pub fn remembered_user(app: &App, request: &Request) -> Result<Option<User>> {
+    let claims = claims(app, request)?;
+    app.sessions.remembered(claims.session_id).map(|session| behind(claims, session)).transpose()
+}
+
+fn claims(app: &App, request: &Request) -> Result<Claims> {
     let token = request.headers.get("authorization").and_then(bearer).ok_or(Error::Unauthenticated)?;
-    let claims = app.tokens.verify(token).ok_or(Error::Unauthenticated)?;
-    let session = app.sessions.state(app, claims.session_id)?.ok_or(Error::Unauthenticated)?;
+    app.tokens.verify(token).ok_or(Error::Unauthenticated)
+}
+
+fn behind(claims: Claims, session: State) -> Result<User> {
     if session.user_id != claims.user_id {
         return Err(Error::Unauthenticated);
     }

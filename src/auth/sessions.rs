@@ -55,10 +55,10 @@ impl Sessions {
     /// # Errors
     /// `Unavailable` where the database has to be asked and does not answer: an unknown session is not let in.
     pub fn state(&self, app: &App, session_id: i64) -> Result<Option<State>> {
-        let hearing = self.hearing.load(Ordering::Acquire);
-        if hearing && let Some(state) = self.remembered(session_id) {
+        if let Some(state) = self.remembered(session_id) {
             return Ok(Some(state));
         }
+        let hearing = self.hearing.load(Ordering::Acquire);
         let changes = self.changes.load(Ordering::Acquire);
         let row = app.db.query_opt(&app.sql.sessions.state, &[&session_id, &IDLE_SECONDS])?;
         let Some(row) = row else { return Ok(None) };
@@ -120,7 +120,11 @@ impl Sessions {
         lock(&self.used).drain().collect()
     }
 
-    fn remembered(&self, session_id: i64) -> Option<State> {
+    /// What is remembered of a session; `None` if the database has to be asked.
+    pub fn remembered(&self, session_id: i64) -> Option<State> {
+        if !self.hearing.load(Ordering::Acquire) {
+            return None;
+        }
         let state = *self.shard(session_id).get(&session_id)?;
         let now = jiff::Timestamp::now().as_second();
         (state.loaded_at.elapsed() < FRESH_FOR && now < state.expires_at).then_some(state)

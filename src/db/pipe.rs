@@ -13,12 +13,11 @@ use r2d2::ManageConnection;
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::{Client, RowStream};
 
-use super::attempt::Question;
 use super::connection::SET_LONG_READ_LIMIT;
+use super::question::Question;
 use super::{Manager, SESSION_SETTINGS, page};
 use crate::database_url::ConnectError;
 use crate::memory::{SHORT_BYTES, Share};
-use crate::sql::Queries;
 
 /// Longer than quick statements ever take. A thread that has many requests at hand waits no longer for any of them.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -42,15 +41,15 @@ enum State {
 }
 
 impl Pipe {
-    /// The rows of each question, and the share that holds them; none where there was an error, no result in time or no room. Such
-    /// a question is to be asked again, on a connection of its own.
-    pub fn ask(&mut self, sql: &Queries, questions: &[Question], shares: Vec<Share>) -> Vec<Option<(Vec<Row>, Share)>> {
+    /// The rows of each question, and the share that holds them; `None` if there was an error, no result in time or no room.
+    /// Such a question is then asked again, on a connection of its own.
+    pub fn ask(&mut self, questions: &[&Question], shares: Vec<Share>) -> Vec<Option<(Vec<Row>, Share)>> {
         let Pipe { runtime, client, connection, prepared, .. } = self;
         let work = pin!(async {
-            prepare(client, prepared, sql, questions).await?;
+            prepare(client, prepared, questions).await?;
             let (client, prepared) = (&*client, prepared.as_slice());
             let statements = questions.iter().zip(shares).map(|(question, share)| async move {
-                let statement = prepared.get(question.index).and_then(Option::as_ref);
+                let statement = prepared.get(question.query.index).and_then(Option::as_ref);
                 match statement {
                     Some(statement) => rows(client.query_raw(statement, question.parameters()).await?, share).await,
                     None => Ok(None),
@@ -103,16 +102,14 @@ async fn rows(coming: RowStream, mut share: Share) -> Result<Option<(Vec<Row>, S
 async fn prepare(
     client: &Client,
     prepared: &mut Vec<Option<Statement>>,
-    sql: &Queries,
-    questions: &[Question],
+    questions: &[&Question],
 ) -> Result<(), postgres::Error> {
-    for question in questions {
-        if prepared.len() <= question.index {
-            prepared.resize_with(question.index + 1, || None);
+    for query in questions.iter().map(|question| &question.query) {
+        if prepared.len() <= query.index {
+            prepared.resize_with(query.index + 1, || None);
         }
-        if prepared[question.index].is_none() {
-            let query = sql.all()[question.index];
-            prepared[question.index] = Some(client.prepare_typed(&query.text, &query.parameters).await?);
+        if prepared[query.index].is_none() {
+            prepared[query.index] = Some(client.prepare_typed(&query.text, &query.parameters).await?);
         }
     }
     Ok(())

@@ -8,13 +8,11 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Record;
+use super::ask::{Ask, Read};
 use super::listing::listed;
-use crate::app::App;
 use crate::auth::Admin;
-use crate::db::Parameters;
-use crate::envelope::Response;
+use crate::db::{Parameters, Question};
 use crate::error::Result;
-use crate::request::Request;
 
 /// The query parameters of the list.
 pub const FILTERS: &[&str] = &["limit", "before", "actor_id", "action", "resource", "resource_id"];
@@ -114,14 +112,15 @@ impl Record for AuditEntry {
 }
 
 /// `GET /api/admin/audit`: newest first.
-pub fn list(app: &App, request: &Request, _admin: &Admin) -> Result<Response> {
-    let mut query = request.query();
+pub fn list(read: &Read, _admin: &Admin) -> Result<Ask> {
+    let mut query = read.request.query();
     let page = query.page("before");
     let (actor_id, action) = (query.id("actor_id"), query.one_of("action", &ACTIONS));
     let (resource, resource_id) = (query.one_of("resource", &RESOURCES), query.id("resource_id"));
     query.finish()?;
     let before = page.after.unwrap_or(i64::MAX);
     let parameters: Parameters = &[&before, &page.rows_wanted(), &actor_id, &action, &resource, &resource_id];
-    let rows = app.db.query_many(&app.sql.audit.list, parameters)?;
-    Ok(listed(request, "Audit entries found", page, "before", &rows, AuditEntry::from_row).0)
+    Ok(Ask::many(Question::new(&read.sql.audit.list, parameters)?, move |read, rows| {
+        Ok(listed(read, "Audit entries found", page, "before", &rows, AuditEntry::from_row))
+    }))
 }

@@ -5,13 +5,13 @@ use postgres::Row;
 use postgres::types::Json;
 use serde::Serialize;
 
+use super::ask::{Ask, Read};
 use super::idempotency::once;
 use super::listing::{Listing, Order, Pickable, listed};
 use super::{Record, created, found, matched, updated};
 use crate::app::App;
-use crate::audit::Resource;
 use crate::auth::{Admin, User};
-use crate::db::Parameters;
+use crate::db::{Parameters, Question};
 use crate::envelope::Response;
 use crate::error::{Error, Result};
 use crate::request::Request;
@@ -104,7 +104,7 @@ fn fields(mut form: Form) -> Result<Fields> {
 pub fn create(app: &App, request: &Request, user: &User) -> Result<Response> {
     let fields = fields(request.new_record()?)?;
     let parameters: Parameters = &[&Json(&fields), &user.id, &user.session_id, &request.client, &request.id];
-    once(app, request, user, Resource::Doctor, |db| {
+    once(app, request, user, Doctor::READS_OF, |db| {
         let row = db.query_one(&app.sql.doctors.create, parameters)?;
         let doctor = Doctor::from_row(&row);
         Ok(created("Doctor created", format!("/api/doctors/{}", doctor.id), &doctor))
@@ -112,37 +112,39 @@ pub fn create(app: &App, request: &Request, user: &User) -> Result<Response> {
 }
 
 /// `GET /api/doctors`: the whole directory.
-pub fn list(app: &App, request: &Request, _user: &User) -> Result<Response> {
-    let mut query = request.query();
-    let listing = Listing::read::<Doctor>(app, request, &mut query);
+pub fn list(read: &Read, _user: &User) -> Result<Ask> {
+    let mut query = read.request.query();
+    let listing = Listing::read::<Doctor>(read, &mut query);
     let (name, specialization) = (query.pattern("name"), query.pattern("specialization"));
     query.finish()?;
-    let rows_wanted = listing.page.rows_wanted();
-    let (unfiltered, everyone) = (name.is_none() && specialization.is_none(), None::<i64>);
-    let rows = match &listing.order {
-        Order::Id(after) if unfiltered => app.db.query_many(&app.sql.doctors.list, &[after, &rows_wanted])?,
+    let (sql, rows_wanted) = (read.sql, listing.page.rows_wanted());
+    let is_quick = name.is_none() && specialization.is_none() && listing.is_quick();
+    let everyone = None::<i64>;
+    let page = match &listing.order {
+        Order::Id(after) if is_quick => Question::new(&sql.doctors.list, &[after, &rows_wanted]),
         Order::Id(after) => {
-            app.db.query_many(&app.sql.doctors.search, &[&everyone, after, &rows_wanted, &name, &specialization])?
+            Question::new(&sql.doctors.search, &[&everyone, after, &rows_wanted, &name, &specialization])
         }
-        Order::Name(after_name, after) => app
-            .db
-            .query_many(&app.sql.doctors.search_by_name, &[after, &rows_wanted, &name, &specialization, after_name])?,
-        Order::Newest(before_time, before) => app
-            .db
-            .query_many(&app.sql.doctors.search_newest, &[before, &rows_wanted, &name, &specialization, before_time])?,
-    };
-    let total = match listing.count {
-        true => Some(app.db.query_one(&app.sql.doctors.count, &[&name, &specialization])?.get("total")),
-        false => None,
-    };
-    Ok(listing.answer(app, request, "Doctors found", &rows, Doctor::from_row, total).0)
+        Order::Name(after_name, after) => {
+            Question::new(&sql.doctors.search_by_name, &[after, &rows_wanted, &name, &specialization, after_name])
+        }
+        Order::Newest(before_time, before) => {
+            Question::new(&sql.doctors.search_newest, &[before, &rows_wanted, &name, &specialization, before_time])
+        }
+    }?;
+    let count = listing.count.then(|| Question::new(&sql.doctors.count, &[&name, &specialization])).transpose()?;
+    Ok(Ask::page(page, count, move |read, rows, total| {
+        Ok(listing.answer(read, "Doctors found", &rows, Doctor::from_row, total))
+    }))
 }
 
 /// `GET /api/doctors/{id}`
-pub fn find(app: &App, request: &Request, _user: &User) -> Result<Response> {
-    let row = app.db.query_opt(&app.sql.doctors.find, &[&request.id("id")?])?;
-    let doctor = row.as_ref().map(Doctor::from_row).ok_or(Error::NotFound("Doctor"))?;
-    Ok(found(request, "Doctor found", &doctor))
+pub fn find(read: &Read, _user: &User) -> Result<Ask> {
+    let doctor = Question::new(&read.sql.doctors.find, &[&read.request.id("id")?])?;
+    Ok(Ask::one(doctor, |read, row| {
+        let doctor = row.as_ref().map(Doctor::from_row).ok_or(Error::NotFound("Doctor"))?;
+        Ok(found(read.request, "Doctor found", &doctor))
+    }))
 }
 
 /// `PUT` and `PATCH /api/doctors/{id}`: changes the fields that are sent; another user's entry is 403.
@@ -204,21 +206,22 @@ pub mod admin {
     use super::*;
 
     /// `GET /api/admin/doctors`
-    pub fn list(app: &App, request: &Request, _admin: &Admin) -> Result<Response> {
-        let mut query = request.query();
+    pub fn list(read: &Read, _admin: &Admin) -> Result<Ask> {
+        let mut query = read.request.query();
         let page = query.page("after");
         let (name, specialization) = (query.pattern("name"), query.pattern("specialization"));
         let created_by = query.id("created_by");
         query.finish()?;
-        let after = page.after.unwrap_or(0);
-        let parameters: Parameters = &[&created_by, &after, &page.rows_wanted(), &name, &specialization];
-        let rows = app.db.query_many(&app.sql.doctors.search, parameters)?;
-        Ok(listed(request, "Doctors found", page, "after", &rows, Doctor::from_row).0)
+        let (after, rows_wanted) = (page.after.unwrap_or(0), page.rows_wanted());
+        let parameters: Parameters = &[&created_by, &after, &rows_wanted, &name, &specialization];
+        Ok(Ask::many(Question::new(&read.sql.doctors.search, parameters)?, move |read, rows| {
+            Ok(listed(read, "Doctors found", page, "after", &rows, Doctor::from_row))
+        }))
     }
 
     /// `GET /api/admin/doctors/{id}`
-    pub fn find(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
-        super::find(app, request, admin.user())
+    pub fn find(read: &Read, admin: &Admin) -> Result<Ask> {
+        super::find(read, admin.user())
     }
 
     /// `PUT` and `PATCH /api/admin/doctors/{id}`

@@ -5,12 +5,11 @@
 
 use sha2::{Digest, Sha256};
 
-use super::audit_read;
 use crate::app::App;
 use crate::audit::Resource;
 use crate::auth::User;
 use crate::db::Statements;
-use crate::envelope::Response;
+use crate::envelope::{Response, Shown};
 use crate::error::{Error, Result};
 use crate::request::Request;
 
@@ -20,7 +19,7 @@ pub const LIFETIME_SECONDS: i32 = 24 * 60 * 60;
 pub const KEY_MAX: usize = 64;
 
 /// Runs `create` once for the request's key, or simply runs it where there is none. A replay gets the first answer, with
-/// `Idempotency-Replayed: true`; it shows the record, so the trail has it as a read where reads of such records are recorded.
+/// `Idempotency-Replayed: true`; it shows the record, so the trail has it as a read if it keeps those (`reads_of`).
 ///
 /// # Errors
 /// Those of `create`, which then leaves no trace; `Invalid` for an ill-formed key, `Conflict` while the first request is in flight,
@@ -29,12 +28,12 @@ pub fn once(
     app: &App,
     request: &Request,
     user: &User,
-    resource: Resource,
+    reads_of: Option<Resource>,
     create: impl FnOnce(&mut dyn Statements) -> Result<Response>,
 ) -> Result<Response> {
     let Some(key) = key(request)? else { return create(&mut &app.db) };
     let hash = request_hash(request);
-    let (response, replayed_id) = app.db.transaction(&app.sql.idempotency.claim, |transaction| {
+    app.db.transaction(&app.sql.idempotency.claim, |transaction| {
         if !transaction.query_one(&app.sql.idempotency.claim, &[&user.id, &key])?.get::<_, bool>("claimed") {
             return Err(Error::Conflict("The first request with this Idempotency-Key is still in flight"));
         }
@@ -44,7 +43,8 @@ pub fn once(
             }
             let location: String = row.get("location");
             let id = location.rsplit('/').next().and_then(|id| id.parse().ok());
-            return Ok((Response::replayed(location, row.get("etag"), row.get("body")), id));
+            let shown = reads_of.zip(id).map(|(resource, id)| Shown::Record(resource, id));
+            return Ok(Response { shown, ..Response::replayed(location, row.get("etag"), row.get("body")) });
         }
         let response = create(transaction)?;
         let header =
@@ -52,12 +52,8 @@ pub fn once(
         let (location, etag) = (header("Location"), header("ETag"));
         transaction
             .query_opt(&app.sql.idempotency.store, &[&user.id, &key, &hash, &location, &etag, &response.body])?;
-        Ok((response, None))
-    })?;
-    if let (Some(id), Resource::Patient | Resource::Mapping) = (replayed_id, resource) {
-        audit_read(app, request, user, resource, id)?;
-    }
-    Ok(response)
+        Ok(response)
+    })
 }
 
 /// The key, if the request has one. Two of them are joined with a comma by now, which no key has.

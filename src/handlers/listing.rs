@@ -6,11 +6,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::Record;
-use crate::app::App;
+use super::ask::Read;
 use crate::db::page::PAGE_BYTES;
-use crate::envelope::Response;
+use crate::envelope::{Response, Shown};
 use crate::request::Request;
-use crate::validate::{Page, Query};
+use crate::validate::{PAGE_DEFAULT, Page, Query};
 
 /// The orders beside the ascending one of ids: by name without case, and newest first. Each names its field.
 pub const SORTS: [&str; 2] = ["name", "-created_at"];
@@ -45,52 +45,58 @@ pub enum Order {
 
 impl Listing {
     /// Reads `limit`, `after`, `sort`, `cursor`, `fields` and `count`.
-    pub fn read<T: Pickable>(app: &App, request: &Request, query: &mut Query) -> Listing {
+    pub fn read<T: Pickable>(read: &Read, query: &mut Query) -> Listing {
         let page = query.page("after");
         let sort = query.one_of("sort", &SORTS);
         if sort.is_some() && page.after.is_some() {
             query.refuse("after", "does not go with sort: the Link header gives a cursor");
         }
-        let list = sort.as_deref().map(|sort| sorted_list(request, sort));
+        let list = sort.as_deref().map(|sort| sorted_list(read.request, sort));
         let order = match sort.as_deref() {
             Some("name") => {
-                let (name, id) = place(app, query, list.as_deref(), (String::new(), 0));
+                let (name, id) = place(read, query, list.as_deref(), (String::new(), 0));
                 Order::Name(name, id)
             }
             Some(_) => {
-                let (at, id) = place(app, query, list.as_deref(), (Timestamp::MAX, i64::MAX));
+                let (at, id) = place(read, query, list.as_deref(), (Timestamp::MAX, i64::MAX));
                 Order::Newest(at, id)
             }
-            None => Order::Id(place(app, query, None, page.after.unwrap_or(0))),
+            None => Order::Id(place(read, query, None, page.after.unwrap_or(0))),
         };
         let (count, fields) = (query.truth("count").unwrap_or(false), query.fields(T::FIELDS));
         Listing { page, order, count, sort, fields }
     }
 
+    /// Whether it is a page that a statement in a shared round trip may bring ([`crate::sql::Query::batched`]). A long page, of records
+    /// that may be long as well, would hold up the others there.
+    pub fn is_quick(&self) -> bool {
+        self.page.limit <= PAGE_DEFAULT && !self.count
+    }
+
     /// The page and where the next one is. `rows` go beyond the page if there is more.
     pub fn answer<'a, T: Record>(
         &self,
-        app: &App,
-        request: &Request,
+        read: &Read,
         message: &str,
         rows: &'a [Row],
         from_row: impl Fn(&'a Row) -> T,
         total: Option<i64>,
-    ) -> (Response, Vec<T>) {
+    ) -> Response {
         let (rows, more, bytes) = cut(self.page, rows, from_row);
         let next = rows.last().filter(|_| more).map(|last| match &self.sort {
-            None => link(request, "after", &last.id().to_string()),
+            None => link(read.request, "after", &last.id().to_string()),
             Some(sort) => {
                 let value = to_value(last)[sort.trim_start_matches('-')].take();
-                link(request, "cursor", &app.cursors.seal(&sorted_list(request, sort), &(value, last.id())))
+                link(read.request, "cursor", &read.cursors.seal(&sorted_list(read.request, sort), &(value, last.id())))
             }
         });
         let response = match &self.fields {
             None => Response::long(message, &rows, bytes),
             Some(fields) => Response::success(message, rows.iter().map(|row| pick(row, fields)).collect::<Vec<_>>()),
         };
-        let response = response.with_optional_header("Link", next);
-        (response.with_optional_header("X-Total-Count", total.map(|total| total.to_string())), rows)
+        shows(response, &rows)
+            .with_optional_header("Link", next)
+            .with_optional_header("X-Total-Count", total.map(|total| total.to_string()))
     }
 }
 
@@ -100,9 +106,9 @@ fn sorted_list(request: &Request, sort: &str) -> String {
 }
 
 /// Where the page begins: at the place in the cursor, or else here. Only a sorted list has cursors.
-fn place<T: DeserializeOwned>(app: &App, query: &mut Query, list: Option<&str>, start: T) -> T {
+fn place<T: DeserializeOwned>(read: &Read, query: &mut Query, list: Option<&str>, start: T) -> T {
     let Some(cursor) = query.sent("cursor") else { return start };
-    list.and_then(|list| app.cursors.open(list, cursor)).unwrap_or_else(|| {
+    list.and_then(|list| read.cursors.open(list, cursor)).unwrap_or_else(|| {
         query.refuse("cursor", "must be as the Link header of this list gave it, with the same sort");
         start
     })
@@ -111,16 +117,22 @@ fn place<T: DeserializeOwned>(app: &App, query: &mut Query, list: Option<&str>, 
 /// One page of records in the order of ids, and where the next one is (RFC 8288) if there is more: the list of a resource that no
 /// list screen shows. `rows` go beyond the page if there is more.
 pub fn listed<'a, T: Record>(
-    request: &Request,
+    read: &Read,
     message: &str,
     page: Page,
     continues: &str,
     rows: &'a [Row],
     from_row: impl Fn(&'a Row) -> T,
-) -> (Response, Vec<T>) {
+) -> Response {
     let (rows, more, bytes) = cut(page, rows, from_row);
-    let next = rows.last().filter(|_| more).map(|last| link(request, continues, &last.id().to_string()));
-    (Response::long(message, &rows, bytes).with_optional_header("Link", next), rows)
+    let next = rows.last().filter(|_| more).map(|last| link(read.request, continues, &last.id().to_string()));
+    shows(Response::long(message, &rows, bytes), &rows).with_optional_header("Link", next)
+}
+
+/// Notes which records the page shows, if the audit trail keeps that.
+fn shows<T: Record>(response: Response, rows: &[T]) -> Response {
+    let shown = T::READS_OF.map(|resource| Shown::List(resource, rows.iter().map(Record::id).collect()));
+    Response { shown, ..response }
 }
 
 /// The `Link` to the page that begins there.

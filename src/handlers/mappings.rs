@@ -5,13 +5,14 @@ use postgres::Row;
 use postgres::types::Json;
 use serde::Serialize;
 
+use super::ask::{Ask, Read};
 use super::idempotency::once;
 use super::listing::listed;
-use super::{Record, audit_list, audit_read, created, found, matched, updated};
+use super::{Record, created, found, matched, updated};
 use crate::app::App;
 use crate::audit::Resource;
 use crate::auth::{Admin, User};
-use crate::db::Parameters;
+use crate::db::{Parameters, Question};
 use crate::envelope::Response;
 use crate::error::{Error, Result};
 use crate::request::Request;
@@ -95,6 +96,8 @@ impl Mapping<'_> {
 }
 
 impl Record for Mapping<'_> {
+    const READS_OF: Option<Resource> = Some(Resource::Mapping);
+
     fn id(&self) -> i64 {
         self.id
     }
@@ -125,7 +128,7 @@ pub fn create(app: &App, request: &Request, user: &User) -> Result<Response> {
         &request.client,
         &request.id,
     ];
-    once(app, request, user, Resource::Mapping, |db| {
+    once(app, request, user, Mapping::READS_OF, |db| {
         let row = db.query_one(&app.sql.mappings.create, parameters)?;
         both_found(&row)?;
         let mapping = Mapping::from_row(&row);
@@ -134,48 +137,45 @@ pub fn create(app: &App, request: &Request, user: &User) -> Result<Response> {
 }
 
 /// `GET /api/mappings`: those of the user's own patients.
-pub fn list(app: &App, request: &Request, user: &User) -> Result<Response> {
-    let mut query = request.query();
+pub fn list(read: &Read, user: &User) -> Result<Ask> {
+    let mut query = read.request.query();
     let page = query.page("after");
     let (patient_id, doctor_id) = (query.id("patient_id"), query.id("doctor_id"));
     query.finish()?;
+    let (sql, owner_id) = (read.sql, Some(user.id));
     let (after, rows_wanted) = (page.after.unwrap_or(0), page.rows_wanted());
-    let rows = if patient_id.is_none() && doctor_id.is_none() {
-        app.db.query_many(&app.sql.mappings.list, &[&user.id, &after, &rows_wanted])?
-    } else {
-        let owner_id = Some(user.id);
-        app.db.query_many(&app.sql.mappings.search, &[&owner_id, &after, &rows_wanted, &patient_id, &doctor_id])?
-    };
-    let (response, shown) = listed(request, "Mappings found", page, "after", &rows, Mapping::from_row);
-    audit_list(app, request, user, Resource::Mapping, &shown)?;
-    Ok(response)
+    let mappings = match (patient_id, doctor_id) {
+        (None, None) => Question::new(&sql.mappings.list, &[&owner_id, &after, &rows_wanted]),
+        _ => Question::new(&sql.mappings.search, &[&owner_id, &after, &rows_wanted, &patient_id, &doctor_id]),
+    }?;
+    Ok(Ask::many(mappings, move |read, rows| {
+        Ok(listed(read, "Mappings found", page, "after", &rows, Mapping::from_row))
+    }))
 }
 
 /// `GET /api/mappings/{patient_id}` and `GET /api/patients/{patient_id}/mappings`: the doctors of one of the user's patients.
-pub fn list_of_patient(app: &App, request: &Request, user: &User) -> Result<Response> {
-    let patient_id = request.id("patient_id")?;
-    let mut query = request.query();
+pub fn list_of_patient(read: &Read, user: &User) -> Result<Ask> {
+    let patient_id = read.request.id("patient_id")?;
+    let mut query = read.request.query();
     let page = query.page("after");
     query.finish()?;
     let parameters: Parameters = &[&user.id, &patient_id, &page.after.unwrap_or(0), &page.rows_wanted()];
-    let rows = app.db.query_many(&app.sql.mappings.list_of_patient, parameters)?;
-    if rows.is_empty() {
-        return Err(Error::NotFound("Patient"));
-    }
-    // Of a patient without doctors there is one row, without a mapping.
-    let rows = if rows[0].get::<_, Option<i64>>("id").is_none() { &[] } else { rows.as_slice() };
-    let (response, shown) = listed(request, "Doctors of the patient found", page, "after", rows, Mapping::from_row);
-    audit_list(app, request, user, Resource::Mapping, &shown)?;
-    Ok(response)
+    Ok(Ask::many(Question::new(&read.sql.mappings.list_of_patient, parameters)?, move |read, rows| {
+        let first = rows.first().ok_or(Error::NotFound("Patient"))?;
+        // Of a patient without doctors there is one row, without a mapping.
+        let rows = if first.get::<_, Option<i64>>("id").is_none() { &[] } else { rows.as_slice() };
+        Ok(listed(read, "Doctors of the patient found", page, "after", rows, Mapping::from_row))
+    }))
 }
 
 /// `GET /api/patients/{patient_id}/mappings/{id}`
-pub fn find(app: &App, request: &Request, user: &User) -> Result<Response> {
-    let (patient_id, id) = (request.id("patient_id")?, request.id("id")?);
-    let row = app.db.query_opt(&app.sql.mappings.find, &[&id, &Some(user.id), &Some(patient_id)])?;
-    let mapping = row.as_ref().map(Mapping::from_row).ok_or(Error::NotFound("Mapping"))?;
-    audit_read(app, request, user, Resource::Mapping, id)?;
-    Ok(found(request, "Mapping found", &mapping))
+pub fn find(read: &Read, user: &User) -> Result<Ask> {
+    let (patient_id, id) = (read.request.id("patient_id")?, read.request.id("id")?);
+    let mapping = Question::new(&read.sql.mappings.find, &[&id, &Some(user.id), &Some(patient_id)])?;
+    Ok(Ask::one(mapping, |read, row| {
+        let mapping = row.as_ref().map(Mapping::from_row).ok_or(Error::NotFound("Mapping"))?;
+        Ok(found(read.request, "Mapping found", &mapping))
+    }))
 }
 
 /// `PUT` and `PATCH /api/mappings/{id}`: changes the fields that are sent, under the rules of a new mapping.
@@ -219,33 +219,30 @@ pub mod admin {
     use super::*;
 
     /// `GET /api/admin/mappings`
-    pub fn list(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
-        let mut query = request.query();
+    pub fn list(read: &Read, _admin: &Admin) -> Result<Ask> {
+        let mut query = read.request.query();
         let page = query.page("after");
         let (patient_id, doctor_id) = (query.id("patient_id"), query.id("doctor_id"));
         let created_by = query.id("created_by");
         query.finish()?;
-        let (after, rows_wanted) = (page.after.unwrap_or(0), page.rows_wanted());
-        let rows = match (created_by, patient_id, doctor_id) {
-            (Some(owner), None, None) => app.db.query_many(&app.sql.mappings.list, &[&owner, &after, &rows_wanted])?,
-            _ => {
-                let parameters: Parameters = &[&created_by, &after, &rows_wanted, &patient_id, &doctor_id];
-                app.db.query_many(&app.sql.mappings.search, parameters)?
-            }
-        };
-        let (response, shown) = listed(request, "Mappings found", page, "after", &rows, Mapping::with_owner);
-        audit_list(app, request, admin.user(), Resource::Mapping, &shown)?;
-        Ok(response)
+        let (sql, after, rows_wanted) = (read.sql, page.after.unwrap_or(0), page.rows_wanted());
+        let mappings = match (created_by, patient_id, doctor_id) {
+            (Some(owner), None, None) => Question::new(&sql.mappings.list, &[&owner, &after, &rows_wanted]),
+            _ => Question::new(&sql.mappings.search, &[&created_by, &after, &rows_wanted, &patient_id, &doctor_id]),
+        }?;
+        Ok(Ask::many(mappings, move |read, rows| {
+            Ok(listed(read, "Mappings found", page, "after", &rows, Mapping::with_owner))
+        }))
     }
 
     /// `GET /api/admin/mappings/{id}`
-    pub fn find(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
-        let id = request.id("id")?;
+    pub fn find(read: &Read, _admin: &Admin) -> Result<Ask> {
         let any: Option<i64> = None;
-        let row = app.db.query_opt(&app.sql.mappings.find, &[&id, &any, &any])?;
-        let mapping = row.as_ref().map(Mapping::with_owner).ok_or(Error::NotFound("Mapping"))?;
-        audit_read(app, request, admin.user(), Resource::Mapping, id)?;
-        Ok(found(request, "Mapping found", &mapping))
+        let mapping = Question::new(&read.sql.mappings.find, &[&read.request.id("id")?, &any, &any])?;
+        Ok(Ask::one(mapping, |read, row| {
+            let mapping = row.as_ref().map(Mapping::with_owner).ok_or(Error::NotFound("Mapping"))?;
+            Ok(found(read.request, "Mapping found", &mapping))
+        }))
     }
 
     /// `DELETE /api/admin/mappings/{id}`

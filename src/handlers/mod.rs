@@ -2,6 +2,7 @@
 //!
 //! Every handler has the same shape: read the request, run one statement, answer. Here is what they share.
 
+pub mod ask;
 pub mod audit;
 pub mod docs;
 pub mod doctors;
@@ -15,15 +16,16 @@ pub mod users;
 
 use serde::Serialize;
 
-use crate::app::App;
-use crate::audit::{Action, Entry, Resource};
-use crate::auth::User;
-use crate::envelope::Response;
+use crate::audit::Resource;
+use crate::envelope::{Response, Shown};
 use crate::error::{Error, Result};
 use crate::request::Request;
 
 /// A record that has a version.
 pub trait Record: Serialize {
+    /// What the audit trail calls such a record, if it keeps who looked at one.
+    const READS_OF: Option<Resource> = None;
+
     /// The id, where the next page continues.
     fn id(&self) -> i64;
     /// Changes with everything that the record shows; the ETag is made of it.
@@ -36,10 +38,11 @@ fn entity_tag(version: &str) -> String {
 }
 
 /// 200 with the record, or 304 where the client already has this version.
-fn found(request: &Request, message: &str, record: &impl Record) -> Response {
+fn found<T: Record>(request: &Request, message: &str, record: &T) -> Response {
     let version = record.version();
-    let response =
+    let mut response =
         if request.already_has(&version) { Response::empty(304) } else { Response::success(message, record) };
+    response.shown = T::READS_OF.map(|resource| Shown::Record(resource, record.id()));
     response.with_header("ETag", entity_tag(&version))
 }
 
@@ -56,39 +59,4 @@ fn updated(message: &str, record: &impl Record) -> Response {
 /// Refuses a change of a record that is at none of the versions in `If-Match`.
 fn matched(row: &postgres::Row) -> Result<()> {
     if row.get("matches") { Ok(()) } else { Err(Error::PreconditionFailed) }
-}
-
-/// Records that a user looked at one record.
-fn audit_read(app: &App, request: &Request, user: &User, resource: Resource, id: i64) -> Result<()> {
-    audit(app, request, user, Action::Read, resource, Some(id), None)
-}
-
-/// Records which records a list showed to a user.
-fn audit_list<T: Record>(app: &App, request: &Request, user: &User, resource: Resource, shown: &[T]) -> Result<()> {
-    let ids = shown.iter().map(Record::id).collect();
-    audit(app, request, user, Action::List, resource, None, Some(ids))
-}
-
-fn audit(
-    app: &App,
-    request: &Request,
-    user: &User,
-    action: Action,
-    resource: Resource,
-    resource_id: Option<i64>,
-    resource_ids: Option<Vec<i64>>,
-) -> Result<()> {
-    if !app.config.audit_reads {
-        return Ok(());
-    }
-    app.audit.record(Entry {
-        at: jiff::Timestamp::now(),
-        actor_id: user.id,
-        action,
-        resource,
-        resource_id,
-        resource_ids,
-        ip: request.client,
-        request_id: request.id.clone(),
-    })
 }

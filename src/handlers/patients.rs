@@ -6,19 +6,19 @@ use postgres::Row;
 use postgres::types::Json;
 use serde::Serialize;
 
+use super::ask::{Ask, Read};
 use super::idempotency::once;
 use super::listing::{Listing, Order, Pickable, listed};
-use super::{Record, audit_list, audit_read, created, found, matched, updated};
+use super::{Record, created, found, matched, updated};
 use crate::app::App;
 use crate::audit::Resource;
 use crate::auth::{Admin, User};
-use crate::db::Parameters;
+use crate::db::{Parameters, Question};
 use crate::envelope::Response;
 use crate::error::{Error, Result};
 use crate::request::Request;
 use crate::validate::{
-    ADDRESS_MAX, Fields, Form, GENDERS, HISTORY_MAX, NAME_MAX, PAGE_DEFAULT, birth_date, email, line, lines, one_of,
-    phone,
+    ADDRESS_MAX, Fields, Form, GENDERS, HISTORY_MAX, NAME_MAX, birth_date, email, line, lines, one_of, phone,
 };
 
 /// The query parameters of a list.
@@ -67,6 +67,8 @@ impl Patient<'_> {
 }
 
 impl Record for Patient<'_> {
+    const READS_OF: Option<Resource> = Some(Resource::Patient);
+
     fn id(&self) -> i64 {
         self.id
     }
@@ -108,7 +110,7 @@ fn fields(mut form: Form) -> Result<Fields> {
 pub fn create(app: &App, request: &Request, user: &User) -> Result<Response> {
     let fields = fields(request.new_record()?)?;
     let parameters: Parameters = &[&Json(&fields), &user.id, &user.session_id, &request.client, &request.id];
-    once(app, request, user, Resource::Patient, |db| {
+    once(app, request, user, Patient::READS_OF, |db| {
         let row = db.query_one(&app.sql.patients.create, parameters)?;
         let patient = Patient::from_row(&row);
         Ok(created("Patient created", format!("/api/patients/{}", patient.id), &patient))
@@ -116,41 +118,38 @@ pub fn create(app: &App, request: &Request, user: &User) -> Result<Response> {
 }
 
 /// `GET /api/patients`: the user's own.
-pub fn list(app: &App, request: &Request, user: &User) -> Result<Response> {
-    let mut query = request.query();
-    let listing = Listing::read::<Patient>(app, request, &mut query);
+pub fn list(read: &Read, user: &User) -> Result<Ask> {
+    let mut query = read.request.query();
+    let listing = Listing::read::<Patient>(read, &mut query);
     let (name, gender, born) =
         (query.pattern("name"), query.one_of("gender", &GENDERS), query.birth_date("date_of_birth"));
     query.finish()?;
-    let rows_wanted = listing.page.rows_wanted();
-    // A long page, of records that may be long as well, is asked for by itself: it would hold up others in its round trip.
-    let is_quick = name.is_none() && gender.is_none() && born.is_none() && listing.page.limit <= PAGE_DEFAULT;
-    let rows = match &listing.order {
-        Order::Id(after) if is_quick => app.db.query_many(&app.sql.patients.list, &[&user.id, after, &rows_wanted])?,
+    let (sql, rows_wanted) = (read.sql, listing.page.rows_wanted());
+    let is_quick = name.is_none() && gender.is_none() && born.is_none() && listing.is_quick();
+    let page = match &listing.order {
+        Order::Id(after) if is_quick => Question::new(&sql.patients.list, &[&user.id, after, &rows_wanted]),
         Order::Id(after) => {
-            app.db.query_many(&app.sql.patients.search, &[&user.id, after, &rows_wanted, &name, &gender, &born])?
+            Question::new(&sql.patients.search, &[&user.id, after, &rows_wanted, &name, &gender, &born])
         }
-        Order::Name(after_name, after) => app.db.query_many(
-            &app.sql.patients.search_by_name,
+        Order::Name(after_name, after) => Question::new(
+            &sql.patients.search_by_name,
             &[&user.id, after, &rows_wanted, &name, &gender, &born, after_name],
-        )?,
-        Order::Newest(before_time, before) => app.db.query_many(
-            &app.sql.patients.search_newest,
+        ),
+        Order::Newest(before_time, before) => Question::new(
+            &sql.patients.search_newest,
             &[&user.id, before, &rows_wanted, &name, &gender, &born, before_time],
-        )?,
-    };
-    let total = match listing.count {
-        true => Some(app.db.query_one(&app.sql.patients.count, &[&user.id, &name, &gender, &born])?.get("total")),
-        false => None,
-    };
-    let (response, shown) = listing.answer(app, request, "Patients found", &rows, Patient::from_row, total);
-    audit_list(app, request, user, Resource::Patient, &shown)?;
-    Ok(response)
+        ),
+    }?;
+    let count =
+        listing.count.then(|| Question::new(&sql.patients.count, &[&user.id, &name, &gender, &born])).transpose()?;
+    Ok(Ask::page(page, count, move |read, rows, total| {
+        Ok(listing.answer(read, "Patients found", &rows, Patient::from_row, total))
+    }))
 }
 
 /// `GET /api/patients/{id}`: a patient of another user is reported as missing, because 403 would confirm that there is one.
-pub fn find(app: &App, request: &Request, user: &User) -> Result<Response> {
-    find_of(app, request, user, Some(user.id))
+pub fn find(read: &Read, user: &User) -> Result<Ask> {
+    find_of(read, Some(user.id))
 }
 
 /// `PUT` and `PATCH /api/patients/{id}`: changes the fields that are sent.
@@ -163,12 +162,12 @@ pub fn delete(app: &App, request: &Request, user: &User) -> Result<Response> {
     delete_of(app, request, user, Some(user.id))
 }
 
-fn find_of(app: &App, request: &Request, user: &User, owner_id: Option<i64>) -> Result<Response> {
-    let id = request.id("id")?;
-    let row = app.db.query_opt(&app.sql.patients.find, &[&id, &owner_id])?;
-    let patient = row.as_ref().map(Patient::from_row).ok_or(Error::NotFound("Patient"))?;
-    audit_read(app, request, user, Resource::Patient, id)?;
-    Ok(found(request, "Patient found", &patient))
+fn find_of(read: &Read, owner_id: Option<i64>) -> Result<Ask> {
+    let patient = Question::new(&read.sql.patients.find, &[&read.request.id("id")?, &owner_id])?;
+    Ok(Ask::one(patient, |read, row| {
+        let patient = row.as_ref().map(Patient::from_row).ok_or(Error::NotFound("Patient"))?;
+        Ok(found(read.request, "Patient found", &patient))
+    }))
 }
 
 fn update_of(app: &App, request: &Request, user: &User, owner_id: Option<i64>) -> Result<Response> {
@@ -195,27 +194,25 @@ pub mod admin {
     use super::*;
 
     /// `GET /api/admin/patients`
-    pub fn list(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
-        let mut query = request.query();
+    pub fn list(read: &Read, _admin: &Admin) -> Result<Ask> {
+        let mut query = read.request.query();
         let page = query.page("after");
         let (name, gender) = (query.pattern("name"), query.one_of("gender", &GENDERS));
         let (born, created_by) = (query.birth_date("date_of_birth"), query.id("created_by"));
         query.finish()?;
-        let (after, rows_wanted) = (page.after.unwrap_or(0), page.rows_wanted());
-        let rows = match created_by {
-            Some(owner) => {
-                app.db.query_many(&app.sql.patients.search, &[&owner, &after, &rows_wanted, &name, &gender, &born])?
-            }
-            None => app.db.query_many(&app.sql.patients.search_all, &[&after, &rows_wanted, &name, &gender, &born])?,
-        };
-        let (response, shown) = listed(request, "Patients found", page, "after", &rows, Patient::from_row);
-        audit_list(app, request, admin.user(), Resource::Patient, &shown)?;
-        Ok(response)
+        let (sql, after, rows_wanted) = (read.sql, page.after.unwrap_or(0), page.rows_wanted());
+        let patients = match created_by {
+            Some(owner) => Question::new(&sql.patients.search, &[&owner, &after, &rows_wanted, &name, &gender, &born]),
+            None => Question::new(&sql.patients.search_all, &[&after, &rows_wanted, &name, &gender, &born]),
+        }?;
+        Ok(Ask::many(patients, move |read, rows| {
+            Ok(listed(read, "Patients found", page, "after", &rows, Patient::from_row))
+        }))
     }
 
     /// `GET /api/admin/patients/{id}`
-    pub fn find(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
-        find_of(app, request, admin.user(), None)
+    pub fn find(read: &Read, _admin: &Admin) -> Result<Ask> {
+        find_of(read, None)
     }
 
     /// `PUT` and `PATCH /api/admin/patients/{id}`

@@ -8,12 +8,13 @@ use jiff::Timestamp;
 use postgres::Row;
 use serde::Serialize;
 
+use super::ask::{Ask, Read};
 use super::users::Account;
 use crate::app::App;
 use crate::auth::sessions::{IDLE_SECONDS, LIFETIME_SECONDS, MAX_PER_USER, RETRY_SECONDS};
 use crate::auth::tokens::{new_refresh_token, refresh_token_hash};
 use crate::auth::{Admin, User, passwords};
-use crate::db::Parameters;
+use crate::db::{Parameters, Question};
 use crate::envelope::Response;
 use crate::error::{Error, Result};
 use crate::network::client_network;
@@ -183,19 +184,20 @@ pub fn logout(app: &App, request: &Request, user: &User) -> Result<Response> {
 }
 
 /// `GET /api/auth/sessions`: the user's own live sessions.
-pub fn list(app: &App, _request: &Request, user: &User) -> Result<Response> {
-    let rows = app.db.query_many(&app.sql.sessions.list, &[&user.id, &IDLE_SECONDS])?;
-    let session = |row: &Row| Session {
-        id: row.get("id"),
-        created_at: row.get("created_at"),
-        last_used_at: row.get("last_used_at"),
-        expires_at: row.get("expires_at"),
-        user_agent: row.get("user_agent"),
-        ip: row.get("ip"),
-        current: row.get::<_, i64>("id") == user.session_id,
-    };
-    let sessions: Vec<Session> = rows.iter().map(session).collect();
-    Ok(Response::success("Sessions found", sessions))
+pub fn list(read: &Read, user: &User) -> Result<Ask> {
+    let current = user.session_id;
+    Ok(Ask::many(Question::new(&read.sql.sessions.list, &[&user.id, &IDLE_SECONDS])?, move |_, rows| {
+        let session = |row: &Row| Session {
+            id: row.get("id"),
+            created_at: row.get("created_at"),
+            last_used_at: row.get("last_used_at"),
+            expires_at: row.get("expires_at"),
+            user_agent: row.get("user_agent"),
+            ip: row.get("ip"),
+            current: row.get::<_, i64>("id") == current,
+        };
+        Ok(Response::success("Sessions found", rows.iter().map(session).collect::<Vec<_>>()))
+    }))
 }
 
 /// `DELETE /api/auth/sessions/{id}`: ends one of the user's own sessions.

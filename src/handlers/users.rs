@@ -4,13 +4,14 @@ use jiff::Timestamp;
 use postgres::Row;
 use serde::Serialize;
 
+use super::ask::{Ask, Read};
 use super::listing::listed;
 use super::sessions::{Grant, check_attempt, failed_login};
 use super::{Record, found, matched, updated};
 use crate::app::App;
 use crate::auth::tokens::new_refresh_token;
 use crate::auth::{Admin, Role, User, passwords};
-use crate::db::Parameters;
+use crate::db::{Parameters, Question};
 use crate::envelope::Response;
 use crate::error::{Error, Result};
 use crate::network::client_network;
@@ -82,9 +83,10 @@ pub fn register(app: &App, request: &Request) -> Result<Response> {
 }
 
 /// `GET /api/auth/me`
-pub fn me(app: &App, request: &Request, user: &User) -> Result<Response> {
-    let row = app.db.query_opt(&app.sql.users.find, &[&user.id])?.ok_or(Error::Unauthenticated)?;
-    Ok(found(request, "User found", &Account::from_row(&row)))
+pub fn me(read: &Read, user: &User) -> Result<Ask> {
+    Ok(Ask::one(Question::new(&read.sql.users.find, &[&user.id])?, |read, row| {
+        Ok(found(read.request, "User found", &Account::from_row(&row.ok_or(Error::Unauthenticated)?)))
+    }))
 }
 
 /// `POST /api/auth/password`: ends the user's other sessions and every earlier token of this one, and answers with a new pair. A wrong
@@ -129,22 +131,25 @@ pub mod admin {
     use super::*;
 
     /// `GET /api/admin/users`
-    pub fn list(app: &App, request: &Request, _admin: &Admin) -> Result<Response> {
-        let mut query = request.query();
+    pub fn list(read: &Read, _admin: &Admin) -> Result<Ask> {
+        let mut query = read.request.query();
         let page = query.page("after");
         let (email, role) = (query.pattern("email"), query.one_of("role", &Role::WORDS));
         let disabled = query.truth("disabled");
         query.finish()?;
         let parameters: Parameters = &[&page.after.unwrap_or(0), &page.rows_wanted(), &email, &role, &disabled];
-        let rows = app.db.query_many(&app.sql.users.search, parameters)?;
-        Ok(listed(request, "Users found", page, "after", &rows, Account::from_row).0)
+        Ok(Ask::many(Question::new(&read.sql.users.search, parameters)?, move |read, rows| {
+            Ok(listed(read, "Users found", page, "after", &rows, Account::from_row))
+        }))
     }
 
     /// `GET /api/admin/users/{id}`
-    pub fn find(app: &App, request: &Request, _admin: &Admin) -> Result<Response> {
-        let row = app.db.query_opt(&app.sql.users.find, &[&request.id("id")?])?;
-        let account = row.as_ref().map(Account::from_row).ok_or(Error::NotFound("User"))?;
-        Ok(found(request, "User found", &account))
+    pub fn find(read: &Read, _admin: &Admin) -> Result<Ask> {
+        let account = Question::new(&read.sql.users.find, &[&read.request.id("id")?])?;
+        Ok(Ask::one(account, |read, row| {
+            let account = row.as_ref().map(Account::from_row).ok_or(Error::NotFound("User"))?;
+            Ok(found(read.request, "User found", &account))
+        }))
     }
 
     /// `PUT` and `PATCH /api/admin/users/{id}`: role and `disabled`. One enabled admin always remains.

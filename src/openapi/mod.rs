@@ -13,7 +13,7 @@ pub mod parameters;
 pub mod records;
 
 use crate::config::Config;
-use crate::routes::{Handler, ROUTES, Route};
+use crate::routes::{Access, ROUTES, Route};
 use answers::{ALWAYS, REFUSALS, example, header_components, not_modified, response_of};
 use json::{Json, list, object};
 use operations::{Gives, OPERATIONS, Operation, TAGS};
@@ -95,8 +95,7 @@ fn paths(schemas: &[Schema]) -> Result<Json, String> {
 }
 
 fn operation(route: &Route, described: &Operation, schemas: &[Schema]) -> Result<Json, String> {
-    let security =
-        if matches!(route.handler, Handler::Open(_)) { list![] } else { list![object! { "bearer": list![] }] };
+    let security = if route.access() == Access::Anyone { list![] } else { list![object! { "bearer": list![] }] };
     let mut operation =
         object! { "operationId": described.id, "tags": list![described.tag], "summary": described.summary }
             .with_text("description", described.about)
@@ -135,10 +134,10 @@ fn parameters(route: &Route, described: &Operation, schemas: &[Schema]) -> Resul
 fn responses(route: &Route, described: &Operation, schemas: &[Schema]) -> Json {
     let mut refusals = vec![if described.takes.is_some() { "Incomplete" } else { "Invalid" }];
     refusals.extend(described.refuses);
-    if !matches!(route.handler, Handler::Open(_)) && !described.refuses.contains(&"WrongPassword") {
+    if route.access() != Access::Anyone && !described.refuses.contains(&"WrongPassword") {
         refusals.push("Unauthenticated");
     }
-    if matches!(route.handler, Handler::Admin(_)) {
+    if route.access() == Access::Admin {
         refusals.push("Forbidden");
     }
     if route.is_change() {

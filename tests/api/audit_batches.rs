@@ -96,7 +96,7 @@ fn id(entry: &Value) -> i64 {
 fn filled() -> Pages {
     let mut sql = databases::connect(&databases::new_database());
     sql.batch_execute(FILL).expect("a trail");
-    Pages { sql, list: Queries::load(None).expect("statements").audit.list.text }
+    Pages { sql, list: Queries::load(None).expect("statements").audit.list.text.clone() }
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn entries_of_before_there_were_batches_keep_their_ids_and_their_place() {
     sql.batch_execute(fill).expect("entries");
     migrate::run(&mut sql, &migrations).expect("the schema of today");
     sql.batch_execute(FILL).expect("more");
-    let mut pages = Pages { sql, list: Queries::load(None).expect("statements").audit.list.text };
+    let mut pages = Pages { sql, list: Queries::load(None).expect("statements").audit.list.text.clone() };
     let all = pages.paged(7, (None, None, None, None));
     assert_eq!(all, pages.all((None, None, None, None)));
     let oldest: Vec<i64> = all.iter().rev().take(5).map(id).collect();

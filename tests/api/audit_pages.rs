@@ -69,7 +69,7 @@ fn a_page_costs_the_same_wherever_it_is_and_whatever_it_filters() {
     for table in ["audit_entries", "audit_batches", "audit_batch_actors"] {
         sql.batch_execute(&format!("vacuum analyze {table}")).expect("statistics");
     }
-    let page = Queries::load(None).expect("statements").audit.list.text;
+    let page = Queries::load(None).expect("statements").audit.list.text.clone();
     let (actor, id) = (Some(8_i64), Some(4_321_i64));
     let filters: [Filter; 20] = [
         ("none", None, None, None, None),

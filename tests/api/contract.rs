@@ -12,7 +12,7 @@ mod routing;
 mod values;
 
 use healthcare_backend::request::Method;
-use healthcare_backend::routes::{Handler, ROUTES, Route};
+use healthcare_backend::routes::{Access, ROUTES, Route};
 use serde_json::{Value, json};
 
 use crate::harness::TestApp;
@@ -105,7 +105,7 @@ impl<'a> World<'a> {
 
     /// Someone whom the route lets in.
     pub fn welcome(&self, route: &Route) -> &Person {
-        if matches!(route.handler, Handler::Admin(_)) { &self.admin } else { &self.owner }
+        if route.access() == Access::Admin { &self.admin } else { &self.owner }
     }
 }
 

@@ -53,7 +53,7 @@ fn requests_that_come_together_have_each_its_own_answer() {
 }
 
 #[test]
-fn a_read_runs_its_handler_twice_and_leaves_one_entry() {
+fn reads_that_share_a_round_trip_leave_an_entry_each() {
     let app = with_pipe();
     let ann = app.signed_up("ann");
     let patient = ann.new_patient("P");

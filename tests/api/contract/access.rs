@@ -2,7 +2,7 @@
 //! without a check fails here.
 
 use healthcare_backend::request::Method;
-use healthcare_backend::routes::{Handler, ROUTES, Route};
+use healthcare_backend::routes::{Access, ROUTES, Route};
 use serde_json::json;
 
 use super::{World, named};
@@ -33,19 +33,19 @@ enum Caller {
 fn expected(route: &Route, caller: Caller) -> u16 {
     let has_place = route.pattern.contains('{');
     let is_directory = route.pattern.starts_with("/api/doctors");
-    match (route.handler, caller) {
-        (Handler::Open(_), _) => 200,
+    match (route.access(), caller) {
+        (Access::Anyone, _) => 200,
         (_, Caller::Nobody | Caller::BadToken) => 401,
-        (Handler::Admin(_), Caller::Admin) => 200,
-        (Handler::Admin(_), _) => 403,
-        (Handler::Signed(_), Caller::Owner) => 200,
+        (Access::Admin, Caller::Admin) => 200,
+        (Access::Admin, _) => 403,
+        (Access::User, Caller::Owner) => 200,
         // The directory: everyone reads it; who made an entry, and an admin, change it.
-        (Handler::Signed(_), Caller::Other) if is_directory && has_place && route.method != Method::Get => 403,
-        (Handler::Signed(_), _) if is_directory => 200,
+        (Access::User, Caller::Other) if is_directory && has_place && route.method != Method::Get => 403,
+        (Access::User, _) if is_directory => 200,
         // Everything else belongs to one user. To all others, admins included, a record with an id does not exist.
-        (Handler::Signed(_), _) if has_place => 404,
-        (Handler::Signed(_), _) if named(route) == "POST /api/mappings" => 404,
-        (Handler::Signed(_), _) => 200,
+        (Access::User, _) if has_place => 404,
+        (Access::User, _) if named(route) == "POST /api/mappings" => 404,
+        (Access::User, _) => 200,
     }
 }
 
@@ -103,9 +103,9 @@ fn forged(world: &World) -> String {
 #[test]
 fn what_is_open_is_meant_to_be_and_what_is_for_admins_needs_one() {
     for route in ROUTES {
-        let open = matches!(route.handler, Handler::Open(_));
+        let open = route.access() == Access::Anyone;
         assert_eq!(open, FOR_ANYONE.contains(&route.pattern), "{}", named(route));
-        let for_admins = matches!(route.handler, Handler::Admin(_));
+        let for_admins = route.access() == Access::Admin;
         assert_eq!(for_admins, route.pattern.starts_with("/api/admin/"), "{}", named(route));
     }
 }
@@ -116,7 +116,7 @@ fn no_list_shows_what_belongs_to_another_user() {
     let world = World::new(&app, "lists");
     let is_own_list = |route: &&Route| {
         let lists = route.method == Method::Get && !route.pattern.contains('{') && route.pattern != "/api/doctors";
-        lists && matches!(route.handler, Handler::Signed(_))
+        lists && route.access() == Access::User
     };
     for route in ROUTES.iter().filter(is_own_list) {
         for person in [&world.other, &world.admin] {

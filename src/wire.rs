@@ -4,29 +4,35 @@ use std::borrow::Cow;
 #[cfg(not(own_transport))]
 use std::io::Cursor;
 use std::net::TcpListener;
+#[cfg(own_transport)]
 use std::sync::Arc;
 
-use super::RequestIds;
-#[cfg(own_transport)]
-use super::tiny_http;
 use crate::app::App;
 #[cfg(own_transport)]
 use crate::envelope::Response;
 use crate::memory::Share;
 use crate::metrics::Family;
-
 #[cfg(own_transport)]
-pub(super) fn header(name: &'static str, value: Cow<'static, str>) -> Option<tiny_http::Header> {
+use crate::transport as tiny_http;
+
+/// A request as the transport gives it.
+pub type RawRequest = tiny_http::Request;
+/// The listening socket and its connections.
+pub type Socket = tiny_http::Server;
+
+/// A header, if its value is one (RFC 9110, 5.5).
+#[cfg(own_transport)]
+pub fn header(name: &'static str, value: Cow<'static, str>) -> Option<tiny_http::Header> {
     tiny_http::Header::named(name, value)
 }
 
 #[cfg(not(own_transport))]
-pub(super) fn header(name: &'static str, value: Cow<'static, str>) -> Option<tiny_http::Header> {
+pub fn header(name: &'static str, value: Cow<'static, str>) -> Option<tiny_http::Header> {
     tiny_http::Header::from_bytes(name, value.as_bytes()).ok()
 }
 
 /// The headers that every answer has, and its own.
-pub(super) fn headers(
+pub fn headers(
     own: Vec<(&'static str, Cow<'static, str>)>,
     content_type: &'static str,
     id: &str,
@@ -58,8 +64,9 @@ impl AsRef<[u8]> for Body {
     }
 }
 
+/// Sends an answer. `share` is held until the client has taken it.
 #[cfg(own_transport)]
-pub(super) fn respond(
+pub fn respond(
     raw: tiny_http::Request,
     status: u16,
     headers: Vec<tiny_http::Header>,
@@ -70,7 +77,7 @@ pub(super) fn respond(
 }
 
 #[cfg(not(own_transport))]
-pub(super) fn respond(
+pub fn respond(
     raw: tiny_http::Request,
     status: u16,
     headers: Vec<tiny_http::Header>,
@@ -81,11 +88,15 @@ pub(super) fn respond(
     raw.respond(tiny_http::Response::new(status.into(), headers, Cursor::new(body), Some(length), None))
 }
 
+/// Serves what arrives on the listener. `choose_id` gives an answer of the transport itself its request id.
 #[cfg(own_transport)]
-pub(super) fn open(listener: TcpListener, app: &App, ids: &Arc<RequestIds>) -> std::io::Result<tiny_http::Server> {
-    let ids = Arc::clone(ids);
+pub fn open(
+    listener: TcpListener,
+    app: &App,
+    choose_id: impl Fn(Option<&str>) -> String + Send + Sync + 'static,
+) -> std::io::Result<tiny_http::Server> {
     let refuse = move |refusal: &tiny_http::Refusal| {
-        let id = ids.choose(refusal.request_id.as_deref());
+        let id = choose_id(refusal.request_id.as_deref());
         let response = Response::refusal(refusal.status.0, &refusal.message);
         (headers(response.headers, response.content_type, &id), response.body)
     };
@@ -102,26 +113,31 @@ pub(super) fn open(listener: TcpListener, app: &App, ids: &Arc<RequestIds>) -> s
 }
 
 #[cfg(not(own_transport))]
-pub(super) fn open(listener: TcpListener, _app: &App, _ids: &Arc<RequestIds>) -> std::io::Result<tiny_http::Server> {
+pub fn open(
+    listener: TcpListener,
+    _app: &App,
+    _choose_id: impl Fn(Option<&str>) -> String,
+) -> std::io::Result<tiny_http::Server> {
     tiny_http::Server::from_listener(listener, None).map_err(|error| std::io::Error::other(error.to_string()))
 }
 
 /// Waits for a request, and takes with it those that are there as well, `most` in all.
 #[cfg(own_transport)]
-pub(super) fn receive(socket: &tiny_http::Server, most: usize) -> std::io::Result<Vec<tiny_http::Request>> {
+pub fn receive(socket: &tiny_http::Server, most: usize) -> std::io::Result<Vec<tiny_http::Request>> {
     socket.recv_all(most)
 }
 
 #[cfg(not(own_transport))]
-pub(super) fn receive(socket: &tiny_http::Server, most: usize) -> std::io::Result<Vec<tiny_http::Request>> {
+pub fn receive(socket: &tiny_http::Server, most: usize) -> std::io::Result<Vec<tiny_http::Request>> {
     let mut requests = vec![socket.recv()?];
     // An error here is the next `recv`'s to report.
     requests.extend(std::iter::from_fn(|| socket.try_recv().unwrap_or_default()).take(most - 1));
     Ok(requests)
 }
 
+/// What the transport counts: connections, and what it refused by itself.
 #[cfg(own_transport)]
-pub(super) fn numbers(socket: &tiny_http::Server) -> Vec<Family> {
+pub fn numbers(socket: &tiny_http::Server) -> Vec<Family> {
     let stats = socket.stats();
     let one = |name, help, kind, value: f64| Family { name, help, kind, samples: vec![(String::new(), value)] };
     let refused = stats.refused_total.iter();
@@ -145,17 +161,18 @@ pub(super) fn numbers(socket: &tiny_http::Server) -> Vec<Family> {
 }
 
 #[cfg(not(own_transport))]
-pub(super) fn numbers(_socket: &tiny_http::Server) -> Vec<Family> {
+pub fn numbers(_socket: &tiny_http::Server) -> Vec<Family> {
     Vec::new()
 }
 
+/// No new connections; each worker's receiving fails once all requests are answered.
 #[cfg(own_transport)]
-pub(super) fn close(socket: &tiny_http::Server, _workers: usize) {
+pub fn close(socket: &tiny_http::Server, _workers: usize) {
     socket.close();
 }
 
 #[cfg(not(own_transport))]
-pub(super) fn close(socket: &tiny_http::Server, workers: usize) {
+pub fn close(socket: &tiny_http::Server, workers: usize) {
     for _ in 0..workers {
         socket.unblock();
     }

@@ -1,0 +1,73 @@
+//! A statement with its values, ready to be sent: by itself, or with those of other requests in one round trip.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+
+use super::Parameters;
+use crate::error::{Error, Result};
+use crate::sql::Query;
+
+/// [`Question::weight`] of a list.
+const LIST_WEIGHT: usize = 4;
+
+/// One statement and the values of its parameters, encoded as PostgreSQL takes them.
+pub struct Question {
+    /// The statement.
+    pub query: Arc<Query>,
+    values: Vec<Encoded>,
+}
+
+/// A value as PostgreSQL takes it; `None` is null.
+#[derive(Debug)]
+struct Encoded(Option<BytesMut>);
+
+impl Question {
+    /// # Errors
+    /// `Internal` if a value does not fit the declared type of its parameter.
+    pub fn new(query: &Arc<Query>, parameters: Parameters) -> Result<Question> {
+        let encode = |(value, type_): (&&(dyn ToSql + Sync), &Type)| {
+            let mut bytes = BytesMut::new();
+            match value.to_sql_checked(type_, &mut bytes) {
+                Ok(IsNull::Yes) => Ok(Encoded(None)),
+                Ok(IsNull::No) => Ok(Encoded(Some(bytes))),
+                Err(error) => Err(Error::Internal(format!("{}: {error}", query.name))),
+            }
+        };
+        let values = parameters.iter().zip(&query.parameters).map(encode).collect::<Result<_>>()?;
+        Ok(Question { query: Arc::clone(query), values })
+    }
+
+    /// Its share of a round trip: a list brings more than a record.
+    pub fn weight(&self) -> usize {
+        if self.query.is_long() { LIST_WEIGHT } else { 1 }
+    }
+
+    /// The values of `$1, $2, …`.
+    pub(super) fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
+        self.values.iter().map(|value| value as _).collect()
+    }
+}
+
+impl ToSql for Encoded {
+    fn to_sql(
+        &self,
+        _: &Type,
+        out: &mut BytesMut,
+    ) -> std::result::Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(match &self.0 {
+            Some(bytes) => {
+                out.extend_from_slice(bytes);
+                IsNull::No
+            }
+            None => IsNull::Yes,
+        })
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    to_sql_checked!();
+}

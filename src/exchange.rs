@@ -1,0 +1,195 @@
+//! One request on its way through: what is needed to answer it, from any thread. It takes the request apart on the way in, and adds
+//! id, CORS headers and the log line on the way out.
+
+use std::io::Read as _;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use crate::app::App;
+use crate::envelope::Response;
+use crate::error::{Error, Result};
+use crate::logging::RequestLine;
+use crate::memory::{SHORT_BYTES, Share};
+use crate::network;
+use crate::request::{Headers, Method, Request};
+use crate::routes::{ROUTES, Target};
+use crate::wire::{self, RawRequest};
+
+/// What a browser may read of an answer beyond the basic headers.
+const EXPOSED_HEADERS: &str = "ETag, Idempotency-Replayed, Link, Location, Retry-After, RateLimit, RateLimit-Policy, WWW-Authenticate, X-Request-Id, X-Total-Count";
+/// What a browser may send.
+const ALLOWED_HEADERS: &str = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-Id";
+
+/// Makes request ids: a prefix that no other process has, and a count.
+pub struct RequestIds {
+    prefix: String,
+    count: AtomicU64,
+}
+
+impl RequestIds {
+    /// Ids that begin with this prefix.
+    pub fn new(prefix: String) -> RequestIds {
+        RequestIds { prefix, count: AtomicU64::new(0) }
+    }
+
+    /// The client's own id if it is a plain one, else a new one.
+    pub fn choose(&self, sent: Option<&str>) -> String {
+        match sent.filter(|id| is_request_id(id)) {
+            Some(id) => id.to_string(),
+            None => format!("{}-{:x}", self.prefix, self.count.fetch_add(1, Ordering::Relaxed)),
+        }
+    }
+}
+
+/// What is needed to answer a request, from any thread.
+pub struct Exchange {
+    raw: RawRequest,
+    id: String,
+    method: Option<Method>,
+    route: Option<usize>,
+    /// The client, behind any trusted proxy.
+    pub client: IpAddr,
+    origin: Option<String>,
+    user_id: Option<i64>,
+    /// When the whole request was there.
+    pub started: Instant,
+}
+
+impl Exchange {
+    /// Takes a request apart and finds its route; `None` if it has been refused.
+    pub fn open(app: &App, ids: &RequestIds, mut raw: RawRequest) -> Option<(Exchange, Request, Target)> {
+        let started = Instant::now();
+        let headers = received_headers(&raw);
+        let id = ids.choose(headers.get("x-request-id"));
+        let peer = raw.remote_addr().map_or(network::UNKNOWN, SocketAddr::ip);
+        let client = network::client_address(peer, headers.get("x-forwarded-for"), &app.config.trusted_proxies);
+        let origin = headers.get("origin").map(str::to_string);
+        let method = Method::parse(raw.method().as_str());
+        let received = read(&mut raw, &id, method, client, headers, app.config.max_body_bytes);
+        let mut exchange = Exchange { raw, id, method, route: None, client, origin, user_id: None, started };
+        let allowed = received.and_then(|mut request| {
+            let target = app.routes.find(&mut request)?;
+            exchange.route = target.route();
+            // Before any queue: a flood beyond the limit takes no place there.
+            if target.is_rate_limited() {
+                app.take_from_rate_limit(&request)?;
+            }
+            Ok((request, target))
+        });
+        match allowed {
+            Ok((request, target)) => Some((exchange, request, target)),
+            Err(error) => {
+                exchange.refuse(app, &error);
+                None
+            }
+        }
+    }
+
+    /// Names the user in the log line.
+    pub fn of_user(self, user_id: Option<i64>) -> Exchange {
+        Exchange { user_id, ..self }
+    }
+
+    /// Answers with an error; the log gets what the client does not.
+    pub fn refuse(self, app: &App, error: &Error) {
+        match error {
+            Error::Internal(text) => log::error!(target: "server", "request {}: {text}", self.id),
+            Error::Unavailable(text) => {
+                app.refusals.failed(text);
+                log::debug!(target: "server", "request {}: {text}", self.id);
+            }
+            Error::TooSlow(text) => log::debug!(target: "server", "request {}: {text}", self.id),
+            _ => {}
+        }
+        let response = Response::error(error, &self.id);
+        self.answer(app, response, None);
+    }
+
+    /// Sends the answer, counts it and logs it. `share` holds it until the client has taken it, if it is long.
+    pub fn answer(self, app: &App, response: Response, share: Option<Share>) {
+        let Exchange { raw, id, method, route, client, origin, user_id, started } = self;
+        let status = response.status;
+        let preflight = method == Some(Method::Options);
+        let allow = response.headers.iter().find(|(name, _)| *name == "Allow").map(|(_, allow)| allow.to_string());
+        let mut headers = wire::headers(response.headers, response.content_type, &id);
+        let cors = cors_headers(&app.config.cors_origins, origin.as_deref(), allow.filter(|_| preflight));
+        headers.extend(cors.into_iter().filter_map(|(name, value)| wire::header(name, value.into())));
+        let share = share.filter(|_| response.body.len() > SHORT_BYTES).map(|mut share| {
+            share.set(response.body.len());
+            share
+        });
+        // The client may be gone; its answer is then nobody's loss.
+        let _ = wire::respond(raw, status, headers, response.body, share);
+        let took = started.elapsed();
+        app.metrics.record(route, status, took);
+        let known = route.map(|place| &ROUTES[place]);
+        RequestLine {
+            id: &id,
+            method: method.map_or("other", Method::name),
+            route: known.map_or("-", |route| route.pattern),
+            status,
+            took,
+            user_id,
+            address: client,
+        }
+        .write();
+    }
+}
+
+fn received_headers(raw: &RawRequest) -> Headers {
+    let mut headers = Headers::default();
+    for header in raw.headers() {
+        headers.add(header.field.as_str().as_str(), header.value.as_str());
+    }
+    headers
+}
+
+/// Reads the body within its bound and takes the target apart.
+fn read(
+    raw: &mut RawRequest,
+    id: &str,
+    method: Option<Method>,
+    client: IpAddr,
+    headers: Headers,
+    max_body_bytes: usize,
+) -> Result<Request> {
+    let method = method.ok_or(Error::NotImplemented)?;
+    let (path, raw_query) = Request::split_target(raw.url())?;
+    if raw.body_length().is_some_and(|length| length > max_body_bytes) {
+        return Err(Error::TooLarge(max_body_bytes));
+    }
+    let mut body = Vec::new();
+    let bound = u64::try_from(max_body_bytes).unwrap_or(u64::MAX).saturating_add(1);
+    let read = raw.as_reader().take(bound).read_to_end(&mut body);
+    read.map_err(|_| Error::invalid("body", "did not arrive as it was announced"))?;
+    if body.len() > max_body_bytes {
+        return Err(Error::TooLarge(max_body_bytes));
+    }
+    let parameters = Vec::new();
+    Ok(Request { id: id.into(), method, path, client, headers, body, raw_query, parameters, query_names: &[] })
+}
+
+/// 1 to 64 of `A-Z a-z 0-9 . _ -`
+fn is_request_id(id: &str) -> bool {
+    (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+}
+
+/// The headers that let a listed origin's script read the answer (WHATWG Fetch, 3.3); `allow` for the answer to a preflight.
+fn cors_headers(origins: &[String], origin: Option<&str>, allow: Option<String>) -> Vec<(&'static str, String)> {
+    if origins.is_empty() {
+        return Vec::new();
+    }
+    let mut headers = vec![("Vary", "Origin".to_string())];
+    let Some(origin) = origin.filter(|origin| origins.iter().any(|listed| listed == origin)) else { return headers };
+    headers.push(("Access-Control-Allow-Origin", origin.to_string()));
+    match allow {
+        Some(allow) => {
+            headers.push(("Access-Control-Allow-Methods", allow));
+            headers.push(("Access-Control-Allow-Headers", ALLOWED_HEADERS.to_string()));
+            headers.push(("Access-Control-Max-Age", "600".to_string()));
+        }
+        None => headers.push(("Access-Control-Expose-Headers", EXPOSED_HEADERS.to_string())),
+    }
+    headers
+}

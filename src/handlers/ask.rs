@@ -1,0 +1,98 @@
+//! A read in two halves: what it asks the database, and the answer that it makes of the rows. A handler of a read returns an
+//! [`Ask`] and never meets the database itself. So the server is free to send the questions of several requests in one round
+//! trip, and no handler can wait by accident.
+
+use postgres::Row;
+
+use crate::app::App;
+use crate::cursors::Cursors;
+use crate::db::{Db, Question};
+use crate::envelope::Response;
+use crate::error::{Error, Result};
+use crate::request::Request;
+use crate::sql::Queries;
+
+/// What both halves of a read have at hand.
+pub struct Read<'a> {
+    /// What the client sent.
+    pub request: &'a Request,
+    /// The statements.
+    pub sql: &'a Queries,
+    /// Seals and opens the places where sorted lists continue.
+    pub cursors: &'a Cursors,
+}
+
+impl Read<'_> {
+    /// What is at hand for this request.
+    pub fn new<'a>(app: &'a App, request: &'a Request) -> Read<'a> {
+        Read { request, sql: &app.sql, cursors: &app.cursors }
+    }
+}
+
+/// Makes the answer of the rows, and of the total if that was asked for.
+type Answer = Box<dyn FnOnce(&Read, Vec<Row>, Option<i64>) -> Result<Response> + Send>;
+
+/// A question, a second one for a total if that is wanted, and what becomes of their rows.
+pub struct Ask {
+    question: Question,
+    count: Option<Question>,
+    answer: Answer,
+}
+
+impl Ask {
+    /// A question that finds one row or none.
+    pub fn one(
+        question: Question,
+        answer: impl FnOnce(&Read, Option<Row>) -> Result<Response> + Send + 'static,
+    ) -> Ask {
+        Ask::many(question, |read, mut rows| answer(read, rows.pop()))
+    }
+
+    /// A question that finds any number of rows.
+    pub fn many(question: Question, answer: impl FnOnce(&Read, Vec<Row>) -> Result<Response> + Send + 'static) -> Ask {
+        Ask::page(question, None, |read, rows, _| answer(read, rows))
+    }
+
+    /// A question that finds one page, and one that finds how many records there are on all pages, if that is wanted.
+    pub fn page(
+        question: Question,
+        count: Option<Question>,
+        answer: impl FnOnce(&Read, Vec<Row>, Option<i64>) -> Result<Response> + Send + 'static,
+    ) -> Ask {
+        Ask { question, count, answer: Box::new(answer) }
+    }
+
+    /// The question, if it may share a round trip with those of other requests and is all that is asked.
+    pub fn batched(&self) -> Option<&Question> {
+        Some(&self.question).filter(|question| question.query.batched && self.count.is_none())
+    }
+
+    /// Whether it may take long and bring much ([`crate::sql::Query::is_long`]).
+    pub fn is_long(&self) -> bool {
+        self.question.query.is_long() || self.count.is_some()
+    }
+
+    /// The second half, once the rows of [`Ask::batched`] are there.
+    ///
+    /// # Errors
+    /// `NotFound`, mostly.
+    pub fn answer(self, read: &Read, rows: Vec<Row>) -> Result<Response> {
+        (self.answer)(read, rows, None)
+    }
+
+    /// Asks by itself, waits for the rows and makes the answer.
+    ///
+    /// # Errors
+    /// Those of the statements and of the answer.
+    pub fn wait(self, db: &Db, read: &Read) -> Result<Response> {
+        let rows = db.answer(&self.question)?;
+        let total = match &self.count {
+            None => None,
+            Some(count) => {
+                let row = db.answer(count)?.pop();
+                Some(row.ok_or_else(|| Error::Internal("a count answered without a row".into()))?.get("total"))
+            }
+        };
+        (self.answer)(read, rows, total)
+    }
+}

@@ -1,0 +1,295 @@
+//! Requests between two threads: the queue of each lane, and the slot of each thread.
+
+mod turns;
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::app::App;
+use crate::audit::Entry;
+use crate::auth::User;
+use crate::config::hashing_threads;
+use crate::db::Question;
+use crate::envelope::Response;
+use crate::error::Result;
+use crate::exchange::Exchange;
+use crate::handlers::ask::Ask;
+use crate::memory::{Share, Wait};
+use crate::metrics::Metrics;
+use crate::network;
+use crate::request::Request;
+use crate::routes::{Lane, Target};
+use turns::Turns;
+
+/// Requests that may wait for one hashing thread: at 200 ms each, the last waits some six seconds. In the queue of those that wait
+/// for the database are never more than there are connections of clients, each with one request at a time.
+const QUEUE_PER_HASHING_THREAD: usize = 32;
+/// How often a thread looks whether a long read can begin.
+const LOOK_FOR_ROOM_EVERY: Duration = Duration::from_millis(20);
+/// A request that has waited for a thread for so long is not begun: its client has likely given up.
+pub const QUEUE_PATIENCE: Duration = Duration::from_secs(10);
+/// A long read that has found no room for so long is refused.
+const ROOM_PATIENCE: Duration = Duration::from_secs(3);
+
+/// A request that is being worked on.
+pub struct Job {
+    /// What its answer needs.
+    pub exchange: Exchange,
+    /// What the client sent.
+    pub request: Request,
+    /// What its path and method lead to.
+    pub target: Target,
+    /// Who asks, once the token has been checked.
+    pub user: Option<User>,
+    /// How far it has come.
+    pub stage: Stage,
+    /// What its rows and its body hold, if they are long.
+    pub share: Option<Share>,
+    /// Since when it has found no room.
+    no_room_since: Option<Instant>,
+}
+
+/// How far a request has come.
+pub enum Stage {
+    /// Its route is known.
+    Found,
+    /// Its handler has said what it asks the database.
+    Asks(Ask),
+    /// Its answer is there, and the audit trail must have this entry before anyone sees it.
+    Answered(Result<Response>, Entry),
+}
+
+/// Whether a long read begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It does.
+    Begins,
+    /// It waits on.
+    Waits,
+    /// It is refused, for this reason.
+    Refused(&'static str),
+}
+
+impl Job {
+    /// A request whose route has been found.
+    pub fn new(exchange: Exchange, request: Request, target: Target) -> Job {
+        Job { exchange, request, target, user: None, stage: Stage::Found, share: None, no_room_since: None }
+    }
+
+    /// The client, as the queues know it.
+    pub fn network(&self) -> IpAddr {
+        network::client_site(self.exchange.client)
+    }
+
+    /// Whose request it is, if that is known.
+    pub fn user_id(&self) -> Option<i64> {
+        self.user.map(|user| user.id)
+    }
+
+    /// What it asks, if that may share a round trip.
+    pub fn question(&self) -> Option<&Question> {
+        match &self.stage {
+            Stage::Asks(ask) => ask.batched(),
+            _ => None,
+        }
+    }
+
+    /// Lets a long read begin, if it is its turn and there is room.
+    pub fn admit(&mut self, app: &App) -> Admission {
+        if app.pulse.is_frozen() {
+            return Admission::Refused("the database does not answer");
+        }
+        if self.exchange.started.elapsed() >= QUEUE_PATIENCE {
+            return Admission::Refused("it waited too long in the queue");
+        }
+        match app.memory.begin_read(self.user_id()) {
+            Ok(share) => {
+                self.share = Some(share);
+                Admission::Begins
+            }
+            Err(Wait::Turn) => Admission::Waits,
+            Err(Wait::Room(last_begin)) => {
+                // As long as others begin, the queue moves, and it waits its turn.
+                let since = *self.no_room_since.get_or_insert_with(Instant::now);
+                let waited = last_begin.map_or(since, |last_begin| last_begin.max(since)).elapsed();
+                if waited < ROOM_PATIENCE {
+                    Admission::Waits
+                } else {
+                    Admission::Refused("there was no room for a long answer")
+                }
+            }
+        }
+    }
+}
+
+/// The request that a thread is working on.
+#[derive(Default)]
+pub struct Slot {
+    held: Mutex<Option<Held>>,
+    replaced: AtomicBool,
+}
+
+struct Held {
+    exchange: Exchange,
+    /// When the thread began. The request may have waited for it in the queue, which is nobody's being stuck.
+    since: Instant,
+}
+
+impl Slot {
+    /// Puts the request where the watchdog finds it.
+    pub fn hold(&self, exchange: Exchange) {
+        *lock(&self.held) = Some(Held { exchange, since: Instant::now() });
+    }
+
+    /// Takes it back, unless the watchdog has answered it.
+    pub fn release(&self) -> Option<Exchange> {
+        lock(&self.held).take().map(|held| held.exchange)
+    }
+
+    /// Another thread works in place of this one from now on.
+    pub fn replace(&self) {
+        self.replaced.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether another thread works in place of this one, which then ends.
+    pub fn is_replaced(&self) -> bool {
+        self.replaced.load(Ordering::Relaxed)
+    }
+
+    /// Takes it away from a thread that has worked on it for longer.
+    pub fn take_if_stuck(&self, limit: Duration) -> Option<Exchange> {
+        lock(&self.held).take_if(|held| held.since.elapsed() > limit).map(|held| held.exchange)
+    }
+}
+
+/// Requests that wait for a thread of their lane.
+#[derive(Default)]
+struct Queue {
+    jobs: Mutex<Jobs>,
+    arrived: Condvar,
+}
+
+#[derive(Default)]
+struct Jobs {
+    /// They begin in this order, before any long read.
+    first: Turns<Box<Job>>,
+    /// Long reads, each of which begins when it is its turn and there is room.
+    long: VecDeque<Box<Job>>,
+}
+
+impl Jobs {
+    /// The next request that can begin, or be refused.
+    fn take(&mut self, lane: Lane, app: &App) -> Option<(Box<Job>, Admission)> {
+        if let Some(job) = self.first.pop() {
+            let lane = if lane == Lane::LongReading { Lane::Waiting } else { lane };
+            app.metrics.queue(lane).set(self.first.len());
+            return Some((job, Admission::Begins));
+        }
+        if lane != Lane::LongReading {
+            return None;
+        }
+        let admit = |(place, job): (usize, &mut Box<Job>)| match job.admit(app) {
+            Admission::Waits => None,
+            admission => Some((place, admission)),
+        };
+        let (place, admission) = self.long.iter_mut().enumerate().find_map(admit)?;
+        let job = self.long.remove(place)?;
+        app.metrics.queue(Lane::LongReading).set(self.long.len());
+        Some((job, admission))
+    }
+}
+
+/// The queues.
+#[derive(Default)]
+pub struct Lanes {
+    waiting: Queue,
+    hashing: Queue,
+    stopping: AtomicBool,
+    /// The workers have ended: nothing more comes into the queues.
+    complete: AtomicBool,
+}
+
+impl Lanes {
+    /// Whether the service is on its way out.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// The service is on its way out.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Puts requests in the queues of their lanes, and gives back those for which a full queue has no place.
+    #[expect(clippy::vec_box, reason = "a job goes from list to queue and is large")]
+    pub fn queue(&self, jobs: impl Iterator<Item = (Box<Job>, Lane)>, metrics: &Metrics) -> Vec<Box<Job>> {
+        let (mut queued, mut refused) = (Vec::new(), Vec::new());
+        for (job, lane) in jobs {
+            let (network, mut waiting) = (job.network(), lock(&self.of(lane).jobs));
+            match lane {
+                Lane::Hashing => {
+                    let places = QUEUE_PER_HASHING_THREAD * hashing_threads();
+                    if let Some(job) = waiting.first.push_within(places, network, job) {
+                        metrics.hashing_refused.add(1);
+                        refused.push(job);
+                    }
+                }
+                Lane::LongReading => waiting.long.push_back(job),
+                Lane::Reading | Lane::Waiting => waiting.first.push(network, job),
+            }
+            metrics.queue(lane).set(if lane == Lane::LongReading { waiting.long.len() } else { waiting.first.len() });
+            queued.push(lane);
+        }
+        // Last, since whoever wakes wants a core, and may take this one.
+        for lane in queued {
+            let arrived = &self.of(lane).arrived;
+            // Not every thread takes a long read.
+            if lane == Lane::LongReading { arrived.notify_all() } else { arrived.notify_one() }
+        }
+        refused
+    }
+
+    /// The next request of a lane that begins or is refused; none when the service stops and all are done.
+    pub fn next_job(&self, lane: Lane, app: &App) -> Option<(Box<Job>, Admission)> {
+        let queue = self.of(lane);
+        let mut jobs = lock(&queue.jobs);
+        loop {
+            if let Some(taken) = jobs.take(lane, app) {
+                return Some(taken);
+            }
+            jobs = if lane == Lane::LongReading && !jobs.long.is_empty() {
+                // A client that takes its answer makes room, and nobody tells.
+                queue.arrived.wait_timeout(jobs, LOOK_FOR_ROOM_EVERY).unwrap_or_else(PoisonError::into_inner).0
+            } else if self.complete.load(Ordering::Relaxed) {
+                return None;
+            } else {
+                queue.arrived.wait(jobs).unwrap_or_else(PoisonError::into_inner)
+            };
+        }
+    }
+
+    /// Workers have no queue but the socket: what cannot be read at once waits for the database.
+    fn of(&self, lane: Lane) -> &Queue {
+        match lane {
+            Lane::Reading | Lane::Waiting | Lane::LongReading => &self.waiting,
+            Lane::Hashing => &self.hashing,
+        }
+    }
+
+    /// Nothing more comes: threads end when the queues are empty.
+    pub fn complete(&self) {
+        self.complete.store(true, Ordering::Relaxed);
+        for queue in [&self.waiting, &self.hashing] {
+            // Whoever looked before `complete` was set waits by now.
+            drop(lock(&queue.jobs));
+            queue.arrived.notify_all();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
