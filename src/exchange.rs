@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::envelope::Response;
 use crate::error::{Error, Result};
 use crate::logging::RequestLine;
-use crate::memory::{SHORT_BYTES, Share};
+use crate::memory::Share;
 use crate::network;
 use crate::request::{Headers, Method, Request};
 use crate::routes::{ROUTES, Target};
@@ -115,10 +115,6 @@ impl Exchange {
         let mut headers = wire::headers(response.headers, response.content_type, &id);
         let cors = cors_headers(&app.config.cors_origins, origin.as_deref(), allow.filter(|_| preflight));
         headers.extend(cors.into_iter().filter_map(|(name, value)| wire::header(name, value.into())));
-        let share = share.filter(|_| response.body.len() > SHORT_BYTES).map(|mut share| {
-            share.set(response.body.len());
-            share
-        });
         // The client may be gone; its answer is then nobody's loss.
         let _ = wire::respond(raw, status, headers, response.body, share);
         let took = started.elapsed();

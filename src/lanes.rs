@@ -17,7 +17,7 @@ use crate::envelope::Response;
 use crate::error::Result;
 use crate::exchange::Exchange;
 use crate::handlers::ask::Ask;
-use crate::memory::{Share, Wait};
+use crate::memory::{NO_ROOM, Share, Wait};
 use crate::metrics::Metrics;
 use crate::network;
 use crate::request::Request;
@@ -115,11 +115,7 @@ impl Job {
                 // As long as others begin, the queue moves, and it waits its turn.
                 let since = *self.no_room_since.get_or_insert_with(Instant::now);
                 let waited = last_begin.map_or(since, |last_begin| last_begin.max(since)).elapsed();
-                if waited < ROOM_PATIENCE {
-                    Admission::Waits
-                } else {
-                    Admission::Refused("there was no room for a long answer")
-                }
+                if waited < ROOM_PATIENCE { Admission::Waits } else { Admission::Refused(NO_ROOM) }
             }
         }
     }

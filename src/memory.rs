@@ -3,6 +3,9 @@
 //! A short answer is not counted. A list that shares a round trip takes its share as its rows come, and where there is no room it
 //! is read again as a long one. A long read takes the most that it can need before its query runs, and waits in a queue until that
 //! is free. The share shrinks to the body when that is made, and ends when the client has taken it.
+//!
+//! Room for one long read is kept back for users who hold nothing. So those who do not take their answers can keep others from long answers, and
+//! never from a search whose answer is short.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,6 +15,8 @@ use std::time::Instant;
 pub const LONG_READ_BYTES: usize = 12 * 1024 * 1024;
 /// Up to here an answer is short.
 pub const SHORT_BYTES: usize = 64 * 1024;
+/// Why a long read is refused.
+pub const NO_ROOM: &str = "there was no room for a long answer";
 /// How many long reads of one user may run at a time.
 const LONG_READS_OF_ONE: usize = 2;
 /// A share grows by so much, so that a row costs nothing.
@@ -27,6 +32,8 @@ pub struct Memory {
 #[derive(Debug, Default)]
 struct State {
     all: Usage,
+    /// Whether somebody reads in the room that is kept back.
+    reserve_taken: bool,
     /// By user id; 0 stands for everybody who has not logged in.
     users: HashMap<i64, Usage>,
 }
@@ -46,6 +53,8 @@ pub struct Share {
     user_id: i64,
     bytes: usize,
     is_reading: bool,
+    /// Whether it has the room that is kept back, which its bytes do not count.
+    in_reserve: bool,
 }
 
 /// Why a long read does not begin yet.
@@ -65,7 +74,13 @@ impl Memory {
 
     /// A share that holds nothing yet.
     pub fn share(self: &Arc<Memory>, user_id: Option<i64>) -> Share {
-        Share { memory: Arc::clone(self), user_id: user_id.unwrap_or(0), bytes: 0, is_reading: false }
+        Share {
+            memory: Arc::clone(self),
+            user_id: user_id.unwrap_or(0),
+            bytes: 0,
+            is_reading: false,
+            in_reserve: false,
+        }
     }
 
     /// Begins a long read: its share holds the most that it can need, and its turn, until [`Share::end_read`].
@@ -79,15 +94,19 @@ impl Memory {
         if of_user.long_reads >= LONG_READS_OF_ONE {
             return Err(Wait::Turn);
         }
-        if !self.fits(&state, share.user_id, LONG_READ_BYTES) {
+        if self.fits(&state, share.user_id, LONG_READ_BYTES) {
+            share.bytes = LONG_READ_BYTES;
+        } else if of_user.bytes == 0 && !state.reserve_taken {
+            (share.in_reserve, state.reserve_taken) = (true, true);
+        } else {
             return Err(Wait::Room(of_user.last_begin.or(state.all.last_begin)));
         }
+        share.is_reading = true;
         state.change(share.user_id, |usage| {
-            usage.bytes += LONG_READ_BYTES;
+            usage.bytes += share.bytes;
             usage.long_reads += 1;
             usage.last_begin = Some(Instant::now());
         });
-        (share.bytes, share.is_reading) = (LONG_READ_BYTES, true);
         Ok(share)
     }
 
@@ -98,7 +117,7 @@ impl Memory {
 
     fn fits(&self, state: &State, user_id: i64, bytes: usize) -> bool {
         let of_user = state.users.get(&user_id).map_or(0, |usage| usage.bytes);
-        state.all.bytes + bytes <= self.max_bytes && of_user + bytes <= self.max_bytes / 2
+        state.all.bytes + bytes <= self.max_bytes - LONG_READ_BYTES && of_user + bytes <= self.max_bytes / 2
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -133,8 +152,24 @@ impl Share {
         fits
     }
 
-    /// Holds exactly this many bytes: they are there.
-    pub fn set(&mut self, bytes: usize) {
+    /// Holds a body of this many bytes, which is there. False if it was read in the room that is kept back, and there is no other room for it.
+    pub fn hold(&mut self, bytes: usize) -> bool {
+        if self.in_reserve && !self.memory.fits(&self.memory.lock(), self.user_id, bytes) {
+            return false;
+        }
+        self.set(bytes);
+        self.leave_reserve();
+        true
+    }
+
+    fn leave_reserve(&mut self) {
+        if std::mem::take(&mut self.in_reserve) {
+            self.memory.lock().reserve_taken = false;
+        }
+    }
+
+    /// Holds exactly this many bytes.
+    fn set(&mut self, bytes: usize) {
         let before = std::mem::replace(&mut self.bytes, bytes);
         self.memory.lock().change(self.user_id, |usage| usage.bytes = usage.bytes + bytes - before);
     }
@@ -150,6 +185,7 @@ impl Share {
 impl Drop for Share {
     fn drop(&mut self) {
         self.end_read();
+        self.leave_reserve();
         if self.bytes > 0 {
             self.set(0);
         }
@@ -188,6 +224,23 @@ mod tests {
         assert!(matches!(memory.begin_read(Some(5)), Err(Wait::Room(_))));
         drop((reads, fourth));
         assert_eq!(memory.held(), 0);
+    }
+
+    #[test]
+    fn room_for_one_read_is_kept_back_for_users_who_hold_nothing() {
+        let memory = Memory::new(32 * MIB);
+        let mut held: Vec<Share> = (1..=5).map(|user| memory.share(Some(user))).collect();
+        assert!(held.iter_mut().all(|share| share.grow_to(4 * MIB)));
+        assert!(matches!(memory.begin_read(Some(1)), Err(Wait::Room(_))), "it holds something");
+        let mut read = memory.begin_read(Some(6)).expect("room");
+        assert!(matches!(memory.begin_read(Some(7)), Err(Wait::Room(_))), "one at a time");
+        read.end_read();
+        assert!(!read.hold(MIB), "a long answer finds no room");
+        held.pop();
+        assert!(read.hold(MIB));
+        assert_eq!(memory.held(), 17 * MIB);
+        drop(memory.begin_read(Some(7)).expect("the room that was kept back is free"));
+        assert!(memory.begin_read(Some(7)).is_ok(), "and again");
     }
 
     #[test]

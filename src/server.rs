@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::exchange::{Exchange, RequestIds};
 use crate::handlers::ask::Read;
 use crate::lanes::{Admission, Job, Lanes, QUEUE_PATIENCE, Slot, Stage};
-use crate::memory::Share;
+use crate::memory::{NO_ROOM, SHORT_BYTES, Share};
 use crate::metrics::Family;
 use crate::request::Request;
 use crate::routes::{Lane, Step, Target, entry};
@@ -255,7 +255,13 @@ impl Server {
     fn finish(&self, exchange: Exchange, user: Option<User>, outcome: Outcome<Response>, share: Option<Share>) {
         let exchange = exchange.of_user(user.map(|user| user.id));
         match outcome {
-            Ok(Ok(response)) => exchange.answer(&self.app, response, share),
+            Ok(Ok(response)) => {
+                let mut share = share.filter(|_| response.body.len() > SHORT_BYTES);
+                match share.as_mut().is_none_or(|share| share.hold(response.body.len())) {
+                    true => exchange.answer(&self.app, response, share),
+                    false => exchange.refuse(&self.app, &Error::Unavailable(NO_ROOM.into())),
+                }
+            }
             Ok(Err(error)) => exchange.refuse(&self.app, &error),
             Err(_) => {
                 self.app.metrics.panics.add(1);

@@ -88,12 +88,12 @@ fn warm_server(app: &TestApp, folder: &Folder, user: &Person) -> (Serving, f64) 
     (server, warm)
 }
 
-/// A connection that asks for a page and does not take it.
-fn ask_and_leave(person: &Person, target: &str) -> TcpStream {
+/// A connection that asks for a page so many times and does not take it.
+fn ask_and_leave(person: &Person, target: &str, times: usize) -> TcpStream {
     let token = person.token.as_deref().expect("a token");
     let mut stream = http::connect(person.address);
     let text = format!("GET {target} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
-    stream.write_all(text.as_bytes()).expect("a request");
+    stream.write_all(text.repeat(times).as_bytes()).expect("a request");
     stream
 }
 
@@ -115,7 +115,7 @@ fn pages_that_nobody_takes_hold_bounded_memory_and_others_are_served() {
     let (ann, bob) = (server.client(&ann), server.client(&bob));
     let before = lists_answered(&server, 200) + lists_answered(&server, 503);
 
-    let deaf: Vec<TcpStream> = (0..80).map(|_| ask_and_leave(&ann, "/api/patients?limit=500")).collect();
+    let deaf: Vec<TcpStream> = (0..80).map(|_| ask_and_leave(&ann, "/api/patients?limit=500", 1)).collect();
     // Meanwhile another user finds room, and changes do not wait.
     let path = format!("/api/patients/{}", served(&bob, "/api/patients?limit=500").ids()[0]);
     bob.patch(&path, json!({ "name": "Bob's" })).expect(200, "updated");
@@ -145,4 +145,28 @@ fn many_clients_that_read_long_pages_are_all_served_in_bounded_memory() {
     });
     let most = server.memory("VmHWM");
     assert!(most < warm + MOST_MIB, "{most} MiB after {warm} MiB");
+}
+
+#[test]
+fn a_search_is_answered_while_others_hold_all_the_room_and_take_nothing() {
+    let app = TestApp::with(|config| config.max_memory_bytes = 32 * 1024 * 1024);
+    let (greedy, dan) = (["ann", "bob", "cleo"].map(|name| app.signed_up(name)), app.signed_up("dan"));
+    for user in &greedy {
+        add_patients(&app, user, 60, "repeat('😀', 20000)");
+    }
+    add_patients(&app, &dan, 3, "null");
+    // What one connection asks for first may fit into the buffers of the system.
+    let ask_often = |user: &Person| (0..8).map(|_| ask_and_leave(user, "/api/patients?limit=500", 5)).collect();
+    let deaf: Vec<Vec<TcpStream>> = greedy.iter().map(ask_often).collect();
+    let held = || {
+        let page = String::from_utf8(app.anyone().get("/metrics").body).expect("text");
+        let value = page.lines().find_map(|line| line.strip_prefix("memory_held_bytes ")).expect("a number");
+        value.parse::<f64>().expect("a number")
+    };
+    eventually("they hold the room", || held() > 19.0 * 1024.0 * 1024.0);
+    for target in ["/api/patients?name=p", "/api/patients?sort=name", "/api/patients?count=true&limit=1"] {
+        assert_eq!(dan.get(target).expect(200, "success").ids().len().min(1), 1, "{target}");
+    }
+    drop(deaf);
+    served(&greedy[0], "/api/patients?limit=500");
 }
