@@ -41,6 +41,8 @@ const POOL_WAIT: Duration = Duration::from_secs(3);
 const POOL_THREADS: usize = 3;
 /// A connection that has been idle for so long proves that it lives before it carries a change, which must not be repeated.
 const PROVE_AFTER: Duration = Duration::from_secs(1);
+/// How often a read is sent at most while its connections end under it: more than once, since those of a restart end one by one.
+const READ_TRIES: u32 = 4;
 /// What every connection sets: the time limits of a statement and of waiting for a lock, and times in UTC.
 const SESSION_SETTINGS: &str = "set statement_timeout = '10s'; set lock_timeout = '5s'; set timezone = 'UTC'; \
                                 set idle_in_transaction_session_timeout = '15s'";
@@ -184,16 +186,20 @@ impl Db {
     /// `Unavailable` where no connection is to be had or the time limit passed, `Conflict` where a named constraint refused,
     /// `Internal` for everything else.
     pub fn query_many(&self, query: &Query, parameters: Parameters) -> Result<Vec<Row>> {
-        let mut connection = self.connection(query.writes)?;
-        let first = connection.run(query, parameters);
-        let Err(error) = first else { return Ok(first.unwrap_or_default()) };
-        self.learn(&mut connection, &error);
         // A change may have been executed; only the client can know whether to repeat it.
-        if query.writes || !is_dead(&error) {
-            return Err(translate(query, &error));
+        let mut tries = if query.writes { 1 } else { READ_TRIES };
+        loop {
+            let mut connection = self.connection(query.writes)?;
+            let error = match connection.run(query, parameters) {
+                Ok(rows) => return Ok(rows),
+                Err(error) => error,
+            };
+            self.learn(&mut connection, &error);
+            tries -= 1;
+            if tries == 0 || !is_dead(&error) {
+                return Err(translate(query, &error));
+            }
         }
-        drop(connection);
-        self.connection(query.writes)?.run(query, parameters).map_err(|error| translate(query, &error))
     }
 
     /// No rows.
