@@ -1,4 +1,4 @@
-# One command a task; `make` alone lists them. CI runs the same ones (.ci/run).
+# One command per task; `make` alone lists them. CI runs the same commands (.ci/run).
 
 # Where `make install` puts things: PREFIX=/usr/local, and DESTDIR before it for a package's staging folder.
 PREFIX ?= /usr/local
@@ -7,44 +7,44 @@ BINARY := $(or $(CARGO_TARGET_DIR),target)/release/healthcare-backend
 .PHONY: help run test test-ops test-docs test-browser test-deps fuzz postman check bench install install-files setup
 .DEFAULT_GOAL := help
 
-help: ## this list
+help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
-run: setup ## build and start the server, with a PostgreSQL of its own unless DATABASE_URL is set
+run: setup ## build and start the server, with a private PostgreSQL unless DATABASE_URL is set
 	cargo run --release
 
-test: setup ## run all tests, against real PostgreSQL; ends with a line of totals
+test: setup ## run all tests against a real PostgreSQL; the last line has the totals
 	@sh .ci/test
 
 test-ops: setup ## run the tests with nginx, Caddy, PgBouncer, promtool, two PostgreSQLs; installs them (Debian)
 	@sh tests/ops/install.sh
 	@sh .ci/test --features ops --test ops
 
-test-docs: setup ## the OpenAPI document: validators, the Postman collection, a TypeScript client; installs what they need
+test-docs: setup ## check the OpenAPI document with validators, the Postman collection and a TypeScript client; installs what they need
 	@sh tests/clients/run.sh
 
-test-browser: setup ## /docs in chromium, at the width of a phone and of a desk; installs what it needs
+test-browser: setup ## test /docs in Chromium, as wide as a phone and as a desktop; installs what it needs
 	@sh tests/browser/run.sh
 
-test-deps: ## the dependencies: the declared Rust version, licences, sources, known faults; installs what it needs
+test-deps: ## check the dependencies: declared Rust version, licences, sources, known vulnerabilities; installs what it needs
 	@sh tests/tools/dependencies.sh
 
-# Examples an operation.
+# How many examples each operation gets.
 EXAMPLES = 5
-fuzz: setup ## schemathesis against a running server (make fuzz EXAMPLES=5000 looks longer)
+fuzz: setup ## run schemathesis against a running server (make fuzz EXAMPLES=5000 searches longer)
 	@sh tests/fuzz/run.sh $(EXAMPLES)
 
-postman: ## make deploy/postman.json anew from the OpenAPI document
+postman: ## write deploy/postman.json from the OpenAPI document
 	cargo run --quiet -- openapi | node tests/clients/postman.mjs >target/postman.json && mv target/postman.json deploy/postman.json
 
-check: ## rustfmt, clippy and rustdoc, each warning an error
+check: ## run rustfmt, clippy and rustdoc; every warning is an error
 	@cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
 	@cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
 	cargo fmt --check
 	cargo clippy --all-targets --features ops -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 
-bench: ## measure the server against Express, axum and PostgreSQL itself (forty minutes; bench/run.sh: how to do less)
+bench: ## measure the server against Express, axum and PostgreSQL itself (takes forty minutes; bench/run.sh says how to run less)
 	@sh bench/run.sh
 
 install: ## install the program, its systemd service and the files of deploy/ (PREFIX, DESTDIR)

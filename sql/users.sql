@@ -93,8 +93,8 @@ select id
 
 -- name: update(id bigint, role text, disabled boolean, versions text[], actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
 -- Behind `lock_admins`: changes role and `disabled` where they are given, and writes nothing if they are as they were. Disabling
--- ends the user's sessions. The actor is looked at before the change, which may be of the actor. No row: no such user.
--- `matches` false: the record is at none of `versions`. `admin_remains` false: it is the last admin.
+-- an account ends its sessions. The actor is checked before the change, because admins may change themselves. No row: no such
+-- user. `matches` false: the record is at none of `versions`. `admin_remains` false: it is the last admin.
 with seen as (
     select id, name, email, role, disabled, version, created_at, updated_at,
            $4 is null or version::text = any ($4) as matches, to_jsonb(users) - 'version' - 'password_hash' as before

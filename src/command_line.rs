@@ -1,4 +1,4 @@
-//! The command line: which commands there are is `main.rs`'s to say; here a table of them is read, explained and obeyed to the letter.
+//! The command line. `main.rs` holds the table of commands; this module parses a command line against it and prints the help.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
@@ -9,40 +9,40 @@ use lexopt::ValueExt;
 
 use crate::config::variables::VARIABLES;
 
-/// One command: what it is called, what it takes, what it does.
+/// One command: its name, its arguments, and what it does.
 pub struct Command {
-    /// The word that calls it.
+    /// Its name on the command line.
     pub name: &'static str,
-    /// What must stand behind the word, each once, in any order.
+    /// Its arguments: each must be given once, in any order.
     pub takes: &'static [Argument],
-    /// What it does, in a line.
+    /// What it does, in one line.
     pub about: &'static str,
-    /// What `--help` says beyond that; may be empty.
+    /// What `--help` says in addition; may be empty.
     pub more: &'static str,
-    /// Does it, and says in its error what is wrong, a line a problem.
+    /// Runs it. An error has one line for each problem.
     pub run: fn(&Given) -> Result<(), String>,
 }
 
-/// One thing that a command takes.
+/// One argument of a command.
 pub struct Argument {
     /// `--email`, or `FILE`.
     pub name: &'static str,
     /// What it means.
     pub about: &'static str,
-    /// What stands there.
+    /// Its kind.
     pub kind: Kind,
 }
 
-/// What an argument is.
+/// The kind of an argument.
 pub enum Kind {
-    /// A file's name, of any bytes.
+    /// A file name, of any bytes.
     File,
-    /// An option's value: what stands for it in the help, and its rule, which turns the text into what the command is given or says what
-    /// it must be.
+    /// An option with a value: the placeholder in the help, and the rule that turns the text into the value or says what it must
+    /// be.
     Option(&'static str, fn(&str) -> Result<String, String>),
 }
 
-/// What a command was given: its arguments, checked.
+/// The checked arguments of a command.
 #[derive(Default)]
 pub struct Given(Vec<(&'static str, OsString)>);
 
@@ -62,15 +62,15 @@ impl Given {
     }
 }
 
-/// What a command line asks for.
+/// The meaning of a command line.
 pub enum Asked {
-    /// To run a command.
+    /// Run this command.
     Run(&'static Command, Given),
-    /// To explain something: the text.
+    /// Print this help text.
     Help(String),
 }
 
-/// Reads a command line, given without the program's name; one without words means the first command.
+/// Reads a command line (without the program's name). An empty one means the first command.
 ///
 /// # Errors
 /// One line that says which word is wrong.
@@ -159,8 +159,8 @@ pub fn help(commands: &[Command]) -> String {
     for command in commands {
         let _ = writeln!(text, "  {:<45}{}", usage(command), command.about);
     }
-    text += "\nWithout a command it serves. COMMAND --help explains one. It is configured by environment variables and by a .env file in\n\
-             the working directory; the environment wins. They are, with their defaults:\n\n";
+    text += "\nWithout a command, it serves. COMMAND --help explains a command. It is configured by environment variables and by a .env file in\n\
+             the working directory; the environment wins. These are the variables and their defaults:\n\n";
     for variable in VARIABLES {
         let _ = writeln!(text, "  {:<28}{:<21}{}", variable.name, variable.default, variable.about);
     }

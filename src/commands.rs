@@ -1,4 +1,4 @@
-//! The commands beside `serve`: each does one thing with the database and says what it did in one line.
+//! The commands other than `serve`. Each does one thing with the database and reports it in one line.
 
 use std::borrow::Cow;
 
@@ -17,7 +17,7 @@ use crate::validate;
 /// `migrate`: brings the schema up to date.
 ///
 /// # Errors
-/// One line that says what is wrong and what to do; so for all commands.
+/// One line that says what is wrong and what to do. The same holds for all commands.
 pub fn migrate(config: &Config, database: &Database) -> Result<String, String> {
     let migrations = migrate::load(config.sql_dir.as_deref())?;
     let mut client = database.connect()?;
@@ -25,7 +25,7 @@ pub fn migrate(config: &Config, database: &Database) -> Result<String, String> {
     Ok(if applied.is_empty() { "the schema is up to date".into() } else { format!("applied {}", applied.join(", ")) })
 }
 
-/// `check`: what would `serve` do. Every statement is prepared, where the schema is up to date.
+/// `check`: says what `serve` would do. If the schema is up to date, it also prepares every statement.
 pub fn check(config: &Config, database: &Database) -> Result<String, String> {
     Routes::new()?;
     openapi::document(config)?;
@@ -59,7 +59,7 @@ pub fn create_admin(
 ) -> Result<String, String> {
     passwords::check_rules(&password, config).map_err(|rule| format!("the password {rule}"))?;
     if passwords::is_the_email(&password, email) {
-        return Err("the password must not be the e-mail address or its first part".into());
+        return Err("the password must not be the e-mail address or the part before its @".into());
     }
     let hash = passwords::hash(&password, config).map_err(|_| "the password cannot be hashed".to_string())?;
     migrate(config, database)?;
@@ -74,11 +74,11 @@ pub fn set_role(config: &Config, database: &Database, email: &str, role: &str) -
     migrate(config, database)?;
     let queries = Queries::load(config.sql_dir.as_deref())?;
     let row = one_row(database, &queries.users.set_role, &[&email, &role])?;
-    let row = row.ok_or_else(|| format!("there is no user with the e-mail {email}: who has registered can be made an admin, create-admin makes a new one"))?;
+    let row = row.ok_or_else(|| format!("there is no user with the e-mail {email}: the user must register first, or create-admin creates a new admin"))?;
     if !row.get::<_, bool>("admin_remains") {
-        return Err(format!("{email} is the last enabled admin: make another one first"));
+        return Err(format!("{email} is the last enabled admin: make somebody else an admin first"));
     }
-    Ok(format!("{email} has the role {role} now"))
+    Ok(format!("{email} now has the role {role}"))
 }
 
 fn one_row(
@@ -97,10 +97,10 @@ fn one_row(
     })
 }
 
-/// `--email`: an address that an account may have, as accounts have it.
+/// `--email`: an e-mail address, in the form in which accounts store it.
 ///
 /// # Errors
-/// The rule that it breaks; so for all arguments.
+/// The rule that it breaks. The same holds for all arguments.
 pub fn email(text: &str) -> Result<String, String> {
     checked(validate::email(text.trim().into()))
 }

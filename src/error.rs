@@ -166,17 +166,17 @@ impl Error {
             Error::Forbidden(why)          => (403, "forbidden",  (*why).into()),
             Error::NoRoute                 => (404, "failed",     "There is nothing at this path".into()),
             Error::NotFound(resource)      => (404, "failed",     format!("{resource} not found").into()),
-            Error::MethodNotAllowed(_)     => (405, "failed",     "This path does not have that method".into()),
+            Error::MethodNotAllowed(_)     => (405, "failed",     "This path does not support this method".into()),
             Error::Conflict(why)           => (409, "failed",     (*why).into()),
             Error::PreconditionFailed      => (412, "failed",     "The record has changed since it was read".into()),
             Error::TooLarge(bytes)         => (413, "invalid",    format!("The body is larger than {bytes} bytes").into()),
             Error::UnsupportedMediaType(w) => (415, "invalid",    (*w).into()),
-            Error::NotImplemented          => (501, "invalid",    "This method is not served".into()),
-            Error::KeyReused               => (422, "invalid",    "This Idempotency-Key came with another request".into()),
+            Error::NotImplemented          => (501, "invalid",    "This method is not supported".into()),
+            Error::KeyReused               => (422, "invalid",    "This Idempotency-Key was used before with a different request".into()),
             Error::TooManyRequests(limit)  => (429, "failed",     limit.counted.words().1.into()),
             Error::Internal(_)             => (500, "failed",     "Something went wrong on our side".into()),
-            Error::TooSlow(_)              => (503, "failed",     "This takes too long: narrow the search down or ask for less".into()),
-            Error::Unavailable(_)          => (503, "failed",     "The service is busy or its database away, try again".into()),
+            Error::TooSlow(_)              => (503, "failed",     "This takes too long: narrow the search or ask for fewer records".into()),
+            Error::Unavailable(_)          => (503, "failed",     "The service is busy or cannot reach its database, try again".into()),
         };
         Facts { status, word, message }
     }

@@ -158,7 +158,7 @@ fn read(
     let mut body = Vec::new();
     let bound = u64::try_from(max_body_bytes).unwrap_or(u64::MAX).saturating_add(1);
     let read = raw.as_reader().take(bound).read_to_end(&mut body);
-    read.map_err(|_| Error::invalid("body", "did not arrive as it was announced"))?;
+    read.map_err(|_| Error::invalid("body", "did not arrive as announced"))?;
     if body.len() > max_body_bytes {
         return Err(Error::TooLarge(max_body_bytes));
     }

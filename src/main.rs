@@ -1,5 +1,5 @@
-//! Command line → configuration → run. Exit code 0, 1 with one line that says what is wrong and what to do, or 2 for a wrong
-//! command line.
+//! Command line → configuration → run. Exit code 0, 1 with one line that says what is wrong and what to do, or 2 if the command
+//! line is wrong.
 
 use std::ffi::OsString;
 use std::io::{BufRead, IsTerminal, Write};
@@ -15,30 +15,30 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
-/// Every command. The first is what a command line without one means.
+/// Every command. The first one runs if the command line names none.
 const COMMANDS: &[Command] = &[
     Command {
         name: "serve",
         takes: &[],
         about: "serve until SIGTERM or Ctrl-C",
         more: "\
-It waits for a database that is not there yet, brings the schema up to date, listens at HOST and PORT, and says where in a line on
-standard output. Without DATABASE_URL it starts a private PostgreSQL beneath DATA_DIR and stops it with itself. On SIGTERM, requests in
-flight have 10 s to finish.",
+It waits until the database can be reached, brings the schema up to date, listens on HOST and PORT, and prints the address on standard
+output. Without DATABASE_URL it starts a private PostgreSQL in DATA_DIR and stops it when it exits. On SIGTERM, requests in flight have
+10 s to finish.",
         run: |_| serve(),
     },
     Command {
         name: "migrate",
         takes: &[],
         about: "bring the schema up to date",
-        more: "As serve does, for those who let it run with a role that may not change the schema.",
+        more: "serve does the same at its start. Use this command if serve connects as a role that may not change the schema.",
         run: |_| with_database(commands::migrate),
     },
     Command {
         name: "create-admin",
         takes: &[EMAIL, NAME],
-        about: "make an admin; the password is asked for, or one line of standard input",
-        more: "It may be run while serve runs.",
+        about: "create an admin; asks for the password, or reads it as one line from standard input",
+        more: "It can be used while serve is running.",
         run: |given| {
             with_database(|config, database| {
                 commands::create_admin(config, database, given.text("--email"), given.text("--name"), read_password()?)
@@ -49,7 +49,7 @@ flight have 10 s to finish.",
         name: "set-role",
         takes: &[EMAIL, ROLE],
         about: "make a user an admin, or an admin a user",
-        more: "One enabled admin always remains. It may be run while serve runs, which heeds it from the next request on.",
+        more: "The last enabled admin cannot be made a user. It can be used while serve is running, and takes effect with the user's next request.",
         run: |given| {
             with_database(|config, database| {
                 commands::set_role(config, database, given.text("--email"), given.text("--role"))
@@ -59,31 +59,31 @@ flight have 10 s to finish.",
     Command {
         name: "check",
         takes: &[],
-        about: "say what serve would do, and change nothing",
-        more: "It checks the configuration, that HOST and PORT are free, the SQL files, the database, and which migrations it lacks.",
+        about: "check everything that serve needs, and change nothing",
+        more: "It checks the configuration, that HOST and PORT are free, the SQL files and the database, and lists the migrations that serve would apply.",
         run: |_| with_database(commands::check),
     },
     Command {
         name: "backup",
         takes: &[FILE],
-        about: "write the private PostgreSQL's data to a new file, while serve runs or not",
+        about: "write the private PostgreSQL's data to a new file; serve may be running",
         more: "\
-One snapshot, read back before the file gets its name, and readable by its owner only. It is pg_dump's custom format. With DATABASE_URL,
-run pg_dump yourself.",
+The file is one consistent snapshot in pg_dump's custom format. It gets its name only after it was read back, and only its owner can read
+it. If DATABASE_URL is set, use pg_dump instead.",
         run: |given| with_database(|_, database| backup::backup(database, given.file("FILE"))),
     },
     Command {
         name: "restore",
         takes: &[FILE],
-        about: "read such a file into a private PostgreSQL that holds no records yet",
-        more: "All of it or nothing. Stop serve first.",
+        about: "load a backup into a private PostgreSQL that has no records yet",
+        more: "It restores everything or nothing. Stop serve first.",
         run: |given| with_database(|config, database| backup::restore(config, database, given.file("FILE"))),
     },
     Command {
         name: "openapi",
         takes: &[],
         about: "print the OpenAPI document",
-        more: "With the limits that the configuration sets; it needs no database.",
+        more: "The document shows the limits of the current configuration. It needs no database.",
         run: |_| print(&(openapi::document(&configure()?)? + "\n")),
     },
     Command {
@@ -135,7 +135,7 @@ fn obey(asked: &Asked) -> Result<(), String> {
     }
 }
 
-/// Reads the environment and starts the log. A misspelt name is said in any case: it may be why the rest is wrong.
+/// Reads the environment and starts the log. Misspelt names are reported even if other values are wrong: they may be the reason.
 fn configure() -> Result<Config, String> {
     let variables = environment::read()?;
     let misspelt = environment::misspelt(&variables);
@@ -166,7 +166,7 @@ fn serve() -> Result<(), String> {
     service.stop()
 }
 
-/// Opens the database, the private PostgreSQL if need be, and leaves it as it was found.
+/// Opens the database and starts the private PostgreSQL if necessary. Stops it afterwards only if it was not running before.
 fn with_database(work: impl FnOnce(&Config, &Database) -> Result<String, String>) -> Result<(), String> {
     let config = configure()?;
     let mut database = Database::open(&config)?;
@@ -177,7 +177,7 @@ fn with_database(work: impl FnOnce(&Config, &Database) -> Result<String, String>
     print(&(result? + "\n"))
 }
 
-/// One line of standard input; at a terminal it is asked for.
+/// Reads one line from standard input; at a terminal, asks for it first.
 fn read_password() -> Result<String, String> {
     let input = std::io::stdin();
     if input.is_terminal() {

@@ -455,7 +455,7 @@ fn check_shape(request: &Request, route: &Route) -> Result<()> {
         }
         let coding = request.headers.get("content-encoding").unwrap_or("identity");
         if !coding.trim().eq_ignore_ascii_case("identity") {
-            return Err(Error::UnsupportedMediaType("The body must not be encoded"));
+            return Err(Error::UnsupportedMediaType("The body must not have a Content-Encoding"));
         }
         if !route.has_fields {
             request.new_record()?.finish(&[])?;

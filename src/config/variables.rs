@@ -1,7 +1,8 @@
-//! Every variable that the program reads, once: name, default, meaning, field and rule. The start, `check`, `help`, the README's table
-//! and the warnings about misspelt names all come from here.
+//! Every environment variable that the program reads: name, default, meaning, field and rule. The start, `check`, `help`, the
+//! README's table and the warnings about misspelt names all use this table.
 //!
-//! To add one: a field of [`Config`] with its default, a row here, and the README's row that `tests/api/tidy/documents.rs` asks for.
+//! To add one, add a field with its default to [`Config`], a row here, and a row in the README, which
+//! `tests/api/tidy/documents.rs` checks.
 
 use std::net::ToSocketAddrs;
 
@@ -9,28 +10,29 @@ use super::{Config, LogFormat};
 use crate::database_url::DatabaseUrl;
 use crate::network::Network;
 
-/// A variable of the environment, and the field of [`Config`] that it sets.
+/// An environment variable and the field of [`Config`] that it sets.
 pub struct Variable {
     /// Its name.
     pub name: &'static str,
-    /// Its default in words, which [`Config::default`] holds.
+    /// Its default in words. [`Config::default`] holds the value.
     pub default: &'static str,
     /// What it means.
     pub about: &'static str,
     field: Field,
 }
 
-/// How a variable's text becomes a field, and what the field may hold. A broken rule is the end of a sentence: "must be …".
+/// How a variable's text becomes a field, and which values are allowed. A broken rule is reported as the end of a sentence: "must
+/// be …".
 enum Field {
     /// A whole number from the first bound to the second, both included.
     Whole(fn(&mut Config) -> &mut dyn Number, u64, u64),
     /// `on` or `off`.
     Switch(fn(&mut Config) -> &mut bool),
-    /// A key, taken as it stands, blanks included; 32 bytes or more.
+    /// A key of 32 bytes or more, used exactly as given, blanks included.
     Secret(fn(&mut Config) -> &mut Option<String>),
-    /// A text, and the rule that it keeps.
+    /// A text, and the rule that it must follow.
     Text(fn(&mut Config, &str), fn(&Config) -> Checked),
-    /// A text whose type is the rule: what cannot be read is not set.
+    /// A text that is parsed. The field is set only if that succeeds.
     Parsed(fn(&mut Config, &str) -> Checked),
 }
 use Field::{Parsed, Secret, Switch, Text, Whole};
@@ -41,13 +43,13 @@ const fn variable(name: &'static str, default: &'static str, field: Field, about
     Variable { name, default, about, field }
 }
 
-/// All of them, in the order of `help` and the README.
+/// All variables, in the order of `help` and the README.
 #[rustfmt::skip]
 pub const VARIABLES: &[Variable] = &[
     variable("HOST", "127.0.0.1", Text(|config, text| config.host = text.into(), host),
         "the address to listen on"),
     variable("PORT", "8080", Whole(|config| &mut config.port, 0, 65_535),
-        "0 picks a free one; the line \"listening on http://…\" on standard output says which"),
+        "0 picks a free port; the line \"listening on http://…\" on standard output says which"),
     variable("DATABASE_URL", "—", Text(|config, text| config.database_url = Some(text.into()), database_url),
         "postgres://…, several hosts, target_session_attrs, sslmode and sslrootcert as libpq means them; unset: the private PostgreSQL"),
     variable("DATA_DIR", "./data", Text(|config, text| config.data_dir = text.into(), data_dir),
@@ -55,25 +57,25 @@ pub const VARIABLES: &[Variable] = &[
     variable("JWT_SECRET", "—", Secret(|config| &mut config.jwt_secret),
         "signs access tokens, 32 bytes or more; required with DATABASE_URL, else made once and kept (mode 0600)"),
     variable("JWT_SECRET_PREVIOUS", "—", Secret(|config| &mut config.jwt_secret_previous),
-        "still accepted while secrets are rotated"),
+        "the old secret, still accepted while secrets are rotated"),
     variable("JWT_TTL_SECONDS", "3600", Whole(|config| &mut config.jwt_ttl_seconds, 1, 86_400 * 30),
-        "how long an access token is good for"),
+        "how long an access token is valid"),
     variable("BCRYPT_COST", "12", Whole(|config| &mut config.bcrypt_cost, 4, 16),
-        "10 to 16; a login with a cheaper stored hash renews it, and every login takes the time of the most expensive one"),
+        "10 to 16; a login with a cheaper stored hash renews the hash, and every login takes the time of the most expensive stored hash"),
     variable("ALLOW_WEAK_HASHING", "0", Parsed(allow_weak_hashing),
         "1 allows a BCRYPT_COST from 4, for tests"),
-    variable("WORKERS", "one a core, 2 to 64", Whole(|config| &mut config.workers, 1, 1024),
+    variable("WORKERS", "one per core, 2 to 64", Whole(|config| &mut config.workers, 1, 1024),
         "threads that receive requests and answer reads, with one connection to PostgreSQL each"),
     variable("DATABASE_POOL", "from the cores", Whole(|config| &mut config.database_pool, 1, 10_000),
-        "further connections, and threads that wait on them: 6 a core, 12 to 64, and those for hashing and background; never fewer than workers"),
+        "further connections, and threads that wait on them: 6 per core, 12 to 64, plus those for hashing and background work; never fewer than WORKERS"),
     variable("MAX_BODY_BYTES", "262144", Whole(|config| &mut config.max_body_bytes, 1, 64 * 1024 * 1024),
-        "the longest body of a request, inclusive"),
+        "the longest allowed body of a request"),
     variable("MAX_CONNECTIONS", "1024", Whole(|config| &mut config.max_connections, 1, 1_000_000),
-        "open client connections; for one more the one idle longest is closed, or, where none is idle, the new one is answered 503"),
+        "open client connections; beyond that, the connection idle longest is closed; if none is idle, the new one gets 503"),
     variable("MAX_CONNECTIONS_PER_ADDRESS", "a quarter of them", Whole(|config| &mut config.max_connections_per_address, 1, 1_000_000),
-        "the same, of one client address (an IPv6 /48 is one); TRUSTED_PROXIES are not counted"),
+        "the same for one client address (an IPv6 /48 counts as one); TRUSTED_PROXIES are not counted"),
     variable("MAX_MEMORY_BYTES", "67108864", Whole(|config| &mut config.max_memory_bytes, 32 * 1024 * 1024, 1 << 40),
-        "what rows, bodies and unsent answers hold together, half of it for one user; a long read that finds no room for 3 s is 503"),
+        "memory for rows, bodies and unsent answers together, at most half of it for one user; a long read that finds no room within 3 s gets 503"),
     variable("CORS_ORIGINS", "none", Text(|config, text| config.cors_origins = items(text), cors_origins),
         "origins that browsers may call from, comma-separated"),
     variable("TRUSTED_PROXIES", "none", Parsed(trusted_proxies),
@@ -83,21 +85,21 @@ pub const VARIABLES: &[Variable] = &[
     variable("CHANGES_PER_MINUTE", "600", Whole(|config| &mut config.changes_per_minute, 0, 1_000_000),
         "creates, updates and deletes of one user; 0 is no limit"),
     variable("LOGIN_MAX_FAILURES", "10", Whole(|config| &mut config.login_max_failures, 1, 1_000_000),
-        "wrong passwords in a row, per account and network"),
+        "wrong passwords in a row before a lock, per account and network"),
     variable("LOGIN_MAX_FAILURES_TOTAL", "100", Whole(|config| &mut config.login_max_failures_total, 1, 1_000_000),
-        "wrong passwords in a row, per account"),
+        "wrong passwords in a row before a lock, per account"),
     variable("LOGIN_LOCK_SECONDS", "900", Whole(|config| &mut config.login_lock_seconds, 1, 86_400),
-        "how long the account is then locked"),
+        "how long the account stays locked"),
     variable("PASSWORD_MIN_LENGTH", "8", Whole(|config| &mut config.password_min_length, 1, 72),
-        "characters of a new password"),
+        "the shortest new password, in characters"),
     variable("PASSWORD_BLOCKLIST", "on", Switch(|config| &mut config.password_blocklist),
         "off allows common passwords"),
     variable("AUDIT_READS", "on", Switch(|config| &mut config.audit_reads),
         "off records changes and account events only"),
     variable("LOG_FORMAT", "text", Parsed(log_format),
-        "json is one object a line"),
+        "json writes one object per line"),
     variable("RUST_LOG", "info", Text(|config, text| config.log_filter = text.into(), log_filter),
-        "off, error, warn, info, debug or trace; info,request=warn differs for one kind of line"),
+        "off, error, warn, info, debug or trace; info,request=warn sets another level for one kind of line"),
     variable("SQL_DIR", "—", Text(|config, text| config.sql_dir = Some(text.into()), sql_dir),
         "read the SQL files from this folder instead of those built in"),
 ];
@@ -123,7 +125,7 @@ impl Variable {
         Ok(())
     }
 
-    /// Whether the field keeps its rule, wherever its value is from.
+    /// Checks that the field follows its rule, wherever its value came from.
     pub(super) fn check(&self, config: &mut Config) -> Checked {
         match self.field {
             Whole(field, least, most) => {
@@ -131,7 +133,7 @@ impl Variable {
                 if is_within { Ok(()) } else { Err(whole_number(least, most)) }
             }
             Secret(field) if field(config).as_ref().is_some_and(|secret| secret.len() < 32) => {
-                Err("must be 32 bytes or more: `openssl rand -hex 32` prints such a one".into())
+                Err("must be 32 bytes or more: `openssl rand -hex 32` prints one".into())
             }
             Text(_, rule) => rule(config),
             Secret(_) | Switch(_) | Parsed(_) => Ok(()),
@@ -164,28 +166,29 @@ fn host(config: &Config) -> Checked {
     if addresses.is_ok_and(|mut addresses| addresses.next().is_some()) {
         return Ok(());
     }
-    Err("must be an address of this machine, or a name that stands for one: 127.0.0.1 for this machine alone, 0.0.0.0 for all".into())
+    Err("must be an address of this machine, or a name for one: 127.0.0.1 accepts connections from this machine only, 0.0.0.0 from all".into())
 }
 
 fn database_url(config: &Config) -> Checked {
     let Some(text) = &config.database_url else { return Ok(()) };
-    DatabaseUrl::parse(text)
-        .map(drop)
-        .map_err(|problem| format!("must be a connection string of PostgreSQL: {problem}"))
+    DatabaseUrl::parse(text).map(drop).map_err(|problem| format!("must be a PostgreSQL connection string: {problem}"))
 }
 
 fn data_dir(config: &Config) -> Checked {
-    // What is not there yet is made; with a database of one's own nothing is kept there.
+    // A missing folder will be created, and with DATABASE_URL nothing is stored in it.
     if config.database_url.is_some() || !config.data_dir.exists() || config.data_dir.is_dir() {
         return Ok(());
     }
-    Err(format!("must be a folder, and {} is a file: name another, or move the file away", config.data_dir.display()))
+    Err(format!(
+        "must be a folder, but {} is a file: choose another folder, or move the file away",
+        config.data_dir.display()
+    ))
 }
 
 fn sql_dir(config: &Config) -> Checked {
     match &config.sql_dir {
         Some(folder) if !folder.is_dir() => Err(format!(
-            "must be a folder with the SQL files, and {} is none: unset it for the built-in ones",
+            "must be a folder with the SQL files, but {} is no folder: unset it to use the built-in files",
             folder.display()
         )),
         _ => Ok(()),
@@ -230,7 +233,8 @@ fn log_format(config: &mut Config, text: &str) -> Checked {
     Ok(())
 }
 
-/// Stricter than the logger, to which a misspelt level is the name of a target: it would write nothing but the lines of that one.
+/// Stricter than the logger, which takes a misspelt level for the name of a target and would then log only the lines of that
+/// target.
 fn log_filter(config: &Config) -> Checked {
     let is_level = |text: &str| text.trim().parse::<log::LevelFilter>().is_ok();
     for part in items(&config.log_filter) {

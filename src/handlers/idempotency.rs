@@ -63,7 +63,10 @@ fn key(request: &Request) -> Result<Option<&str>> {
     if (1..=KEY_MAX).contains(&key.len()) && key.bytes().all(is_plain) {
         return Ok(Some(key));
     }
-    Err(Error::invalid("Idempotency-Key", format!("must be one key of 1 to {KEY_MAX} of A-Z a-z 0-9 . _ -")))
+    Err(Error::invalid(
+        "Idempotency-Key",
+        format!("must be one key of 1 to {KEY_MAX} characters from A-Z a-z 0-9 . _ -"),
+    ))
 }
 
 fn request_hash(request: &Request) -> Vec<u8> {

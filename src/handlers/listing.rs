@@ -49,7 +49,7 @@ impl Listing {
         let page = query.page("after");
         let sort = query.one_of("sort", &SORTS);
         if sort.is_some() && page.after.is_some() {
-            query.refuse("after", "does not go with sort: the Link header gives a cursor");
+            query.refuse("after", "cannot be used with sort: use the cursor from the Link header");
         }
         let list = sort.as_deref().map(|sort| sorted_list(read.request, sort));
         let order = match sort.as_deref() {
@@ -109,7 +109,7 @@ fn sorted_list(request: &Request, sort: &str) -> String {
 fn place<T: DeserializeOwned>(read: &Read, query: &mut Query, list: Option<&str>, start: T) -> T {
     let Some(cursor) = query.sent("cursor") else { return start };
     list.and_then(|list| read.cursors.open(list, cursor)).unwrap_or_else(|| {
-        query.refuse("cursor", "must be as the Link header of this list gave it, with the same sort");
+        query.refuse("cursor", "must be the value from the Link header of this list, with the same sort");
         start
     })
 }

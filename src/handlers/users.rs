@@ -72,7 +72,7 @@ pub fn register(app: &App, request: &Request) -> Result<Response> {
     if let (Some(password), Some(email)) = (form.text("password"), form.text("email"))
         && passwords::is_the_email(password, email)
     {
-        form.refuse("password", "must not be the e-mail address or its first part");
+        form.refuse("password", "must not be the e-mail address or the part before its @");
     }
     let fields = form.finish(&[])?;
     let hash = passwords::hash(fields.text("password"), &app.config)?;
@@ -98,7 +98,7 @@ pub fn change_password(app: &App, request: &Request, user: &User) -> Result<Resp
     let account =
         Account::from_row(&app.db.query_opt(&app.sql.users.find, &[&user.id])?.ok_or(Error::Unauthenticated)?);
     if form.text("new_password").is_some_and(|password| passwords::is_the_email(password, &account.email)) {
-        form.refuse("new_password", "must not be the e-mail address or its first part");
+        form.refuse("new_password", "must not be the e-mail address or the part before its @");
     }
     let fields = form.finish(&[])?;
     let old_hash = check_attempt(app, request, &account.email, fields.text("current_password"))?.password_hash;

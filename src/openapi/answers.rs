@@ -1,4 +1,4 @@
-//! What comes back: the envelope around a record, the headers, and every refusal with its status and word.
+//! Responses: the envelope around a record, the headers, and every refusal with its status and word.
 
 use super::fields::{one_of, text, word};
 use super::json::{Json, list, object};
@@ -13,12 +13,12 @@ pub struct Refusal {
     pub name: &'static str,
     /// The HTTP status code.
     pub status: u16,
-    /// When.
+    /// When it is given.
     pub when: &'static str,
     words: &'static [&'static str],
     /// The message, as an example.
     says: &'static str,
-    /// The field and the rule of the example, where the answer names fields.
+    /// The field and the rule of the example, if the answer names fields.
     field: Option<(&'static str, &'static str)>,
     headers: &'static [&'static str],
 }
@@ -26,39 +26,40 @@ pub struct Refusal {
 /// Every refusal, by status.
 #[rustfmt::skip]
 pub const REFUSALS: &[Refusal] = &[
-    fields("Invalid", &["invalid"], "A bad id, query parameter or header, or not HTTP. `data.errors` names the fields.",
+    fields("Invalid", &["invalid"], "A bad id, query parameter or header, or a request that is not valid HTTP. `data.errors` names the fields.",
         "The request is not valid", ("limit", "must be a whole number from 1 to 500")),
     fields("Incomplete", &["incomplete", "invalid"],
-        "`incomplete`: required fields are absent, null or blank. `invalid`: not JSON, a wrong type, a bad value, an unknown or \
-         repeated field, a change of read-only fields alone, a bad id or query parameter. `data.errors` names the fields.",
+        "`incomplete`: required fields are absent, null or blank. `invalid`: the body is not JSON, a value has a wrong type or \
+         breaks a rule, a field is unknown or repeated, all fields are read-only, or an id or query parameter is bad. \
+         `data.errors` names the fields.",
         "Required fields are missing", ("name", "is required")),
-    refusal("Unauthenticated", 401, &["forbidden"], "No token, or one that is malformed, expired, forged or revoked.",
+    refusal("Unauthenticated", 401, &["forbidden"], "The token is missing, malformed, expired, forged or revoked.",
         "A valid access token is needed").headers(&["WWW-Authenticate"]),
-    refusal("WrongCredentials", 401, &["invalid"], "A wrong e-mail or password; always the same answer.", "E-mail or password is wrong"),
-    refusal("WrongPassword", 401, &["invalid", "forbidden"], "`invalid`: the current password is wrong. `forbidden`: the token is.",
+    refusal("WrongCredentials", 401, &["invalid"], "The e-mail or the password is wrong. The answer does not say which.", "E-mail or password is wrong"),
+    refusal("WrongPassword", 401, &["invalid", "forbidden"], "`invalid`: the current password is wrong. `forbidden`: the token is not valid.",
         "E-mail or password is wrong").headers(&["WWW-Authenticate"]),
-    refusal("Forbidden", 403, &["forbidden"], "A valid token whose user may not do this.", "Only an admin may do this"),
-    refusal("NotFound", 404, &["failed"], "No such record that this user may see.", "Patient not found"),
+    refusal("Forbidden", 403, &["forbidden"], "The token is valid, but this user may not do this.", "Only an admin may do this"),
+    refusal("NotFound", 404, &["failed"], "There is no such record, or none that this user may see.", "Patient not found"),
     refusal("TimedOut", 408, &["failed"], "The request did not arrive in time.",
         "The request head did not arrive in time"),
-    refusal("Conflict", 409, &["failed"], "A duplicate, or a record that is still needed.", "This doctor is already assigned to this patient"),
+    refusal("Conflict", 409, &["failed"], "The change conflicts with another record: a duplicate, or a record that is still in use.", "This doctor is already assigned to this patient"),
     refusal("Outdated", 412, &["failed"], "`If-Match` names an older version.", "The record has changed since it was read"),
-    refusal("TooLarge", 413, &["invalid"], "The body is larger than is accepted.", "The body is longer than 262144 bytes"),
+    refusal("TooLarge", 413, &["invalid"], "The body is too large.", "The body is longer than 262144 bytes"),
     refusal("TargetTooLong", 414, &["invalid"], "The request line is longer than 8 KiB.", "The request line is longer than 8192 bytes"),
-    refusal("NotJson", 415, &["invalid"], "The body is not `application/json`, or is encoded.", "The body must be application/json"),
-    refusal("Expectation", 417, &["invalid"], "An `Expect` that is not served.", "The only expectation that is served is 100-continue"),
-    refusal("KeyReused", 422, &["invalid"], "The `Idempotency-Key` came before with another request.",
-        "This Idempotency-Key came with another request"),
+    refusal("NotJson", 415, &["invalid"], "The body is not `application/json`, or has a `Content-Encoding`.", "The body must be application/json"),
+    refusal("Expectation", 417, &["invalid"], "The `Expect` header asks for something other than `100-continue`.", "The only supported expectation is 100-continue"),
+    refusal("KeyReused", 422, &["invalid"], "The `Idempotency-Key` was used before with a different request.",
+        "This Idempotency-Key was used before with a different request"),
     refusal("TooManyAttempts", 429, &["failed"], "Too many attempts from one address, or too many changes by one user.", "Too many attempts, try again later")
         .headers(&["Retry-After", "RateLimit", "RateLimit-Policy"]),
     refusal("HeadersTooLong", 431, &["invalid"], "The header section is longer than 16 KiB or has more than 100 lines.",
         "The header section is longer than 16384 bytes"),
-    refusal("Fault", 500, &["failed"], "Our fault; the body says nothing but the request id.",
+    refusal("Fault", 500, &["failed"], "An error on our side. The body says nothing but the request id.",
         "Something went wrong on our side; the request id is 5c1d9a70-2f"),
-    refusal("NotServed", 501, &["invalid"], "A method or a transfer coding that is not served.", "This method is not served"),
-    refusal("Busy", 503, &["failed"], "The database is away or everything is taken.",
-        "The service is busy or its database away, try again").headers(&["Retry-After"]),
-    refusal("HttpVersion", 505, &["invalid"], "An HTTP version that is not served.", "Only HTTP/1.1 and HTTP/1.0 are served"),
+    refusal("NotServed", 501, &["invalid"], "The method or the transfer coding is not supported.", "This method is not supported"),
+    refusal("Busy", 503, &["failed"], "The database cannot be reached, or the service is at its limit.",
+        "The service is busy or cannot reach its database, try again").headers(&["Retry-After"]),
+    refusal("HttpVersion", 505, &["invalid"], "The HTTP version is not supported.", "Only HTTP/1.1 and HTTP/1.0 are supported"),
 ];
 
 /// The refusals that any request can get, besides 400.
@@ -75,18 +76,21 @@ pub const ALWAYS: &[&str] = &[
     "HttpVersion",
 ];
 
-/// Response headers and what they say.
+/// The response headers and their meaning.
 const HEADERS: &[(&str, &str)] = &[
-    ("X-Request-Id", "Names the request in the log and the audit trail: the client's own, or one made here."),
+    (
+        "X-Request-Id",
+        "Identifies the request in the log and the audit trail. The client's own id if it sent a valid one, else a new one.",
+    ),
     ("ETag", "The record's version, for `If-Match` and `If-None-Match`."),
     ("Location", "The path of the new record."),
-    ("Link", "`<…>; rel=\"next\"`: where the list continues; present exactly when it does (RFC 8288)."),
-    ("X-Total-Count", "How many records there are on all pages; with `count=true`."),
+    ("Link", "`<…>; rel=\"next\"`: the next page of the list (RFC 8288). Absent on the last page."),
+    ("X-Total-Count", "How many records there are on all pages. Sent with `count=true`."),
     ("Idempotency-Replayed", "`true`: this is the answer to an earlier request with the same `Idempotency-Key`."),
-    ("WWW-Authenticate", "`Bearer` (RFC 6750); absent where a password is wrong."),
-    ("Retry-After", "Seconds."),
-    ("RateLimit", "What is left of the limit."),
-    ("RateLimit-Policy", "The limit."),
+    ("WWW-Authenticate", "`Bearer` (RFC 6750). Absent if a password was wrong."),
+    ("Retry-After", "How many seconds to wait before trying again."),
+    ("RateLimit", "How many requests the rate limit still allows, and when it allows more."),
+    ("RateLimit-Policy", "The rate limit."),
 ];
 /// The headers that are not always there.
 const OPTIONAL: &[&str] = &["Link", "X-Total-Count", "Idempotency-Replayed", "WWW-Authenticate"];
@@ -147,7 +151,7 @@ pub fn header_components() -> Json {
     Json::Object(HEADERS.iter().map(header).collect())
 }
 
-/// The status and the response of an operation when all is well.
+/// The status and the response of an operation that succeeds.
 pub fn response_of(route: &Route, operation: &Operation, schemas: &[Schema]) -> (u16, Json) {
     let says = operation.says;
     let one = |status, word_of: &'static str, name: &'static str, headers| {
@@ -190,7 +194,7 @@ pub fn response_of(route: &Route, operation: &Operation, schemas: &[Schema]) -> 
 
 /// 304 has headers only.
 pub fn not_modified() -> Json {
-    response("`If-None-Match` names the record's version.", &["ETag"], None)
+    response("`If-None-Match` names the current version of the record.", &["ETag"], None)
 }
 
 /// The example of a component.

@@ -1,17 +1,17 @@
-//! JSON Schemas of single values. A limit stands here as the constant by which `validate/` enforces it.
+//! JSON Schemas of single values. Each limit is the constant that `validate/` enforces.
 
 use super::json::{Json, list, object};
 use crate::validate::{BIRTH_YEAR_MIN, EMAIL_MAX, EXPERIENCE_MAX, GENDERS, PHONE_MAX};
 
-/// What no line may have: control characters, those that break a line, and those that change the direction of text.
+/// Characters that a line must not contain: control characters, line breaks, and those that change the direction of text.
 const REFUSED: &str = r"\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069";
-/// What nobody sees, of the characters that have four digits: more of them no two dialects of patterns spell alike.
+/// Invisible characters, as far as four hex digits reach: dialects of regular expressions differ in how they write longer ones.
 const INVISIBLE: &str = r"\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200d\u2060-\u2065\u206a-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb";
 /// No control characters.
 const ONE_LINE: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
 /// No control characters but line breaks and tabs.
 const SOME_LINES: &str = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$";
-/// Five digits at least, and perhaps an extension; or blank, which is null.
+/// At least five digits and an optional extension; or blank, which counts as null.
 const PHONE: &str = r"^([ +().\/-]*([0-9][ +().\/-]*){5,}(([xX]|[eE][xX][tT]\.?) *[0-9]+)?)?$";
 
 /// One line of text that must not be blank.
@@ -19,17 +19,17 @@ pub fn line(max: usize) -> Json {
     object! { "type": "string", "maxLength": max, "pattern": format!("^{}$", visible()) }
 }
 
-/// One line of text that may be blank and has no character that nobody sees.
+/// One line of text without invisible characters; it may be blank.
 pub fn visible_line(max: usize) -> Json {
     object! { "type": "string", "maxLength": max, "pattern": format!("^[^{REFUSED}{INVISIBLE}]*$") }
 }
 
-/// Text without what is refused, and with one character at least that can be seen.
+/// Text without [`REFUSED`] characters and with at least one visible character.
 fn visible() -> String {
     format!("[^{REFUSED}]*[^{REFUSED}\\s{INVISIBLE}][^{REFUSED}]*")
 }
 
-/// A text to look for.
+/// A text to search for.
 pub fn filter(max: usize) -> Json {
     object! { "type": "string", "maxLength": max, "pattern": ONE_LINE }
 }
@@ -43,7 +43,7 @@ pub fn lines(max: usize) -> Json {
 pub fn phone() -> Json {
     object! {
         "type": "string", "maxLength": PHONE_MAX, "pattern": PHONE,
-        "description": "At least 5 digits, else spaces and `+ - ( ) . /`; an extension like `x12` or `ext. 12` may follow.",
+        "description": "At least 5 digits; spaces and `+ - ( ) . /` are allowed between them. An extension like `x12` or `ext. 12` may follow.",
     }
 }
 
@@ -51,7 +51,7 @@ pub fn phone() -> Json {
 pub fn email() -> Json {
     object! {
         "type": "string", "format": "email", "maxLength": EMAIL_MAX,
-        "description": "Its domain has a dot. Stored in lower case.",
+        "description": "The domain must contain a dot. Stored in lower case.",
     }
 }
 
@@ -59,7 +59,7 @@ pub fn email() -> Json {
 pub fn birth_date() -> Json {
     object! {
         "type": "string", "format": "date",
-        "description": format!("Not before {BIRTH_YEAR_MIN}-01-01, not after tomorrow in UTC: it is tomorrow somewhere."),
+        "description": format!("Not before {BIRTH_YEAR_MIN}-01-01 and not after tomorrow in UTC, since it may already be tomorrow where the client is."),
     }
 }
 
@@ -83,8 +83,8 @@ pub fn new_password(min: usize, max_bytes: usize) -> Json {
     object! {
         "type": "string", "format": "password", "minLength": min, "maxLength": max_bytes, "pattern": ONE_LINE,
         "description": format!(
-            "Taken exactly as sent. At most {max_bytes} bytes of UTF-8; no control characters; not a common password, not the e-mail address or the \
-             part before its `@`."
+            "Used exactly as sent, never trimmed. At most {max_bytes} bytes of UTF-8, without control characters. It must not be a common password, the \
+             e-mail address, or the part of the address before the `@`."
         ),
     }
 }
@@ -119,12 +119,12 @@ pub fn truth() -> Json {
     object! { "type": "boolean" }
 }
 
-/// A whole number of seconds and the like.
+/// A whole number from 0.
 pub fn count() -> Json {
     object! { "type": "integer", "minimum": 0 }
 }
 
-/// The same, or null. Blank text counts as null: a pattern admits it by itself, a format does not.
+/// The same, or null. Blank text counts as null: a `pattern` can allow it by itself, a `format` cannot.
 pub fn or_null(schema: Json) -> Json {
     let Json::Object(members) = schema else { return schema };
     if members.contains(&("format".into(), "email".into())) {

@@ -1,4 +1,4 @@
-//! JSON whose objects keep the order in which they are written: a document is read by people too.
+//! JSON whose objects keep the order in which they are written, because people read the document too.
 
 use std::borrow::Cow;
 
@@ -54,7 +54,7 @@ impl Json {
         Json::Object(members)
     }
 
-    /// The same, if there is something to say.
+    /// The same with a text, unless the text is empty.
     pub fn with_text(self, name: &'static str, text: &'static str) -> Json {
         if text.is_empty() { self } else { self.with(name, text) }
     }

@@ -20,20 +20,20 @@ use operations::{Gives, OPERATIONS, Operation, TAGS};
 use records::{Schema, schemas};
 
 const ABOUT: &str = "\
-The backend of a small clinic: patients, doctors, who cares for whom, and who did what.
+The backend of a small clinic: patients, doctors, which doctor cares for which patient, and an audit trail.
 
-Every answer under `/api`, errors included, is exactly `{\"status\", \"message\", \"data\"}`. Log in for a token and send it as \
-`Authorization: Bearer …`. With and without a trailing slash are the same path. `HEAD` works wherever `GET` does; `OPTIONS` \
-answers 204 with `Allow`; another method is 405, an unknown path 404. Unknown or repeated query parameters (`fields` may be repeated) are 400.
+Every answer under `/api`, errors included, is exactly `{\"status\", \"message\", \"data\"}`. Log in to get a token and send it as \
+`Authorization: Bearer …`. A trailing slash makes no difference. `HEAD` works wherever `GET` does. `OPTIONS` answers 204 with `Allow`. \
+Another method gets 405, an unknown path 404, an unknown or repeated query parameter 400 (only `fields` may be repeated).
 
-Strings are trimmed (passwords never); a blank required string counts as missing, a blank optional one as null. Lengths count \
-characters. Times are RFC 3339 in UTC, dates `YYYY-MM-DD`. Lists come in ascending order of ids, a page at a time; the `Link` \
-header says where the next page is, also of a list in another order.";
+Strings are trimmed, except passwords. A blank required string counts as missing, a blank optional one as null. Lengths are counted in \
+characters. Times are RFC 3339 in UTC, dates are `YYYY-MM-DD`. Lists come in ascending order of ids, one page at a time; the `Link` header \
+leads to the next page, in sorted lists too.";
 
 /// The document, as it is served.
 ///
 /// # Errors
-/// Where a route or a query parameter is not described, or a description has no route.
+/// Where a route or a query parameter has no description, or a description has no route.
 pub fn document(config: &Config) -> Result<String, String> {
     let schemas = schemas(config);
     let paths = paths(&schemas)?;
@@ -50,7 +50,7 @@ pub fn document(config: &Config) -> Result<String, String> {
         "components": object! {
             "securitySchemes": object! {
                 "bearer": object! {
-                    "type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "The `token` of a login or a refresh.",
+                    "type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "The `token` that a login or a refresh returned.",
                 },
             },
             "schemas": Json::Object(schemas.into_iter().map(component).collect()),
@@ -61,12 +61,12 @@ pub fn document(config: &Config) -> Result<String, String> {
     serde_json::to_string(&document).map_err(|error| format!("the OpenAPI document: {error}"))
 }
 
-/// The path that stands for a pattern. OpenAPI knows no two paths that differ only in the names of their places.
+/// The path of a pattern in the document. OpenAPI does not allow two paths that differ only in the names of their parameters.
 pub fn path_of(pattern: &'static str) -> &'static str {
     if pattern == "/api/mappings/{patient_id}" { "/api/mappings/{id}" } else { pattern }
 }
 
-/// The names of the places in a path.
+/// The names of the parameters in a path.
 pub fn places(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
 }
@@ -89,7 +89,7 @@ fn paths(schemas: &[Schema]) -> Result<Json, String> {
         }
     }
     if OPERATIONS.len() != ROUTES.len() {
-        return Err("the OpenAPI document describes a route that is not there, or one twice".into());
+        return Err("the OpenAPI document describes a route that does not exist, or describes one twice".into());
     }
     Ok(Json::Object(paths.into_iter().map(|(path, methods)| (path.into(), Json::Object(methods))).collect()))
 }
@@ -157,7 +157,7 @@ fn responses(route: &Route, described: &Operation, schemas: &[Schema]) -> Json {
     Json::Object(responses.into_iter().map(with_links).collect())
 }
 
-/// What can be done next with a new record, by its id.
+/// Links from a new record to the operations that take its id.
 fn links(described: &Operation) -> Option<Json> {
     let Gives::New(_) = described.gives else { return None };
     let one = format!("{}/{{id}}", described.pattern);

@@ -1,17 +1,17 @@
-//! The document for people: one page, with everything in it, that reads `/openapi.json` in the browser.
+//! The `/docs` page: one self-contained file that reads `/openapi.json` in the browser.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
-/// The page, whole: its style and its script are part of it.
+/// The whole page, including its style and its script.
 pub const PAGE: &str = include_str!("page.html");
 
 /// The `Content-Security-Policy` under which the page runs (W3C CSP Level 3): only its own style and script, by their hashes,
 /// and requests to where it came from.
 ///
 /// # Errors
-/// Where the page has no style or no script.
+/// If the page has no style or no script.
 pub fn policy() -> Result<String, String> {
     let (style, script) = (hash_of("style")?, hash_of("script")?);
     Ok(format!(

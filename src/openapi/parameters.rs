@@ -1,4 +1,4 @@
-//! What stands in the path, behind the question mark and in the headers of a request.
+//! The parameters of a request: in the path, in the query and in the headers.
 
 use super::fields::{birth_date, filter, gender, id, one_of, text, truth};
 use super::json::{Json, object};
@@ -10,38 +10,41 @@ use crate::validate::{FILTER_MAX, PAGE_DEFAULT, PAGE_MAX};
 /// `*`, or entity tags (RFC 9110, 13.1.1).
 const ENTITY_TAGS: &str = r#"^(\*|(W/)?"[^"]*"( *, *(W/)?"[^"]*")*)$"#;
 
-/// A place in the path.
+/// A parameter in the path.
 pub fn in_path(name: &str) -> Json {
     object! { "name": name.to_string(), "in": "path", "required": true, "schema": id() }
 }
 
-/// A query parameter by its name, which means the same wherever it stands; none for a name that is not described here.
+/// A query parameter by its name, which means the same on every route. `None` if it is not described here.
 pub fn in_query(name: &'static str) -> Option<Json> {
     let part = || filter(FILTER_MAX);
     let (schema, about) = match name {
         "limit" => (
             object! { "type": "integer", "minimum": 1, "maximum": PAGE_MAX, "default": PAGE_DEFAULT },
-            "How many records at most. A page also ends at 4 MiB; `Link` says where the next one is.",
+            "The maximum number of records on a page. A page also ends at 4 MiB. The `Link` header leads to the next page.",
         ),
-        "sort" => (one_of(&SORTS), "The order: by name without case, or newest first. Otherwise in the order of ids."),
-        "count" => (truth(), "Whether the answer tells in `X-Total-Count` how many records there are on all pages."),
-        "after" => (id(), "Continue behind this id; not with `sort`. `Link` says where the next page is."),
-        "before" => (id(), "Continue before this id. `Link` says where the next page is."),
-        "name" => (part(), "Any part of the name, without case."),
-        "specialization" => (part(), "Any part of the specialization, without case."),
-        "email" => (part(), "Any part of the address, without case."),
-        "gender" => (gender(), "Exactly this gender."),
-        "date_of_birth" => (birth_date(), "Exactly this date."),
-        "patient_id" => (id(), "Of this patient."),
-        "doctor_id" => (id(), "Of this doctor."),
-        "created_by" => (id(), "Created by this user."),
-        "role" => (one_of(&Role::WORDS), "With this role."),
-        "disabled" => (truth(), "Disabled, or not."),
-        "cascade" => (truth(), "Whether the doctor's mappings go too."),
-        "actor_id" => (id(), "Done by this user."),
-        "action" => (one_of(&ACTIONS), "Of this kind."),
-        "resource" => (one_of(&RESOURCES), "Done to this kind of record."),
-        "resource_id" => (id(), "Done to this record, or a list that showed it."),
+        "sort" => (
+            one_of(&SORTS),
+            "The order: by name (ignoring case), or newest first. Without it, records come in ascending order of id.",
+        ),
+        "count" => (truth(), "With `true`, the header `X-Total-Count` says how many records there are on all pages."),
+        "after" => (id(), "Continue after this id. Not allowed with `sort`. The `Link` header leads to the next page."),
+        "before" => (id(), "Continue before this id. The `Link` header leads to the next page."),
+        "name" => (part(), "Any part of the name, ignoring case."),
+        "specialization" => (part(), "Any part of the specialization, ignoring case."),
+        "email" => (part(), "Any part of the address, ignoring case."),
+        "gender" => (gender(), "Only patients of this gender."),
+        "date_of_birth" => (birth_date(), "Only patients born on this date."),
+        "patient_id" => (id(), "Only mappings of this patient."),
+        "doctor_id" => (id(), "Only mappings of this doctor."),
+        "created_by" => (id(), "Only records that this user created."),
+        "role" => (one_of(&Role::WORDS), "Only accounts with this role."),
+        "disabled" => (truth(), "Only accounts that are disabled (`true`), or only those that are not (`false`)."),
+        "cascade" => (truth(), "With `true`, the doctor's mappings are deleted too."),
+        "actor_id" => (id(), "Only entries about what this user did."),
+        "action" => (one_of(&ACTIONS), "Only entries with this action."),
+        "resource" => (one_of(&RESOURCES), "Only entries about this kind of record."),
+        "resource_id" => (id(), "Only entries about this record, including lists that showed it."),
         _ => return None,
     };
     // A blank parameter counts as absent.
@@ -52,7 +55,7 @@ pub fn in_query(name: &'static str) -> Option<Json> {
 pub fn cursor() -> Json {
     object! {
         "name": "cursor", "in": "query",
-        "description": "Continue a sorted list: the value in its `Link`, with the same `sort`. Good at every node and after a restart.",
+        "description": "Continue a sorted list: the value from its `Link` header, with the same `sort`. It stays valid after a restart and at every node.",
         "schema": object! { "type": "string", "minLength": 1, "pattern": "^[A-Za-z0-9_-]+$" },
     }
 }
@@ -60,8 +63,8 @@ pub fn cursor() -> Json {
 /// The query parameter that picks some of these fields.
 pub fn picks(fields: Json) -> Json {
     let items = object! { "type": "string", "enum": fields };
-    let about = "Only these fields and `id`, separated by commas or each in a parameter of its own. The schema of the answer is \
-                 that of whole records: a client that checks for required properties reads such a page as plain JSON.";
+    let about = "Return only these fields and `id`. Separate them with commas, or repeat the parameter. The schema below describes whole \
+                 records: a client that insists on required properties should read such a page as plain JSON.";
     object! {
         "name": "fields", "in": "query", "description": about,
         "style": "form", "explode": false, "schema": object! { "type": "array", "minItems": 1, "items": items },
@@ -70,8 +73,8 @@ pub fn picks(fields: Json) -> Json {
 
 /// `Idempotency-Key`.
 pub fn idempotency_key() -> Json {
-    let about = "A key of the client's choice, such as a UUID. The same request with the same key within 24 hours gets the first \
-                 answer and makes no second record.";
+    let about = "A key that the client chooses, such as a UUID. If the same request is sent again with the same key within 24 hours, it \
+                 gets the first answer and creates no second record.";
     let schema = text().with("pattern", "^[A-Za-z0-9._-]{1,64}$");
     object! { "name": "Idempotency-Key", "in": "header", "description": about, "schema": schema }
 }
@@ -80,10 +83,10 @@ pub fn idempotency_key() -> Json {
 pub fn in_header(name: &'static str) -> Json {
     let (about, schema) = match name {
         "If-Match" => (
-            "Change the record only if it is still at one of these versions (its `ETag`), else 412.",
+            "Make the change only if the record is still at one of these versions (its `ETag`); else 412.",
             text().with("pattern", ENTITY_TAGS),
         ),
-        _ => ("The versions that the client has: 304 if the record is at one of them.", text()),
+        _ => ("The versions that the client already has: 304 if the record is still at one of them.", text()),
     };
     object! { "name": name, "in": "header", "description": about, "schema": schema, "example": "\"1\"" }
 }

@@ -1,5 +1,4 @@
-//! What goes in and what comes out: every record and every form, field by field. The schema, its required fields and its
-//! example all come from the same line.
+//! Every record and every form, field by field. One line gives a field's schema, its example, and whether it is required.
 
 use super::fields::{
     birth_date, count, email, gender, id, line, lines, new_password, one_of, or_null, phone, secret, text, time, truth,
@@ -18,7 +17,7 @@ pub struct Schema {
     pub name: &'static str,
     /// The JSON Schema.
     pub json: Json,
-    /// A value that it admits.
+    /// A valid value.
     pub example: Json,
 }
 
@@ -27,9 +26,9 @@ pub struct Schema {
 enum Set {
     /// The server; ignored in a request.
     ByServer,
-    /// The client, always.
+    /// The client; required.
     Always,
-    /// The client, if there is something to say; else null.
+    /// The client; optional, null if absent.
     Perhaps,
 }
 
@@ -116,8 +115,8 @@ fn grant() -> Vec<Field> {
     vec![
         server("token", text(), "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIiwic2lkIjoxfQ.2b4Yl0vHnq3R6sXw"),
         server("token_type", word("Bearer"), "Bearer"),
-        server("expires_in", describe(count(), "Seconds."), 3600),
-        server("refresh_token", describe(text(), "Good for one use."), REFRESH_TOKEN),
+        server("expires_in", describe(count(), "How many seconds the access token is valid."), 3600),
+        server("refresh_token", describe(text(), "Can be used once."), REFRESH_TOKEN),
         server("user", of_user, example(&user(Set::ByServer), |_| true)),
     ]
 }
@@ -127,10 +126,14 @@ fn session() -> Vec<Field> {
         server("id", id(), 1),
         server("created_at", time(), "2026-01-05T08:30:00.123456Z"),
         server("last_used_at", time(), "2026-01-05T09:12:44.000000Z"),
-        server("expires_at", describe(time(), "If it is not used until then."), "2026-01-12T09:12:44Z"),
+        server(
+            "expires_at",
+            describe(time(), "When the session ends unless it is used before."),
+            "2026-01-12T09:12:44Z",
+        ),
         server("user_agent", or_null(text()), "Mozilla/5.0"),
         server("ip", or_null(text()), "192.0.2.7"),
-        server("current", describe(truth(), "Whether it is the one that asks."), true),
+        server("current", describe(truth(), "Whether this request belongs to this session."), true),
     ]
 }
 
@@ -144,7 +147,7 @@ fn patient() -> Vec<Field> {
         optional("email", email(), "zoe@example.org"),
         optional("address", lines(ADDRESS_MAX), "Main Street 1\n10115 Berlin"),
         optional("medical_history", lines(HISTORY_MAX), "Penicillin allergy"),
-        server("created_by", describe(id(), "The user whose patient this is."), 1),
+        server("created_by", describe(id(), "The user who created this patient, and to whom the patient belongs."), 1),
         server("created_at", time(), "2026-01-05T08:31:00.123456Z"),
         server("updated_at", time(), "2026-01-05T08:31:00.123456Z"),
     ]
@@ -157,7 +160,11 @@ fn doctor() -> Vec<Field> {
         required("specialization", line(SPECIALIZATION_MAX), "Cardiology"),
         optional("phone", phone(), "+49 30 7654321"),
         optional("email", email(), "mensah@example.org"),
-        optional("license_number", describe(visible_line(LICENSE_MAX), "No two doctors share one."), "BE-12345"),
+        optional(
+            "license_number",
+            describe(visible_line(LICENSE_MAX), "Unique: no two doctors have the same one."),
+            "BE-12345",
+        ),
         optional("years_of_experience", years(), 12),
         server("created_by", id(), 1),
         server("created_at", time(), "2026-01-05T08:32:00.123456Z"),
@@ -197,11 +204,19 @@ fn audit_entry() -> Vec<Field> {
     vec![
         server("id", id(), 42),
         server("at", time(), "2026-01-05T08:34:00.123456Z"),
-        server("actor_id", describe(or_null(id()), "Null for a failed login and for the command line."), 1),
+        server(
+            "actor_id",
+            describe(or_null(id()), "The user who did it; null for a failed login and for the command line."),
+            1,
+        ),
         server("action", one_of(&ACTIONS), "update"),
         server("resource", one_of(&RESOURCES), "patient"),
         server("resource_id", or_null(id()), 1),
-        server("resource_ids", describe(ids, "What a list showed; absent otherwise."), ()),
+        server(
+            "resource_ids",
+            describe(ids, "The ids of the records that a list showed; absent for other actions."),
+            (),
+        ),
         server("outcome", one_of(&OUTCOMES), "success"),
         server("ip", or_null(text()), "192.0.2.7"),
         server("request_id", or_null(text()), "5c1d9a70-2f"),
@@ -209,7 +224,7 @@ fn audit_entry() -> Vec<Field> {
             "before",
             describe(
                 before,
-                "The record before an update or a delete, without texts beyond 1 KiB that an update left alone.",
+                "The record before an update or a delete. Texts longer than 1 KiB that an update did not change are left out.",
             ),
             example(&patient(), |_| true),
         ),
@@ -220,12 +235,15 @@ fn field_error() -> Schema {
     let fields = [
         server(
             "field",
-            describe(text(), "A field, a query parameter, a place in the path or a header; `body`."),
+            describe(
+                text(),
+                "The JSON field, query parameter, path parameter or header; `body` for the body as a whole.",
+            ),
             "name",
         ),
         server(
             "message",
-            describe(text(), "The rule, as the end of a sentence that begins with the field."),
+            describe(text(), "The rule that it breaks, as the end of a sentence that begins with the field's name."),
             "is required",
         ),
     ];
@@ -249,7 +267,7 @@ fn new(name: &'static str, fields: &[Field]) -> Schema {
     }
 }
 
-/// Some fields of a record that is there.
+/// Changes to an existing record: any of its fields.
 fn changes(name: &'static str, fields: &[Field]) -> Schema {
     let json = schema(&ignoring(fields), |_| true, |_| false);
     let json = json.with("minProperties", 1).with("additionalProperties", false);
@@ -258,7 +276,7 @@ fn changes(name: &'static str, fields: &[Field]) -> Schema {
     Schema { name, json, example: Json::Object(last.into_iter().collect()) }
 }
 
-/// The same fields for a request: those of the server may come back with a record that was read, and are ignored.
+/// The same fields for a request. Clients may send the server's fields back with a record that they read; they are ignored.
 fn ignoring(fields: &[Field]) -> Vec<Field> {
     let ignored = || object! { "readOnly": true, "description": "Ignored." };
     let schema = |field: &Field| if field.set == Set::ByServer { ignored() } else { field.schema.clone() };

@@ -74,7 +74,7 @@ impl<'a> Fields<'a> {
         let mut expected = false;
         for value in self.values("expect").filter(|_| !is_1_0) {
             if !value.eq_ignore_ascii_case(b"100-continue") {
-                let message = "The only expectation that is served is 100-continue";
+                let message = "The only supported expectation is 100-continue";
                 return Err(Refusal::new(Cause::Expectation, message).of_field("expect"));
             }
             expected = true;
@@ -121,9 +121,9 @@ fn transfer_coding<'a>(values: impl Iterator<Item = &'a [u8]>) -> Result<Framing
     let chunked = |coding: &&'a [u8]| name_of(coding).eq_ignore_ascii_case(b"chunked");
     let place = codings.iter().position(chunked);
     if place.is_some_and(|place| place + 1 < codings.len()) {
-        return Err(bad_coding("The coding chunked must stand once and last"));
+        return Err(bad_coding("The transfer coding chunked must appear once, as the last one"));
     }
-    let message = "The only transfer coding that is served is chunked";
+    let message = "The only supported transfer coding is chunked";
     Err(Refusal::new(Cause::TransferCoding, message).of_field("transfer-encoding"))
 }
 

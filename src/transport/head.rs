@@ -137,7 +137,7 @@ fn read(text: &str, lines: usize, config: &Config) -> Result<(Vec<Span>, Meaning
 /// The checks, in the order in which a refusal says most: framing first, because it is about security.
 fn interpret(text: &str, line: &RequestLine<'_>, fields: &Fields<'_>, config: &Config) -> Result<Meaning, Refusal> {
     if line.version.0 != 1 {
-        return Err(Refusal::new(Cause::Version, "Only HTTP/1.1 and HTTP/1.0 are served"));
+        return Err(Refusal::new(Cause::Version, "Only HTTP/1.1 and HTTP/1.0 are supported"));
     }
     let is_1_0 = line.version.1 == 0;
     fields.check_host(is_1_0)?;
@@ -195,7 +195,7 @@ fn served_method(name: &str) -> Result<Method, Refusal> {
         "PATCH" => Method::Patch,
         "DELETE" => Method::Delete,
         "OPTIONS" => Method::Options,
-        _ => return Err(Refusal::new(Cause::Method, "This method is not served")),
+        _ => return Err(Refusal::new(Cause::Method, "This method is not supported")),
     })
 }
 

@@ -19,7 +19,7 @@ pub(super) enum Target {
 /// Checks `target`, which is a part of `text`: origin-form, absolute-form with `http` or `https`, or `*` for OPTIONS.
 pub(super) fn parse(text: &str, target: &str, method: &Method) -> Result<Target, Refusal> {
     if !target.bytes().all(|byte| byte.is_ascii_graphic()) || target.contains('#') {
-        return Err(refused("The request target has a byte that may not be in one"));
+        return Err(refused("The request target has a byte that is not allowed there"));
     }
     if !escapes_are_valid(target) {
         return Err(refused("The request target has an invalid percent escape"));

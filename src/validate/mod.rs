@@ -181,7 +181,7 @@ fn is_domain(domain: &str) -> bool {
 /// A telephone number: at least 5 digits, else spaces and `+ - ( ) . /`; an extension (`x12`, `ext. 12`) may follow.
 pub fn phone(value: Value) -> Checked<Value> {
     const RULE: &str =
-        "must have at least 5 digits, else only spaces and + - ( ) . /, and may end with an extension like x12";
+        "must have at least 5 digits, may also have spaces and + - ( ) . /, and may end with an extension like x12";
     let text = plain_text(string(&value)?, PHONE_MAX, false)?;
     let number = match text.find(['x', 'X', 'e', 'E']) {
         Some(start) if is_extension(&text[start..]) => &text[..start],

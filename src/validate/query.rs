@@ -99,7 +99,7 @@ impl Query {
         match names.collect::<Option<Vec<_>>>() {
             Some(names) => (!names.is_empty()).then_some(names),
             None => {
-                self.refuse(REPEATABLE, format!("must list some of {}", known.join(", ")));
+                self.refuse(REPEATABLE, format!("must list only these names: {}", known.join(", ")));
                 None
             }
         }

@@ -206,7 +206,7 @@ fn set_role_makes_an_admin_and_never_takes_the_last_one() {
         Program::on(&app.database, &folder, &["set-role", "--email", email, "--role", role]).run("")
     };
     ann.get("/api/admin/users").expect(403, "forbidden");
-    assert_eq!(set("ANN@example.org", "admin").said(), "ann@example.org has the role admin now");
+    assert_eq!(set("ANN@example.org", "admin").said(), "ann@example.org now has the role admin");
     // The running server hears of it: the same token may do more from now on.
     crate::harness::eventually("the new role holds", || ann.get("/api/admin/users").status == 200);
     let last = set("ann@example.org", "user");

@@ -43,7 +43,7 @@ fn without_variables_everything_is_as_documented() {
 
 #[test]
 fn a_default_that_help_shows_is_what_an_unset_variable_means() {
-    let in_words = ["—", "none", "one a core, 2 to 64", "from the cores", "a quarter of them"];
+    let in_words = ["—", "none", "one per core, 2 to 64", "from the cores", "a quarter of them"];
     let standard = config(&[]);
     for variable in VARIABLES.iter().filter(|variable| !in_words.contains(&variable.default)) {
         assert_eq!(config(&[(variable.name, variable.default)]), standard, "{}", variable.name);
@@ -101,7 +101,7 @@ fn a_data_dir_that_is_a_file_is_named_unless_nothing_is_kept_there() {
     let (folder, database) = (Folder::new(), postgres::new_database());
     folder.write("data", "");
     let ended = Program::bare(&folder, &["serve"]).run("");
-    assert!(ended.problem(1).starts_with("DATA_DIR must be a folder, and ./data is a file: "), "{ended:?}");
+    assert!(ended.problem(1).starts_with("DATA_DIR must be a folder, but ./data is a file: "), "{ended:?}");
     Program::on(&database, &folder, &["check"]).run("").said();
     // A folder that lacks a file is said with the file.
     let ended = Program::on(&database, &folder, &["check"]).set("SQL_DIR", ".").run("");
