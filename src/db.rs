@@ -274,7 +274,8 @@ impl Db {
 
     /// A connection that may be trusted with a change, or with a read.
     fn connection(&self, writes: bool) -> Result<r2d2::PooledConnection<Manager>> {
-        for _ in 0..=self.size {
+        // All that the pool had may be dead, and those that came in their place.
+        for _ in 0..=2 * self.size {
             if self.pulse.is_frozen() {
                 return Err(Error::Unavailable("the database does not answer".into()));
             }
