@@ -1,9 +1,9 @@
 //! The chunked transfer coding (RFC 9112, section 7.1), decoded as its bytes come in.
 
 use super::config::Config;
+use super::grammar::is_token_byte;
 use super::head::body_too_long;
 use super::refusal::{Cause, Refusal};
-use super::scan::is_token_byte;
 
 /// Sixteen hexadecimal digits fill 64 bits: more could only be leading zeros or an overflow.
 const MAX_SIZE_DIGITS: u8 = 16;

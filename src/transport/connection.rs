@@ -9,15 +9,16 @@
 mod sending;
 
 use std::io::{ErrorKind, Read};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use super::config::Config;
 use super::intake::{Intake, Message, Progress};
 use super::refusal::{Cause, Refusal};
+use super::response::{Manner, append_head};
 use super::stats::Counters;
 use super::timers::NEVER;
-use sending::Unsent;
+use sending::{Sent, Unsent, send, send_continue};
 
 /// What a connection needs to know of its surroundings.
 pub(super) struct Env<'a> {
@@ -203,7 +204,7 @@ impl Connection {
             }
             Ok(None) => {
                 self.note_progress(env);
-                if self.intake.take_continue() && !self.send_continue() {
+                if self.intake.take_continue() && !send_continue(&self.stream) {
                     return Some(Step::Close);
                 }
                 None
@@ -238,5 +239,91 @@ impl Connection {
         let mut refusal = Refusal::new(Cause::Incomplete, "The request ended before it was complete");
         self.intake.label(&mut refusal);
         self.refuse(&refusal, env)
+    }
+
+    /// Sends the answer to the request that was delivered: a head, and a body unless it has none. `close`: no further request is
+    /// read; `client_closes`: because the client said so.
+    pub fn respond(
+        &mut self,
+        head: &[u8],
+        body: Option<impl AsRef<[u8]> + Send + 'static>,
+        close: bool,
+        client_closes: bool,
+        env: &Env<'_>,
+    ) -> Step {
+        self.close_after = close;
+        self.client_closes = client_closes;
+        self.phase = Phase::Answering;
+        match send(&self.stream, head, body) {
+            Sent::Whole => self.on_taken(env),
+            Sent::Partly(unsent) => {
+                self.unsent = Some(unsent);
+                self.deadline_ms = env.now_ms + env.config.answer_ms;
+                Step::Wait
+            }
+            Sent::Failed => Step::Broken,
+        }
+    }
+
+    /// Answers with a refusal, and closes.
+    pub fn refuse(&mut self, refusal: &Refusal, env: &Env<'_>) -> Step {
+        env.counters.refused(refusal.cause);
+        let (headers, body) = (env.config.refusal)(refusal);
+        let mut head = Vec::new();
+        let manner = Manner { close: true, is_1_0: false };
+        append_head(&mut head, refusal.status, &headers, body.len(), manner);
+        self.respond(&head, (!refusal.to_head).then_some(body), true, false, env)
+    }
+
+    /// Sends what is left of the answer.
+    fn flush(&mut self, env: &Env<'_>) -> Step {
+        let Some(unsent) = self.unsent.take() else { return self.on_taken(env) };
+        match unsent.send(&self.stream) {
+            Sent::Whole => self.on_taken(env),
+            Sent::Partly(mut unsent) => {
+                if unsent.written_in_time >= env.config.answer_bytes {
+                    unsent.written_in_time = 0;
+                    self.deadline_ms = env.now_ms + env.config.answer_ms;
+                }
+                self.unsent = Some(unsent);
+                Step::Wait
+            }
+            Sent::Failed => Step::Broken,
+        }
+    }
+
+    /// The socket has taken the whole answer.
+    fn on_taken(&mut self, env: &Env<'_>) -> Step {
+        let more = self.readable || self.intake.has_pending();
+        if self.close_after || env.closing && !more {
+            // RFC 9112, section 9.6: a close while bytes come in would reset the connection, and the client might never
+            // see the answer. So our side ends, and the client's is read for a while.
+            if self.client_closes && !more || self.stream.shutdown(Shutdown::Write).is_err() {
+                return Step::Close;
+            }
+            self.phase = Phase::Lingering;
+            self.deadline_ms = env.now_ms + env.config.linger_ms;
+            return if self.readable { Step::Again } else { Step::Wait };
+        }
+        self.phase = Phase::Receiving;
+        self.progress = Progress::Idle;
+        self.deadline_ms = env.now_ms + env.config.idle_ms;
+        if more { Step::Again } else { Step::Wait }
+    }
+
+    /// Reads and forgets, within bounds.
+    fn discard(&mut self, env: &Env<'_>, scratch: &mut [u8]) -> Step {
+        loop {
+            match (&self.stream).read(scratch) {
+                Ok(0) => return Step::Close,
+                Ok(count) => self.discarded += count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Step::Wait,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return Step::Close,
+            }
+            if self.discarded > env.config.linger_bytes {
+                return Step::Close;
+            }
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! The fields of a head that the transport itself obeys: `Host`, `Content-Length`, `Transfer-Encoding`, `Connection`
 //! and `Expect`. What two parties could read differently is refused, because such requests are how one hides in another.
 
+use super::grammar::is_token;
 use super::refusal::{Cause, Refusal};
-use super::scan::is_token;
 use super::target::is_authority;
 
 /// How the body of a request is delimited (RFC 9112, section 6.3).

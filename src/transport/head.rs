@@ -6,8 +6,9 @@ use tiny_http::{HTTPVersion, Method};
 
 use super::config::Config;
 use super::fields::{Fields, Framing};
+use super::grammar::is_token;
 use super::refusal::{Cause, Refusal};
-use super::scan::{Bounds, is_token};
+use super::scan::Bounds;
 use super::target::{self, Target};
 
 /// A head that has passed every check.

@@ -31,7 +31,7 @@
 //! - `accept`, `gate` who comes in
 //! - `connection` what an event makes of a connection: the state machine, and all reading and writing
 //! - `intake` bytes to requests: `scan` finds a head's end, `head` parses it with `target` and `fields`,
-//!   `chunked` decodes a body
+//!   `chunked` decodes a body; `grammar` is what they share
 //! - `config` every bound; `refusal` every reason to say no; `stats` the counters
 //! - `buffers`, `date` what each thread keeps
 //!
@@ -49,6 +49,7 @@ mod core;
 mod date;
 mod fields;
 mod gate;
+mod grammar;
 mod head;
 mod headers;
 mod intake;

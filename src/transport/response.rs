@@ -9,7 +9,7 @@ use std::sync::mpsc::Receiver;
 use tiny_http::StatusCode;
 
 use super::date;
-use super::scan::is_token;
+use super::grammar::is_token;
 
 /// A header field of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,6 +6,7 @@
 use memchr::memchr;
 
 use super::config::Config;
+use super::grammar::is_token_byte;
 use super::refusal::{Cause, Refusal};
 
 /// Where the parts of a complete head lie, as offsets into the bytes that were scanned.
@@ -107,14 +108,4 @@ impl Scanner {
         }
         Ok(())
     }
-}
-
-/// `tchar` of RFC 9110, section 5.6.2.
-pub(super) fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
-
-/// `token` of RFC 9110, section 5.6.2.
-pub(super) fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().copied().all(is_token_byte)
 }
