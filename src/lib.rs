@@ -21,6 +21,7 @@ pub mod app;
 pub mod transport;
 mod wire;
 pub mod request;
+mod percent;
 pub mod network;
 pub mod routes;
 mod exchange;

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::error::{Error, Result};
+use crate::percent;
 use crate::validate::{Form, Mode, Query, parse_id};
 
 /// The methods that this server knows (RFC 9110, RFC 5789).
@@ -118,7 +119,8 @@ impl Request {
     /// `invalid` for a path that is not percent-encoded UTF-8.
     pub fn split_target(target: &str) -> Result<(String, String)> {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let path = percent_decode(path, Decode::Path)
+        // Encoded once more, an encoded slash stays encoded.
+        let path = percent::decode(&path.replace("%2f", "%2F").replace("%2F", "%252F"))
             .ok_or_else(|| Error::invalid("path", "must be percent-encoded UTF-8"))?;
         Ok((path, query.to_string()))
     }
@@ -137,7 +139,7 @@ impl Request {
         let kept = Query::pairs(&self.raw_query).filter(|(name, _)| !new.iter().any(|(other, _)| other == name));
         let new = new.iter().map(|(name, value)| (name.to_string(), value.to_string()));
         let pairs =
-            kept.chain(new).map(|(name, value)| format!("{}={}", percent_encode(&name), percent_encode(&value)));
+            kept.chain(new).map(|(name, value)| format!("{}={}", percent::encode(&name), percent::encode(&value)));
         format!("{}?{}", self.path, pairs.collect::<Vec<_>>().join("&"))
     }
 
@@ -212,58 +214,4 @@ fn parse_entity_tags(value: &str) -> Option<EntityTags> {
         }
         rest = rest.strip_prefix(',')?.trim_start();
     }
-}
-
-/// Where percent-encoded text stands, which decides about `/` and `+`.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Decode {
-    Path,
-    Query,
-}
-
-/// Decodes `%41` once; none for a broken escape or bytes that are not UTF-8.
-pub(crate) fn percent_decode(text: &str, place: Decode) -> Option<String> {
-    if !text.contains(['%', '+']) {
-        return Some(text.to_string());
-    }
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        match bytes[at] {
-            b'%' => {
-                let high = char::from(*bytes.get(at + 1)?).to_digit(16)?;
-                let low = char::from(*bytes.get(at + 2)?).to_digit(16)?;
-                let byte = u8::try_from(high * 16 + low).ok()?;
-                if byte == b'/' && place == Decode::Path {
-                    decoded.extend_from_slice(b"%2F");
-                } else {
-                    decoded.push(byte);
-                }
-                at += 3;
-            }
-            b'+' if place == Decode::Query => {
-                decoded.push(b' ');
-                at += 1;
-            }
-            byte => {
-                decoded.push(byte);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8(decoded).ok()
-}
-
-/// Encodes a query value; everything but unreserved characters is escaped (RFC 3986, 2.3).
-fn percent_encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
 }

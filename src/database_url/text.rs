@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::percent;
+
 /// Settings by name. A later one has replaced an earlier one; an empty one counts as not given, as in libpq.
 pub(super) type Settings = BTreeMap<String, String>;
 
@@ -88,21 +90,7 @@ fn insert_hosts(settings: &mut Settings, text: &str) -> Result<(), String> {
 /// Undoes the percent-encoding of one part of a URL. A `+` stays a plus, as in libpq.
 fn decoded(name: &str, text: &str) -> Result<String, String> {
     let invalid = || format!("`{name}`: a `%` must begin two hexadecimal digits that make UTF-8 text; {ESCAPE_HINT}");
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = after;
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let (digits, after) = rest.split_at_checked(2).ok_or_else(invalid)?;
-        let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-        let byte = digit(digits[0]).zip(digit(digits[1])).map(|(high, low)| high * 16 + low);
-        bytes.push(byte.filter(|byte| *byte != 0).ok_or_else(invalid)?);
-        rest = after;
-    }
-    String::from_utf8(bytes).map_err(|_| invalid())
+    percent::decode(text).filter(|decoded| !decoded.contains('\0')).ok_or_else(invalid)
 }
 
 /// `name=value name='value with spaces'`; a backslash takes the next character as it is.

@@ -8,7 +8,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
-use super::{Checked, Rule, shown};
+use super::rules::{Checked, Rule, shown};
 use crate::error::{Error, FieldError, FieldErrors, Result};
 
 /// Whether all required fields must be there, or only those that are sent are looked at.

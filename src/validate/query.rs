@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use jiff::civil::Date;
 
-use super::{Checked, FILTER_MAX, PAGE_DEFAULT, PAGE_MAX, Rule, parse_birth_date, parse_id, plain_text, shown};
+use super::rules::{Checked, FILTER_MAX, PAGE_DEFAULT, PAGE_MAX, Rule, parse_birth_date, parse_id, plain_text, shown};
 use crate::error::{Error, FieldError, FieldErrors, Result};
-use crate::request::{Decode, percent_decode};
+use crate::percent;
 
 /// The one parameter that may be repeated.
 const REPEATABLE: &str = "fields";
@@ -57,7 +57,8 @@ impl Query {
     pub(crate) fn pairs(raw: &str) -> impl Iterator<Item = (String, String)> + '_ {
         raw.split('&').filter(|pair| !pair.is_empty()).filter_map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            percent_decode(name, Decode::Query).zip(percent_decode(value, Decode::Query))
+            let decoded = |text: &str| percent::decode(&text.replace('+', " "));
+            decoded(name).zip(decoded(value))
         })
     }
 
