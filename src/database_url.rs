@@ -22,11 +22,12 @@ mod verify;
 use std::fmt;
 use std::sync::Arc;
 
-use postgres::config::{ChannelBinding, Host, SslMode as DriverSslMode, TargetSessionAttrs};
+use postgres::Client;
+use postgres::config::{ChannelBinding, Host, LoadBalanceHosts, SslMode as DriverSslMode, TargetSessionAttrs};
 use tokio_postgres::Config;
 
 pub use connect::ConnectError;
-use connect::Place;
+use connect::{Opening, Place};
 use parameters::must_be;
 use text::Settings;
 pub use tls::Tls;
@@ -91,6 +92,26 @@ impl DatabaseUrl {
             places.push(Arc::new(Place::new(place)));
         }
         Ok(DatabaseUrl { config, tls: Tls::new(check)?, sslmode, sslrootcert, places: Arc::new(places) })
+    }
+
+    /// Opens a connection to the first host that accepts it and has the `target_session_attrs`.
+    ///
+    /// # Errors
+    /// What every host said, in one line.
+    pub fn connect(&self) -> Result<Client, ConnectError> {
+        self.open(connect::client)
+    }
+
+    /// The same with another way of opening a connection.
+    pub(crate) fn open<C: Send + 'static>(&self, open: Opening<C>) -> Result<C, ConnectError> {
+        let is_random = self.config.get_load_balance_hosts() == LoadBalanceHosts::Random;
+        connect::first(&self.places, is_random, &self.tls, open)
+    }
+
+    /// Whether there is another place to go when one is silent.
+    #[must_use]
+    pub fn has_several_hosts(&self) -> bool {
+        self.places.len() > 1
     }
 
     /// What an operator should know at the start, each a line that names the fix: a way to another machine on which the

@@ -13,12 +13,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use postgres::Client;
-use postgres::config::{Host, LoadBalanceHosts};
+use postgres::config::Host;
 use r2d2::ManageConnection;
 use r2d2_postgres::PostgresConnectionManager;
 use tokio_postgres::Config;
 
-use super::{DatabaseUrl, Tls};
+use super::tls::Tls;
 use crate::migrate::explain;
 
 /// So much longer than the driver's own limit for the socket, whose error says more.
@@ -137,50 +137,46 @@ impl Place {
     }
 }
 
-impl DatabaseUrl {
-    /// Opens a connection to the first host that accepts it and has the `target_session_attrs`. A host that was silent lately
-    /// comes last, so that after a failover a frozen primary costs its time limit once.
-    ///
-    /// # Errors
-    /// What every host said, in one line.
-    pub fn connect(&self) -> Result<Client, ConnectError> {
-        self.open(|config, tls| Ok(PostgresConnectionManager::new(config.clone().into(), tls).connect()?))
-    }
+/// A connection to one host, as the driver's own client.
+///
+/// # Errors
+/// What the host said.
+pub(super) fn client(config: &Config, tls: Tls) -> Result<Client, ConnectError> {
+    Ok(PostgresConnectionManager::new(config.clone().into(), tls).connect()?)
+}
 
-    /// The same with another way of opening a connection.
-    pub(crate) fn open<C: Send + 'static>(&self, open: Opening<C>) -> Result<C, ConnectError> {
-        let mut places: Vec<&Arc<Place>> = self.places.iter().collect();
-        if self.config.get_load_balance_hosts() == LoadBalanceHosts::Random {
-            let mut random = [0];
-            // Without randomness the order is as good as any.
-            let _ = getrandom::fill(&mut random);
-            places.rotate_left(usize::from(random[0]) % self.places.len().max(1));
-        }
-        places.sort_by_key(|place| place.is_slow());
-        let mut said = Vec::new();
-        let (mut timed_out, mut may_pass) = (false, false);
-        for place in places {
-            match place.open(&self.tls, open) {
-                Ok(client) => return Ok(client),
-                Err(error) => {
-                    timed_out |= error.timed_out;
-                    may_pass |= error.may_pass;
-                    said.push(if self.has_several_hosts() {
-                        format!("{}: {}", place.name, error.text)
-                    } else {
-                        error.text
-                    });
-                }
+/// Opens a connection to the first host that accepts it. One that was silent lately comes last, so that after a failover a frozen
+/// primary costs its time limit once.
+///
+/// # Errors
+/// What every host said, in one line.
+pub(super) fn first<C: Send + 'static>(
+    places: &[Arc<Place>],
+    is_random: bool,
+    tls: &Tls,
+    open: Opening<C>,
+) -> Result<C, ConnectError> {
+    let mut in_order: Vec<&Arc<Place>> = places.iter().collect();
+    if is_random {
+        let mut random = [0];
+        // Without randomness the order is as good as any.
+        let _ = getrandom::fill(&mut random);
+        in_order.rotate_left(usize::from(random[0]) % places.len().max(1));
+    }
+    in_order.sort_by_key(|place| place.is_slow());
+    let mut said = Vec::new();
+    let (mut timed_out, mut may_pass) = (false, false);
+    for place in in_order {
+        match place.open(tls, open) {
+            Ok(client) => return Ok(client),
+            Err(error) => {
+                timed_out |= error.timed_out;
+                may_pass |= error.may_pass;
+                said.push(if places.len() > 1 { format!("{}: {}", place.name, error.text) } else { error.text });
             }
         }
-        Err(ConnectError { text: said.join("; "), timed_out, may_pass })
     }
-
-    /// Whether there is another place to go when one is silent.
-    #[must_use]
-    pub fn has_several_hosts(&self) -> bool {
-        self.places.len() > 1
-    }
+    Err(ConnectError { text: said.join("; "), timed_out, may_pass })
 }
 
 fn now_ms() -> u64 {
