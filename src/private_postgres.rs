@@ -19,6 +19,8 @@ mod cluster;
 mod create;
 mod postmaster;
 mod programs;
+mod settings;
+mod system;
 
 use std::fs::{File, TryLockError};
 use std::os::unix::net::UnixStream;
@@ -30,38 +32,15 @@ use std::time::Duration;
 
 use cluster::Cluster;
 use postmaster::{Patience, bring_up, connection_to, shut_down};
-
-/// The role that owns everything in the private PostgreSQL, and the database's name.
-const USER: &str = "healthcare";
+pub use settings::Settings;
+use settings::{POLL, STOP_LIMIT, USER};
+use system::cannot;
 
 /// How long a start may take. Recovery after a crash is the slow case.
 const START_LIMIT: Duration = Duration::from_secs(120);
 
-/// How long a clean stop may take, and after it a hard one; also the wait for another process that starts or stops it.
-const STOP_LIMIT: Duration = Duration::from_secs(20);
-
-/// The time between two looks at something that another process does.
-const POLL: Duration = Duration::from_millis(4);
-
 /// For those whom nobody tells to stop.
 static NEVER: AtomicBool = AtomicBool::new(false);
-
-/// What differs between real data (the default) and a test's.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Whether a commit waits for the disk. Off only for data that may be lost with the power.
-    pub fsync: bool,
-    /// The most connections at a time, three of which PostgreSQL keeps for itself.
-    pub max_connections: u32,
-    /// More of PostgreSQL's settings, as name and value.
-    pub extra: Vec<(String, String)>,
-}
-
-impl Default for Settings {
-    fn default() -> Settings {
-        Settings { fsync: true, max_connections: 50, extra: Vec::new() }
-    }
-}
 
 /// A running private PostgreSQL. [`stop`](PrivatePostgres::stop) says whether stopping worked; dropping the value stops it too.
 #[derive(Debug)]
@@ -123,9 +102,9 @@ impl PrivatePostgres {
         // Behind the gate, nobody else takes or leaves these locks.
         let users = cluster::open(&data_dir, "postgresql.users")?;
         let is_alone = users.try_lock().is_ok();
-        users.lock_shared().map_err(|error| cluster::cannot("lock", &data_dir, &error))?;
+        users.lock_shared().map_err(|error| cannot("lock", &data_dir, &error))?;
 
-        let cluster = Cluster::find_or_make(&data_dir, settings)?;
+        let cluster = create::find_or_make(&data_dir, settings)?;
         let (child, socket_folder) = bring_up(&cluster, settings, patience)?;
         let found = match (&child, is_alone) {
             (Some(_), _) => Found::Stopped,
@@ -267,7 +246,7 @@ fn pass_gate(data_dir: &Path, patience: Patience) -> Result<File, String> {
                 ));
             }
             Err(TryLockError::Error(error)) => {
-                return Err(cluster::cannot("lock", &data_dir.join("postgresql.lock"), &error));
+                return Err(cannot("lock", &data_dir.join("postgresql.lock"), &error));
             }
         }
     }

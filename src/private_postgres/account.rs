@@ -6,8 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::cluster::cannot;
-use super::programs::first_line;
+use super::system::{cannot, first_line};
 
 /// A user and group id.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -10,10 +10,9 @@ use std::process::{Command, Stdio};
 
 use sha2::{Digest, Sha256};
 
-use super::Settings;
 use super::account::{Account, can_enter, effective_uid, out_of_reach, owner_of};
-use super::create;
 use super::programs::{Programs, Search};
+use super::system::cannot;
 
 /// The port only names the socket file here: nothing listens on TCP.
 pub(super) const PORT: u16 = 5432;
@@ -37,15 +36,13 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    /// The cluster beneath a `DATA_DIR`, made now if it is not there. Only one process at a time may be in here.
+    /// The cluster beneath a `DATA_DIR`, if it is there.
     ///
     /// # Errors
-    /// One line: programs missing or of another version, folder not ours or out of reach, `initdb` failed.
-    pub fn find_or_make(data_dir: &Path, settings: &Settings) -> Result<Cluster, String> {
+    /// One line: programs missing or of another version, folder not ours or out of reach.
+    pub fn find(data_dir: &Path) -> Result<Option<Cluster>, String> {
         let link = data_dir.join("postgresql");
-        let Some(version) = version_of(&link)? else {
-            return create::make(data_dir, &link, settings);
-        };
+        let Some(version) = version_of(&link)? else { return Ok(None) };
         let files = fs::canonicalize(&link).map_err(|error| cannot("open", &link, &error))?;
         let owner = owner_of(&files)?;
         let me = effective_uid()?;
@@ -62,7 +59,7 @@ impl Cluster {
             return Err(format!("PostgreSQL's user cannot enter {folder}: allow it with `chmod o+x {folder}`"));
         }
         let programs = Search::of_this_process().of_major(version)?;
-        Ok(Cluster { data_dir: data_dir.to_owned(), files, programs, run_as })
+        Ok(Some(Cluster { data_dir: data_dir.to_owned(), files, programs, run_as }))
     }
 
     /// One of PostgreSQL's programs, ready to be given its arguments: as the right user, in a process group of its own so
@@ -238,14 +235,4 @@ pub(super) fn socket_in(folder: impl AsRef<Path>) -> PathBuf {
 /// A name for something that belongs to a path: 16 hexadecimal digits.
 pub(super) fn short_hash(text: &OsStr) -> String {
     Sha256::digest(text.as_encoded_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// The line for an operation that the system refused.
-pub(super) fn cannot(verb: &str, path: &Path, error: &std::io::Error) -> String {
-    let what_to_do = match error.kind() {
-        ErrorKind::PermissionDenied => ": run as its owner, or set DATA_DIR to a folder of your own",
-        ErrorKind::StorageFull => ": free some space",
-        _ => "",
-    };
-    format!("cannot {verb} {}: {error}{what_to_do}", path.display())
 }

@@ -8,9 +8,10 @@ use std::process::Output;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::account::{effective_uid, out_of_reach, unprivileged_account};
-use super::cluster::{Cluster, cannot, make_data_dir, short_hash};
+use super::cluster::{Cluster, make_data_dir, short_hash};
 use super::programs::Search;
-use super::{Settings, USER};
+use super::settings::{Settings, USER};
+use super::system::cannot;
 
 /// Where root's clusters go when PostgreSQL's user cannot enter `DATA_DIR`.
 const FALLBACK: &str = "/var/lib/healthcare-backend";
@@ -27,12 +28,21 @@ log_timezone = 'UTC'
 log_checkpoints = off
 ";
 
+/// The cluster beneath a `DATA_DIR`, made now if it is not there. Only one process at a time may be in here.
+///
+/// # Errors
+/// One line: programs missing or of another version, folder not ours or out of reach, `initdb` failed.
+pub(super) fn find_or_make(data_dir: &Path, settings: &Settings) -> Result<Cluster, String> {
+    Cluster::find(data_dir)?.map_or_else(|| make(data_dir, settings), Ok)
+}
+
 /// Makes a cluster beside its place and moves it there when it is whole: an `initdb` that was interrupted is never in the way.
-pub(super) fn make(data_dir: &Path, link: &Path, settings: &Settings) -> Result<Cluster, String> {
+fn make(data_dir: &Path, settings: &Settings) -> Result<Cluster, String> {
+    let link = data_dir.join("postgresql");
     let programs = Search::of_this_process().best()?;
     remove_leftovers(data_dir);
     let run_as = if effective_uid()? == 0 { Some(unprivileged_account()?) } else { None };
-    let mut files = link.to_owned();
+    let mut files = link.clone();
     if let Some(blocked) = run_as.and_then(|account| out_of_reach(data_dir, account)) {
         // Root's own folder, say. Opening somebody's folders is not ours to do, and failing would leave a newcomer without a
         // server: the files go to where a system keeps such things, with a link in DATA_DIR. The name is new each time, so that
@@ -57,7 +67,7 @@ pub(super) fn make(data_dir: &Path, link: &Path, settings: &Settings) -> Result<
             let _ = fs::remove_dir_all(&new); // the next start tries it again
         })?;
     if files != link {
-        std::os::unix::fs::symlink(&files, link).map_err(|error| cannot("make", link, &error))?;
+        std::os::unix::fs::symlink(&files, &link).map_err(|error| cannot("make", &link, &error))?;
     }
     if settings.fsync {
         for folder in [home, data_dir] {

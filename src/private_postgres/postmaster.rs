@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use postgres::error::SqlState;
 use postgres::{Client, NoTls};
 
-use super::cluster::{Cluster, PORT, cannot};
-use super::{POLL, STOP_LIMIT, Settings, USER};
+use super::cluster::{Cluster, PORT};
+use super::settings::{POLL, STOP_LIMIT, Settings, USER};
+use super::system::cannot;
 
 /// How long one connection attempt may take. A PostgreSQL that takes longer is frozen.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);

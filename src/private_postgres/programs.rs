@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::account::effective_uid;
+use super::system::first_line;
 
 /// The oldest major version whose `initdb` knows the options used here, and which is still maintained.
 const OLDEST_MAJOR: u32 = 14;
@@ -205,13 +206,6 @@ fn installation_in(folder: &Path) -> Option<Programs> {
 
 fn is_executable(program: &Path) -> bool {
     fs::metadata(program).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
-}
-
-/// The first line that a short command prints, if it succeeds.
-pub(super) fn first_line(command: &mut Command) -> Option<String> {
-    let output = command.output().ok().filter(|output| output.status.success())?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    text.lines().next().map(|line| line.trim().to_owned())
 }
 
 #[cfg(test)]

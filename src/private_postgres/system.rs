@@ -1,0 +1,22 @@
+//! What is asked of the system, and the line for what it refuses.
+
+use std::io::ErrorKind;
+use std::path::Path;
+use std::process::Command;
+
+/// The first line that a short command prints, if it succeeds.
+pub(super) fn first_line(command: &mut Command) -> Option<String> {
+    let output = command.output().ok().filter(|output| output.status.success())?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    text.lines().next().map(|line| line.trim().to_owned())
+}
+
+/// The line for an operation that the system refused.
+pub(super) fn cannot(verb: &str, path: &Path, error: &std::io::Error) -> String {
+    let what_to_do = match error.kind() {
+        ErrorKind::PermissionDenied => ": run as its owner, or set DATA_DIR to a folder of your own",
+        ErrorKind::StorageFull => ": free some space",
+        _ => "",
+    };
+    format!("cannot {verb} {}: {error}{what_to_do}", path.display())
+}
