@@ -1,154 +1,14 @@
 //! Environment → [`Config`]. Every limit has its unit in its name; all bad values are reported at once, a line each.
 
 pub mod environment;
+mod fields;
 pub mod variables;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
-use std::thread::available_parallelism;
 
-use crate::memory::LONG_READ_BYTES;
-use crate::network::Network;
+use fields::default_per_address;
+pub use fields::{Config, LogFormat, connections_needed, hashing_threads};
 use variables::VARIABLES;
-
-/// Everything that an operator can set. [`Config::from_variables`] reads it; an embedding program may start from
-/// [`Config::default`] and set fields. What each field means and may hold stands in [`VARIABLES`], under the name in its comment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
-    /// `HOST`
-    pub host: String,
-    /// `PORT`
-    pub port: u16,
-    /// `DATABASE_URL`
-    pub database_url: Option<String>,
-    /// `DATA_DIR`
-    pub data_dir: PathBuf,
-    /// `JWT_SECRET`
-    pub jwt_secret: Option<String>,
-    /// `JWT_SECRET_PREVIOUS`
-    pub jwt_secret_previous: Option<String>,
-    /// `JWT_TTL_SECONDS`
-    pub jwt_ttl_seconds: u64,
-    /// `BCRYPT_COST`
-    pub bcrypt_cost: u32,
-    /// `ALLOW_WEAK_HASHING`
-    pub allow_weak_hashing: bool,
-    /// `WORKERS`
-    pub workers: usize,
-    /// `DATABASE_POOL`
-    pub database_pool: usize,
-    /// `MAX_BODY_BYTES`
-    pub max_body_bytes: usize,
-    /// `MAX_CONNECTIONS`
-    pub max_connections: usize,
-    /// `MAX_CONNECTIONS_PER_ADDRESS`
-    pub max_connections_per_address: usize,
-    /// `MAX_MEMORY_BYTES`
-    pub max_memory_bytes: usize,
-    /// `CORS_ORIGINS`
-    pub cors_origins: Vec<String>,
-    /// `TRUSTED_PROXIES`
-    pub trusted_proxies: Vec<Network>,
-    /// `AUTH_RATE_PER_MINUTE`
-    pub auth_rate_per_minute: u32,
-    /// `CHANGES_PER_MINUTE`
-    pub changes_per_minute: u32,
-    /// `LOGIN_MAX_FAILURES`
-    pub login_max_failures: i32,
-    /// `LOGIN_MAX_FAILURES_TOTAL`
-    pub login_max_failures_total: i32,
-    /// `LOGIN_LOCK_SECONDS`
-    pub login_lock_seconds: i32,
-    /// `PASSWORD_MIN_LENGTH`
-    pub password_min_length: usize,
-    /// `PASSWORD_BLOCKLIST`
-    pub password_blocklist: bool,
-    /// `AUDIT_READS`
-    pub audit_reads: bool,
-    /// `LOG_FORMAT`
-    pub log_format: LogFormat,
-    /// `RUST_LOG`
-    pub log_filter: String,
-    /// `SQL_DIR`
-    pub sql_dir: Option<PathBuf>,
-}
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// A line for people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-/// Threads that hash passwords: all cores but one, so that reads always have one left.
-pub fn hashing_threads() -> usize {
-    cores().saturating_sub(1).max(1)
-}
-
-fn cores() -> usize {
-    available_parallelism().map_or(1, |cores| cores.get())
-}
-
-/// A worker hardly waits: one a core, and never a single one.
-fn default_workers() -> usize {
-    cores().clamp(2, 64)
-}
-
-/// A change waits for the disk, and changes that wait together share one flush: several a core.
-fn default_pool() -> usize {
-    (cores() * 6).clamp(12, 64) + OTHER_CONNECTIONS + hashing_threads()
-}
-
-/// One address may hold a quarter of all connections, so that three others find room beside it.
-fn default_per_address(max_connections: usize) -> usize {
-    (max_connections / 4).max(1)
-}
-
-/// Connections of the pool that are not for requests: one for what the background writes.
-const OTHER_CONNECTIONS: usize = 1;
-
-/// The fewest connections of the pool: as many waiting threads as workers, the hashing threads, and the background's one.
-pub fn connections_needed(workers: usize) -> usize {
-    workers + hashing_threads() + OTHER_CONNECTIONS
-}
-
-impl Default for Config {
-    fn default() -> Config {
-        let max_connections = 1024;
-        Config {
-            host: "127.0.0.1".into(),
-            port: 8080,
-            database_url: None,
-            data_dir: "./data".into(),
-            jwt_secret: None,
-            jwt_secret_previous: None,
-            jwt_ttl_seconds: 3600,
-            bcrypt_cost: 12,
-            allow_weak_hashing: false,
-            workers: default_workers(),
-            database_pool: default_pool(),
-            max_body_bytes: 262_144,
-            max_connections,
-            max_connections_per_address: default_per_address(max_connections),
-            max_memory_bytes: 64 * 1024 * 1024,
-            cors_origins: Vec::new(),
-            trusted_proxies: Vec::new(),
-            auth_rate_per_minute: 120,
-            changes_per_minute: 600,
-            login_max_failures: 10,
-            login_max_failures_total: 100,
-            login_lock_seconds: 900,
-            password_min_length: 8,
-            password_blocklist: true,
-            audit_reads: true,
-            log_format: LogFormat::Text,
-            log_filter: "info".into(),
-            sql_dir: None,
-        }
-    }
-}
 
 impl Config {
     /// Reads a set of variables, such as [`environment::read`] returns. An empty value counts as unset.
@@ -203,17 +63,6 @@ impl Config {
         }
         self.database_pool = self.database_pool.max(connections_needed(self.workers));
         Ok(self)
-    }
-
-    /// Threads that wait for the database, each with a connection of the pool.
-    pub fn waiting_threads(&self) -> usize {
-        self.database_pool.saturating_sub(hashing_threads() + OTHER_CONNECTIONS).max(1)
-    }
-
-    /// How many of them take long reads as well: as many as there is room for, and some are left for changes.
-    pub fn long_readers(&self) -> usize {
-        let threads = self.waiting_threads();
-        (threads - (threads / 4).max(1)).min(self.max_memory_bytes / LONG_READ_BYTES).max(1)
     }
 
     /// The effective configuration for the start line: one line, secrets masked.

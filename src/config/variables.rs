@@ -6,7 +6,7 @@
 
 use std::net::ToSocketAddrs;
 
-use super::{Config, LogFormat};
+use super::fields::{Config, LogFormat};
 use crate::database_url::DatabaseUrl;
 use crate::network::Network;
 

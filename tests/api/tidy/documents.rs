@@ -69,7 +69,7 @@ fn the_example_of_an_env_file_has_every_variable_with_its_default_and_changes_no
 
 #[test]
 fn every_field_of_the_configuration_has_its_variable() {
-    let config = read("src/config.rs");
+    let config = read("src/config/fields.rs");
     let fields =
         config.split("pub struct Config {\n").nth(1).and_then(|rest| rest.split("\n}").next()).expect("Config");
     let comments: Vec<&str> = fields.lines().filter(|line| line.trim_start().starts_with("/// `")).collect();
