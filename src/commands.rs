@@ -11,7 +11,7 @@ use crate::migrate;
 use crate::openapi;
 use crate::routes::Routes;
 use crate::service;
-use crate::sql::{Queries, Query};
+use crate::sql::{Parameters, Queries, Query};
 use crate::validate;
 
 /// `migrate`: brings the schema up to date.
@@ -81,11 +81,7 @@ pub fn set_role(config: &Config, database: &Database, email: &str, role: &str) -
     Ok(format!("{email} now has the role {role}"))
 }
 
-fn one_row(
-    database: &Database,
-    query: &Query,
-    parameters: crate::db::Parameters,
-) -> Result<Option<postgres::Row>, String> {
+fn one_row(database: &Database, query: &Query, parameters: Parameters) -> Result<Option<postgres::Row>, String> {
     let mut client = database.connect()?;
     let typed: Vec<_> = parameters.iter().copied().zip(query.parameters.iter().cloned()).collect();
     let rows = client.query_typed(&query.text, &typed);

@@ -16,11 +16,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use postgres::Row;
-use postgres::types::ToSql;
 use r2d2::ManageConnection;
 use scheduled_thread_pool::{OnPoolDropBehavior, ScheduledThreadPool};
 
-use connection::Connection;
+use connection::{Connection, Manager, POOL_WAIT};
 use pipe::PipeManager;
 pub use question::Question;
 
@@ -30,60 +29,14 @@ use crate::memory::Share;
 use crate::metrics::Metrics;
 use crate::migrate::explain;
 use crate::pulse::Pulse;
-use crate::sql::Query;
+use crate::sql::{Parameters, Query};
 
-/// The values of `$1, $2, …`.
-pub type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
-
-/// How long a request waits for a connection.
-const POOL_WAIT: Duration = Duration::from_secs(3);
 /// Threads that open a pool's connections.
 const POOL_THREADS: usize = 3;
 /// A connection that has been idle for so long proves that it lives before it carries a change, which must not be repeated.
 const PROVE_AFTER: Duration = Duration::from_secs(1);
 /// How often a read is sent at most while its connections end under it: more than once, since those of a restart end one by one.
 const READ_TRIES: u32 = 4;
-/// What every connection sets: the time limits of a statement and of waiting for a lock, and times in UTC.
-const SESSION_SETTINGS: &str = "set statement_timeout = '10s'; set lock_timeout = '5s'; set timezone = 'UTC'; \
-                                set idle_in_transaction_session_timeout = '15s'";
-/// Behind a pooler a setting would stay on whichever connection it met. Poolers carry the time zone along; the others belong
-/// to the role (`deploy/grants.sql`).
-const POOLED_SETTINGS: &str = "set timezone = 'UTC'";
-
-/// Opens connections for the pool.
-#[derive(Clone)]
-struct Manager {
-    url: DatabaseUrl,
-    is_pooled: bool,
-}
-
-impl ManageConnection for Manager {
-    type Connection = Connection;
-    type Error = ConnectError;
-
-    fn connect(&self) -> std::result::Result<Connection, ConnectError> {
-        let mut client = self.url.connect()?;
-        client.batch_execute(if self.is_pooled { POOLED_SETTINGS } else { SESSION_SETTINGS })?;
-        let (last_used, is_pooled) = (Instant::now(), self.is_pooled);
-        Ok(Connection {
-            client,
-            prepared: Vec::new(),
-            last_used,
-            is_pooled,
-            is_read_only: false,
-            is_for_long_reads: false,
-            in_transaction: false,
-        })
-    }
-
-    fn is_valid(&self, connection: &mut Connection) -> std::result::Result<(), ConnectError> {
-        Ok(connection.client.is_valid(POOL_WAIT)?)
-    }
-
-    fn has_broken(&self, connection: &mut Connection) -> bool {
-        connection.client.is_closed() || connection.is_read_only || connection.in_transaction
-    }
-}
 
 /// Connections fail together; the pulse says so once, so the pool's own reports stay in the debug log.
 #[derive(Debug)]

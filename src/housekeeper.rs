@@ -6,11 +6,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::auth::sessions::Sessions;
-use crate::db::{Db, Parameters};
+use crate::db::Db;
 use crate::error::Result;
 use crate::handlers::idempotency;
 use crate::outage::Outage;
-use crate::sql::{Queries, Query};
+use crate::sql::{Parameters, Queries, Query};
 
 /// How often the use of sessions is written down.
 const TOUCH_EVERY: Duration = Duration::from_secs(30);

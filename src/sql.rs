@@ -15,9 +15,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use postgres::types::Type;
+use postgres::types::{ToSql, Type};
 
 use crate::migrate::explain;
+
+/// The values of `$1, $2, …`.
+pub type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 /// How many rows a statement answers with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,13 +1,22 @@
-//! One connection: its time limits, and the ways in which a statement is sent.
+//! One connection: how it is opened, its time limits, and the ways in which a statement is sent.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use postgres::{Client, Row, Statement};
+use r2d2::ManageConnection;
 
-use super::page::STEP_ROWS;
-use super::{Parameters, page};
-use crate::sql::Query;
+use super::page::{self, STEP_ROWS};
+use crate::database_url::{ConnectError, DatabaseUrl};
+use crate::sql::{Parameters, Query};
 
+/// How long a request waits for a connection.
+pub(super) const POOL_WAIT: Duration = Duration::from_secs(3);
+/// What every connection sets: the time limits of a statement and of waiting for a lock, and times in UTC.
+pub(super) const SESSION_SETTINGS: &str = "set statement_timeout = '10s'; set lock_timeout = '5s'; set timezone = 'UTC'; \
+                                set idle_in_transaction_session_timeout = '15s'";
+/// Behind a pooler a setting would stay on whichever connection it met. Poolers carry the time zone along; the others belong
+/// to the role (`deploy/grants.sql`).
+const POOLED_SETTINGS: &str = "set timezone = 'UTC'";
 /// The time limit of a statement.
 const SET_LIMIT: &str = "set statement_timeout = '10s'";
 /// The time limit of a long read ([`Query::is_long`]): it may not keep others waiting.
@@ -89,5 +98,40 @@ impl Connection {
             Some(statement) => statement.clone(),
             None => place.insert(self.client.prepare_typed(&query.text, &query.parameters)?).clone(),
         })
+    }
+}
+
+/// Opens connections for the pool.
+#[derive(Clone)]
+pub(super) struct Manager {
+    pub url: DatabaseUrl,
+    pub is_pooled: bool,
+}
+
+impl ManageConnection for Manager {
+    type Connection = Connection;
+    type Error = ConnectError;
+
+    fn connect(&self) -> std::result::Result<Connection, ConnectError> {
+        let mut client = self.url.connect()?;
+        client.batch_execute(if self.is_pooled { POOLED_SETTINGS } else { SESSION_SETTINGS })?;
+        let (last_used, is_pooled) = (Instant::now(), self.is_pooled);
+        Ok(Connection {
+            client,
+            prepared: Vec::new(),
+            last_used,
+            is_pooled,
+            is_read_only: false,
+            is_for_long_reads: false,
+            in_transaction: false,
+        })
+    }
+
+    fn is_valid(&self, connection: &mut Connection) -> std::result::Result<(), ConnectError> {
+        Ok(connection.client.is_valid(POOL_WAIT)?)
+    }
+
+    fn has_broken(&self, connection: &mut Connection) -> bool {
+        connection.client.is_closed() || connection.is_read_only || connection.in_transaction
     }
 }

@@ -4,8 +4,7 @@ use postgres::Row;
 use postgres::fallible_iterator::FallibleIterator;
 use postgres::types::{ToSql, Type};
 
-use super::Parameters;
-use crate::sql::Query;
+use crate::sql::{Parameters, Query};
 
 /// A page ends at so many bytes.
 pub const PAGE_BYTES: usize = 4 * 1024 * 1024;

@@ -13,9 +13,9 @@ use r2d2::ManageConnection;
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::{Client, RowStream};
 
-use super::connection::SET_LONG_READ_LIMIT;
+use super::connection::{Manager, SESSION_SETTINGS, SET_LONG_READ_LIMIT};
+use super::page;
 use super::question::Question;
-use super::{Manager, SESSION_SETTINGS, page};
 use crate::database_url::ConnectError;
 use crate::memory::{SHORT_BYTES, Share};
 

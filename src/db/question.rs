@@ -5,9 +5,8 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
-use super::Parameters;
 use crate::error::{Error, Result};
-use crate::sql::Query;
+use crate::sql::{Parameters, Query};
 
 /// [`Question::weight`] of a list.
 const LIST_WEIGHT: usize = 4;

@@ -11,8 +11,9 @@ use super::Record;
 use super::ask::{Ask, Read};
 use super::listing::listed;
 use crate::auth::Admin;
-use crate::db::{Parameters, Question};
+use crate::db::Question;
 use crate::error::Result;
+use crate::sql::Parameters;
 
 /// The query parameters of the list.
 pub const FILTERS: &[&str] = &["limit", "before", "actor_id", "action", "resource", "resource_id"];

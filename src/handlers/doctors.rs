@@ -11,10 +11,11 @@ use super::listing::{Listing, Order, Pickable, listed};
 use super::{Record, created, found, matched, updated};
 use crate::app::App;
 use crate::auth::{Admin, User};
-use crate::db::{Parameters, Question};
+use crate::db::Question;
 use crate::envelope::Response;
 use crate::error::{Error, Result};
 use crate::request::Request;
+use crate::sql::Parameters;
 use crate::validate::{
     EXPERIENCE_MAX, Fields, Form, LICENSE_MAX, NAME_MAX, SPECIALIZATION_MAX, email, line, phone, visible_line,
     whole_number,

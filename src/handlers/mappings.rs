@@ -12,10 +12,11 @@ use super::{Record, created, found, matched, updated};
 use crate::app::App;
 use crate::audit::Resource;
 use crate::auth::{Admin, User};
-use crate::db::{Parameters, Question};
+use crate::db::Question;
 use crate::envelope::Response;
 use crate::error::{Error, Result};
 use crate::request::Request;
+use crate::sql::Parameters;
 use crate::validate::{Fields, Form, NOTES_MAX, lines, record_id};
 
 /// The query parameters of a list.

@@ -13,10 +13,11 @@ use super::{Record, created, found, matched, updated};
 use crate::app::App;
 use crate::audit::Resource;
 use crate::auth::{Admin, User};
-use crate::db::{Parameters, Question};
+use crate::db::Question;
 use crate::envelope::Response;
 use crate::error::{Error, Result};
 use crate::request::Request;
+use crate::sql::Parameters;
 use crate::validate::{
     ADDRESS_MAX, Fields, Form, GENDERS, HISTORY_MAX, NAME_MAX, birth_date, email, line, lines, one_of, phone,
 };

@@ -14,11 +14,12 @@ use crate::app::App;
 use crate::auth::sessions::{IDLE_SECONDS, LIFETIME_SECONDS, MAX_PER_USER, RETRY_SECONDS};
 use crate::auth::tokens::{new_refresh_token, refresh_token_hash};
 use crate::auth::{Admin, User, passwords};
-use crate::db::{Parameters, Question};
+use crate::db::Question;
 use crate::envelope::Response;
 use crate::error::{Error, Result};
 use crate::network::client_network;
 use crate::request::Request;
+use crate::sql::Parameters;
 use crate::validate::{EMAIL_MAX, line, lower_email};
 
 /// A login waits so long for those of the same account that are being checked and leave no attempt for it, and looks so often.

@@ -11,11 +11,12 @@ use super::{Record, found, matched, updated};
 use crate::app::App;
 use crate::auth::tokens::new_refresh_token;
 use crate::auth::{Admin, Role, User, passwords};
-use crate::db::{Parameters, Question};
+use crate::db::Question;
 use crate::envelope::Response;
 use crate::error::{Error, Result};
 use crate::network::client_network;
 use crate::request::Request;
+use crate::sql::Parameters;
 use crate::validate::{NAME_MAX, email, line, one_of, truth};
 
 /// The query parameters of an admin's list.

@@ -74,7 +74,7 @@ fn a_foreign_crate_is_named_in_one_place() {
         ("bcrypt", &["src/auth/passwords.rs"]),
         ("jsonwebtoken", &["src/auth/tokens.rs"]),
         ("hmac", &["src/auth/tokens.rs", "src/cursors.rs"]),
-        ("r2d2", &["src/db.rs", "src/db/pipe.rs", "src/database_url/connect.rs"]),
+        ("r2d2", &["src/db", "src/database_url/connect.rs"]),
         ("scheduled_thread_pool", &["src/db.rs"]),
         ("r2d2_postgres", &["src/database_url/connect.rs"]),
         ("tokio", &["src/db/pipe.rs", "src/database_url/tls.rs"]),
