@@ -18,7 +18,7 @@ use crate::error::Result;
 use crate::exchange::Exchange;
 use crate::handlers::ask::Ask;
 use crate::memory::{NO_ROOM, Share, Wait};
-use crate::metrics::Metrics;
+use crate::metrics::{Gauge, Metrics};
 use crate::network;
 use crate::request::Request;
 use crate::routes::{Lane, Target};
@@ -181,7 +181,7 @@ impl Jobs {
     fn take(&mut self, lane: Lane, app: &App) -> Option<(Box<Job>, Admission)> {
         if let Some(job) = self.first.pop() {
             let lane = if lane == Lane::LongReading { Lane::Waiting } else { lane };
-            app.metrics.queue(lane).set(self.first.len());
+            length(&app.metrics, lane).set(self.first.len());
             return Some((job, Admission::Begins));
         }
         if lane != Lane::LongReading {
@@ -193,7 +193,7 @@ impl Jobs {
         };
         let (place, admission) = self.long.iter_mut().enumerate().find_map(admit)?;
         let job = self.long.remove(place)?;
-        app.metrics.queue(Lane::LongReading).set(self.long.len());
+        length(&app.metrics, Lane::LongReading).set(self.long.len());
         Some((job, admission))
     }
 }
@@ -236,7 +236,7 @@ impl Lanes {
                 Lane::LongReading => waiting.long.push_back(job),
                 Lane::Reading | Lane::Waiting => waiting.first.push(network, job),
             }
-            metrics.queue(lane).set(if lane == Lane::LongReading { waiting.long.len() } else { waiting.first.len() });
+            length(metrics, lane).set(if lane == Lane::LongReading { waiting.long.len() } else { waiting.first.len() });
             queued.push(lane);
         }
         // Last, since whoever wakes wants a core, and may take this one.
@@ -283,6 +283,15 @@ impl Lanes {
             drop(lock(&queue.jobs));
             queue.arrived.notify_all();
         }
+    }
+}
+
+/// The metric that tells how many requests wait in a lane.
+fn length(metrics: &Metrics, lane: Lane) -> &Gauge {
+    match lane {
+        Lane::Reading | Lane::Waiting => &metrics.waiting_queue,
+        Lane::LongReading => &metrics.long_queue,
+        Lane::Hashing => &metrics.hashing_queue,
     }
 }
 

@@ -4,8 +4,6 @@ use std::fmt::Write;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::routes::Lane;
-
 /// The statuses that are counted one by one; any other would be a bug and counts as 500.
 const STATUSES: [u16; 25] = [
     200, 201, 204, 304, 400, 401, 403, 404, 405, 408, 409, 412, 413, 414, 415, 417, 422, 429, 431, 500, 501, 503, 505,
@@ -127,15 +125,6 @@ impl Metrics {
         }
         numbers.micros.add(micros);
         numbers.count.add(1);
-    }
-
-    /// How many requests wait in the queue of a lane.
-    pub fn queue(&self, lane: Lane) -> &Gauge {
-        match lane {
-            Lane::Reading | Lane::Waiting => &self.waiting_queue,
-            Lane::LongReading => &self.long_queue,
-            Lane::Hashing => &self.hashing_queue,
-        }
     }
 
     /// The page, with `extra` lines that others contribute: `name`, `help`, `type`, and samples as label text and value.
