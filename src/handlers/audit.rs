@@ -7,9 +7,9 @@ use postgres::Row;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::Record;
 use super::ask::{Ask, Read};
 use super::listing::listed;
+use super::record::Record;
 use crate::auth::Admin;
 use crate::db::Question;
 use crate::error::Result;

@@ -5,8 +5,8 @@ use postgres::Row;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::Record;
 use super::ask::Read;
+use super::record::Record;
 use crate::db::page::PAGE_BYTES;
 use crate::envelope::{Response, Shown};
 use crate::request::Request;

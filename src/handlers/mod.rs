@@ -1,7 +1,9 @@
 //! One file a resource: its records, then what can be done with them, in the order of `sql/` and of `tests/api/`.
 //!
-//! Every handler has the same shape: read the request, run one statement, answer. Here is what they share.
+//! Every handler has the same shape: read the request, run one statement, answer. What records share is in
+//! [`record`], what accounts and sessions share in [`account`].
 
+pub mod account;
 pub mod ask;
 pub mod audit;
 pub mod docs;
@@ -11,52 +13,6 @@ pub mod idempotency;
 pub mod listing;
 pub mod mappings;
 pub mod patients;
+pub mod record;
 pub mod sessions;
 pub mod users;
-
-use serde::Serialize;
-
-use crate::audit::Resource;
-use crate::envelope::{Response, Shown};
-use crate::error::{Error, Result};
-use crate::request::Request;
-
-/// A record that has a version.
-pub trait Record: Serialize {
-    /// What the audit trail calls such a record, if it keeps who looked at one.
-    const READS_OF: Option<Resource> = None;
-
-    /// The id, where the next page continues.
-    fn id(&self) -> i64;
-    /// Changes with everything that the record shows; the ETag is made of it.
-    fn version(&self) -> String;
-}
-
-/// The strong entity tag of a version (RFC 9110, 8.8.3).
-fn entity_tag(version: &str) -> String {
-    format!("\"{version}\"")
-}
-
-/// 200 with the record, or 304 where the client already has this version.
-fn found<T: Record>(request: &Request, message: &str, record: &T) -> Response {
-    let version = record.version();
-    let mut response =
-        if request.already_has(&version) { Response::empty(304) } else { Response::success(message, record) };
-    response.shown = T::READS_OF.map(|resource| Shown::Record(resource, record.id()));
-    response.with_header("ETag", entity_tag(&version))
-}
-
-/// 201 with the record and the path that names it.
-fn created(message: &str, location: String, record: &impl Record) -> Response {
-    Response::created(message, location, record).with_header("ETag", entity_tag(&record.version()))
-}
-
-/// 200 with the whole new record.
-fn updated(message: &str, record: &impl Record) -> Response {
-    Response::updated(message, record).with_header("ETag", entity_tag(&record.version()))
-}
-
-/// Refuses a change of a record that is at none of the versions in `If-Match`.
-fn matched(row: &postgres::Row) -> Result<()> {
-    if row.get("matches") { Ok(()) } else { Err(Error::PreconditionFailed) }
-}

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::ask::{Ask, Read};
 use super::idempotency::once;
 use super::listing::{Listing, Order, Pickable, listed};
-use super::{Record, created, found, matched, updated};
+use super::record::{Record, created, found, matched, updated};
 use crate::app::App;
 use crate::audit::Resource;
 use crate::auth::{Admin, User};

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use postgres::Row;
 use serde::Serialize;
 
+use super::account::Grant;
 use super::ask::{Ask, Read};
-use super::users::Account;
 use crate::app::App;
 use crate::auth::sessions::{IDLE_SECONDS, LIFETIME_SECONDS, MAX_PER_USER, RETRY_SECONDS};
 use crate::auth::tokens::{new_refresh_token, refresh_token_hash};
@@ -25,30 +25,6 @@ use crate::validate::{EMAIL_MAX, line, lower_email};
 /// A login waits so long for those of the same account that are being checked and leave no attempt for it, and looks so often.
 const PLACE_WAIT: Duration = Duration::from_secs(2);
 const PLACE_RETRY: Duration = Duration::from_millis(20);
-
-/// What a login, a refresh and a password change answer with.
-#[derive(Serialize)]
-pub struct Grant {
-    token: String,
-    token_type: &'static str,
-    expires_in: i64,
-    refresh_token: String,
-    user: Account,
-}
-
-impl Grant {
-    /// The pair of a session: this refresh token, and an access token. The row has the session's and the user's columns.
-    ///
-    /// # Errors
-    /// `Internal` if nothing can be signed.
-    pub fn new(app: &App, row: &Row, refresh_token: String) -> Result<Grant> {
-        let user = Account::from_row(row);
-        let expires_at: Timestamp = row.get("expires_at");
-        let issued = app.tokens.issue(row.get("id"), row.get("session_id"), expires_at.as_second());
-        let (token, expires_in) = issued.map_err(Error::Internal)?;
-        Ok(Grant { token, token_type: "Bearer", expires_in, refresh_token, user })
-    }
-}
 
 /// One live session in the user's own list.
 #[derive(Serialize)]

@@ -1,13 +1,10 @@
 //! Users: register, the own account, the own password; and what an admin sees and changes of all accounts.
 
-use jiff::Timestamp;
-use postgres::Row;
-use serde::Serialize;
-
+use super::account::{Account, Grant};
 use super::ask::{Ask, Read};
 use super::listing::listed;
-use super::sessions::{Grant, check_attempt, failed_login};
-use super::{Record, found, matched, updated};
+use super::record::{created, found, matched, updated};
+use super::sessions::{check_attempt, failed_login};
 use crate::app::App;
 use crate::auth::tokens::new_refresh_token;
 use crate::auth::{Admin, Role, User, passwords};
@@ -23,46 +20,6 @@ use crate::validate::{NAME_MAX, email, line, one_of, truth};
 pub const ADMIN_FILTERS: &[&str] = &["limit", "after", "email", "role", "disabled"];
 /// What an admin cannot change; sent back with a record that was read.
 const READ_ONLY: &[&str] = &["id", "name", "email", "created_at", "updated_at"];
-
-/// What the API shows of a user: never the password or its hash.
-#[derive(Debug, Serialize)]
-pub struct Account {
-    id: i64,
-    name: String,
-    email: String,
-    role: Role,
-    disabled: bool,
-    created_at: Timestamp,
-    updated_at: Timestamp,
-    #[serde(skip)]
-    version: i64,
-}
-
-impl Account {
-    /// Reads the columns that every statement about users returns.
-    pub fn from_row(row: &Row) -> Account {
-        Account {
-            id: row.get("id"),
-            name: row.get("name"),
-            email: row.get("email"),
-            role: Role::parse(row.get("role")),
-            disabled: row.get("disabled"),
-            created_at: row.get("created_at"),
-            updated_at: row.get("updated_at"),
-            version: row.get("version"),
-        }
-    }
-}
-
-impl Record for Account {
-    fn id(&self) -> i64 {
-        self.id
-    }
-
-    fn version(&self) -> String {
-        self.version.to_string()
-    }
-}
 
 /// `POST /api/auth/register`
 pub fn register(app: &App, request: &Request) -> Result<Response> {
@@ -80,7 +37,7 @@ pub fn register(app: &App, request: &Request) -> Result<Response> {
     let (name, email, role) = (fields.text("name"), fields.text("email"), Role::WORDS[0]);
     let parameters: Parameters = &[&name, &email, &hash, &role, &request.client, &request.id];
     let account = Account::from_row(&app.db.query_one(&app.sql.users.register, parameters)?);
-    Ok(super::created("User registered", "/api/auth/me".into(), &account))
+    Ok(created("User registered", "/api/auth/me".into(), &account))
 }
 
 /// `GET /api/auth/me`

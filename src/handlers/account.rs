@@ -1,0 +1,75 @@
+//! What users and sessions share: an account as the API shows it, and the pair of tokens that a session has.
+
+use jiff::Timestamp;
+use postgres::Row;
+use serde::Serialize;
+
+use super::record::Record;
+use crate::app::App;
+use crate::auth::Role;
+use crate::error::{Error, Result};
+
+/// What the API shows of a user: never the password or its hash.
+#[derive(Debug, Serialize)]
+pub struct Account {
+    id: i64,
+    name: String,
+    /// Its e-mail address, lower-case.
+    pub email: String,
+    role: Role,
+    disabled: bool,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+    #[serde(skip)]
+    version: i64,
+}
+
+impl Account {
+    /// Reads the columns that every statement about users returns.
+    pub fn from_row(row: &Row) -> Account {
+        Account {
+            id: row.get("id"),
+            name: row.get("name"),
+            email: row.get("email"),
+            role: Role::parse(row.get("role")),
+            disabled: row.get("disabled"),
+            created_at: row.get("created_at"),
+            updated_at: row.get("updated_at"),
+            version: row.get("version"),
+        }
+    }
+}
+
+impl Record for Account {
+    fn id(&self) -> i64 {
+        self.id
+    }
+
+    fn version(&self) -> String {
+        self.version.to_string()
+    }
+}
+
+/// What a login, a refresh and a password change answer with.
+#[derive(Serialize)]
+pub struct Grant {
+    token: String,
+    token_type: &'static str,
+    expires_in: i64,
+    refresh_token: String,
+    user: Account,
+}
+
+impl Grant {
+    /// The pair of a session: this refresh token, and an access token. The row has the session's and the user's columns.
+    ///
+    /// # Errors
+    /// `Internal` if nothing can be signed.
+    pub fn new(app: &App, row: &Row, refresh_token: String) -> Result<Grant> {
+        let user = Account::from_row(row);
+        let expires_at: Timestamp = row.get("expires_at");
+        let issued = app.tokens.issue(row.get("id"), row.get("session_id"), expires_at.as_second());
+        let (token, expires_in) = issued.map_err(Error::Internal)?;
+        Ok(Grant { token, token_type: "Bearer", expires_in, refresh_token, user })
+    }
+}
