@@ -13,7 +13,7 @@ use crate::logging::RequestLine;
 use crate::memory::Share;
 use crate::network;
 use crate::request::{Headers, Method, Request};
-use crate::routes::{ROUTES, Target};
+use crate::routes::{ROUTES, Routes, Target};
 use crate::wire::{self, RawRequest};
 
 /// What a browser may read of an answer beyond the basic headers.
@@ -58,7 +58,12 @@ pub struct Exchange {
 
 impl Exchange {
     /// Takes a request apart and finds its route; `None` if it has been refused.
-    pub fn open(app: &App, ids: &RequestIds, mut raw: RawRequest) -> Option<(Exchange, Request, Target)> {
+    pub fn open(
+        app: &App,
+        routes: &Routes,
+        ids: &RequestIds,
+        mut raw: RawRequest,
+    ) -> Option<(Exchange, Request, Target)> {
         let started = Instant::now();
         let headers = received_headers(&raw);
         let id = ids.choose(headers.get("x-request-id"));
@@ -69,11 +74,11 @@ impl Exchange {
         let received = read(&mut raw, &id, method, client, headers, app.config.max_body_bytes);
         let mut exchange = Exchange { raw, id, method, route: None, client, origin, user_id: None, started };
         let allowed = received.and_then(|mut request| {
-            let target = app.routes.find(&mut request)?;
+            let target = routes.find(&mut request)?;
             exchange.route = target.route();
             // Before any queue: a flood beyond the limit takes no place there.
             if target.is_rate_limited() {
-                app.take_from_rate_limit(&request)?;
+                app.guard.take_attempt(client)?;
             }
             Ok((request, target))
         });

@@ -330,7 +330,7 @@ impl Routes {
             Target::Route(place) => &ROUTES[place],
         };
         if route.access() != Access::Anyone {
-            *user = auth::remembered_user(app, request)?;
+            *user = auth::remembered_user(&app.guard, request)?;
             if user.is_none() {
                 return Ok(Step::Wait);
             }
@@ -356,7 +356,7 @@ impl Routes {
         let mut is_same = true;
         if route.access() != Access::Anyone {
             // The request may have been in a queue for a while: the token is checked again.
-            let known = auth::user(app, request)?;
+            let known = auth::user(&app.guard, &app.db, &app.sql, request)?;
             is_same = user.replace(known) == Some(known);
         }
         match ask.filter(|_| is_same) {
@@ -412,7 +412,7 @@ fn call(app: &App, request: &Request, route: &Route, user: Option<auth::User>) -
 
 /// A change that is refused afterwards counts as well: looking at it costs as much.
 fn count_change(app: &App, route: &Route, user: &auth::User) -> Result<()> {
-    if route.is_change() { app.take_change(user) } else { Ok(()) }
+    if route.is_change() { app.guard.take_change(user.id) } else { Ok(()) }
 }
 
 /// The entry that the audit trail keeps of this outcome: a read, or a refusal. Somebody whose token was good a moment ago may be

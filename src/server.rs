@@ -19,7 +19,7 @@ use crate::lanes::{Admission, Job, Lanes, QUEUE_PATIENCE, Slot, Stage};
 use crate::memory::{NO_ROOM, SHORT_BYTES, Share};
 use crate::metrics::Family;
 use crate::request::Request;
-use crate::routes::{Lane, Step, Target, entry};
+use crate::routes::{Lane, Routes, Step, Target, entry};
 use crate::wire::{self, RawRequest, Socket};
 
 /// Requests that a worker takes at once.
@@ -30,6 +30,7 @@ const ROUND_WEIGHT: usize = 32;
 /// The socket and everything behind it.
 pub struct Server {
     app: Arc<App>,
+    routes: Routes,
     socket: Socket,
     ids: Arc<RequestIds>,
 }
@@ -60,11 +61,11 @@ impl Server {
     ///
     /// # Errors
     /// Where the system refuses.
-    pub fn new(app: Arc<App>, listener: TcpListener, id_prefix: String) -> std::io::Result<Server> {
+    pub fn new(app: Arc<App>, routes: Routes, listener: TcpListener, id_prefix: String) -> std::io::Result<Server> {
         let ids = Arc::new(RequestIds::new(id_prefix));
         let choosing = Arc::clone(&ids);
         let socket = wire::open(listener, &app, move |sent| choosing.choose(sent))?;
-        Ok(Server { app, socket, ids })
+        Ok(Server { app, routes, socket, ids })
     }
 
     /// The loop of a worker: ends when the socket is closed and everything is answered.
@@ -116,7 +117,9 @@ impl Server {
     fn serve(&self, requests: Vec<RawRequest>, lanes: &Lanes) {
         let mut turn = Turn::default();
         for raw in requests {
-            let Some((exchange, request, target)) = Exchange::open(&self.app, &self.ids, raw) else { continue };
+            let Some((exchange, request, target)) = Exchange::open(&self.app, &self.routes, &self.ids, raw) else {
+                continue;
+            };
             let job = Box::new(Job::new(exchange, request, target));
             match job.target.lane() {
                 Lane::Reading => self.begin(job, &mut turn),
@@ -135,7 +138,7 @@ impl Server {
     /// Takes a request to its answer, or to what it asks.
     fn begin(&self, mut job: Box<Job>, turn: &mut Turn) {
         let Job { request, target, user, .. } = &mut *job;
-        match self.caught(|| self.app.routes.begin(&self.app, request, *target, user)) {
+        match self.caught(|| self.routes.begin(&self.app, request, *target, user)) {
             Ok(Ok(Step::Ask(ask))) => {
                 job.stage = Stage::Asks(ask);
                 if job.question().is_some() { turn.asking.push(job) } else { turn.send_elsewhere(job) }
@@ -234,7 +237,7 @@ impl Server {
             Stage::Asks(ask) => Some(ask),
             Stage::Found => None,
         };
-        let result = match self.app.routes.resume(&self.app, request, target, ask, user) {
+        let result = match self.routes.resume(&self.app, request, target, ask, user) {
             Ok(Step::Ask(ask)) if ask.is_long() && !may_be_long => return Ok(Step::Ask(ask)),
             Ok(Step::Ask(ask)) => ask.wait(&self.app.db, &Read::new(&self.app, request)),
             Ok(Step::Answer(response)) => Ok(response),

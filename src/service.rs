@@ -9,15 +9,18 @@ use std::time::{Duration, Instant};
 
 use postgres::Client;
 
-use crate::app::App;
+use crate::app::{App, Contract};
 use crate::auth::tokens::random_hex;
 use crate::config::Config;
 use crate::crew::Crew;
 use crate::database::Database;
 use crate::housekeeper::Housekeeper;
+use crate::metrics::Metrics;
+use crate::openapi;
 use crate::outage::Outage;
 use crate::private_postgres::PrivatePostgres;
 use crate::pulse::Event;
+use crate::routes::{ROUTES, Routes};
 use crate::server::Server;
 
 /// Requests in flight have so long to finish.
@@ -78,11 +81,15 @@ impl Service {
         for warning in database.url.warnings() {
             log::warn!(target: "database", "{warning}");
         }
-        let app = Arc::new(App::new(config, &database, connect)?);
+        let routes = Routes::new()?;
+        let (document, page_policy) = (openapi::document(&config)?, openapi::page::policy()?);
+        let contract = Contract { document, page: openapi::page::PAGE, page_policy };
+        let metrics = Metrics::new(ROUTES.iter().map(|route| (route.method.name(), route.pattern)));
+        let app = Arc::new(App::new(config, contract, metrics, &database, connect)?);
         let listener = bind(&app.config)?;
         warn_if_open(&app.config, &listener);
         let address = listener.local_addr().map_err(|error| format!("the socket has no address: {error}"))?;
-        let server = Server::new(Arc::clone(&app), listener, random_hex::<4>()?);
+        let server = Server::new(Arc::clone(&app), routes, listener, random_hex::<4>()?);
         let server = Arc::new(server.map_err(|error| format!("cannot serve on {address}: {error}"))?);
         let counting = Arc::downgrade(&server);
         let _ =
@@ -113,16 +120,16 @@ impl Service {
     fn start_threads(&mut self, database: Database) -> std::io::Result<()> {
         let hearing = Arc::clone(&self.app);
         self.background.push(self.app.pulse.listen(database.url, move |event| match event {
-            Event::Hearing => hearing.sessions.set_hearing(true),
-            Event::Deaf => hearing.sessions.set_hearing(false),
-            Event::Change(payload) => hearing.sessions.hear(payload),
+            Event::Hearing => hearing.guard.sessions.set_hearing(true),
+            Event::Deaf => hearing.guard.sessions.set_hearing(false),
+            Event::Change(payload) => hearing.guard.sessions.hear(payload),
         })?);
         let writing = Arc::clone(&self.app);
         self.background.push(thread::Builder::new().name("audit".into()).spawn(move || {
             writing.audit.write_until_stopped(&writing.db, &writing.sql.audit.record, GRACE);
         })?);
         let (keeping, stopping) = (Arc::clone(&self.app), Arc::clone(&self.stopping));
-        let keep = move || Housekeeper::new(&keeping.db, &keeping.sql).keep(&keeping.sessions, &stopping);
+        let keep = move || Housekeeper::new(&keeping.db, &keeping.sql).keep(&keeping.guard.sessions, &stopping);
         self.background.push(thread::Builder::new().name("housekeeper".into()).spawn(keep)?);
         if let Some(private) = database.private {
             let (app, stopping) = (Arc::clone(&self.app), Arc::clone(&self.stopping));

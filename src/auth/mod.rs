@@ -1,39 +1,24 @@
 //! Who is asking: token → session → [`User`], and [`Admin`] where the role says so. Only this module can make the two, so a
 //! handler that takes one cannot be reached without the check.
 
+pub mod attempts;
+pub mod guard;
 pub mod limits;
 pub mod passwords;
+mod role;
 pub mod secret;
 pub mod sessions;
 pub mod tokens;
 
-use serde::{Deserialize, Serialize};
+pub use self::role::Role;
 
+use self::guard::Guard;
 use self::sessions::State;
 use self::tokens::Claims;
-use crate::app::App;
+use crate::db::Db;
 use crate::error::{ADMINS_ONLY, Error, Result};
 use crate::request::Request;
-
-/// What a user may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Works with the own patients and the shared directory.
-    User,
-    /// Sees and manages everything.
-    Admin,
-}
-
-impl Role {
-    /// The words, as the database and the API spell them.
-    pub const WORDS: [&'static str; 2] = ["user", "admin"];
-
-    /// The role of this name; an unknown one gives no rights.
-    pub fn parse(name: &str) -> Role {
-        if name == "admin" { Role::Admin } else { Role::User }
-    }
-}
+use crate::sql::Queries;
 
 /// Someone whose token and session are good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,23 +58,23 @@ impl User {
 ///
 /// # Errors
 /// `Unauthenticated` for a missing or refused token; `Unavailable` where the session cannot be looked up.
-pub fn user(app: &App, request: &Request) -> Result<User> {
-    let claims = claims(app, request)?;
-    behind(claims, app.sessions.state(app, claims.session_id)?.ok_or(Error::Unauthenticated)?)
+pub fn user(guard: &Guard, db: &Db, sql: &Queries, request: &Request) -> Result<User> {
+    let claims = claims(guard, request)?;
+    behind(claims, guard.sessions.state(db, sql, claims.session_id)?.ok_or(Error::Unauthenticated)?)
 }
 
 /// The same without asking the database: `None` if the session has to be looked up there.
 ///
 /// # Errors
 /// `Unauthenticated` for a missing or refused token.
-pub fn remembered_user(app: &App, request: &Request) -> Result<Option<User>> {
-    let claims = claims(app, request)?;
-    app.sessions.remembered(claims.session_id).map(|session| behind(claims, session)).transpose()
+pub fn remembered_user(guard: &Guard, request: &Request) -> Result<Option<User>> {
+    let claims = claims(guard, request)?;
+    guard.sessions.remembered(claims.session_id).map(|session| behind(claims, session)).transpose()
 }
 
-fn claims(app: &App, request: &Request) -> Result<Claims> {
+fn claims(guard: &Guard, request: &Request) -> Result<Claims> {
     let token = request.headers.get("authorization").and_then(bearer).ok_or(Error::Unauthenticated)?;
-    app.tokens.verify(token).ok_or(Error::Unauthenticated)
+    guard.tokens.verify(token).ok_or(Error::Unauthenticated)
 }
 
 fn behind(claims: Claims, session: State) -> Result<User> {

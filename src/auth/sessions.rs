@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::app::App;
-use crate::auth::Role;
+use super::role::Role;
+use crate::db::Db;
 use crate::error::Result;
+use crate::sql::Queries;
 
 /// A session ends after so long, used or not.
 pub const LIFETIME_SECONDS: i32 = 30 * 24 * 60 * 60;
@@ -54,13 +55,13 @@ impl Sessions {
     ///
     /// # Errors
     /// `Unavailable` where the database has to be asked and does not answer: an unknown session is not let in.
-    pub fn state(&self, app: &App, session_id: i64) -> Result<Option<State>> {
+    pub fn state(&self, db: &Db, sql: &Queries, session_id: i64) -> Result<Option<State>> {
         if let Some(state) = self.remembered(session_id) {
             return Ok(Some(state));
         }
         let hearing = self.hearing.load(Ordering::Acquire);
         let changes = self.changes.load(Ordering::Acquire);
-        let row = app.db.query_opt(&app.sql.sessions.state, &[&session_id, &IDLE_SECONDS])?;
+        let row = db.query_opt(&sql.sessions.state, &[&session_id, &IDLE_SECONDS])?;
         let Some(row) = row else { return Ok(None) };
         let expires_at: jiff::Timestamp = row.get("expires_at");
         let state = State {

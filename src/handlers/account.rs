@@ -68,7 +68,7 @@ impl Grant {
     pub fn new(app: &App, row: &Row, refresh_token: String) -> Result<Grant> {
         let user = Account::from_row(row);
         let expires_at: Timestamp = row.get("expires_at");
-        let issued = app.tokens.issue(row.get("id"), row.get("session_id"), expires_at.as_second());
+        let issued = app.guard.tokens.issue(row.get("id"), row.get("session_id"), expires_at.as_second());
         let (token, expires_in) = issued.map_err(Error::Internal)?;
         Ok(Grant { token, token_type: "Bearer", expires_in, refresh_token, user })
     }

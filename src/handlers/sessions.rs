@@ -1,8 +1,6 @@
 //! Sessions: log in, refresh, log out; the list of the own sessions; and an admin's way to end all of a user's.
 
 use std::net::IpAddr;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use postgres::Row;
@@ -22,10 +20,6 @@ use crate::request::Request;
 use crate::sql::Parameters;
 use crate::validate::{EMAIL_MAX, line, lower_email};
 
-/// A login waits so long for those of the same account that are being checked and leave no attempt for it, and looks so often.
-const PLACE_WAIT: Duration = Duration::from_secs(2);
-const PLACE_RETRY: Duration = Duration::from_millis(20);
-
 /// One live session in the user's own list.
 #[derive(Serialize)]
 struct Session {
@@ -38,13 +32,6 @@ struct Session {
     current: bool,
 }
 
-/// An account whose password was right.
-pub struct Credentials {
-    user_id: i64,
-    /// The hash that the password matched.
-    pub password_hash: String,
-}
-
 /// `POST /api/auth/login`
 pub fn login(app: &App, request: &Request) -> Result<Response> {
     let mut form = request.new_record()?;
@@ -52,7 +39,8 @@ pub fn login(app: &App, request: &Request) -> Result<Response> {
     form.required_verbatim("password", |_| Ok(()));
     let fields = form.finish(&[])?;
     let (email, password) = (lower_email(fields.text("email")), fields.text("password"));
-    let credentials = check_attempt(app, request, &email, password)?;
+    let attempt = app.attempt(request, &email);
+    let credentials = attempt.check(password)?;
     let outdated = passwords::is_outdated(&credentials.password_hash, &app.config);
     let new_hash = if outdated { Some(passwords::hash(password, &app.config)?) } else { None };
     let (refresh_token, refresh_hash) = new_refresh_token().map_err(Error::Internal)?;
@@ -77,57 +65,12 @@ pub fn login(app: &App, request: &Request) -> Result<Response> {
         transaction.query_opt(create, parameters)
     })?;
     // No row: disabled, or the password was changed, while it was being hashed.
-    let row = row.ok_or_else(|| failed_login(app, request, Some(credentials.user_id), &email))?;
+    let row = row.ok_or_else(|| attempt.failed(Some(credentials.user_id)))?;
     if row.get::<_, i64>("ended") > 0 {
-        app.sessions.forget_user(credentials.user_id);
+        app.guard.sessions.forget_user(credentials.user_id);
     }
     app.metrics.logins_ok.add(1);
     Ok(Response::success("Logged in", Grant::new(app, &row, refresh_token)?))
-}
-
-/// Counts the attempt, then looks at the password without a connection. A locked or disabled account, an unknown e-mail and a
-/// wrong password get the same answer after the same work.
-pub fn check_attempt(app: &App, request: &Request, email: &str, password: &str) -> Result<Credentials> {
-    let row = count_attempt(app, request, email)?;
-    let (user_id, hash): (Option<i64>, Option<String>) = (row.get("id"), row.get("password_hash"));
-    let work_cost = passwords::work_cost(row.get("most_expensive"), &app.config);
-    let matches = passwords::verify(password, hash.as_deref(), work_cost);
-    let allowed: bool = row.get("allowed");
-    let enabled = row.get::<_, Option<bool>>("disabled") == Some(false);
-    if let (true, true, true, Some(user_id), Some(password_hash)) = (allowed, enabled, matches, user_id, hash) {
-        return Ok(Credentials { user_id, password_hash });
-    }
-    if allowed { &app.metrics.logins_failed } else { &app.metrics.logins_locked }.add(1);
-    Err(failed_login(app, request, user_id, email))
-}
-
-/// Takes one of the attempts that the account has left. Where others, which may be right, are being checked in all of them, it
-/// waits for a while, without a connection; they are on threads of their own and do not wait for this one.
-fn count_attempt(app: &App, request: &Request, email: &str) -> Result<Row> {
-    let config = &app.config;
-    let network = client_network(request.client).to_string();
-    let limits = (config.login_max_failures, config.login_max_failures_total, config.login_lock_seconds);
-    let deadline = Instant::now() + PLACE_WAIT;
-    let mut has_place = false;
-    loop {
-        let parameters: Parameters = &[&email, &network, &limits.0, &limits.1, &limits.2, &has_place];
-        let row = app.db.query_one(&app.sql.sessions.attempt, parameters)?;
-        if !row.get::<_, bool>("undecided") || Instant::now() >= deadline {
-            return Ok(row);
-        }
-        has_place = row.get("has_place");
-        thread::park_timeout(PLACE_RETRY);
-    }
-}
-
-/// Records a login that failed, and the lock if it brought one; the answer to it.
-pub fn failed_login(app: &App, request: &Request, user_id: Option<i64>, email: &str) -> Error {
-    let config = &app.config;
-    let network = client_network(request.client).to_string();
-    let limits = (config.login_max_failures, config.login_max_failures_total, config.login_lock_seconds);
-    let parameters: Parameters =
-        &[&user_id, &email, &network, &limits.0, &limits.1, &limits.2, &request.client, &request.id];
-    app.db.exec(&app.sql.sessions.record_failure, parameters).err().unwrap_or(Error::WrongCredentials)
 }
 
 /// `POST /api/auth/refresh`: a new pair for a refresh token, which is good for one use. A client's retry gets a pair that replaces the first
@@ -148,7 +91,7 @@ pub fn refresh(app: &App, request: &Request) -> Result<Response> {
     })?;
     let row = row.ok_or(Error::Unauthenticated)?;
     if row.get("reused") {
-        app.sessions.forget_session(row.get("session_id"));
+        app.guard.sessions.forget_session(row.get("session_id"));
         return Err(Error::Unauthenticated);
     }
     Ok(Response::success("Token refreshed", Grant::new(app, &row, refresh_token)?))
@@ -190,7 +133,7 @@ pub fn delete(app: &App, request: &Request, user: &User) -> Result<Response> {
 fn end_one(app: &App, request: &Request, user: &User, session_id: i64, action: &str) -> Result<bool> {
     let parameters: Parameters = &[&session_id, &user.id, &action, &request.client, &request.id];
     let ended = app.db.query_opt(&app.sql.sessions.end, parameters)?.is_some();
-    app.sessions.forget_session(session_id);
+    app.guard.sessions.forget_session(session_id);
     Ok(ended)
 }
 
@@ -205,7 +148,7 @@ pub mod admin {
         let keys: Parameters = &[&id];
         let row = app.db.query_behind(&app.sql.users.lock, keys, &app.sql.sessions.end_all, parameters)?;
         row.ok_or(Error::NotFound("User"))?;
-        app.sessions.forget_user(id);
+        app.guard.sessions.forget_user(id);
         Ok(Response::deleted("Sessions ended"))
     }
 }

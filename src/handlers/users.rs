@@ -4,7 +4,6 @@ use super::account::{Account, Grant};
 use super::ask::{Ask, Read};
 use super::listing::listed;
 use super::record::{created, found, matched, updated};
-use super::sessions::{check_attempt, failed_login};
 use crate::app::App;
 use crate::auth::tokens::new_refresh_token;
 use crate::auth::{Admin, Role, User, passwords};
@@ -59,7 +58,8 @@ pub fn change_password(app: &App, request: &Request, user: &User) -> Result<Resp
         form.refuse("new_password", "must not be the e-mail address or the part before its @");
     }
     let fields = form.finish(&[])?;
-    let old_hash = check_attempt(app, request, &account.email, fields.text("current_password"))?.password_hash;
+    let attempt = app.attempt(request, &account.email);
+    let old_hash = attempt.check(fields.text("current_password"))?.password_hash;
     let new_hash = passwords::hash(fields.text("new_password"), &app.config)?;
     let (refresh_token, refresh_hash) = new_refresh_token().map_err(Error::Internal)?;
     let network = client_network(request.client).to_string();
@@ -79,8 +79,8 @@ pub fn change_password(app: &App, request: &Request, user: &User) -> Result<Resp
         transaction.query_opt(&app.sql.users.lock, &[&user.id])?;
         transaction.query_opt(change, parameters)
     })?;
-    let row = row.ok_or_else(|| failed_login(app, request, Some(user.id), &account.email))?;
-    app.sessions.forget_user(user.id);
+    let row = row.ok_or_else(|| attempt.failed(Some(user.id)))?;
+    app.guard.sessions.forget_user(user.id);
     Ok(Response::updated("Password changed", Grant::new(app, &row, refresh_token)?))
 }
 
@@ -128,7 +128,7 @@ pub mod admin {
             return Err(Error::Conflict("The last enabled admin cannot be demoted or disabled"));
         }
         matched(&row)?;
-        app.sessions.forget_user(id);
+        app.guard.sessions.forget_user(id);
         Ok(updated("User updated", &Account::from_row(&row)))
     }
 

@@ -1,0 +1,91 @@
+//! An attempt to log in: it is counted before the password is looked at, so that many at once get no more tries than one after
+//! the other.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use postgres::Row;
+
+use super::passwords;
+use crate::config::Config;
+use crate::db::Db;
+use crate::error::{Error, Result};
+use crate::metrics::Metrics;
+use crate::network::client_network;
+use crate::request::Request;
+use crate::sql::{Parameters, Queries};
+
+/// A login waits so long for those of the same account that are being checked and leave no attempt for it, and looks so often.
+const PLACE_WAIT: Duration = Duration::from_secs(2);
+const PLACE_RETRY: Duration = Duration::from_millis(20);
+
+/// An attempt, and what it takes to decide it.
+pub struct Attempt<'a> {
+    /// The limits, and the cost of a hash.
+    pub config: &'a Config,
+    /// The connections.
+    pub db: &'a Db,
+    /// The statements.
+    pub sql: &'a Queries,
+    /// Counts the failures.
+    pub metrics: &'a Metrics,
+    /// What the client sent.
+    pub request: &'a Request,
+    /// The account, lower-case.
+    pub email: &'a str,
+}
+
+/// An account whose password was right.
+pub struct Credentials {
+    /// The account's id.
+    pub user_id: i64,
+    /// The hash that the password matched.
+    pub password_hash: String,
+}
+
+impl Attempt<'_> {
+    /// Counts the attempt, then looks at the password without a connection. A locked or disabled account, an unknown e-mail and a
+    /// wrong password get the same answer after the same work.
+    pub fn check(&self, password: &str) -> Result<Credentials> {
+        let row = self.count()?;
+        let (user_id, hash): (Option<i64>, Option<String>) = (row.get("id"), row.get("password_hash"));
+        let work_cost = passwords::work_cost(row.get("most_expensive"), self.config);
+        let matches = passwords::verify(password, hash.as_deref(), work_cost);
+        let allowed: bool = row.get("allowed");
+        let enabled = row.get::<_, Option<bool>>("disabled") == Some(false);
+        if let (true, true, true, Some(user_id), Some(password_hash)) = (allowed, enabled, matches, user_id, hash) {
+            return Ok(Credentials { user_id, password_hash });
+        }
+        if allowed { &self.metrics.logins_failed } else { &self.metrics.logins_locked }.add(1);
+        Err(self.failed(user_id))
+    }
+
+    /// Takes one of the attempts that the account has left. Where others, which may be right, are being checked in all of them, it
+    /// waits for a while, without a connection; they are on threads of their own and do not wait for this one.
+    fn count(&self) -> Result<Row> {
+        let Attempt { config, request, email, .. } = self;
+        let network = client_network(request.client).to_string();
+        let limits = (config.login_max_failures, config.login_max_failures_total, config.login_lock_seconds);
+        let deadline = Instant::now() + PLACE_WAIT;
+        let mut has_place = false;
+        loop {
+            let parameters: Parameters = &[&email, &network, &limits.0, &limits.1, &limits.2, &has_place];
+            let row = self.db.query_one(&self.sql.sessions.attempt, parameters)?;
+            if !row.get::<_, bool>("undecided") || Instant::now() >= deadline {
+                return Ok(row);
+            }
+            has_place = row.get("has_place");
+            thread::park_timeout(PLACE_RETRY);
+        }
+    }
+
+    /// Records a login that failed, and the lock if it brought one; the answer to it.
+    pub fn failed(&self, user_id: Option<i64>) -> Error {
+        let Attempt { config, request, email, .. } = self;
+        let network = client_network(request.client).to_string();
+        let limits = (config.login_max_failures, config.login_max_failures_total, config.login_lock_seconds);
+        let parameters: Parameters =
+            &[&user_id, &email, &network, &limits.0, &limits.1, &limits.2, &request.client, &request.id];
+        self.db.exec(&self.sql.sessions.record_failure, parameters).err().unwrap_or(Error::WrongCredentials)
+    }
+}

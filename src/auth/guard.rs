@@ -1,0 +1,59 @@
+//! What decides who comes in and how often: the access tokens, the sessions, and the rate limits.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::limits::Limiter;
+use super::sessions::Sessions;
+use super::tokens::Tokens;
+use crate::config::Config;
+use crate::error::{Counted, Error, RateLimit, Result};
+use crate::metrics::Metrics;
+use crate::network::client_network;
+
+/// Tokens, sessions and rate limits.
+pub struct Guard {
+    /// Signs and verifies access tokens.
+    pub tokens: Tokens,
+    /// What is remembered of sessions.
+    pub sessions: Sessions,
+    /// How often a network may have a password or a token checked.
+    attempts: Limiter<IpAddr>,
+    /// How much a user may change.
+    changes: Limiter<i64>,
+    metrics: Arc<Metrics>,
+}
+
+impl Guard {
+    /// A guard that remembers nothing yet. The secret signs access tokens.
+    pub fn new(secret: &str, config: &Config, metrics: Arc<Metrics>) -> Guard {
+        Guard {
+            tokens: Tokens::new(secret, config.jwt_secret_previous.as_deref(), config.jwt_ttl_seconds),
+            sessions: Sessions::default(),
+            attempts: Limiter::new(Counted::Attempts, config.auth_rate_per_minute),
+            changes: Limiter::new(Counted::Changes, config.changes_per_minute),
+            metrics,
+        }
+    }
+
+    /// Takes one of the client's requests that check a password or a token from its rate limit.
+    ///
+    /// # Errors
+    /// `TooManyRequests`.
+    pub fn take_attempt(&self, client: IpAddr) -> Result<()> {
+        self.attempts.take(client_network(client)).map_err(|limit| self.limited(limit))
+    }
+
+    /// Takes one of the user's changes.
+    ///
+    /// # Errors
+    /// `TooManyRequests`.
+    pub fn take_change(&self, user_id: i64) -> Result<()> {
+        self.changes.take(user_id).map_err(|limit| self.limited(limit))
+    }
+
+    fn limited(&self, limit: Box<RateLimit>) -> Error {
+        self.metrics.rate_limited.add(1);
+        Error::TooManyRequests(limit)
+    }
+}
