@@ -14,7 +14,8 @@ use postgres::{GenericClient, IsolationLevel};
 
 use crate::config::Config;
 use crate::database::Database;
-use crate::migrate::{self, explain};
+use crate::error::explain;
+use crate::migrate;
 use crate::private_postgres::PrivatePostgres;
 
 /// Rows by table.

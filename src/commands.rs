@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::auth::{Role, passwords, secret};
 use crate::config::Config;
 use crate::database::Database;
+use crate::error::explain;
 use crate::migrate;
 use crate::openapi;
 use crate::routes::Routes;
@@ -88,7 +89,7 @@ fn one_row(database: &Database, query: &Query, parameters: Parameters) -> Result
     rows.map(|rows| rows.into_iter().next()).map_err(|error| {
         match error.as_db_error().and_then(|error| error.constraint()) {
             Some("users_email_key") => "a user with this e-mail already exists; use set-role".to_string(),
-            _ => migrate::explain(&error),
+            _ => explain(&error),
         }
     })
 }

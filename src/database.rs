@@ -11,7 +11,8 @@ use postgres::types::Type;
 
 use crate::config::Config;
 use crate::database_url::{ConnectError, DatabaseUrl};
-use crate::migrate::{ADVISORY_LOCK, explain};
+use crate::error::explain;
+use crate::migrate::ADVISORY_LOCK;
 use crate::private_postgres::{PrivatePostgres, Settings};
 use crate::pulse::hears;
 

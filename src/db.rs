@@ -24,10 +24,9 @@ use pipe::PipeManager;
 pub use question::Question;
 
 use crate::database_url::{ConnectError, DatabaseUrl};
-use crate::error::{ADMINS_ONLY, Error, Result};
+use crate::error::{ADMINS_ONLY, Error, Result, explain};
 use crate::memory::Share;
 use crate::metrics::Metrics;
-use crate::migrate::explain;
 use crate::pulse::Pulse;
 use crate::sql::{Parameters, Query};
 

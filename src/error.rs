@@ -217,3 +217,19 @@ impl Error {
         }
     }
 }
+
+/// What PostgreSQL or the way to it says, for a log line: SQLSTATE and primary message; never the detail, which quotes values.
+pub fn explain(error: &postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(error) => format!("{} ({})", error.message(), error.code().code()),
+        None => {
+            let mut text = error.to_string();
+            let mut source = std::error::Error::source(error);
+            while let Some(cause) = source {
+                text = format!("{text}: {cause}");
+                source = cause.source();
+            }
+            text
+        }
+    }
+}

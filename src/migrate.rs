@@ -6,6 +6,8 @@ use postgres::Client;
 use postgres::error::SqlState;
 use postgres::types::Type;
 
+use crate::error::explain;
+
 /// One step of the schema. A step that has been released is never edited; the next change is the next file.
 pub struct Migration {
     /// Its number, from 1 without gaps.
@@ -142,20 +144,4 @@ fn apply(client: &mut Client, migration: &Migration) -> Result<bool, postgres::E
     }
     transaction.commit()?;
     Ok(is_new)
-}
-
-/// SQLSTATE and primary message; never the detail, which quotes values.
-pub fn explain(error: &postgres::Error) -> String {
-    match error.as_db_error() {
-        Some(error) => format!("{} ({})", error.message(), error.code().code()),
-        None => {
-            let mut text = error.to_string();
-            let mut source = std::error::Error::source(error);
-            while let Some(cause) = source {
-                text = format!("{text}: {cause}");
-                source = cause.source();
-            }
-            text
-        }
-    }
 }

@@ -13,7 +13,7 @@ use postgres::fallible_iterator::FallibleIterator;
 use postgres::types::Type;
 
 use crate::database_url::DatabaseUrl;
-use crate::migrate::explain;
+use crate::error::explain;
 use crate::outage::Outage;
 
 /// The channel on which every node hears of ended sessions and changed users.

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use postgres::types::{ToSql, Type};
 
-use crate::migrate::explain;
+use crate::error::explain;
 
 /// The values of `$1, $2, …`.
 pub type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];

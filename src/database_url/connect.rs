@@ -19,7 +19,7 @@ use r2d2_postgres::PostgresConnectionManager;
 use tokio_postgres::Config;
 
 use super::tls::Tls;
-use crate::migrate::explain;
+use crate::error::explain;
 
 /// So much longer than the driver's own limit for the socket, whose error says more.
 const LOGIN: Duration = Duration::from_millis(500);
