@@ -1,6 +1,7 @@
 //! The backend of a small clinic: one small binary and one PostgreSQL.
 //!
-//! The modules stand in the order in which a request passes them; read them from the top.
+//! Read the modules from the top: each names only those that stand below it. A request comes down the same way, from the threads and
+//! queues to its route, its handler and the database.
 //!
 //! ```no_run
 //! let config = healthcare_backend::Config { port: 0, ..Default::default() };
@@ -10,57 +11,57 @@
 //! # Ok::<(), String>(())
 //! ```
 
-// Start: what the operator says, and what all requests share.
-pub mod config;
-pub mod service;
-pub mod systemd;
-pub mod app;
-
-// The way in: socket, request, route, queues, threads.
-#[cfg(own_transport)]
-pub mod transport;
-mod wire;
-pub mod request;
-mod percent;
-pub mod network;
-pub mod routes;
-mod exchange;
-mod memory;
-mod lanes;
-mod server;
-mod crew;
-
-// What is asked: who, what, and is it well-formed.
-pub mod auth;
-pub mod cursors;
-pub mod handlers;
-pub mod validate;
-
-// The database: statements, connections, schema.
-pub mod sql;
-pub mod db;
-pub mod pulse;
-pub mod audit;
-pub mod housekeeper;
-pub mod migrate;
-pub mod database;
-pub mod database_url;
-pub mod private_postgres;
-
-// The way out: errors, the envelope, log lines, numbers.
-pub mod error;
-pub mod envelope;
-pub mod outage;
-pub mod logging;
-pub mod metrics;
-
-// The contract, for programs and for people.
-pub mod openapi;
-
-// The command line.
+// The command line, and the start and stop of the whole.
 pub mod command_line;
 pub mod commands;
 pub mod backup;
+pub mod service;
+pub mod systemd;
+pub mod housekeeper;
+
+// The way in and out: threads, the loop, queues, one request, its socket.
+mod crew;
+mod server;
+mod lanes;
+mod exchange;
+mod wire;
+#[cfg(own_transport)]
+pub mod transport;
+pub mod logging;
+
+// The endpoints, and what each does.
+pub mod openapi;
+pub mod routes;
+pub mod handlers;
+
+// What handlers share: who asks, what was sent and whether it is well-formed, what is answered.
+pub mod app;
+pub mod auth;
+pub mod cursors;
+pub mod request;
+pub mod validate;
+pub mod envelope;
+
+// The database: the audit trail, connections, statements, schema.
+pub mod audit;
+pub mod db;
+pub mod sql;
+pub mod database;
+pub mod pulse;
+pub mod migrate;
+pub mod private_postgres;
+
+// What the operator says, the connection string among it.
+pub mod config;
+pub mod database_url;
+
+// What knows nothing of the others.
+mod memory;
+pub mod metrics;
+pub mod outage;
+pub mod network;
+mod percent;
+pub mod error;
 
 pub use config::Config;
 pub use service::Service;
