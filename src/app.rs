@@ -1,4 +1,4 @@
-//! What all handlers share, and how it is put together before the socket opens.
+//! What all handlers share, and how it is built before the socket opens.
 
 use std::sync::{Arc, OnceLock};
 
@@ -18,9 +18,9 @@ use crate::pulse::Pulse;
 use crate::request::Request;
 use crate::sql::Queries;
 
-/// Everything that outlives a request.
+/// Everything that lives longer than a request.
 pub struct App {
-    /// What the operator set.
+    /// The configuration.
     pub config: Config,
     /// The statements.
     pub sql: Queries,
@@ -28,25 +28,25 @@ pub struct App {
     pub db: Db,
     /// The access tokens, the sessions, and the rate limits.
     pub guard: Guard,
-    /// Seals the places where sorted lists continue.
+    /// Seals the cursors of sorted lists.
     pub cursors: Cursors,
     /// Audit entries on their way to the database.
     pub audit: audit::Buffer,
-    /// What long answers hold.
+    /// The memory that long answers hold.
     pub memory: Arc<Memory>,
-    /// The numbers.
+    /// The metrics.
     pub metrics: Arc<Metrics>,
     /// Whether the database answers.
     pub pulse: Arc<Pulse>,
-    /// Requests that are answered 503, and why.
+    /// The outage that requests with the answer 503 belong to, and its causes.
     pub refusals: Outage,
-    /// What the transport counts, for the page of numbers; set when the socket is open.
+    /// The transport's metrics, for `/metrics`; set when the socket is open.
     pub transport: OnceLock<Box<dyn Fn() -> Vec<Family> + Send + Sync>>,
     /// The contract, for programs and for people.
     pub contract: Contract,
     /// The schema version that this program knows.
     pub schema_version: i32,
-    /// Seconds since 1970.
+    /// When the service started, in seconds since 1970.
     pub started_at: f64,
 }
 
@@ -84,7 +84,7 @@ impl App {
         }
         database.grant(&mut client)?;
         if config.sql_dir.is_some() {
-            // The built-in statements are known to fit the schema; an operator's own are not.
+            // The built-in statements are known to fit the schema; those from `SQL_DIR` are not.
             sql.prove(&mut client)?;
         }
         let schema_version = migrations.last().map_or(0, |migration| migration.version);

@@ -29,7 +29,7 @@ impl Config {
         if !is_set.contains(&"MAX_CONNECTIONS_PER_ADDRESS") {
             config.max_connections_per_address = default_per_address(config.max_connections);
         }
-        // A value that could not be read has left its default, which breaks no rule: nothing is named twice.
+        // A field whose value could not be read keeps its default, which breaks no rule, so it is not reported twice.
         let checked = config.checked();
         match checked {
             Ok(config) if problems.is_empty() => Ok(config),
@@ -41,7 +41,7 @@ impl Config {
     /// The same configuration, if every field keeps its rule. A pool that is too small for the workers is made large enough.
     ///
     /// # Errors
-    /// Every field that does not, a line each, by the names of the variables.
+    /// Every field that breaks its rule, one line each, by the name of its variable.
     pub fn checked(mut self) -> Result<Config, Vec<String>> {
         let mut problems: Vec<String> = Vec::new();
         for variable in VARIABLES {

@@ -12,13 +12,13 @@ use crate::lanes::{Lanes, Slot};
 use crate::routes::Lane;
 use crate::server::Server;
 
-/// How often the watchdog looks.
+/// How often the watchdog checks.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// While the database is frozen, a request that a thread has worked on for so long is stuck.
+/// How long a thread may work on a request while the database is frozen, before the request counts as stuck.
 const STUCK_AFTER: Duration = Duration::from_millis(500);
 
-/// While the database is away, as far as the listening connection knows: longer than waiting for a connection takes. A pooler
-/// keeps a statement waiting for a server for minutes.
+/// The same while the listening connection finds the database away: longer than waiting for a connection takes. A pooler would
+/// keep a statement waiting for a server for minutes.
 const STUCK_WHILE_AWAY: Duration = Duration::from_millis(3500);
 
 struct Member {
@@ -39,7 +39,7 @@ impl Crew {
     /// Starts the threads of each lane, and the watchdog.
     ///
     /// # Errors
-    /// Where the system gives no more threads; [`Crew::stop`] ends those that it gave.
+    /// If the operating system gives no more threads. [`Crew::stop`] ends those that were started.
     pub fn start(self: &Arc<Crew>, app: &Arc<App>, server: &Arc<Server>) -> std::io::Result<()> {
         let numbers = [
             (Lane::Reading, app.config.workers),
@@ -62,10 +62,10 @@ impl Crew {
     pub fn stop(&self, server: &Server, deadline: Instant) {
         self.lanes.stop();
         let mut members = std::mem::take(&mut *lock(&self.members));
-        // One that has been replaced hangs in its statement, and its request has been answered.
+        // A thread that has been replaced hangs in its statement, and its request has been answered.
         members.retain(|member| !member.slot.is_replaced());
         server.close(members.len());
-        // Workers end when every request is answered, by whichever lane.
+        // Workers end when every request is answered, in any lane.
         let (workers, others): (Vec<_>, Vec<_>) = members.into_iter().partition(|member| member.lane == Lane::Reading);
         for group in [workers, others] {
             for member in group {
@@ -100,8 +100,9 @@ impl Crew {
         Ok(())
     }
 
-    /// Says when requests are served again. While the database is frozen or away: answers those that are stuck, and replaces their threads. A replaced thread ends as
-    /// soon as its statement comes back, so there are never more than twice the usual number.
+    /// Logs when requests are served again. While the database is frozen or away, answers the requests that are stuck and
+    /// replaces their threads. A replaced thread ends as soon as its statement returns, so there are never more than twice the
+    /// usual number.
     fn watch(self: &Arc<Crew>, app: &App, server: &Arc<Server>) {
         while !self.lanes.is_stopping() {
             thread::park_timeout(LOOK_EVERY);
@@ -124,7 +125,7 @@ impl Crew {
                 app.metrics.abandoned.add(1);
                 exchange.refuse(app, &Error::Unavailable("the database does not answer".into()));
                 if let Err(error) = self.add(server, lane) {
-                    log::error!(target: "server", "no thread to replace a stuck one: {error}");
+                    log::error!(target: "server", "cannot start a thread to replace a stuck one: {error}");
                 }
             }
             lock(&self.members).retain(|member| !(member.slot.is_replaced() && member.thread.is_finished()));

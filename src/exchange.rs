@@ -1,5 +1,5 @@
-//! One request on its way through: what is needed to answer it, from any thread. It takes the request apart on the way in, and adds
-//! id, CORS headers and the log line on the way out.
+//! Everything that is needed to answer one request, from any thread. It parses the request on the way in, and adds id, CORS
+//! headers and the log line on the way out.
 
 use std::io::Read as _;
 use std::net::{IpAddr, SocketAddr};
@@ -16,12 +16,12 @@ use crate::request::{Headers, Method, Request};
 use crate::routes::{ROUTES, Routes, Target};
 use crate::wire::{self, RawRequest};
 
-/// What a browser may read of an answer beyond the basic headers.
+/// The headers of an answer that a script may read, beyond the basic ones.
 const EXPOSED_HEADERS: &str = "ETag, Idempotency-Replayed, Link, Location, Retry-After, RateLimit, RateLimit-Policy, WWW-Authenticate, X-Request-Id, X-Total-Count";
-/// What a browser may send.
+/// The headers that a script may send.
 const ALLOWED_HEADERS: &str = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-Id";
 
-/// Makes request ids: a prefix that no other process has, and a count.
+/// Makes request ids from a prefix that no other process has, and a counter.
 pub struct RequestIds {
     prefix: String,
     count: AtomicU64,
@@ -33,7 +33,7 @@ impl RequestIds {
         RequestIds { prefix, count: AtomicU64::new(0) }
     }
 
-    /// The client's own id if it is a plain one, else a new one.
+    /// The client's own id if it is valid, else a new one.
     pub fn choose(&self, sent: Option<&str>) -> String {
         match sent.filter(|id| is_request_id(id)) {
             Some(id) => id.to_string(),
@@ -52,12 +52,12 @@ pub struct Exchange {
     pub client: IpAddr,
     origin: Option<String>,
     user_id: Option<i64>,
-    /// When the whole request was there.
+    /// When the request had arrived completely.
     pub started: Instant,
 }
 
 impl Exchange {
-    /// Takes a request apart and finds its route; `None` if it has been refused.
+    /// Parses a request and finds its route; `None` if the request has been refused.
     pub fn open(
         app: &App,
         routes: &Routes,
@@ -76,7 +76,7 @@ impl Exchange {
         let allowed = received.and_then(|mut request| {
             let target = routes.find(&mut request)?;
             exchange.route = target.route();
-            // Before any queue: a flood beyond the limit takes no place there.
+            // Before any queue, so that requests beyond the limit take no place in it.
             if target.is_rate_limited() {
                 app.guard.take_attempt(client)?;
             }
@@ -96,7 +96,7 @@ impl Exchange {
         Exchange { user_id, ..self }
     }
 
-    /// Answers with an error; the log gets what the client does not.
+    /// Answers with an error. Details that the client must not see go to the log.
     pub fn refuse(self, app: &App, error: &Error) {
         match error {
             Error::Internal(text) => log::error!(target: "server", "request {}: {text}", self.id),
@@ -111,7 +111,7 @@ impl Exchange {
         self.answer(app, response, None);
     }
 
-    /// Sends the answer, counts it and logs it. `share` holds it until the client has taken it, if it is long.
+    /// Sends the answer, counts it and logs it. If it is long, `share` counts its memory until the client has read it.
     pub fn answer(self, app: &App, response: Response, share: Option<Share>) {
         let Exchange { raw, id, method, route, client, origin, user_id, started } = self;
         let status = response.status;
@@ -120,7 +120,7 @@ impl Exchange {
         let mut headers = wire::headers(response.headers, response.content_type, &id);
         let cors = cors_headers(&app.config.cors_origins, origin.as_deref(), allow.filter(|_| preflight));
         headers.extend(cors.into_iter().filter_map(|(name, value)| wire::header(name, value.into())));
-        // The client may be gone; its answer is then nobody's loss.
+        // The client may be gone, and then nobody misses the answer.
         let _ = wire::respond(raw, status, headers, response.body, share);
         let took = started.elapsed();
         app.metrics.record(route, status, took);
@@ -146,7 +146,7 @@ fn received_headers(raw: &RawRequest) -> Headers {
     headers
 }
 
-/// Reads the body within its bound and takes the target apart.
+/// Reads the body within its limit and parses the target.
 fn read(
     raw: &mut RawRequest,
     id: &str,

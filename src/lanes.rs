@@ -24,31 +24,31 @@ use crate::request::Request;
 use crate::routes::{Lane, Target};
 use turns::Turns;
 
-/// Requests that may wait for one hashing thread: at 200 ms each, the last waits some six seconds. In the queue of those that wait
-/// for the database are never more than there are connections of clients, each with one request at a time.
+/// How many requests may wait for each hashing thread: at 200 ms each, the last one waits about six seconds. The queue for the
+/// database needs no bound: it never holds more requests than there are client connections, each with one request at a time.
 const QUEUE_PER_HASHING_THREAD: usize = 32;
-/// How often a thread looks whether a long read can begin.
+/// How often a thread checks whether a long read can begin.
 const LOOK_FOR_ROOM_EVERY: Duration = Duration::from_millis(20);
-/// A request that has waited for a thread for so long is not begun: its client has likely given up.
+/// How long a request may wait for a thread. After that it is refused: its client has probably given up.
 pub const QUEUE_PATIENCE: Duration = Duration::from_secs(10);
-/// A long read that has found no room for so long is refused.
+/// How long a long read may wait for room before it is refused.
 const ROOM_PATIENCE: Duration = Duration::from_secs(3);
 
-/// A request that is being worked on.
+/// A request that is being handled.
 pub struct Job {
-    /// What its answer needs.
+    /// Everything that is needed to answer it.
     pub exchange: Exchange,
     /// What the client sent.
     pub request: Request,
-    /// What its path and method lead to.
+    /// The route that its path and method lead to.
     pub target: Target,
-    /// Who asks, once the token has been checked.
+    /// The user, once the token has been checked.
     pub user: Option<User>,
     /// How far it has come.
     pub stage: Stage,
-    /// What its rows and its body hold, if they are long.
+    /// The memory of its rows and its body, if they are long.
     pub share: Option<Share>,
-    /// Since when it has found no room.
+    /// Since when there has been no room for it.
     no_room_since: Option<Instant>,
 }
 
@@ -56,18 +56,18 @@ pub struct Job {
 pub enum Stage {
     /// Its route is known.
     Found,
-    /// Its handler has said what it asks the database.
+    /// Its handler has returned its question for the database.
     Asks(Ask),
-    /// Its answer is there, and the audit trail must have this entry before anyone sees it.
+    /// Its answer is ready, but the audit trail must have this entry before anyone sees it.
     Answered(Result<Response>, Entry),
 }
 
 /// Whether a long read begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// It does.
+    /// It begins now.
     Begins,
-    /// It waits on.
+    /// It keeps waiting.
     Waits,
     /// It is refused, for this reason.
     Refused(&'static str),
@@ -79,17 +79,17 @@ impl Job {
         Job { exchange, request, target, user: None, stage: Stage::Found, share: None, no_room_since: None }
     }
 
-    /// The client, as the queues know it.
+    /// The client's network, which gets one turn in the queues.
     pub fn network(&self) -> IpAddr {
         network::client_site(self.exchange.client)
     }
 
-    /// Whose request it is, if that is known.
+    /// The id of the user, if it is known.
     pub fn user_id(&self) -> Option<i64> {
         self.user.map(|user| user.id)
     }
 
-    /// What it asks, if that may share a round trip.
+    /// Its question, if that may share a round trip.
     pub fn question(&self) -> Option<&Question> {
         match &self.stage {
             Stage::Asks(ask) => ask.batched(),
@@ -112,7 +112,7 @@ impl Job {
             }
             Err(Wait::Turn) => Admission::Waits,
             Err(Wait::Room(last_begin)) => {
-                // As long as others begin, the queue moves, and it waits its turn.
+                // As long as other long reads begin, the queue moves, and this one waits its turn.
                 let since = *self.no_room_since.get_or_insert_with(Instant::now);
                 let waited = last_begin.map_or(since, |last_begin| last_begin.max(since)).elapsed();
                 if waited < ROOM_PATIENCE { Admission::Waits } else { Admission::Refused(NO_ROOM) }
@@ -130,12 +130,12 @@ pub struct Slot {
 
 struct Held {
     exchange: Exchange,
-    /// When the thread began. The request may have waited for it in the queue, which is nobody's being stuck.
+    /// When the thread began. Time in the queue does not count: a request that waits there is not stuck.
     since: Instant,
 }
 
 impl Slot {
-    /// Puts the request where the watchdog finds it.
+    /// Stores the request where the watchdog can find it.
     pub fn hold(&self, exchange: Exchange) {
         *lock(&self.held) = Some(Held { exchange, since: Instant::now() });
     }
@@ -145,23 +145,23 @@ impl Slot {
         lock(&self.held).take().map(|held| held.exchange)
     }
 
-    /// Another thread works in place of this one from now on.
+    /// From now on another thread replaces this one.
     pub fn replace(&self) {
         self.replaced.store(true, Ordering::Relaxed);
     }
 
-    /// Whether another thread works in place of this one, which then ends.
+    /// Whether another thread has replaced this one, which must then end.
     pub fn is_replaced(&self) -> bool {
         self.replaced.load(Ordering::Relaxed)
     }
 
-    /// Takes it away from a thread that has worked on it for longer.
+    /// Takes the request away from a thread that has worked on it for longer than `limit`.
     pub fn take_if_stuck(&self, limit: Duration) -> Option<Exchange> {
         lock(&self.held).take_if(|held| held.since.elapsed() > limit).map(|held| held.exchange)
     }
 }
 
-/// Requests that wait for a thread of their lane.
+/// The requests that wait for a thread of one lane.
 #[derive(Default)]
 struct Queue {
     jobs: Mutex<Jobs>,
@@ -170,7 +170,7 @@ struct Queue {
 
 #[derive(Default)]
 struct Jobs {
-    /// They begin in this order, before any long read.
+    /// Requests that begin in this order, before any long read.
     first: Turns<Box<Job>>,
     /// Long reads, each of which begins when it is its turn and there is room.
     long: VecDeque<Box<Job>>,
@@ -204,22 +204,22 @@ pub struct Lanes {
     waiting: Queue,
     hashing: Queue,
     stopping: AtomicBool,
-    /// The workers have ended: nothing more comes into the queues.
+    /// The workers have ended: no more requests come into the queues.
     complete: AtomicBool,
 }
 
 impl Lanes {
-    /// Whether the service is on its way out.
+    /// Whether the service is stopping.
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
     }
 
-    /// The service is on its way out.
+    /// Notes that the service is stopping.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
     }
 
-    /// Puts requests in the queues of their lanes, and gives back those for which a full queue has no place.
+    /// Puts requests into the queues of their lanes, and returns those that a full queue drops.
     #[expect(clippy::vec_box, reason = "a job goes from list to queue and is large")]
     pub fn queue(&self, jobs: impl Iterator<Item = (Box<Job>, Lane)>, metrics: &Metrics) -> Vec<Box<Job>> {
         let (mut queued, mut refused) = (Vec::new(), Vec::new());
@@ -239,16 +239,16 @@ impl Lanes {
             length(metrics, lane).set(if lane == Lane::LongReading { waiting.long.len() } else { waiting.first.len() });
             queued.push(lane);
         }
-        // Last, since whoever wakes wants a core, and may take this one.
+        // Notify last: a thread that wakes up may preempt us.
         for lane in queued {
             let arrived = &self.of(lane).arrived;
-            // Not every thread takes a long read.
+            // Not every thread takes long reads, so all are woken.
             if lane == Lane::LongReading { arrived.notify_all() } else { arrived.notify_one() }
         }
         refused
     }
 
-    /// The next request of a lane that begins or is refused; none when the service stops and all are done.
+    /// Waits for the next request of a lane that can begin or is refused. `None` when the service stops and the queue is empty.
     pub fn next_job(&self, lane: Lane, app: &App) -> Option<(Box<Job>, Admission)> {
         let queue = self.of(lane);
         let mut jobs = lock(&queue.jobs);
@@ -257,7 +257,7 @@ impl Lanes {
                 return Some(taken);
             }
             jobs = if lane == Lane::LongReading && !jobs.long.is_empty() {
-                // A client that takes its answer makes room, and nobody tells.
+                // A client that reads its answer frees memory without notifying us.
                 queue.arrived.wait_timeout(jobs, LOOK_FOR_ROOM_EVERY).unwrap_or_else(PoisonError::into_inner).0
             } else if self.complete.load(Ordering::Relaxed) {
                 return None;
@@ -267,7 +267,8 @@ impl Lanes {
         }
     }
 
-    /// Workers have no queue but the socket: what cannot be read at once waits for the database.
+    /// Workers have no queue but the socket: a read that cannot be answered by a worker goes to the lane that waits for the
+    /// database.
     fn of(&self, lane: Lane) -> &Queue {
         match lane {
             Lane::Reading | Lane::Waiting | Lane::LongReading => &self.waiting,
@@ -275,11 +276,11 @@ impl Lanes {
         }
     }
 
-    /// Nothing more comes: threads end when the queues are empty.
+    /// No more requests will come: threads end when the queues are empty.
     pub fn complete(&self) {
         self.complete.store(true, Ordering::Relaxed);
         for queue in [&self.waiting, &self.hashing] {
-            // Whoever looked before `complete` was set waits by now.
+            // A thread that checked `complete` before it was set is waiting by now.
             drop(lock(&queue.jobs));
             queue.arrived.notify_all();
         }

@@ -1,25 +1,26 @@
-//! What long answers hold together: rows, bodies, and what clients have not taken yet. One count over all connections.
+//! How much memory long answers hold together: rows, bodies, and data that clients have not read yet. One counter for all
+//! connections.
 //!
-//! A short answer is not counted. A list that shares a round trip takes its share as its rows come, and where there is no room it
-//! is read again as a long one. A long read takes the most that it can need before its query runs, and waits in a queue until that
-//! is free. The share shrinks to the body when that is made, and ends when the client has taken it.
+//! A short answer is not counted. A list that shares a round trip grows its share as its rows arrive; if there is no room, it is
+//! read again as a long read. A long read takes the most memory that it can need before its query runs, and waits in a queue
+//! until that much is free. The share shrinks to the size of the body once that is made, and ends when the client has read it.
 //!
-//! Room for one long read is kept back for users who hold nothing. So those who do not take their answers can keep others from long answers, and
-//! never from a search whose answer is short.
+//! Room for one long read is kept for users who hold nothing. So users who do not read their answers can keep others from long
+//! answers, but never from a search whose answer is short.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// What a long read can need: the rows of a page (4 MiB, and up to as much beside them in the driver's buffers), and their JSON.
+/// How much a long read can need: the rows of a page (4 MiB, and up to as much again in the driver's buffers), and their JSON.
 pub const LONG_READ_BYTES: usize = 12 * 1024 * 1024;
-/// Up to here an answer is short.
+/// How long a short answer may be.
 pub const SHORT_BYTES: usize = 64 * 1024;
 /// Why a long read is refused.
 pub const NO_ROOM: &str = "there was no room for a long answer";
 /// How many long reads of one user may run at a time.
 const LONG_READS_OF_ONE: usize = 2;
-/// A share grows by so much, so that a row costs nothing.
+/// How much a share grows at once, so that most rows need no lock.
 const STEP_BYTES: usize = 256 * 1024;
 
 /// The count, and who holds what.
@@ -32,9 +33,9 @@ pub struct Memory {
 #[derive(Debug, Default)]
 struct State {
     all: Usage,
-    /// Whether somebody reads in the room that is kept back.
+    /// Whether a long read uses the reserve.
     reserve_taken: bool,
-    /// By user id; 0 stands for everybody who has not logged in.
+    /// By user id; 0 stands for all clients that are not logged in.
     users: HashMap<i64, Usage>,
 }
 
@@ -46,28 +47,28 @@ struct Usage {
     last_begin: Option<Instant>,
 }
 
-/// What one answer holds.
+/// The memory that one answer holds.
 #[derive(Debug)]
 pub struct Share {
     memory: Arc<Memory>,
     user_id: i64,
     bytes: usize,
     is_reading: bool,
-    /// Whether it has the room that is kept back, which its bytes do not count.
+    /// Whether it uses the reserve, which is not counted in its bytes.
     in_reserve: bool,
 }
 
 /// Why a long read does not begin yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
-    /// As many long reads of this user run as may.
+    /// This user already runs the maximum number of long reads.
     Turn,
-    /// All memory is held, or what one user may hold; the last one for whom there was room began then.
+    /// All memory is taken, or this user's part of it. The time is when the last long read began.
     Room(Option<Instant>),
 }
 
 impl Memory {
-    /// Room for so many bytes. One user gets half of it at most.
+    /// Room for this many bytes. One user gets half of it at most.
     pub fn new(max_bytes: usize) -> Arc<Memory> {
         Arc::new(Memory { max_bytes, state: Mutex::default() })
     }
@@ -83,10 +84,11 @@ impl Memory {
         }
     }
 
-    /// Begins a long read: its share holds the most that it can need, and its turn, until [`Share::end_read`].
+    /// Begins a long read. Until [`Share::end_read`], its share holds the most memory that it can need, and one of the user's
+    /// long reads.
     ///
     /// # Errors
-    /// What it waits for.
+    /// What the read has to wait for.
     pub fn begin_read(self: &Arc<Memory>, user_id: Option<i64>) -> Result<Share, Wait> {
         let mut share = self.share(user_id);
         let mut state = self.lock();
@@ -137,7 +139,7 @@ impl State {
 }
 
 impl Share {
-    /// Holds this many bytes at least. False if there is no room for them.
+    /// Grows to at least this many bytes. False if there is no room for them.
     pub fn grow_to(&mut self, bytes: usize) -> bool {
         if bytes <= self.bytes {
             return true;
@@ -152,7 +154,8 @@ impl Share {
         fits
     }
 
-    /// Holds a body of this many bytes, which is there. False if it was read in the room that is kept back, and there is no other room for it.
+    /// Shrinks or grows to a body of this many bytes that exists already. False if it was read in the reserve and there is no
+    /// other room for it.
     pub fn hold(&mut self, bytes: usize) -> bool {
         if self.in_reserve && !self.memory.fits(&self.memory.lock(), self.user_id, bytes) {
             return false;
@@ -174,7 +177,7 @@ impl Share {
         self.memory.lock().change(self.user_id, |usage| usage.bytes = usage.bytes + bytes - before);
     }
 
-    /// Gives the turn of a long read to the next one.
+    /// Ends the long read, so that the next one may begin.
     pub fn end_read(&mut self) {
         if std::mem::take(&mut self.is_reading) {
             self.memory.lock().change(self.user_id, |usage| usage.long_reads -= 1);

@@ -9,7 +9,7 @@ pub struct Network {
     mask: u128,
 }
 
-/// All addresses as 128 bits; an IPv4 address is the mapped IPv6 one.
+/// An address as 128 bits; an IPv4 address as its mapped IPv6 address.
 fn bits(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
@@ -18,7 +18,7 @@ fn bits(address: IpAddr) -> u128 {
 }
 
 impl Network {
-    /// `10.0.0.0/8`, `::1`, `192.0.2.7`; none where the text is neither an address nor a range.
+    /// Parses `10.0.0.0/8`, `::1` or `192.0.2.7`. `None` if the text is neither an address nor a range.
     pub fn parse(text: &str) -> Option<Network> {
         let (address, length) = match text.split_once('/') {
             Some((address, length)) => (address, Some(length)),
@@ -41,18 +41,19 @@ impl Network {
     }
 }
 
-/// The address that an IPv4 client of a dual-stack socket really has.
+/// The real IPv4 address of an IPv4 client on a dual-stack socket.
 pub fn canonical(address: IpAddr) -> IpAddr {
     address.to_canonical()
 }
 
-/// What counts as one client: an IPv4 address, or the /64 of an IPv6 one, which is one network at least of a subscriber.
+/// The network that counts as one client: an IPv4 address, or the /64 of an IPv6 address, the smallest network that a subscriber
+/// gets.
 pub fn client_network(address: IpAddr) -> IpAddr {
     shortened(address, 64)
 }
 
-/// What has one turn among others: an IPv4 address, or the /48 of an IPv6 one. No subscriber is given more (RFC 6177), and many have so many
-/// /64s that a turn for each would leave none for anybody else.
+/// The network that gets one turn in the queues: an IPv4 address, or the /48 of an IPv6 address. No subscriber gets a larger
+/// network (RFC 6177), and many have so many /64s that with a turn for each, nobody else would be served.
 pub fn client_site(address: IpAddr) -> IpAddr {
     shortened(address, 48)
 }
@@ -65,8 +66,8 @@ fn shortened(address: IpAddr, length: u32) -> IpAddr {
     }
 }
 
-/// The client behind trusted proxies: the last entry of `X-Forwarded-For` that is not itself a trusted proxy. Without a trusted
-/// peer the header is somebody's claim, and the peer is the client.
+/// The client behind trusted proxies: the last entry of `X-Forwarded-For` that is not itself a trusted proxy. If the peer is not
+/// trusted, the header proves nothing, and the peer is the client.
 pub fn client_address(peer: IpAddr, forwarded_for: Option<&str>, trusted: &[Network]) -> IpAddr {
     let mut client = canonical(peer);
     let Some(forwarded_for) = forwarded_for else { return client };
@@ -74,7 +75,7 @@ pub fn client_address(peer: IpAddr, forwarded_for: Option<&str>, trusted: &[Netw
         if !trusted.iter().any(|network| network.contains(client)) {
             return client;
         }
-        // An entry that is no address ends the chain: what stands before it cannot be believed.
+        // An entry that is no address ends the chain: the entries before it cannot be trusted.
         let Some(address) = parse_entry(entry.trim()) else { return client };
         client = canonical(address);
     }

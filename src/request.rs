@@ -1,4 +1,4 @@
-//! Our request: what a handler may know of what a client sent. No type of the transport reaches it.
+//! A request as handlers see it. It has no type of the transport.
 
 use std::net::IpAddr;
 
@@ -20,7 +20,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// The method of this exact name; none where it is not served.
+    /// The method of this exact name; `None` if it is not supported.
     pub fn parse(name: &str) -> Option<Method> {
         Some(match name {
             "GET" => Method::Get,
@@ -48,7 +48,7 @@ impl Method {
     }
 }
 
-/// The request headers that anything here reads; all others are dropped at the door.
+/// The request headers that the service reads; all others are dropped.
 const KNOWN_HEADERS: [&str; 12] = [
     "authorization",
     "content-type",
@@ -69,7 +69,7 @@ const KNOWN_HEADERS: [&str; 12] = [
 pub struct Headers([Option<String>; KNOWN_HEADERS.len()]);
 
 impl Headers {
-    /// Keeps the header if anything here reads it.
+    /// Keeps the header if it is one that we know.
     pub fn add(&mut self, name: &str, value: &str) {
         let Some(place) = KNOWN_HEADERS.iter().position(|known| known.eq_ignore_ascii_case(name)) else { return };
         match &mut self.0[place] {
@@ -89,7 +89,7 @@ impl Headers {
     }
 }
 
-/// One request, wholly received.
+/// One request that has arrived completely.
 #[derive(Debug)]
 pub struct Request {
     /// Names this request in the answer, the log and the audit trail.
@@ -100,20 +100,20 @@ pub struct Request {
     pub path: String,
     /// The client, behind any trusted proxy.
     pub client: IpAddr,
-    /// The headers that anything here reads.
+    /// The headers that we know.
     pub headers: Headers,
     /// The body, within its bound.
     pub body: Vec<u8>,
     /// The raw query, without the question mark.
     pub raw_query: String,
-    /// What stands in the places `{…}` of the route's path.
+    /// The values of the `{…}` in the route's path.
     pub parameters: Vec<(String, String)>,
-    /// The query parameters that the route takes; set with `parameters`.
+    /// The query parameters that the route allows; set together with `parameters`.
     pub query_names: &'static [&'static str],
 }
 
 impl Request {
-    /// Takes the request target apart. An absolute form has been reduced to its path and query by the transport.
+    /// Splits the request target into path and query. The transport has already reduced an absolute form to these.
     ///
     /// # Errors
     /// `invalid` for a path that is not percent-encoded UTF-8.
@@ -125,7 +125,7 @@ impl Request {
         Ok((path, query.to_string()))
     }
 
-    /// The id in a place of the path.
+    /// The id in the path that has this name.
     ///
     /// # Errors
     /// `invalid` for anything but a positive 64-bit integer in plain digits.
@@ -134,7 +134,7 @@ impl Request {
         parse_id(text.unwrap_or_default()).map_err(|rule| Error::invalid(name, rule))
     }
 
-    /// This path with this query, but for some parameters that get a new value: where a list continues.
+    /// This path with this query, some parameters replaced: the target of the next page of a list.
     pub fn target_with(&self, new: &[(&str, &str)]) -> String {
         let kept = Query::pairs(&self.raw_query).filter(|(name, _)| !new.iter().any(|(other, _)| other == name));
         let new = new.iter().map(|(name, value)| (name.to_string(), value.to_string()));
@@ -143,7 +143,7 @@ impl Request {
         format!("{}?{}", self.path, pairs.collect::<Vec<_>>().join("&"))
     }
 
-    /// The query parameters, to be read one by one and then finished.
+    /// The query parameters. Read them one by one, then call `finish`.
     pub fn query(&self) -> Query {
         Query::parse(&self.raw_query, self.query_names)
     }
@@ -158,10 +158,10 @@ impl Request {
         Form::parse(&self.body, Mode::Update)
     }
 
-    /// The versions that `If-Match` allows; none where every version is welcome.
+    /// The versions that `If-Match` allows; `None` if it allows every version.
     ///
     /// # Errors
-    /// `invalid` where the header is not a list of entity tags (RFC 9110, 13.1.1).
+    /// `invalid` if the header is not a list of entity tags (RFC 9110, 13.1.1).
     pub fn if_match(&self) -> Result<Option<Vec<String>>> {
         let Some(value) = self.headers.get("if-match") else { return Ok(None) };
         match parse_entity_tags(value) {
@@ -184,7 +184,7 @@ impl Request {
     }
 }
 
-/// What `If-Match` and `If-None-Match` carry.
+/// The value of `If-Match` and `If-None-Match`.
 enum EntityTags {
     Any,
     List(Vec<EntityTag>),

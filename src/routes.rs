@@ -1,4 +1,4 @@
-//! THE table, one line an endpoint, and the way from a request to its handler. 404 and 405 are decided here.
+//! THE table, one line per endpoint, and the path from a request to its handler. 404 and 405 are decided here.
 
 use matchit::Router;
 
@@ -13,28 +13,28 @@ use crate::handlers::{audit, docs, doctors, health, mappings, patients, sessions
 use crate::request::Method::{self, Delete, Get, Patch, Post, Put};
 use crate::request::Request;
 
-/// Where a request is worked on.
+/// The threads that handle a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
-    /// By the worker that received it, with others that came at the same time.
+    /// The worker that received it, together with other requests of the same moment.
     Reading,
-    /// By one of the threads that wait for the database: every change, and each read that turns out to need it.
+    /// One of the threads that wait for the database: for every change, and for reads that turn out to need it.
     Waiting,
-    /// By some of these threads, when no change waits for them and there is room for what is read.
+    /// Some of those threads, when no change waits and there is memory for the rows.
     LongReading,
-    /// By one of the few threads that hash passwords.
+    /// One of the few threads that hash passwords.
     Hashing,
 }
 
-/// A handler, by who may call it, which the type of its last parameter checks, and by how it meets the database: a read says what
-/// it asks and what becomes of the rows; every other handler asks and waits by itself.
+/// A handler. The variant says who may call it, which the type of the last parameter enforces, and how it uses the database: a
+/// read returns its question and what to do with the rows; every other handler queries the database itself.
 #[derive(Clone, Copy)]
 pub enum Handler {
     /// Anyone.
     Open(fn(&App, &Request) -> Result<Response>),
-    /// Whoever has a valid token.
+    /// Any user with a valid token.
     Signed(fn(&App, &Request, &auth::User) -> Result<Response>),
-    /// Whoever has a valid token and the role `admin`.
+    /// Any user with a valid token and the role `admin`.
     Admin(fn(&App, &Request, &auth::Admin) -> Result<Response>),
     /// A read by a user with a valid token.
     Read(fn(&Read, &auth::User) -> Result<Ask>),
@@ -58,24 +58,24 @@ pub enum Access {
 pub struct Route {
     /// The method; `GET` serves `HEAD` as well.
     pub method: Method,
-    /// The path, with `{name}` where a value stands.
+    /// The path, with `{name}` in place of each value.
     pub pattern: &'static str,
-    /// Where it is worked on.
+    /// The lane that handles it.
     pub lane: Lane,
-    /// What a refusal is about, in the audit trail: the record that `{id}` names, or those that the path ends with. An open route
-    /// refuses nobody.
+    /// The resource that the audit trail names in a refusal: the record of `{id}`, or the kind that the path ends with. `None`
+    /// for open routes, which refuse nobody.
     pub resource: Option<Resource>,
     /// Who may call it, and what it does.
     pub handler: Handler,
-    /// The query parameters that it takes.
+    /// The query parameters that it allows.
     pub query: &'static [&'static str],
-    /// Whether its body has fields. Where it has none, a body may be absent or empty.
+    /// Whether its body has fields. If not, the body must be absent or an empty object.
     pub has_fields: bool,
-    /// Whether it counts against the rate limit of the client's address, since it checks a password or a token.
+    /// Whether it counts against the rate limit of the client's address, because it checks a password or a token.
     pub is_rate_limited: bool,
 }
 
-/// Every endpoint of the service, in README order. Nothing is reachable that is not listed here.
+/// Every endpoint of the service, in README order. Only the endpoints in this list can be reached.
 #[rustfmt::skip]
 pub const ROUTES: &[Route] = &[
     open      (Post,   "/api/auth/register",                                users::register).hashing(),
@@ -198,7 +198,7 @@ impl Route {
         Route { lane: Lane::Waiting, ..self }
     }
 
-    /// Whatever hashes is limited too.
+    /// A route that hashes passwords is rate-limited too.
     const fn hashing(self) -> Route {
         Route { lane: Lane::Hashing, ..self }.limited()
     }
@@ -215,7 +215,7 @@ impl Route {
         Route { has_fields: false, ..self }
     }
 
-    /// Whether it counts among a user's changes.
+    /// Whether it counts as a change of the user.
     pub fn is_change(&self) -> bool {
         self.method != Get && !matches!(self.handler, Handler::Open(_))
     }
@@ -223,7 +223,7 @@ impl Route {
 
 /// The routes of one path.
 struct Path {
-    /// Places in [`ROUTES`].
+    /// Indexes into [`ROUTES`].
     routes: Vec<usize>,
     /// The value of the `Allow` header.
     allow: String,
@@ -232,14 +232,14 @@ struct Path {
 /// What a request's path and method lead to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// A place in [`ROUTES`].
+    /// An index into [`ROUTES`].
     Route(usize),
-    /// `OPTIONS` on a known path; the place of the path.
+    /// `OPTIONS` on a known path; the index of the path.
     Options(usize),
 }
 
 impl Target {
-    /// Where it is worked on.
+    /// The lane that handles it.
     pub fn lane(self) -> Lane {
         self.route().map_or(Lane::Reading, |place| ROUTES[place].lane)
     }
@@ -249,7 +249,7 @@ impl Target {
         self.route().is_some_and(|place| ROUTES[place].is_rate_limited)
     }
 
-    /// The place in [`ROUTES`], if it is one.
+    /// The index into [`ROUTES`], if it is a route.
     pub fn route(self) -> Option<usize> {
         match self {
             Target::Route(place) => Some(place),
@@ -258,7 +258,7 @@ impl Target {
     }
 }
 
-/// The table, made ready to be searched.
+/// The table, prepared for lookup.
 pub struct Routes {
     router: Router<usize>,
     paths: Vec<Path>,
@@ -266,7 +266,7 @@ pub struct Routes {
 
 impl Routes {
     /// # Errors
-    /// Where two lines of the table contradict each other.
+    /// If two lines of the table contradict each other.
     pub fn new() -> std::result::Result<Routes, String> {
         let mut patterns: Vec<String> = Vec::new();
         let mut paths: Vec<Path> = Vec::new();
@@ -293,8 +293,7 @@ impl Routes {
         Ok(Routes { router, paths })
     }
 
-    /// Finds what the request asks for, and puts the values in its path where the handler looks for them. With and without a
-    /// trailing slash are the same.
+    /// Finds the route of the request, and stores the values in its path for the handler. A trailing slash makes no difference.
     ///
     /// # Errors
     /// `NoRoute`, `MethodNotAllowed`.
@@ -320,7 +319,7 @@ impl Routes {
     /// Takes a request as far as it goes without waiting for the database.
     ///
     /// # Errors
-    /// Whatever a check or the handler refuses with. `user` then tells who was refused.
+    /// The refusal of a check or of the handler. `user` then says who was refused.
     pub fn begin(&self, app: &App, request: &Request, target: Target, user: &mut Option<auth::User>) -> Result<Step> {
         let route = match target {
             Target::Options(path) => {
@@ -338,8 +337,8 @@ impl Routes {
         call(app, request, route, *user)
     }
 
-    /// Goes on with a request on a thread that may wait for the database: to its answer, or to what it asks. `ask` is that, if it is
-    /// known already.
+    /// Continues a request on a thread that may wait for the database, until its answer or its question is known. `ask` is the
+    /// question, if it is known already.
     ///
     /// # Errors
     /// As for [`Routes::begin`].
@@ -368,16 +367,16 @@ impl Routes {
 
 /// How far a request has come.
 pub enum Step {
-    /// To its answer.
+    /// The answer is known.
     Answer(Response),
-    /// To what it asks the database.
+    /// The question for the database is known.
     Ask(Ask),
-    /// Nowhere yet: what comes first has to wait for the database.
+    /// It must first wait for the database.
     Wait,
 }
 
-/// Checks the request and calls its handler. The order of the checks is the contract's: token, role, content type, query, and then
-/// what the handler itself looks at.
+/// Checks the request and calls its handler. The contract defines the order of the checks: token, role, content type, query, and
+/// then those of the handler.
 fn call(app: &App, request: &Request, route: &Route, user: Option<auth::User>) -> Result<Step> {
     let user = || user.ok_or(Error::Unauthenticated);
     match route.handler {
@@ -410,13 +409,13 @@ fn call(app: &App, request: &Request, route: &Route, user: Option<auth::User>) -
     }
 }
 
-/// A change that is refused afterwards counts as well: looking at it costs as much.
+/// A change that is refused later counts as well, because checking it costs just as much.
 fn count_change(app: &App, route: &Route, user: &auth::User) -> Result<()> {
     if route.is_change() { app.guard.take_change(user.id) } else { Ok(()) }
 }
 
-/// The entry that the audit trail keeps of this outcome: a read, or a refusal. Somebody whose token was good a moment ago may be
-/// refused as well: see `acting` in `sql/`.
+/// The audit entry for this outcome: a read, or a refusal. A user whose token was valid a moment ago may be refused as well: see
+/// `acting` in `sql/`.
 pub fn entry(
     app: &App,
     request: &Request,
@@ -446,7 +445,8 @@ pub fn entry(
     })
 }
 
-/// A body is JSON and not encoded; a route without fields or query parameters has none.
+/// A body must be JSON without a content coding. If the route has no fields, the body must be absent or an empty object; if it
+/// has no query parameters, there must be none.
 fn check_shape(request: &Request, route: &Route) -> Result<()> {
     if !request.body.is_empty() {
         let media_type = request.headers.get("content-type").unwrap_or_default().split(';').next().unwrap_or_default();
@@ -464,7 +464,7 @@ fn check_shape(request: &Request, route: &Route) -> Result<()> {
     if route.query.is_empty() { request.query().finish() } else { Ok(()) }
 }
 
-/// `/api/patients/{id}` → `/api/patients/{p0}`: lines that differ only in these names are the same path.
+/// `/api/patients/{id}` → `/api/patients/{p0}`: lines that differ only in these names have the same path.
 fn with_numbered_places(pattern: &'static str) -> String {
     let mut numbered = pattern.to_string();
     for (number, name) in place_names(pattern).enumerate() {

@@ -1,8 +1,9 @@
 //! The thread-pool loop: receive → handle → respond.
 //!
-//! Workers wait in `recv()` and take what has come. They answer what needs no database, and the reads of one turn together (see
-//! [`crate::handlers::ask`]). Changes, and whatever else waits for the database, go to threads that do wait; what hashes a password goes to a few
-//! threads of its own. So reads stay fast during a flood of logins, and `/healthz` whatever the database does.
+//! Workers wait in `recv()` and take the requests that have arrived. They answer those that need no database, and together the
+//! reads of one turn (see [`crate::handlers::ask`]). Changes, and other requests that wait for the database, go to threads that
+//! may wait; requests that hash a password go to a few threads of their own. So reads stay fast during a flood of logins, and
+//! `/healthz` stays fast whatever the database does.
 
 use std::net::TcpListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,9 +23,9 @@ use crate::request::Request;
 use crate::routes::{Lane, Routes, Step, Target, entry};
 use crate::wire::{self, RawRequest, Socket};
 
-/// Requests that a worker takes at once.
+/// How many requests a worker takes at once.
 const AT_ONCE: usize = 32;
-/// What one round trip carries at most ([`Question::weight`]), so that the rows of eight lists are in memory and no more.
+/// How much one round trip carries at most ([`Question::weight`]), so that the rows of no more than eight lists are in memory.
 const ROUND_WEIGHT: usize = 32;
 
 /// The socket and everything behind it.
@@ -35,32 +36,32 @@ pub struct Server {
     ids: Arc<RequestIds>,
 }
 
-/// What becomes of requests that have come at the same time.
+/// What becomes of requests that arrived at the same time.
 #[derive(Default)]
 struct Turn {
-    /// Those whose questions share a round trip.
+    /// The requests whose questions share a round trip.
     #[expect(clippy::vec_box, reason = "a job goes from list to queue and is large")]
     asking: Vec<Box<Job>>,
-    /// Those for other threads.
+    /// The requests for other threads.
     elsewhere: Vec<(Box<Job>, Lane)>,
 }
 
 impl Turn {
-    /// For a thread that waits.
+    /// Sends it to a thread that may wait.
     fn send_elsewhere(&mut self, job: Box<Job>) {
         let is_long = matches!(&job.stage, Stage::Asks(ask) if ask.is_long());
         self.elsewhere.push((job, if is_long { Lane::LongReading } else { Lane::Waiting }));
     }
 }
 
-/// What came of a handler: its answer, its error, or a panic.
+/// The outcome of a handler: its answer, its error, or a panic.
 type Outcome<T> = std::thread::Result<Result<T>>;
 
 impl Server {
     /// Serves what arrives on this listener.
     ///
     /// # Errors
-    /// Where the system refuses.
+    /// If the operating system refuses.
     pub fn new(app: Arc<App>, routes: Routes, listener: TcpListener, id_prefix: String) -> std::io::Result<Server> {
         let ids = Arc::new(RequestIds::new(id_prefix));
         let choosing = Arc::clone(&ids);
@@ -68,7 +69,7 @@ impl Server {
         Ok(Server { app, routes, socket, ids })
     }
 
-    /// The loop of a worker: ends when the socket is closed and everything is answered.
+    /// The loop of a worker. It ends when the socket is closed and all requests are answered.
     pub fn work(&self, lanes: &Lanes) {
         loop {
             match wire::receive(&self.socket, AT_ONCE) {
@@ -79,7 +80,7 @@ impl Server {
         }
     }
 
-    /// The loop of a thread of another lane: ends when the service stops, or when the thread has been replaced.
+    /// The loop of a thread of another lane. It ends when the service stops, or when the thread has been replaced.
     pub fn work_in(&self, lane: Lane, lanes: &Lanes, slot: &Slot) {
         while !slot.is_replaced()
             && let Some((job, admission)) = lanes.next_job(lane, &self.app)
@@ -94,26 +95,25 @@ impl Server {
         }
     }
 
-    /// No new connections; requests in flight finish, and then every worker's `recv()` fails.
+    /// Accepts no new connections. Requests in flight finish, and then `recv()` fails in every worker.
     pub fn close(&self, workers: usize) {
         wire::close(&self.socket, workers);
     }
 
-    /// What the transport counts: connections, and what it refused by itself.
+    /// The transport's metrics: connections, and the requests that it refused itself.
     pub fn numbers(&self) -> Vec<Family> {
         wire::numbers(&self.socket)
     }
 
-    /// A handler's panic has its answer (see `run`). Should anything around it panic, the thread lives, and the transport answers
-    /// the requests that were dropped with 500.
+    /// A panic of a handler is answered (see `run`). If anything around it panics, the thread survives, and the transport answers
+    /// the dropped requests with 500.
     fn survive(&self, work: impl FnOnce()) {
         if catch_unwind(AssertUnwindSafe(work)).is_err() {
             self.app.metrics.panics.add(1);
         }
     }
 
-    /// Serves requests that have come at the same time: their reads share a round trip, and what is for other threads goes there
-    /// first.
+    /// Serves requests that arrived at the same time. Those for other threads go there first; then the reads share a round trip.
     fn serve(&self, requests: Vec<RawRequest>, lanes: &Lanes) {
         let mut turn = Turn::default();
         for raw in requests {
@@ -135,7 +135,7 @@ impl Server {
         self.queue(&mut turn, lanes);
     }
 
-    /// Takes a request to its answer, or to what it asks.
+    /// Handles a request until its answer or its question is known.
     fn begin(&self, mut job: Box<Job>, turn: &mut Turn) {
         let Job { request, target, user, .. } = &mut *job;
         match self.caught(|| self.routes.begin(&self.app, request, *target, user)) {
@@ -150,8 +150,8 @@ impl Server {
         }
     }
 
-    /// Sends the questions of these reads in one round trip, and answers those for which rows come back. The others are for threads
-    /// that wait.
+    /// Sends the questions of these reads in one round trip, and answers those whose rows come back. The others go to threads
+    /// that may wait.
     #[expect(clippy::vec_box, reason = "as in Turn")]
     fn ask(&self, jobs: Vec<Box<Job>>, turn: &mut Turn) {
         let questions: Vec<&Question> = jobs.iter().filter_map(|job| job.question()).collect();
@@ -172,7 +172,7 @@ impl Server {
         }
     }
 
-    /// Answers on a worker. If there is no room for the entry of the audit trail, the answer waits for it elsewhere.
+    /// Answers on a worker. If there is no room for its audit entry, the answer waits on another thread.
     fn answer(&self, mut job: Box<Job>, outcome: Outcome<Response>, turn: &mut Turn) {
         let result = match outcome {
             Ok(result) => result,
@@ -194,8 +194,9 @@ impl Server {
         }
     }
 
-    /// Takes a request to its end on a thread that waits. Meanwhile the slot holds the exchange: should the database freeze, the
-    /// watchdog answers from there. A long read that turns out to be one only now, without a share, goes to its queue.
+    /// Handles a request to its end on a thread that may wait. Meanwhile the slot holds the exchange, so that the watchdog can
+    /// answer if the database freezes. A request that turns out to be a long read only now, without a share, goes to the queue of
+    /// long reads.
     fn handle(&self, job: Box<Job>, slot: &Slot, lanes: &Lanes) {
         let Job { exchange, request, target, mut user, stage, mut share, .. } = *job;
         slot.hold(exchange);
@@ -214,7 +215,7 @@ impl Server {
                 turn.send_elsewhere(Box::new(job));
                 return self.queue(&mut turn, lanes);
             }
-            Ok(Ok(Step::Wait)) => Ok(Err(Error::Internal("a thread that waits was told to wait".into()))),
+            Ok(Ok(Step::Wait)) => Ok(Err(Error::Internal("a thread that may wait was told to wait".into()))),
             Ok(Err(error)) => Ok(Err(error)),
             Err(panic) => Err(panic),
         };
@@ -274,7 +275,7 @@ impl Server {
     }
 }
 
-/// How many of these share the next round trip.
+/// How many of these requests share the next round trip.
 fn one_round(asking: &[Box<Job>]) -> usize {
     let mut weight = 0;
     let fits = asking.iter().take_while(|job| {

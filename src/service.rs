@@ -1,4 +1,5 @@
-//! The whole service in one value: start it, ask for its address, stop it. What `main.rs` and an embedding program use.
+//! The whole service in one value: start it, ask for its address, stop it. Used by `main.rs` and by programs that embed the
+//! service.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
@@ -23,18 +24,18 @@ use crate::pulse::Event;
 use crate::routes::{ROUTES, Routes};
 use crate::server::Server;
 
-/// Requests in flight have so long to finish.
+/// How long requests in flight may take to finish.
 const GRACE: Duration = Duration::from_secs(10);
-/// What waits to be written has so long, unless the database hangs: the writer gives up by itself after [`GRACE`].
+/// How long the last writes may take. If the database hangs, the writer gives up by itself after [`GRACE`].
 const LAST_WRITES: Duration = Duration::from_secs(12);
-/// How often it is looked whether a thread has ended.
+/// How often to check whether a thread has ended.
 const JOIN_EVERY: Duration = Duration::from_millis(2);
 
-/// How often it is looked whether the private PostgreSQL has ended, and how long to wait after a start that failed.
+/// How often to check whether the private PostgreSQL has ended, and how long to wait after a failed start.
 const REVIVE_EVERY: Duration = Duration::from_millis(200);
 const REVIVE_AGAIN: Duration = Duration::from_secs(1);
 
-/// A running service. [`stop`](Service::stop) says whether stopping worked; dropping the value stops it too.
+/// A running service. [`stop`](Service::stop) stops it and reports errors; dropping the value stops it too.
 pub struct Service {
     app: Arc<App>,
     server: Arc<Server>,
@@ -55,10 +56,10 @@ impl Service {
         Service::start_unless(&AtomicBool::new(false), config, Database::connect)
     }
 
-    /// The same, waiting for a database that is not there yet. None as soon as `stopping` is set.
+    /// The same, but waits until the database can be reached. `None` as soon as `stopping` is set.
     ///
     /// # Errors
-    /// One line that says what is wrong and what to do, for all that waiting does not cure.
+    /// One line that says what is wrong and what to do, for every problem that waiting does not solve.
     pub fn start_patiently(config: Config, stopping: &AtomicBool) -> Result<Option<Service>, String> {
         match Service::start_unless(stopping, config, |database| database.wait_for_connection(stopping)) {
             Err(problem) if stopping.load(Ordering::Relaxed) => {
@@ -75,7 +76,7 @@ impl Service {
         connect: impl FnOnce(&Database) -> Result<Client, String>,
     ) -> Result<Service, String> {
         let config = config.checked().map_err(|problems| problems.join("; "))?;
-        // Tried before anything is changed: a server that cannot listen must not migrate.
+        // Comes before any change: a server that cannot listen must not migrate the schema.
         drop(bind(&config)?);
         let database = Database::open_unless(stopping, &config)?;
         for warning in database.url.warnings() {
@@ -96,22 +97,22 @@ impl Service {
             app.transport.set(Box::new(move || counting.upgrade().map_or_else(Vec::new, |server| server.numbers())));
         let (crew, stopping) = (Arc::new(Crew::default()), Arc::new(AtomicBool::new(false)));
         let (background, reviver) = (Vec::new(), None);
-        // From here on an error drops the service, which ends the threads that have been started.
+        // From here on, an error drops the service, which ends the threads that were started.
         let mut service = Service { app, server, crew, address, background, reviver, stopping };
         service.start_threads(database).map_err(|error| format!("no more threads: {error}"))?;
         Ok(service)
     }
 
-    /// Where it listens; the port that was picked, if it was 0.
+    /// The address that it listens on. If the port was 0, this has the port that was picked.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// No new connections; requests in flight finish, 10 s at most; what waits to be written is written, 12 s at most; the
-    /// private PostgreSQL stops.
+    /// Accepts no new connections, lets requests in flight finish (10 s at most), writes what waits to be written (12 s at most),
+    /// and stops the private PostgreSQL.
     ///
     /// # Errors
-    /// One line where the private PostgreSQL does not stop.
+    /// One line if the private PostgreSQL does not stop.
     pub fn stop(mut self) -> Result<(), String> {
         self.shut_down()
     }
@@ -139,7 +140,7 @@ impl Service {
         self.crew.start(&self.app, &self.server)
     }
 
-    /// The second time there is nothing left to do.
+    /// Does nothing when called a second time.
     fn shut_down(&mut self) -> Result<(), String> {
         self.crew.stop(&self.server, Instant::now() + GRACE);
         self.stopping.store(true, Ordering::Relaxed);
@@ -153,7 +154,7 @@ impl Service {
                 thread::park_timeout(JOIN_EVERY);
             }
             if !thread.is_finished() {
-                log::error!(target: "database", "a statement hangs; what it and those behind it would write is lost");
+                log::error!(target: "database", "a statement hangs; its data and the data of the statements behind it are lost");
                 continue;
             }
             let name = thread.thread().name().unwrap_or_default().to_string();
@@ -166,7 +167,7 @@ impl Service {
         }
         let Some(reviver) = self.reviver.take() else { return Ok(()) };
         reviver.thread().unpark();
-        // It gives up a start that is under way.
+        // The reviver gives up a start that is under way.
         match reviver.join() {
             Ok(private) => private.stop(),
             Err(_) => Err("the reviver had panicked, and stopped the private PostgreSQL then".into()),
@@ -182,7 +183,8 @@ impl Drop for Service {
     }
 }
 
-/// Closing a connection waits for the database's farewell, which a frozen one does not say: a thread waits for it.
+/// Closing a connection waits for the server's last message, which never comes from a frozen database. So a thread of its own
+/// does it.
 fn close_later(app: &Arc<App>) {
     let (spare, app) = (Arc::clone(app), Arc::clone(app));
     let closing = thread::Builder::new().name("closing".into()).spawn(move || {
@@ -191,7 +193,7 @@ fn close_later(app: &Arc<App>) {
         }
     });
     if closing.is_err() {
-        // Without a thread the connections stay open: better than to wait here.
+        // Without a thread the connections stay open, which is better than waiting here.
         std::mem::forget(spare);
     }
 }
@@ -199,7 +201,7 @@ fn close_later(app: &Arc<App>) {
 /// Opens the socket at `HOST` and `PORT`.
 ///
 /// # Errors
-/// One line that says why the system refuses it and what to do.
+/// One line that says why the operating system refuses it and what to do.
 pub(crate) fn bind(config: &Config) -> Result<TcpListener, String> {
     let (host, port) = (config.host.as_str(), config.port);
     TcpListener::bind((host, port)).map_err(|error| {

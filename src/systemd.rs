@@ -1,12 +1,12 @@
-//! Tells systemd how far the service is (`Type=notify` in the unit): a datagram to the socket that `NOTIFY_SOCKET` names, as
-//! sd_notify(3) describes it. Where the variable is not set, there is nobody to tell.
+//! Tells systemd the state of the service (`Type=notify` in the unit): a datagram to the socket that `NOTIFY_SOCKET` names, as
+//! sd_notify(3) describes it. If the variable is not set, nothing is sent.
 
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixDatagram;
 
-/// Tells it a state such as `READY=1`.
+/// Sends a state such as `READY=1`.
 pub fn tell(state: &str) {
     let Some(name) = std::env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty()) else { return };
     if let Err(error) = send(&name, state) {
@@ -22,7 +22,7 @@ fn send(name: &OsStr, state: &str) -> io::Result<()> {
     }
 }
 
-/// A name without a file, which only Linux has.
+/// A socket name without a file, which only Linux has.
 #[cfg(target_os = "linux")]
 fn send_to_abstract(socket: &UnixDatagram, name: &[u8], state: &str) -> io::Result<()> {
     use std::os::linux::net::SocketAddrExt;

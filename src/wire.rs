@@ -1,4 +1,4 @@
-//! Where our own transport and the crate from crates.io differ, and how our answers become theirs.
+//! The differences between our own transport and the crate `tiny_http`, and how our answers become theirs.
 
 use std::borrow::Cow;
 #[cfg(not(own_transport))]
@@ -20,7 +20,7 @@ pub type RawRequest = tiny_http::Request;
 /// The listening socket and its connections.
 pub type Socket = tiny_http::Server;
 
-/// A header, if its value is one (RFC 9110, 5.5).
+/// A header, if the value is a valid one (RFC 9110, 5.5).
 #[cfg(own_transport)]
 pub fn header(name: &'static str, value: Cow<'static, str>) -> Option<tiny_http::Header> {
     tiny_http::Header::named(name, value)
@@ -52,7 +52,7 @@ pub fn headers(
     headers
 }
 
-/// A body that is counted, until it has been taken.
+/// A body whose memory is counted until the client has read it.
 struct Body {
     bytes: Vec<u8>,
     _share: Option<Share>,
@@ -64,7 +64,7 @@ impl AsRef<[u8]> for Body {
     }
 }
 
-/// Sends an answer. `share` is held until the client has taken it.
+/// Sends an answer. `share` is held until the client has read the answer.
 #[cfg(own_transport)]
 pub fn respond(
     raw: tiny_http::Request,
@@ -88,7 +88,7 @@ pub fn respond(
     raw.respond(tiny_http::Response::new(status.into(), headers, Cursor::new(body), Some(length), None))
 }
 
-/// Serves what arrives on the listener. `choose_id` gives an answer of the transport itself its request id.
+/// Opens the server on the listener. `choose_id` gives a request id to answers that the transport makes itself.
 #[cfg(own_transport)]
 pub fn open(
     listener: TcpListener,
@@ -121,7 +121,7 @@ pub fn open(
     tiny_http::Server::from_listener(listener, None).map_err(|error| std::io::Error::other(error.to_string()))
 }
 
-/// Waits for a request, and takes with it those that are there as well, `most` in all.
+/// Waits for a request, and also takes those that have arrived by then, `most` in all.
 #[cfg(own_transport)]
 pub fn receive(socket: &tiny_http::Server, most: usize) -> std::io::Result<Vec<tiny_http::Request>> {
     socket.recv_all(most)
@@ -130,12 +130,12 @@ pub fn receive(socket: &tiny_http::Server, most: usize) -> std::io::Result<Vec<t
 #[cfg(not(own_transport))]
 pub fn receive(socket: &tiny_http::Server, most: usize) -> std::io::Result<Vec<tiny_http::Request>> {
     let mut requests = vec![socket.recv()?];
-    // An error here is the next `recv`'s to report.
+    // The next `recv` will report an error that occurs here.
     requests.extend(std::iter::from_fn(|| socket.try_recv().unwrap_or_default()).take(most - 1));
     Ok(requests)
 }
 
-/// What the transport counts: connections, and what it refused by itself.
+/// The transport's metrics: connections, and the requests that it refused itself.
 #[cfg(own_transport)]
 pub fn numbers(socket: &tiny_http::Server) -> Vec<Family> {
     let stats = socket.stats();
@@ -165,7 +165,7 @@ pub fn numbers(_socket: &tiny_http::Server) -> Vec<Family> {
     Vec::new()
 }
 
-/// No new connections; each worker's receiving fails once all requests are answered.
+/// Accepts no new connections; `recv` fails in every worker once all requests are answered.
 #[cfg(own_transport)]
 pub fn close(socket: &tiny_http::Server, _workers: usize) {
     socket.close();

@@ -19,7 +19,7 @@ pub struct Guard {
     pub sessions: Sessions,
     /// How often a network may have a password or a token checked.
     attempts: Limiter<IpAddr>,
-    /// How much a user may change.
+    /// The rate limit of each user for changes.
     changes: Limiter<i64>,
     metrics: Arc<Metrics>,
 }
@@ -36,7 +36,7 @@ impl Guard {
         }
     }
 
-    /// Takes one of the client's requests that check a password or a token from its rate limit.
+    /// Counts a request that checks a password or a token against the client's rate limit.
     ///
     /// # Errors
     /// `TooManyRequests`.
@@ -44,7 +44,7 @@ impl Guard {
         self.attempts.take(client_network(client)).map_err(|limit| self.limited(limit))
     }
 
-    /// Takes one of the user's changes.
+    /// Counts a change against the user's rate limit.
     ///
     /// # Errors
     /// `TooManyRequests`.

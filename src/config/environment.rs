@@ -1,4 +1,4 @@
-//! The environment and the `.env` file → names and values; and which names look like ours, misspelt.
+//! The environment and the `.env` file → names and values. Also finds names that look like ours but are misspelt.
 
 use std::collections::HashMap;
 use std::fs;
@@ -9,7 +9,7 @@ use super::variables::VARIABLES;
 /// The process environment, and the `.env` file of the working directory; the environment wins.
 ///
 /// # Errors
-/// One line where `.env` cannot be read, or the number of the line in it that is not `NAME=value`.
+/// One line that says why `.env` cannot be read, or which of its lines is not `NAME=value`.
 pub fn read() -> Result<HashMap<String, String>, String> {
     let mut variables = match fs::read_to_string(".env") {
         Ok(text) => read_file(&text)?,
@@ -20,7 +20,7 @@ pub fn read() -> Result<HashMap<String, String>, String> {
     };
     for (name, value) in std::env::vars_os() {
         if let Ok(name) = name.into_string() {
-            // What is not UTF-8 must not count as unset: it becomes a value that no setting takes.
+            // A value that is not UTF-8 must not count as unset: it becomes a value that no setting accepts.
             variables.insert(name, value.into_string().unwrap_or_else(|_| "\0".into()));
         }
     }
@@ -34,19 +34,19 @@ fn read_file(text: &str) -> Result<HashMap<String, String>, String> {
             dotenvy::Error::LineParse(bad, _) => line_of(bad, text),
             _ => 1,
         };
-        // Without its text, which may well be a secret.
+        // Without quoting the line, which may contain a secret.
         format!(".env, line {number}: not NAME=value, or a quote that is not closed; mend or remove the line")
     })
 }
 
-/// The number of the line where this statement begins, which may have lost its comment and gone on over further lines.
+/// The number of the line on which this statement begins. The parser may have dropped its comment, and it may span several lines.
 fn line_of(bad: &str, text: &str) -> usize {
     let bad = bad.lines().next().unwrap_or_default();
     let is_it = |line: &str| line.strip_prefix(bad).is_some_and(|rest| rest.is_empty() || rest.starts_with('#'));
     text.lines().position(is_it).map_or(1, |index| index + 1)
 }
 
-/// A warning for each name that nothing reads and that differs from one of ours by a letter, or in a longer name by two.
+/// A warning for each unknown name that differs from one of ours by one letter, or by two if the name is long.
 pub fn misspelt(variables: &HashMap<String, String>) -> Vec<String> {
     let mut names: Vec<&str> = variables.keys().map(String::as_str).collect();
     names.sort_unstable();
@@ -57,10 +57,10 @@ fn warning(name: &str) -> Option<String> {
     let distances = VARIABLES.iter().map(|ours| (distance(name, ours.name), ours.name));
     let near = distances.filter(|(distance, ours)| *distance <= if ours.len() >= 8 { 2 } else { 1 }).min();
     let (_, ours) = near.filter(|(distance, _)| *distance > 0)?;
-    Some(format!("nothing reads {name}: is it {ours}, misspelt?"))
+    Some(format!("nothing reads the variable {name}: did you mean {ours}?"))
 }
 
-/// How many letters must be added, left out or replaced to make one name of the other.
+/// How many letters must be added, removed or replaced to turn one name into the other.
 fn distance(one: &str, other: &str) -> usize {
     let mut row: Vec<usize> = (0..=other.len()).collect();
     for (done, letter) in one.bytes().enumerate() {

@@ -71,13 +71,13 @@ pub struct Config {
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// A line for people.
+    /// Plain text for people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Threads that hash passwords: all cores but one, so that reads always have one left.
+/// How many threads hash passwords: all cores but one, so that one is always left for reads.
 pub fn hashing_threads() -> usize {
     cores().saturating_sub(1).max(1)
 }
@@ -86,25 +86,26 @@ fn cores() -> usize {
     available_parallelism().map_or(1, |cores| cores.get())
 }
 
-/// A worker hardly waits: one a core, and never a single one.
+/// Workers hardly ever wait: one per core, but at least two.
 fn default_workers() -> usize {
     cores().clamp(2, 64)
 }
 
-/// A change waits for the disk, and changes that wait together share one flush: several a core.
+/// A change waits for the disk, and changes that wait together share one flush: several connections per core.
 fn default_pool() -> usize {
     (cores() * 6).clamp(12, 64) + OTHER_CONNECTIONS + hashing_threads()
 }
 
-/// One address may hold a quarter of all connections, so that three others find room beside it.
+/// One address may hold a quarter of all connections, so that three others still find room.
 pub(super) fn default_per_address(max_connections: usize) -> usize {
     (max_connections / 4).max(1)
 }
 
-/// Connections of the pool that are not for requests: one for what the background writes.
+/// How many connections of the pool are not for requests: one, for background writes.
 const OTHER_CONNECTIONS: usize = 1;
 
-/// The fewest connections of the pool: as many waiting threads as workers, the hashing threads, and the background's one.
+/// The smallest pool: a connection for as many waiting threads as there are workers, for each hashing thread, and for background
+/// writes.
 pub fn connections_needed(workers: usize) -> usize {
     workers + hashing_threads() + OTHER_CONNECTIONS
 }
@@ -146,12 +147,12 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Threads that wait for the database, each with a connection of the pool.
+    /// How many threads wait for the database, each with a connection of the pool.
     pub fn waiting_threads(&self) -> usize {
         self.database_pool.saturating_sub(hashing_threads() + OTHER_CONNECTIONS).max(1)
     }
 
-    /// How many of them take long reads as well: as many as there is room for, and some are left for changes.
+    /// How many of the waiting threads also take long reads: as many as memory allows, but some are left for changes.
     pub fn long_readers(&self) -> usize {
         let threads = self.waiting_threads();
         (threads - (threads / 4).max(1)).min(self.max_memory_bytes / LONG_READ_BYTES).max(1)

@@ -18,7 +18,7 @@ use crate::App;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The client's own id if it is a plain one, else a new one.
+/// The client's own id if it is valid, else a new one.
 pub struct RequestId(pub String);
 
 impl FromRequestParts<Arc<App>> for RequestId {

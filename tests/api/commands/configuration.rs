@@ -278,7 +278,7 @@ fn a_name_that_differs_from_ours_by_a_letter_or_two_is_said_at_the_start() {
         ("HOSTS", "HOST"),
     ] {
         let line = warned(name).unwrap_or_else(|| panic!("nothing is said of {name}"));
-        assert!(line.contains(name) && line.contains(&format!("is it {ours},")), "{line}");
+        assert!(line.contains(name) && line.contains(&format!("did you mean {ours}?")), "{line}");
     }
     for variable in VARIABLES {
         assert_eq!(warned(variable.name), None);
@@ -305,7 +305,7 @@ fn a_name_that_differs_from_ours_by_a_letter_or_two_is_said_at_the_start() {
     let ended = Program::bare(&folder, &["check"]).set("DATABASE_URL", &database).set("JWT_SECRE", SECRET).run("");
     let problems = ended.problems(1);
     assert!(problems.iter().any(|problem| problem.starts_with("JWT_SECRET is required")), "{problems:?}");
-    assert!(problems.iter().any(|problem| problem.contains("nothing reads JWT_SECRE:")), "{problems:?}");
+    assert!(problems.iter().any(|problem| problem.contains("nothing reads the variable JWT_SECRE:")), "{problems:?}");
 }
 
 #[test]
