@@ -1,9 +1,9 @@
-//! Where a sorted list continues: a place in its order, sealed, so that a client can hand it back and do nothing else with it.
+//! Cursors of sorted lists: a place in the order of a list, sealed so that a client can only hand it back.
 //!
-//! A place holds a value of the last record, such as a patient's name, and stands in a URL, which proxies log: it is encrypted as
-//! well as authenticated. The tag is an HMAC of the list and the place, and the key stream comes from the tag, as in SIV (RFC
-//! 5297): no random number is needed, and the same place of the same list is the same text on every node. The keys are made from
-//! `JWT_SECRET`, so a cursor is good after a restart, and while secrets are rotated.
+//! A place holds a value of the last record, such as a patient's name, and is part of a URL, which proxies log. So it is
+//! encrypted as well as authenticated. The tag is an HMAC of the list and the place, and the key stream comes from the tag, as in
+//! SIV (RFC 5297). No random number is needed, and the same place of the same list has the same text on every node. The keys are
+//! derived from `JWT_SECRET`, so a cursor stays valid after a restart and while secrets are rotated.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -17,7 +17,7 @@ const TAG_BYTES: usize = 16;
 
 /// Seals and opens.
 pub struct Cursors {
-    /// Those of the current secret, which seal, and those of the previous one while secrets are rotated.
+    /// The keys of the current secret, which seal, and those of the previous one while secrets are rotated.
     keys: Vec<Keys>,
 }
 
@@ -28,7 +28,7 @@ struct Keys {
 
 impl Cursors {
     /// # Errors
-    /// A text where a secret cannot be a key, which no secret is known for.
+    /// A text if a secret cannot be used as a key; no such secret is known.
     pub fn new(secret: &str, previous: Option<&str>) -> Result<Cursors, String> {
         let keys = std::iter::once(secret).chain(previous).map(Keys::new).collect::<Result<_, _>>()?;
         Ok(Cursors { keys })
@@ -45,7 +45,7 @@ impl Cursors {
         URL_SAFE_NO_PAD.encode(sealed)
     }
 
-    /// The place in a cursor of this list; none for any other text.
+    /// The place in a cursor of this list; `None` for any other text.
     pub fn open<T: DeserializeOwned>(&self, list: &str, cursor: &str) -> Option<T> {
         let sealed = URL_SAFE_NO_PAD.decode(cursor).ok()?;
         let (tag, hidden) = sealed.split_at_checked(TAG_BYTES)?;
@@ -72,7 +72,7 @@ impl Keys {
         self.tag.clone().chain_update(list).chain_update([0]).chain_update(place)
     }
 
-    /// Encrypts, and decrypts again: adds the key stream of the tag.
+    /// Encrypts or decrypts: XORs the text with the key stream of the tag.
     fn cipher(&self, tag: &[u8], text: &mut [u8]) {
         for (number, part) in (0_u32..).zip(text.chunks_mut(32)) {
             let stream =

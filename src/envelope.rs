@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::audit::words::Resource;
 use crate::error::{Error, FieldError, FieldErrors};
 
-/// An answer on its way out: status, headers and a finished body.
+/// An answer: status, headers and a finished body.
 #[derive(Debug)]
 pub struct Response {
     /// The HTTP status code.
@@ -50,7 +50,7 @@ impl Response {
         Response::new(201, "created", message, data).with_header("Location", location)
     }
 
-    /// 201 once more: the stored answer to an earlier request.
+    /// 201 again: the stored answer to an earlier request.
     pub fn replayed(location: String, etag: String, body: Vec<u8>) -> Response {
         let headers =
             vec![("Location", location.into()), ("ETag", etag.into()), ("Idempotency-Replayed", "true".into())];
@@ -62,7 +62,7 @@ impl Response {
         Response::new(200, "updated", message, data)
     }
 
-    /// 200 `deleted`: nothing is left to show.
+    /// 200 `deleted`, without data.
     pub fn deleted(message: &str) -> Response {
         Response::new(200, "deleted", message, ())
     }
@@ -92,8 +92,8 @@ impl Response {
         response
     }
 
-    /// The answer to what the transport refuses, before there is a request: a time-out and a full house are `failed`, everything
-    /// else is a bad request.
+    /// The answer to a request that the transport refuses before it is complete: a time-out and too many connections are
+    /// `failed`, everything else is `invalid`.
     pub fn refusal(status: u16, message: &str) -> Response {
         let word = if matches!(status, 408 | 500 | 503) { "failed" } else { "invalid" };
         let response = if status == 400 {
@@ -111,7 +111,7 @@ impl Response {
         self
     }
 
-    /// Adds a header if there is something to say.
+    /// Adds a header if it has a value.
     pub fn with_optional_header(self, name: &'static str, value: Option<String>) -> Response {
         match value {
             Some(value) => self.with_header(name, value),
@@ -119,7 +119,7 @@ impl Response {
         }
     }
 
-    /// 200 `success` with data whose JSON has so many bytes, so that its room is found at once; 0 if it is short.
+    /// 200 `success` with data whose JSON takes this many bytes, so that the body is allocated at once; 0 if it is short.
     pub fn long(message: &str, data: impl Serialize, bytes: usize) -> Response {
         Response::sized(200, "success", message, data, bytes)
     }

@@ -1,7 +1,7 @@
-//! Everything that can go wrong with a request, and ONE table that says what the client is told of it.
+//! Everything that can go wrong with a request, and ONE table that says what the client is told.
 //!
-//! Two texts go with an error: the public message, which never carries anything a client did not already know, and, for our
-//! own faults, a private one for the log.
+//! An error has two texts: the public message, which never tells a client anything new about the data, and, for our own faults, a
+//! private one for the log.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use serde::Serialize;
 /// The result of everything between the socket and the database.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Told to somebody who is no admin, or no longer.
+/// The refusal for a user who is not an admin, or no longer one.
 pub const ADMINS_ONLY: Error = Error::Forbidden("Only an admin may do this");
 
 /// One field of the request that breaks a rule.
@@ -77,7 +77,7 @@ pub enum Error {
     Invalid(FieldErrors),
     /// A login with a wrong e-mail or password, a locked or a disabled account: always the same answer.
     WrongCredentials,
-    /// No token, or one that is not valid (any more).
+    /// No token, or one that is not valid or no longer valid.
     Unauthenticated,
     /// A valid token whose user may not do this.
     Forbidden(&'static str),
@@ -85,17 +85,17 @@ pub enum Error {
     NoRoute,
     /// No such record that this user may see; the name of the resource, capitalised.
     NotFound(&'static str),
-    /// A known path with another method; the methods that it has, as the `Allow` header lists them.
+    /// A known path, but a method that it does not have; the text lists the methods that it has, as in the `Allow` header.
     MethodNotAllowed(String),
     /// A rule between records: a duplicate, or a record that is still needed.
     Conflict(&'static str),
-    /// An `Idempotency-Key` that came before with another request.
+    /// An `Idempotency-Key` that was used before with a different request.
     KeyReused,
     /// `If-Match` names an older version.
     PreconditionFailed,
     /// The body is larger than this many bytes.
     TooLarge(usize),
-    /// The body is not `application/json`, or is encoded.
+    /// The body is not `application/json`, or has a content coding.
     UnsupportedMediaType(&'static str),
     /// A method that this server does not know.
     NotImplemented,
@@ -103,7 +103,7 @@ pub enum Error {
     TooManyRequests(Box<RateLimit>),
     /// Our fault; the text is for the log.
     Internal(String),
-    /// The database is away or everything is taken; the text is for the log.
+    /// The database cannot be reached, or the service is at its limit; the text is for the log.
     Unavailable(String),
     /// A list, search or count that took the database too long; the text is for the log.
     TooSlow(String),
@@ -116,7 +116,7 @@ pub struct RateLimit {
     pub counted: Counted,
     /// Requests a minute.
     pub per_minute: u32,
-    /// Seconds until one more request is welcome.
+    /// How many seconds until one more request is allowed.
     pub retry_after_seconds: u64,
 }
 
@@ -139,7 +139,7 @@ impl Counted {
     }
 }
 
-/// What the client is told: HTTP status, status word and message.
+/// What the client gets: HTTP status, status word and message.
 pub struct Facts {
     /// The HTTP status code.
     pub status: u16,
@@ -209,7 +209,7 @@ impl Error {
         self.for_log().map_or_else(|| self.facts().message, Cow::Borrowed)
     }
 
-    /// What the log is told, where it is told anything.
+    /// The text for the log, if there is one.
     pub fn for_log(&self) -> Option<&str> {
         match self {
             Error::Internal(text) | Error::Unavailable(text) | Error::TooSlow(text) => Some(text),

@@ -51,11 +51,11 @@ pub mod pulse;
 pub mod migrate;
 pub mod private_postgres;
 
-// What the operator says, the connection string among it.
+// The configuration, including the connection string.
 pub mod config;
 pub mod database_url;
 
-// What knows nothing of the others.
+// Modules that use none of the others.
 mod memory;
 pub mod metrics;
 pub mod outage;

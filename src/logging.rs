@@ -13,10 +13,10 @@ use crate::config::{Config, LogFormat};
 /// Whether the lines are JSON; set once, before the first line.
 static JSON: AtomicBool = AtomicBool::new(false);
 
-/// A request that took longer is worth a warning.
+/// How long a request may take before it is logged as slow.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// Sends log lines to standard error; `RUST_LOG` chooses which, `info` and above by default. For the program itself: a program
+/// Sends log lines to standard error; `RUST_LOG` chooses which, `info` and above by default. Only for our own program: a program
 /// that embeds the service brings its own logger.
 pub fn init(config: &Config) {
     JSON.store(config.log_format == LogFormat::Json, Ordering::Relaxed);
@@ -45,14 +45,14 @@ pub fn init(config: &Config) {
         .init();
 }
 
-/// Below `warn` the database driver writes down the values of each statement: names, hashes, histories. Whatever `RUST_LOG` asks
-/// for, these lines are not written.
+/// Below `warn`, the database driver logs the values of each statement: names, hashes, histories. These lines are never written,
+/// whatever `RUST_LOG` says.
 fn quotes_values(record: &log::Record) -> bool {
     let target = record.target();
     record.level() > log::Level::Warn && (target.starts_with("postgres") || target.starts_with("tokio_postgres"))
 }
 
-/// What the line of a request says.
+/// The log line of a request.
 pub struct RequestLine<'a> {
     /// The request id.
     pub id: &'a str,
@@ -62,7 +62,7 @@ pub struct RequestLine<'a> {
     pub route: &'static str,
     /// The HTTP status.
     pub status: u16,
-    /// From the whole request to the answer.
+    /// The time from the complete request to the answer.
     pub took: Duration,
     /// The id of the user, if one was recognised.
     pub user_id: Option<i64>,

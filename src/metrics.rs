@@ -14,7 +14,7 @@ const STATUSES: [u16; 25] = [
 const BUCKETS_MICROS: [u64; 12] =
     [250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 5_000_000];
 
-/// A number that only grows.
+/// A metric that only grows.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
@@ -30,7 +30,7 @@ impl Counter {
     }
 }
 
-/// A number of things under way.
+/// A metric that goes up and down.
 #[derive(Debug, Default)]
 pub struct Gauge(AtomicI64);
 
@@ -58,7 +58,7 @@ impl Gauge {
     }
 }
 
-/// The numbers of one route.
+/// The metrics of one route.
 #[derive(Debug, Default)]
 struct RouteNumbers {
     statuses: [Counter; STATUSES.len()],
@@ -67,16 +67,16 @@ struct RouteNumbers {
     count: Counter,
 }
 
-/// All numbers of one server.
+/// All metrics of one server.
 #[derive(Debug, Default)]
 pub struct Metrics {
     /// The routes in the order of the table, and one more for requests that reached none.
     routes: Vec<(&'static str, &'static str, RouteNumbers)>,
     /// Requests that are being answered.
     pub in_flight: Gauge,
-    /// Requests that wait for a thread that waits for the database.
+    /// Requests in the queue for threads that may wait for the database.
     pub waiting_queue: Gauge,
-    /// Long reads that wait for such a thread, or for room.
+    /// Long reads that wait for such a thread or for memory.
     pub long_queue: Gauge,
     /// Requests that wait for a hashing thread.
     pub hashing_queue: Gauge,
@@ -84,11 +84,11 @@ pub struct Metrics {
     pub hashing_refused: Counter,
     /// Requests that wait for a database connection.
     pub pool_waiting: Gauge,
-    /// Requests that waited for one in vain.
+    /// Requests that gave up waiting for one.
     pub pool_timeouts: Counter,
-    /// Logins that were right.
+    /// Successful logins.
     pub logins_ok: Counter,
-    /// Logins that were wrong.
+    /// Failed logins.
     pub logins_failed: Counter,
     /// Logins refused because of a lock.
     pub logins_locked: Counter,
@@ -96,7 +96,7 @@ pub struct Metrics {
     pub rate_limited: Counter,
     /// Audit entries that wait to be written.
     pub audit_buffered: Gauge,
-    /// Audit entries among them that the database refused.
+    /// Those among them that the database refused.
     pub audit_refused: Gauge,
     /// Requests that the watchdog answered because the database had stopped answering.
     pub abandoned: Counter,
@@ -105,7 +105,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Numbers for these routes: method and pattern.
+    /// Metrics for these routes: method and pattern.
     pub fn new(routes: impl Iterator<Item = (&'static str, &'static str)>) -> Metrics {
         let mut numbers: Vec<_> = routes.map(|(method, pattern)| (method, pattern, RouteNumbers::default())).collect();
         numbers.push(("other", "none", RouteNumbers::default()));
@@ -127,7 +127,7 @@ impl Metrics {
         numbers.count.add(1);
     }
 
-    /// The page, with `extra` lines that others contribute: `name`, `help`, `type`, and samples as label text and value.
+    /// The page, including the metrics in `extra`.
     pub fn page(&self, extra: &[Family]) -> String {
         let mut page = String::with_capacity(16 * 1024);
         self.write_routes(&mut page);

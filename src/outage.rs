@@ -1,5 +1,5 @@
-//! What fails for a while: said once an outage and cause, however often it is tried, and once more when it is over. So no failure is
-//! silent, and none fills the log.
+//! Failures that last for a while. They are logged once per outage and cause, however often the operation is tried, and once more
+//! when the outage is over. So no failure is silent, and none fills the log.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use log::Level;
 
-/// Causes of one outage that are said at most; further ones are counted only.
+/// How many causes of one outage are logged; further ones are only counted.
 const MOST_CAUSES: usize = 32;
-/// What fails now and then is over when it has not failed for so long.
+/// How long an operation that fails now and then must not have failed before its outage is over.
 const CALM: Duration = Duration::from_secs(10);
 
-/// One thing that may fail, and whether it does so now.
+/// One operation that may fail, and whether it fails now.
 #[derive(Debug)]
 pub struct Outage {
     level: Level,
@@ -32,25 +32,25 @@ struct Failing {
 }
 
 impl Outage {
-    /// None yet. The log's lines will be `begins: cause` and `ends after 2.5 s and 3 tries`.
+    /// No outage yet. The log lines will be `begins: cause` and `ends after 2.5 s and 3 tries`.
     pub fn new(target: &'static str, begins: &'static str, ends: &'static str) -> Outage {
         Outage { level: Level::Warn, target, begins, ends, most_causes: MOST_CAUSES, now: Mutex::new(None) }
     }
 
-    /// One whose beginning is an error.
+    /// The same, but its beginning is logged as an error.
     pub fn grave(target: &'static str, begins: &'static str, ends: &'static str) -> Outage {
         Outage { level: Level::Error, ..Outage::new(target, begins, ends) }
     }
 
-    /// Says the first cause only: the others follow from it.
+    /// Logs only the first cause, because the others follow from it.
     pub fn with_one_cause(self) -> Outage {
         Outage { most_causes: 1, ..self }
     }
 
-    /// It failed.
+    /// Notes a failure.
     ///
     /// # Returns
-    /// Whether that was said.
+    /// Whether it was logged.
     pub fn failed(&self, cause: &str) -> bool {
         let mut now = self.lock();
         let instant = Instant::now();
@@ -66,10 +66,10 @@ impl Outage {
         is_news
     }
 
-    /// It worked.
+    /// Notes a success.
     ///
     /// # Returns
-    /// Whether that ended an outage, which was then said.
+    /// Whether it ended an outage, which is then logged.
     pub fn over(&self) -> bool {
         let Some(failing) = self.lock().take() else { return false };
         let lasted = failing.last.duration_since(failing.since).max(failing.since.elapsed().min(CALM));
@@ -78,13 +78,13 @@ impl Outage {
         true
     }
 
-    /// The same, for what works and fails by turns: once it has not failed for 10 s.
+    /// The same for operations that work and fail by turns: the outage ends when nothing has failed for 10 s.
     pub fn over_when_calm(&self) -> bool {
         let is_calm = self.lock().as_ref().is_some_and(|failing| failing.last.elapsed() > CALM);
         is_calm && self.over()
     }
 
-    /// Whether it fails now.
+    /// Whether an outage is going on.
     pub fn is_going_on(&self) -> bool {
         self.lock().is_some()
     }

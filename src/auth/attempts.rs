@@ -1,5 +1,5 @@
-//! An attempt to log in: it is counted before the password is looked at, so that many at once get no more tries than one after
-//! the other.
+//! An attempt to log in. It is counted before the password is checked, so that many attempts at once get no more tries than
+//! attempts one after the other.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,11 +15,12 @@ use crate::network::client_network;
 use crate::request::Request;
 use crate::sql::{Parameters, Queries};
 
-/// A login waits so long for those of the same account that are being checked and leave no attempt for it, and looks so often.
+/// How long a login waits if other logins of the same account, which are still being checked, use up its last attempts; and how
+/// often it looks.
 const PLACE_WAIT: Duration = Duration::from_secs(2);
 const PLACE_RETRY: Duration = Duration::from_millis(20);
 
-/// An attempt, and what it takes to decide it.
+/// An attempt, and everything that is needed to check it.
 pub struct Attempt<'a> {
     /// The limits, and the cost of a hash.
     pub config: &'a Config,
@@ -44,8 +45,8 @@ pub struct Credentials {
 }
 
 impl Attempt<'_> {
-    /// Counts the attempt, then looks at the password without a connection. A locked or disabled account, an unknown e-mail and a
-    /// wrong password get the same answer after the same work.
+    /// Counts the attempt, then checks the password without holding a connection. A locked or disabled account, an unknown e-mail
+    /// and a wrong password get the same answer after the same work.
     pub fn check(&self, password: &str) -> Result<Credentials> {
         let row = self.count()?;
         let (user_id, hash): (Option<i64>, Option<String>) = (row.get("id"), row.get("password_hash"));
@@ -60,8 +61,8 @@ impl Attempt<'_> {
         Err(self.failed(user_id))
     }
 
-    /// Takes one of the attempts that the account has left. Where others, which may be right, are being checked in all of them, it
-    /// waits for a while, without a connection; they are on threads of their own and do not wait for this one.
+    /// Takes one of the attempts that the account has left. If other logins, which may be right, are using all of them, waits for
+    /// a while without holding a connection. Those logins run on other threads and do not wait for this one.
     fn count(&self) -> Result<Row> {
         let Attempt { config, request, email, .. } = self;
         let network = client_network(request.client).to_string();
@@ -79,7 +80,7 @@ impl Attempt<'_> {
         }
     }
 
-    /// Records a login that failed, and the lock if it brought one; the answer to it.
+    /// Records a failed login, and the lock if it caused one. Returns the answer.
     pub fn failed(&self, user_id: Option<i64>) -> Error {
         let Attempt { config, request, email, .. } = self;
         let network = client_network(request.client).to_string();

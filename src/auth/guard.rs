@@ -1,4 +1,4 @@
-//! What decides who comes in and how often: the access tokens, the sessions, and the rate limits.
+//! The access tokens, the sessions and the rate limits, which decide who may make requests and how often.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,9 +15,9 @@ use crate::network::client_network;
 pub struct Guard {
     /// Signs and verifies access tokens.
     pub tokens: Tokens,
-    /// What is remembered of sessions.
+    /// The sessions that this node remembers.
     pub sessions: Sessions,
-    /// How often a network may have a password or a token checked.
+    /// The rate limit of each network for requests that check a password or a token.
     attempts: Limiter<IpAddr>,
     /// The rate limit of each user for changes.
     changes: Limiter<i64>,

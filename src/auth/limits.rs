@@ -1,5 +1,5 @@
-//! How often one client network may have a password or a token checked, and how much one user may change: a bucket for each
-//! (RFC 6585, 429).
+//! Rate limits: how often one client network may have a password or a token checked, and how many changes one user may make (RFC
+//! 6585, 429). Each has a token bucket.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Counted, RateLimit};
 
-/// Keys that are remembered; beyond, the one unused longest is forgotten.
+/// How many keys are remembered; beyond that, the one unused longest is forgotten.
 const CAPACITY: usize = 10_000;
 
 /// A bucket for each key, a network or a user; it fills at `per_minute` and holds a minute's worth.
@@ -29,18 +29,18 @@ impl<K: Copy + Eq + Hash> Limiter<K> {
         Limiter { counted, per_minute, buckets: Mutex::new(HashMap::new()) }
     }
 
-    /// Takes one token of the key.
+    /// Takes one token from the bucket of the key.
     ///
     /// # Errors
-    /// When the next one is due.
+    /// The limit, with the time until the next token.
     pub fn take(&self, key: K) -> Result<(), Box<RateLimit>> {
         self.take_at(key, Instant::now())
     }
 
-    /// The same at a moment that the caller says.
+    /// The same at a given moment.
     ///
     /// # Errors
-    /// When the next one is due.
+    /// The limit, with the time until the next token.
     pub fn take_at(&self, key: K, now: Instant) -> Result<(), Box<RateLimit>> {
         if self.per_minute == 0 {
             return Ok(());
@@ -65,7 +65,7 @@ impl<K: Copy + Eq + Hash> Limiter<K> {
     }
 }
 
-/// Forgets the buckets that have been left alone long enough to be full again, or else the one unused longest.
+/// Forgets the buckets that are full again by now, or, if there are none, the one unused longest.
 fn make_room<K: Copy + Eq + Hash>(buckets: &mut HashMap<K, Bucket>, now: Instant) {
     buckets.retain(|_, bucket| now.saturating_duration_since(bucket.filled_at) < Duration::from_secs(60));
     if buckets.len() >= CAPACITY

@@ -47,7 +47,7 @@ impl User {
         self.role == Role::Admin
     }
 
-    /// The owner that a change of the shared directory must match; none for an admin.
+    /// The owner that a change of the shared directory must match; `None` for an admin.
     pub fn owner_unless_admin(&self) -> Option<i64> {
         if self.is_admin() { None } else { Some(self.id) }
     }
@@ -57,7 +57,7 @@ impl User {
 /// connection.
 ///
 /// # Errors
-/// `Unauthenticated` for a missing or refused token; `Unavailable` where the session cannot be looked up.
+/// `Unauthenticated` for a missing or refused token; `Unavailable` if the session cannot be looked up.
 pub fn user(guard: &Guard, db: &Db, sql: &Queries, request: &Request) -> Result<User> {
     let claims = claims(guard, request)?;
     behind(claims, guard.sessions.state(db, sql, claims.session_id)?.ok_or(Error::Unauthenticated)?)
@@ -92,7 +92,7 @@ pub fn admin(user: User) -> Result<Admin> {
     if user.is_admin() { Ok(Admin(user)) } else { Err(ADMINS_ONLY) }
 }
 
-/// The scheme is matched without case; the token has one part only.
+/// The scheme is compared ignoring case; the token must have no blanks.
 fn bearer(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     let token = token.trim_matches(' ');

@@ -1,4 +1,4 @@
-//! Passwords: the rules for new ones, and bcrypt. Nothing here touches the database, so no connection is held meanwhile.
+//! Passwords: the rules for new ones, and bcrypt. Nothing here uses the database, so no connection is held while hashing.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -7,10 +7,10 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::validate::Checked;
 
-/// bcrypt reads no further; a longer password is refused, never cut.
+/// How many bytes bcrypt reads. A longer password is refused, never cut.
 pub const MAX_BYTES: usize = 72;
 
-/// The passwords that everybody tries first, those of 8 characters and more, in lower case.
+/// The most common passwords of 8 characters or more, in lower case.
 static COMMON: LazyLock<HashSet<&str>> = LazyLock::new(|| include_str!("common_passwords.txt").lines().collect());
 
 /// Checks a new password on its own. It is taken exactly as it was sent.
@@ -38,18 +38,18 @@ pub fn is_the_email(password: &str, email: &str) -> bool {
     password == email || email.split_once('@').is_some_and(|(local, _)| password == local)
 }
 
-/// Hashes a new password that keeps the rules: the library would cut a longer one. (Its variant that refuses to cut counts the
-/// closing zero byte as well, and so has no room for the 72nd.)
+/// Hashes a new password, which must have passed the rules: the library would cut a longer one. (Its variant that refuses to cut
+/// also counts the terminating zero byte, and so has no room for the 72nd byte.)
 ///
 /// # Errors
-/// `Internal` where the system has no randomness.
+/// `Internal` if the operating system has no randomness.
 pub fn hash(password: &str, config: &Config) -> Result<String, Error> {
     bcrypt::hash(password, config.bcrypt_cost).map_err(|error| Error::Internal(format!("bcrypt: {error}")))
 }
 
-/// Whether the password matches the hash. Whatever the answer, it takes the work of one hash of cost `work_cost`, so that its time
-/// tells nothing: a cheaper hash is followed by dummies of its own cost and of each cost above it (2ᶜ + 2ᶜ + 2ᶜ⁺¹ + … = 2ʷ), and
-/// without a hash (no such account) one dummy does all of the work.
+/// Whether the password matches the hash. Whatever the answer, it takes as long as one hash of cost `work_cost`, so that the time
+/// reveals nothing. After a cheaper hash, dummies of its own cost and of each cost above it make up the difference (2ᶜ + 2ᶜ +
+/// 2ᶜ⁺¹ + … = 2ʷ). Without a hash (no such account), one dummy does all the work.
 pub fn verify(password: &str, hash: Option<&str>, work_cost: u32) -> bool {
     let hash = hash.filter(|_| can_be_a_password(password));
     let Some((hash, cost)) = hash.and_then(|hash| Some((hash, cost_of(hash)?))) else {
@@ -61,8 +61,8 @@ pub fn verify(password: &str, hash: Option<&str>, work_cost: u32) -> bool {
     matches
 }
 
-/// bcrypt would read only the beginning of a longer one. It also repeats the password, with a NUL behind it, until it has 72 bytes: to it
-/// `P` and `P\0P` are the same.
+/// bcrypt would read only the beginning of a longer password. It also repeats the password, followed by a NUL, until it has 72
+/// bytes, so that `P` and `P\0P` are the same to it.
 fn can_be_a_password(password: &str) -> bool {
     password.len() <= MAX_BYTES && !password.contains('\0')
 }
@@ -71,8 +71,8 @@ fn work_for_nothing(cost: u32) {
     let _ = bcrypt::verify("a password", &dummy_hash(cost));
 }
 
-/// The cost of the work that every check of a password does: the configured one, or that of the most expensive stored hash if that is
-/// higher (`BCRYPT_COST` was lowered, or another node has a higher one).
+/// The cost that every password check takes: the configured cost, or that of the most expensive stored hash if that is higher
+/// (because `BCRYPT_COST` was lowered, or another node has a higher one).
 pub fn work_cost(most_expensive: Option<&str>, config: &Config) -> u32 {
     most_expensive.and_then(|cost| cost.parse().ok()).unwrap_or(0).max(config.bcrypt_cost)
 }
@@ -87,8 +87,8 @@ fn cost_of(hash: &str) -> Option<u32> {
     hash.split('$').nth(2)?.parse().ok()
 }
 
-/// A hash that no password is known to have, made without hashing. The last letters of salt and hash stand for fewer bits than
-/// the others, and their spare bits must be zero: `u` and `C` keep to that. Of any other, the library would not begin to hash.
+/// A hash that matches no known password, made without hashing. The last letters of salt and hash encode fewer bits than the
+/// others, and their spare bits must be zero, as in `u` and `C`. With other letters, the library would return without hashing.
 fn dummy_hash(cost: u32) -> String {
     format!("$2b${cost:02}${}{}", "abcdefghijklmnopqrstuu", "C".repeat(31))
 }

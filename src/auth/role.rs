@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Works with the own patients and the shared directory.
+    /// Works with their own patients and the shared directory.
     User,
     /// Sees and manages everything.
     Admin,

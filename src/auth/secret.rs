@@ -1,4 +1,4 @@
-//! The secret that signs access tokens where the operator gives none: made at the first start, kept in `DATA_DIR`.
+//! The secret that signs access tokens if the operator sets none: generated at the first start and kept in `DATA_DIR`.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Error, ErrorKind, Read, Seek, Write};
@@ -10,13 +10,13 @@ use crate::private_postgres::make_data_dir;
 
 /// Its file in `DATA_DIR`, readable by its owner only.
 const FILE: &str = "jwt_secret";
-/// A shorter one is none: the file was emptied, or cut.
+/// The shortest valid secret. If the file has less, it was emptied or cut.
 const SHORTEST: usize = 32;
 
-/// Reads the secret, and makes it where there is none. One that is replaced is said: it ends all sessions.
+/// Reads the secret, or generates one if there is none. Replacing a damaged one is logged, because it ends all sessions.
 ///
 /// # Errors
-/// One line: the file cannot be read or written, and what to do.
+/// One line that says why the file cannot be read or written, and what to do.
 pub fn kept(data_dir: &Path) -> Result<String, String> {
     if let Some(secret) = look(data_dir)? {
         return Ok(secret);
@@ -27,7 +27,7 @@ pub fn kept(data_dir: &Path) -> Result<String, String> {
     let mut options = OpenOptions::new();
     let mut file =
         options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(problem)?;
-    // Of two first starts at once, the second waits here and takes what the first has made.
+    // If two first starts happen at once, the second waits here and takes the secret of the first.
     file.lock().map_err(problem)?;
     if let Some(secret) = read(&mut file).map_err(problem)? {
         return Ok(secret);
@@ -47,7 +47,7 @@ pub fn kept(data_dir: &Path) -> Result<String, String> {
 /// The secret, if there is one.
 ///
 /// # Errors
-/// One line: the file is there and cannot be read.
+/// One line, if the file exists but cannot be read.
 pub fn look(data_dir: &Path) -> Result<Option<String>, String> {
     let path = data_dir.join(FILE);
     match File::open(&path).and_then(|mut file| read(&mut file)) {

@@ -1,7 +1,7 @@
-//! The session table: what this node remembers of sessions, so that a request with a token costs no query.
+//! The sessions that this node remembers, so that a request with a token costs no query.
 //!
-//! The truth is in PostgreSQL. A node hears of every change through NOTIFY and forgets the sessions concerned; while it cannot
-//! hear, it asks for each request. What it remembers is at most a minute old even if both should fail.
+//! The truth is in PostgreSQL. A node is notified of every change through NOTIFY and forgets the sessions concerned. While it
+//! cannot be notified, it asks PostgreSQL at each request. Even if both fail, a remembered session is at most a minute old.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,25 +13,25 @@ use crate::db::Db;
 use crate::error::Result;
 use crate::sql::Queries;
 
-/// A session ends after so long, used or not.
+/// How long a session lives, used or not.
 pub const LIFETIME_SECONDS: i32 = 30 * 24 * 60 * 60;
-/// A session that is not used ends after so long.
+/// How long a session lives without being used.
 pub const IDLE_SECONDS: i32 = 7 * 24 * 60 * 60;
-/// Live sessions of a user; a further login ends the one that was unused longest.
+/// How many active sessions a user may have. A further login ends the one unused longest.
 pub const MAX_PER_USER: i32 = 100;
-/// A second use of a refresh token within this time is a client's retry.
+/// How long a second use of a refresh token counts as a client's retry.
 pub const RETRY_SECONDS: i32 = 10;
 
-/// How long a remembered state is believed.
+/// How long a remembered state is trusted.
 const FRESH_FOR: Duration = Duration::from_secs(60);
-/// Sessions that are remembered at most, about 100 bytes each.
+/// How many sessions are remembered at most, about 100 bytes each.
 const CAPACITY: usize = 50_000;
 const SHARDS: usize = 16;
 
-/// What a token check needs to know.
+/// What a token check needs to know of a session.
 #[derive(Clone, Copy, Debug)]
 pub struct State {
-    /// Whose session it is.
+    /// The user whose session it is.
     pub user_id: i64,
     /// The user's role now, whatever it was when the token was made.
     pub role: Role,
@@ -43,7 +43,7 @@ pub struct State {
 #[derive(Default)]
 pub struct Sessions {
     shards: [Mutex<HashMap<i64, State>>; SHARDS],
-    /// Grows with every change that is heard. A state that was read before a change is not remembered after it.
+    /// Grows with every change that is notified. A state that was read before a change is not remembered after it.
     changes: AtomicU64,
     hearing: AtomicBool,
     /// Sessions that were used since the last batch was written.
@@ -51,10 +51,10 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// The state of a live session; none where it has ended.
+    /// The state of an active session; `None` if it has ended.
     ///
     /// # Errors
-    /// `Unavailable` where the database has to be asked and does not answer: an unknown session is not let in.
+    /// `Unavailable` if the database must be asked and does not answer: an unknown session is not let in.
     pub fn state(&self, db: &Db, sql: &Queries, session_id: i64) -> Result<Option<State>> {
         if let Some(state) = self.remembered(session_id) {
             return Ok(Some(state));
@@ -83,7 +83,7 @@ impl Sessions {
         Ok(Some(state))
     }
 
-    /// Forgets what a payload of the channel names: `session 12` or `user 3`.
+    /// Forgets the sessions that a notification names: `session 12` or `user 3`.
     pub fn hear(&self, payload: &str) {
         match payload.split_once(' ').and_then(|(kind, id)| Some((kind, id.parse::<i64>().ok()?))) {
             Some(("session", id)) => self.forget_session(id),
@@ -92,13 +92,13 @@ impl Sessions {
         }
     }
 
-    /// Forgets one session: it has ended.
+    /// Forgets one session, because it has ended.
     pub fn forget_session(&self, session_id: i64) {
         self.changes.fetch_add(1, Ordering::AcqRel);
         self.shard(session_id).remove(&session_id);
     }
 
-    /// Forgets all sessions of a user: the role has changed, or they have ended.
+    /// Forgets all sessions of a user, because the role has changed or the sessions have ended.
     pub fn forget_user(&self, user_id: i64) {
         self.changes.fetch_add(1, Ordering::AcqRel);
         for shard in &self.shards {
@@ -106,7 +106,7 @@ impl Sessions {
         }
     }
 
-    /// From now on changes are heard (or not). What is remembered from before is not believed.
+    /// Sets whether changes are notified from now on. Sessions that were remembered before are no longer trusted.
     pub fn set_hearing(&self, hearing: bool) {
         self.hearing.store(false, Ordering::Release);
         self.changes.fetch_add(1, Ordering::AcqRel);
@@ -121,7 +121,7 @@ impl Sessions {
         lock(&self.used).drain().collect()
     }
 
-    /// What is remembered of a session; `None` if the database has to be asked.
+    /// The remembered state of a session; `None` if the database must be asked.
     pub fn remembered(&self, session_id: i64) -> Option<State> {
         if !self.hearing.load(Ordering::Acquire) {
             return None;

@@ -11,9 +11,9 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// Who signs: checked, so that a token of another service with the same secret is refused.
+/// The issuer. It is checked, so that a token of another service with the same secret is refused.
 pub const ISSUER: &str = "healthcare-backend";
-/// How far the clock of the node that signed may be ahead of ours.
+/// How far ahead of our clock the clock of the signing node may be.
 const CLOCK_SKEW_SECONDS: i64 = 60;
 
 /// Signs and verifies.
@@ -23,16 +23,16 @@ pub struct Tokens {
     verifying: Vec<DecodingKey>,
     validation: Validation,
     ttl_seconds: i64,
-    /// Tokens that have been verified lately, whole, with what they say: the same token comes with every request of a session.
-    /// Only tokens whose signature was right get in, and their times are looked at again each time.
+    /// Tokens that were verified recently, with their claims, because every request of a session brings the same token. Only
+    /// tokens with a valid signature are kept, and their times are checked again each time.
     recent: [Mutex<HashMap<String, Signed>>; SHARDS],
 }
 
-/// The recent tokens are kept in parts, so that threads do not wait for each other; a full part is emptied.
+/// How many shards keep the recent tokens, so that threads do not wait for each other. A full shard is emptied.
 const SHARDS: usize = 16;
 const RECENT_PER_SHARD: usize = 64;
 
-/// What a token says, once it is believed.
+/// The claims of a verified token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claims {
     /// `sub`
@@ -41,7 +41,7 @@ pub struct Claims {
     pub session_id: i64,
 }
 
-/// The claims of a token whose signature was right, and the time in which it is good.
+/// The claims of a token with a valid signature, and the time in which it is valid.
 #[derive(Clone, Copy)]
 struct Signed {
     claims: Claims,
@@ -56,7 +56,7 @@ struct WireClaims {
     sub: String,
     sid: i64,
     iat: i64,
-    /// Not ours: another program that knows the secret may have set it.
+    /// We never set it, but another program that knows the secret may have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     nbf: Option<i64>,
     exp: i64,
@@ -82,7 +82,7 @@ impl Tokens {
         }
     }
 
-    /// A token for a session, and for how many seconds it is good: never longer than the session.
+    /// A token for a session, and how many seconds it is valid: never longer than the session.
     ///
     /// # Errors
     /// A text for the log; the signing itself cannot fail with a secret.
@@ -95,18 +95,18 @@ impl Tokens {
         token.map(|token| (token, exp - now)).map_err(|error| error.to_string())
     }
 
-    /// The claims of a token that is ours, whole, and in its time. `None` for every other one.
+    /// The claims of a token that we signed, that is unaltered, and that is valid now. `None` for every other token.
     pub fn verify(&self, token: &str) -> Option<Claims> {
         let Signed { claims, iat, nbf, exp } = self.signed(token)?;
         let now = jiff::Timestamp::now().as_second();
         // RFC 7519, 4.1.4: the current time must be before `exp`. The library lets the last second pass.
         let in_time = exp > now && nbf.is_none_or(|nbf| nbf <= now) && iat <= now + CLOCK_SKEW_SECONDS;
-        // We sign none for longer. With our secret another program might, and no such token could be waited out.
+        // We sign no token for longer. Another program with our secret might, and such a token would outlive every session.
         let lifetime = exp.saturating_sub(iat);
         (in_time && lifetime > 0 && lifetime <= self.ttl_seconds).then_some(claims)
     }
 
-    /// What a token says if its signature and issuer are right. The caller looks at its times.
+    /// The claims of a token if its signature and issuer are right. The caller checks its times.
     fn signed(&self, token: &str) -> Option<Signed> {
         let shard = || self.recent[shard_of(token)].lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(signed) = shard().get(token) {
@@ -114,7 +114,8 @@ impl Tokens {
         }
         let decode = |key| jsonwebtoken::decode::<WireClaims>(token, key, &self.validation).ok();
         let decoded = self.verifying.iter().find_map(decode)?;
-        // RFC 7515, 4.1.11: who does not understand an extension that `crit` names must refuse the token. We understand none.
+        // RFC 7515, 4.1.11: a recipient that does not understand an extension in `crit` must refuse the token. We understand
+        // none.
         if decoded.header.crit.is_some() {
             return None;
         }
@@ -130,8 +131,8 @@ impl Tokens {
     }
 }
 
-/// The shard that remembers a token, by the last letters of its signature: several, since letters of base64url are spread unevenly over
-/// the bytes, and the very last one stands for four bits only.
+/// The shard of a token, from the last letters of its signature. It takes several letters, because those of base64url are spread
+/// unevenly over the byte values, and the very last one encodes only four bits.
 fn shard_of(token: &str) -> usize {
     token.bytes().rev().take(8).map(usize::from).sum::<usize>() % SHARDS
 }
@@ -139,14 +140,14 @@ fn shard_of(token: &str) -> usize {
 /// A refresh token: 256 random bits for the client, and their SHA-256 for the database.
 ///
 /// # Errors
-/// A text for the log where the system has no randomness.
+/// A text for the log if the operating system has no randomness.
 pub fn new_refresh_token() -> Result<(String, Vec<u8>), String> {
     let token = random_hex::<32>()?;
     let hash = refresh_token_hash(&token);
     Ok((token, hash))
 }
 
-/// How a refresh token is looked up.
+/// The hash by which a refresh token is looked up.
 pub fn refresh_token_hash(token: &str) -> Vec<u8> {
     Sha256::digest(token.as_bytes()).to_vec()
 }
@@ -154,15 +155,15 @@ pub fn refresh_token_hash(token: &str) -> Vec<u8> {
 /// `N` random bytes as hexadecimal digits.
 ///
 /// # Errors
-/// A text where the system has no randomness.
+/// A text if the operating system has no randomness.
 pub fn random_hex<const N: usize>() -> Result<String, String> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| format!("no random numbers: {error}"))?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// `jsonwebtoken` takes its cryptography from outside. HS256 is all that is needed, and `hmac` and `sha2` are in the tree
-/// already. Every other algorithm is refused, `none` among them.
+/// `jsonwebtoken` takes its cryptography from outside. Only HS256 is needed, for which `hmac` and `sha2` are already
+/// dependencies. Every other algorithm is refused, including `none`.
 fn install_hs256() {
     static PROVIDER: CryptoProvider = CryptoProvider {
         signer_factory: |algorithm, key| match algorithm {
@@ -177,7 +178,7 @@ fn install_hs256() {
     };
     static INSTALL: Once = Once::new();
     INSTALL.call_once(|| {
-        // An embedding program may have installed its own; that one serves as well.
+        // An embedding program may have installed a provider already; that one works as well.
         let _ = PROVIDER.install_default();
     });
 }

@@ -50,7 +50,7 @@ impl Record for Account {
     }
 }
 
-/// What a login, a refresh and a password change answer with.
+/// The answer to a login, a refresh and a password change.
 #[derive(Serialize)]
 pub struct Grant {
     token: String,
@@ -61,7 +61,8 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// The pair of a session: this refresh token, and an access token. The row has the session's and the user's columns.
+    /// The pair of tokens of a session: this refresh token, and a new access token. The row has the session's and the user's
+    /// columns.
     ///
     /// # Errors
     /// `Internal` if nothing can be signed.

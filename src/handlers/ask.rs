@@ -1,6 +1,6 @@
-//! A read in two halves: what it asks the database, and the answer that it makes of the rows. A handler of a read returns an
-//! [`Ask`] and never meets the database itself. So the server is free to send the questions of several requests in one round
-//! trip, and no handler can wait by accident.
+//! A read in two halves: its question for the database, and the answer that it makes of the rows. The handler of a read returns
+//! an [`Ask`] and never calls the database itself. So the server can send the questions of several requests in one round trip,
+//! and no handler can wait by accident.
 
 use postgres::Row;
 
@@ -12,27 +12,27 @@ use crate::error::{Error, Result};
 use crate::request::Request;
 use crate::sql::Queries;
 
-/// What both halves of a read have at hand.
+/// What both halves of a read can use.
 pub struct Read<'a> {
     /// What the client sent.
     pub request: &'a Request,
     /// The statements.
     pub sql: &'a Queries,
-    /// Seals and opens the places where sorted lists continue.
+    /// Seals and opens the cursors of sorted lists.
     pub cursors: &'a Cursors,
 }
 
 impl Read<'_> {
-    /// What is at hand for this request.
+    /// The same for this request.
     pub fn new<'a>(app: &'a App, request: &'a Request) -> Read<'a> {
         Read { request, sql: &app.sql, cursors: &app.cursors }
     }
 }
 
-/// Makes the answer of the rows, and of the total if that was asked for.
+/// Makes the answer from the rows, and from the total if that was asked for.
 type Answer = Box<dyn FnOnce(&Read, Vec<Row>, Option<i64>) -> Result<Response> + Send>;
 
-/// A question, a second one for a total if that is wanted, and what becomes of their rows.
+/// A question, a second one for the total if that is wanted, and what to do with their rows.
 pub struct Ask {
     question: Question,
     count: Option<Question>,
@@ -53,7 +53,7 @@ impl Ask {
         Ask::page(question, None, |read, rows, _| answer(read, rows))
     }
 
-    /// A question that finds one page, and one that finds how many records there are on all pages, if that is wanted.
+    /// A question for one page, and one for the number of records on all pages if that is wanted.
     pub fn page(
         question: Question,
         count: Option<Question>,
@@ -62,12 +62,12 @@ impl Ask {
         Ask { question, count, answer: Box::new(answer) }
     }
 
-    /// The question, if it may share a round trip with those of other requests and is all that is asked.
+    /// The question, if it is the only one and may share a round trip with those of other requests.
     pub fn batched(&self) -> Option<&Question> {
         Some(&self.question).filter(|question| question.query.batched && self.count.is_none())
     }
 
-    /// Whether it may take long and bring much ([`crate::sql::Query::is_long`]).
+    /// Whether it may take long and return many rows ([`crate::sql::Query::is_long`]).
     pub fn is_long(&self) -> bool {
         self.question.query.is_long() || self.count.is_some()
     }

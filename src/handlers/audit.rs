@@ -90,7 +90,7 @@ impl AuditEntry {
     }
 }
 
-/// PostgreSQL writes the times in a stored record with `+00:00`; here they look like every other time.
+/// PostgreSQL writes the times in a stored record with `+00:00`; this makes them look like every other time.
 fn times_in_utc(mut record: Value) -> Value {
     for (name, value) in record.as_object_mut().into_iter().flatten() {
         if name.ends_with("_at")

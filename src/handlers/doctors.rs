@@ -202,7 +202,7 @@ fn allowed(row: &Row) -> Result<()> {
     }
 }
 
-/// The same for an admin: who made an entry can be asked for, and a doctor can go together with the mappings.
+/// The same for an admin, who can filter by the creator of an entry and delete a doctor together with the mappings.
 pub mod admin {
     use super::*;
 

@@ -1,4 +1,4 @@
-//! The probes: whether the process lives, whether it can serve, and its numbers.
+//! The probes: whether the process is alive, whether it can serve, and its metrics.
 
 use crate::app::App;
 use crate::envelope::Response;
@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::metrics::Family;
 use crate::request::Request;
 
-/// `GET /healthz`: the process answers; no database is asked.
+/// `GET /healthz`: the process answers. It does not use the database.
 pub fn healthz(_app: &App, _request: &Request) -> Result<Response> {
     Ok(Response::success("The process answers", ()))
 }

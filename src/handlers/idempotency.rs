@@ -15,15 +15,15 @@ use crate::request::Request;
 
 /// How long an answer is kept.
 pub const LIFETIME_SECONDS: i32 = 24 * 60 * 60;
-/// Characters of a key.
+/// How many characters a key may have.
 pub const KEY_MAX: usize = 64;
 
-/// Runs `create` once for the request's key, or simply runs it where there is none. A replay gets the first answer, with
-/// `Idempotency-Replayed: true`; it shows the record, so the trail has it as a read if it keeps those (`reads_of`).
+/// Runs `create` once for the request's key; if there is no key, simply runs it. A replay gets the first answer, with
+/// `Idempotency-Replayed: true`. It shows the record, so the trail records it as a read, if it records reads (`reads_of`).
 ///
 /// # Errors
-/// Those of `create`, which then leaves no trace; `Invalid` for an ill-formed key, `Conflict` while the first request is in flight,
-/// `KeyReused` for another request with the same key.
+/// Those of `create`, whose changes are then rolled back; `Invalid` for an ill-formed key, `Conflict` while the first request is
+/// in flight, `KeyReused` for another request with the same key.
 pub fn once(
     app: &App,
     request: &Request,
@@ -56,7 +56,7 @@ pub fn once(
     })
 }
 
-/// The key, if the request has one. Two of them are joined with a comma by now, which no key has.
+/// The key, if the request has one. Repeated headers have been joined with a comma, which no key has, so they are refused.
 fn key(request: &Request) -> Result<Option<&str>> {
     let Some(key) = request.headers.get("idempotency-key") else { return Ok(None) };
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);

@@ -1,4 +1,4 @@
-//! What a list screen may ask for beside filters: the order, the fields, and the total.
+//! What a list can be asked for besides filters: the order, the fields, and the total.
 
 use jiff::Timestamp;
 use postgres::Row;
@@ -12,20 +12,20 @@ use crate::envelope::{Response, Shown};
 use crate::request::Request;
 use crate::validate::{PAGE_DEFAULT, Page, Query};
 
-/// The orders beside the ascending one of ids: by name without case, and newest first. Each names its field.
+/// The orders besides ascending ids: by name ignoring case, and newest first. Each is named after its field.
 pub const SORTS: [&str; 2] = ["name", "-created_at"];
 
-/// A record of which a list may show some fields only.
+/// A record of which a list may show only some fields.
 pub trait Pickable: Record {
     /// The fields of its JSON.
     const FIELDS: &'static [&'static str];
 }
 
-/// One page of a list, as it was asked for.
+/// One page of a list, as the client asked for it.
 pub struct Listing {
     /// How long it is.
     pub page: Page,
-    /// In which order, and behind which place in it the page begins.
+    /// The order, and the place in it where the page begins.
     pub order: Order,
     /// Whether `X-Total-Count` is wanted.
     pub count: bool,
@@ -35,9 +35,9 @@ pub struct Listing {
 
 /// The order of a list and the place in it where the page begins: the id of a record, and its value of the sorted field.
 pub enum Order {
-    /// Ascending ids, behind this one.
+    /// Ascending ids, after this one.
     Id(i64),
-    /// By name without case, behind this one.
+    /// By name ignoring case, after this one.
     Name(String, i64),
     /// Newest first, before this one.
     Newest(Timestamp, i64),
@@ -67,13 +67,13 @@ impl Listing {
         Listing { page, order, count, sort, fields }
     }
 
-    /// Whether it is a page that a statement in a shared round trip may bring ([`crate::sql::Query::batched`]). A long page, of records
-    /// that may be long as well, would hold up the others there.
+    /// Whether the page may share a round trip ([`crate::sql::Query::batched`]). A long page, whose records may be long as well,
+    /// would hold up the other requests.
     pub fn is_quick(&self) -> bool {
         self.page.limit <= PAGE_DEFAULT && !self.count
     }
 
-    /// The page and where the next one is. `rows` go beyond the page if there is more.
+    /// The page, and the link to the next one. `rows` has one row more than the page if the list continues.
     pub fn answer<'a, T: Record>(
         &self,
         read: &Read,
@@ -100,12 +100,12 @@ impl Listing {
     }
 }
 
-/// What a cursor is bound to: the list and its order.
+/// The name to which a cursor is bound: the list and its order.
 fn sorted_list(request: &Request, sort: &str) -> String {
     format!("{} {sort}", request.path.trim_end_matches('/'))
 }
 
-/// Where the page begins: at the place in the cursor, or else here. Only a sorted list has cursors.
+/// Where the page begins: at the place in the cursor, or else at `start`. Only a sorted list has cursors.
 fn place<T: DeserializeOwned>(read: &Read, query: &mut Query, list: Option<&str>, start: T) -> T {
     let Some(cursor) = query.sent("cursor") else { return start };
     list.and_then(|list| read.cursors.open(list, cursor)).unwrap_or_else(|| {
@@ -114,8 +114,8 @@ fn place<T: DeserializeOwned>(read: &Read, query: &mut Query, list: Option<&str>
     })
 }
 
-/// One page of records in the order of ids, and where the next one is (RFC 8288) if there is more: the list of a resource that no
-/// list screen shows. `rows` go beyond the page if there is more.
+/// One page of records in the order of ids, with the link to the next one (RFC 8288): for resources whose lists cannot be sorted.
+/// `rows` has one row more than the page if the list continues.
 pub fn listed<'a, T: Record>(
     read: &Read,
     message: &str,
@@ -135,7 +135,7 @@ fn shows<T: Record>(response: Response, rows: &[T]) -> Response {
     Response { shown, ..response }
 }
 
-/// The `Link` to the page that begins there.
+/// The `Link` to the page that begins at this place.
 fn link(request: &Request, parameter: &str, place: &str) -> String {
     format!("<{}>; rel=\"next\"", request.target_with(&[(parameter, place)]))
 }
@@ -147,7 +147,7 @@ fn cut<'a, T: Record>(page: Page, rows: &'a [Row], from_row: impl Fn(&'a Row) ->
     let mut records: Vec<T> = rows.iter().take(limit).map(from_row).collect();
     let bytes: usize = rows.iter().map(Row::raw_size_bytes).sum();
     let mut json = 0;
-    // Escapes make text twice as long at most, and the names of fields and the like add less than a kilobyte a record.
+    // Escaping makes text at most twice as long, and field names and punctuation add less than a kilobyte per record.
     if 2 * bytes + 1024 * rows.len() > PAGE_BYTES {
         let sizes: Vec<usize> = records.iter().map(json_bytes).collect();
         let of_rows = how_many_fit(rows.iter().map(Row::raw_size_bytes));
@@ -158,7 +158,7 @@ fn cut<'a, T: Record>(page: Page, rows: &'a [Row], from_row: impl Fn(&'a Row) ->
     (records, more, json)
 }
 
-/// How many records of these sizes fit on a page, with the envelope around them; one does always.
+/// How many records of these sizes fit on a page, with the envelope around them; at least one.
 fn how_many_fit(sizes: impl Iterator<Item = usize>) -> usize {
     let mut left = PAGE_BYTES - 1024;
     let fitting = sizes.take_while(|size| left.checked_sub(*size + 1).inspect(|rest| left = *rest).is_some());

@@ -35,7 +35,7 @@ pub struct Mapping<'a> {
     patient_id: i64,
     doctor_id: i64,
     notes: Option<&'a str>,
-    /// Shown to admins only: to everyone else it is always the reader.
+    /// Shown to admins only: for everyone else it is always the reader's own id.
     #[serde(skip_serializing_if = "Option::is_none")]
     created_by: Option<i64>,
     assigned_at: Timestamp,
@@ -116,7 +116,7 @@ fn fields(mut form: Form) -> Result<Fields> {
     form.finish(READ_ONLY)
 }
 
-/// `POST /api/mappings`: the patient is one of the user's own, the doctor is known, the pair is new.
+/// `POST /api/mappings`: the patient must be the user's own, the doctor must exist, and the pair must be new.
 pub fn create(app: &App, request: &Request, user: &User) -> Result<Response> {
     let fields = fields(request.new_record()?)?;
     let (patient_id, doctor_id) = (fields.integer("patient_id"), fields.integer("doctor_id"));
@@ -163,7 +163,7 @@ pub fn list_of_patient(read: &Read, user: &User) -> Result<Ask> {
     let parameters: Parameters = &[&user.id, &patient_id, &page.after.unwrap_or(0), &page.rows_wanted()];
     Ok(Ask::many(Question::new(&read.sql.mappings.list_of_patient, parameters)?, move |read, rows| {
         let first = rows.first().ok_or(Error::NotFound("Patient"))?;
-        // Of a patient without doctors there is one row, without a mapping.
+        // For a patient without doctors there is one row, without a mapping.
         let rows = if first.get::<_, Option<i64>>("id").is_none() { &[] } else { rows.as_slice() };
         Ok(listed(read, "Doctors of the patient found", page, "after", rows, Mapping::from_row))
     }))

@@ -1,4 +1,4 @@
-//! One file a resource: its records, then what can be done with them, in the order of `sql/` and of `tests/api/`.
+//! One file per resource: its records, then its operations, in the order of `sql/` and of `tests/api/`.
 //!
 //! Every handler has the same shape: read the request, run one statement, answer. What records share is in
 //! [`record`], what accounts and sessions share in [`account`].

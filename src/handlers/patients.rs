@@ -1,4 +1,4 @@
-//! Patients. Each user sees and changes only the own ones; an admin, through `/api/admin/patients`, all.
+//! Patients. Each user sees and changes only their own; an admin, through `/api/admin/patients`, all.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -107,7 +107,7 @@ fn fields(mut form: Form) -> Result<Fields> {
     form.finish(READ_ONLY)
 }
 
-/// `POST /api/patients`: the patient belongs to the user from now on.
+/// `POST /api/patients`: the new patient belongs to the user.
 pub fn create(app: &App, request: &Request, user: &User) -> Result<Response> {
     let fields = fields(request.new_record()?)?;
     let parameters: Parameters = &[&Json(&fields), &user.id, &user.session_id, &request.client, &request.id];
@@ -118,7 +118,7 @@ pub fn create(app: &App, request: &Request, user: &User) -> Result<Response> {
     })
 }
 
-/// `GET /api/patients`: the user's own.
+/// `GET /api/patients`: the user's own patients.
 pub fn list(read: &Read, user: &User) -> Result<Ask> {
     let mut query = read.request.query();
     let listing = Listing::read::<Patient>(read, &mut query);

@@ -9,12 +9,12 @@ use crate::request::Request;
 
 /// A record that has a version.
 pub trait Record: Serialize {
-    /// What the audit trail calls such a record, if it keeps who looked at one.
+    /// The name of such a record in the audit trail, if reads of it are recorded.
     const READS_OF: Option<Resource> = None;
 
-    /// The id, where the next page continues.
+    /// The id, from which the next page continues.
     fn id(&self) -> i64;
-    /// Changes with everything that the record shows; the ETag is made of it.
+    /// Changes with every value that the record shows; the ETag is made from it.
     fn version(&self) -> String;
 }
 
@@ -23,7 +23,7 @@ fn entity_tag(version: &str) -> String {
     format!("\"{version}\"")
 }
 
-/// 200 with the record, or 304 where the client already has this version.
+/// 200 with the record, or 304 if the client already has this version.
 pub fn found<T: Record>(request: &Request, message: &str, record: &T) -> Response {
     let version = record.version();
     let mut response =

@@ -1,4 +1,5 @@
-//! Sessions: log in, refresh, log out; the list of the own sessions; and an admin's way to end all of a user's.
+//! Sessions: log in, refresh, log out; the list of a user's own sessions; and the admin's operation that ends all sessions of a
+//! user.
 
 use std::net::IpAddr;
 
@@ -20,7 +21,7 @@ use crate::request::Request;
 use crate::sql::Parameters;
 use crate::validate::{EMAIL_MAX, line, lower_email};
 
-/// One live session in the user's own list.
+/// One active session in the user's own list.
 #[derive(Serialize)]
 struct Session {
     id: i64,
@@ -64,7 +65,7 @@ pub fn login(app: &App, request: &Request) -> Result<Response> {
         transaction.query_opt(&app.sql.users.lock, &[&credentials.user_id])?;
         transaction.query_opt(create, parameters)
     })?;
-    // No row: disabled, or the password was changed, while it was being hashed.
+    // No row: while the password was being hashed, the account was disabled or the password changed.
     let row = row.ok_or_else(|| attempt.failed(Some(credentials.user_id)))?;
     if row.get::<_, i64>("ended") > 0 {
         app.guard.sessions.forget_user(credentials.user_id);
@@ -73,9 +74,9 @@ pub fn login(app: &App, request: &Request) -> Result<Response> {
     Ok(Response::success("Logged in", Grant::new(app, &row, refresh_token)?))
 }
 
-/// `POST /api/auth/refresh`: a new pair for a refresh token, which is good for one use. A client's retry gets a pair that replaces the first
-/// one, unless that has been used. Only the use of its refresh token counts: of two tabs, one has often used its new access token by the
-/// time the other asks. An access token does not prolong a session, and ends with it.
+/// `POST /api/auth/refresh`: a new pair for a refresh token, which can be used once. A client's retry gets a pair that replaces
+/// the first one, unless that has been used. Only the use of its refresh token counts: if two tabs refresh, one has often used
+/// its new access token by the time the other one asks. An access token does not prolong a session, and ends with it.
 pub fn refresh(app: &App, request: &Request) -> Result<Response> {
     let mut form = request.new_record()?;
     form.required_verbatim("refresh_token", |_| Ok(()));
@@ -103,7 +104,7 @@ pub fn logout(app: &App, request: &Request, user: &User) -> Result<Response> {
     Ok(Response::success("Logged out", ()))
 }
 
-/// `GET /api/auth/sessions`: the user's own live sessions.
+/// `GET /api/auth/sessions`: the user's own active sessions.
 pub fn list(read: &Read, user: &User) -> Result<Ask> {
     let current = user.session_id;
     Ok(Ask::many(Question::new(&read.sql.sessions.list, &[&user.id, &IDLE_SECONDS])?, move |_, rows| {

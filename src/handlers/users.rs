@@ -1,4 +1,4 @@
-//! Users: register, the own account, the own password; and what an admin sees and changes of all accounts.
+//! Users: registration, a user's own account and password; and what an admin sees and changes of all accounts.
 
 use super::account::{Account, Grant};
 use super::ask::{Ask, Read};
@@ -17,7 +17,7 @@ use crate::validate::{NAME_MAX, email, line, one_of, truth};
 
 /// The query parameters of an admin's list.
 pub const ADMIN_FILTERS: &[&str] = &["limit", "after", "email", "role", "disabled"];
-/// What an admin cannot change; sent back with a record that was read.
+/// The fields that an admin cannot change, but may send back with a record.
 const READ_ONLY: &[&str] = &["id", "name", "email", "created_at", "updated_at"];
 
 /// `POST /api/auth/register`
@@ -132,7 +132,7 @@ pub mod admin {
         Ok(updated("User updated", &Account::from_row(&row)))
     }
 
-    /// `POST /api/admin/users/{id}/unlock`: forgets the account's failed logins.
+    /// `POST /api/admin/users/{id}/unlock`: resets the account's count of failed logins.
     pub fn unlock(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
         let (id, user) = (request.id("id")?, admin.user());
         let parameters: Parameters = &[&id, &user.id, &user.session_id, &request.client, &request.id];

@@ -1,4 +1,4 @@
-//! A JSON body on its way to being checked, field by field.
+//! A JSON body, checked field by field.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::rules::{Checked, Rule, shown};
 use crate::error::{Error, FieldError, FieldErrors, Result};
 
-/// Whether all required fields must be there, or only those that are sent are looked at.
+/// Whether all required fields must be present, or only the fields that are sent are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// A new record.
@@ -20,7 +20,7 @@ pub enum Mode {
     Update,
 }
 
-/// The fields of a JSON body on their way to being checked.
+/// The fields of a JSON body while they are being checked.
 #[derive(Debug)]
 pub struct Form {
     mode: Mode,
@@ -37,7 +37,7 @@ impl Form {
     /// `invalid` for anything else, and for repeated keys.
     pub fn parse(body: &[u8], mode: Mode) -> Result<Form> {
         let Object { fields, repeated } = serde_json::from_slice(body).map_err(|error| {
-            // The parser's own words may quote what was sent; the place is enough to find it.
+            // The parser's message may quote the body; the position is enough to find the mistake.
             let place = format!("must be a JSON object (line {}, column {})", error.line(), error.column());
             Error::invalid("body", place)
         })?;
@@ -93,8 +93,8 @@ impl Form {
         self.accepted.get(name).and_then(Value::as_str)
     }
 
-    /// The accepted fields, once nothing is wrong with any. `read_only` fields, which cannot be changed, are accepted and
-    /// ignored, so that a record that was read can be sent back; an update of nothing else is refused.
+    /// The accepted fields, if there was no error. `read_only` fields, which cannot be changed, are accepted and ignored, so that
+    /// clients can send back a record that they read. An update with only read-only fields is refused.
     ///
     /// # Errors
     /// `incomplete` or `invalid`, naming every field, unknown ones included.
@@ -135,7 +135,7 @@ impl Form {
 pub struct Fields(Map<String, Value>);
 
 impl Fields {
-    /// A text; empty where the field is optional and absent.
+    /// A text; empty if the field is optional and absent.
     pub fn text(&self, name: &str) -> &str {
         self.optional_text(name).unwrap_or_default()
     }
@@ -156,7 +156,7 @@ impl Fields {
     }
 }
 
-/// A JSON object, and the keys that it has more than once, of which serde's own map would say nothing.
+/// A JSON object, and the keys that it has more than once, which serde's own map would not report.
 #[derive(Default)]
 struct Object {
     fields: Map<String, Value>,

@@ -13,7 +13,7 @@ const REPEATABLE: &str = "fields";
 
 /// The query parameters of one request.
 pub struct Query {
-    /// One for each known name, but for [`REPEATABLE`].
+    /// One for each known name, except [`REPEATABLE`].
     pairs: Vec<(String, String)>,
     errors: FieldErrors,
 }
@@ -21,21 +21,21 @@ pub struct Query {
 /// One page of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// The list continues behind (or, newest first, before) this id.
+    /// The list continues after (or, newest first, before) this id.
     pub after: Option<i64>,
     /// How many records at most.
     pub limit: i64,
 }
 
 impl Page {
-    /// One more than the page shows tells whether there is more.
+    /// One more than the page shows, to find out whether there are more records.
     pub fn rows_wanted(&self) -> i64 {
         self.limit + 1
     }
 }
 
 impl Query {
-    /// Takes the query apart (WHATWG URL, application/x-www-form-urlencoded). Unknown and repeated parameters are errors.
+    /// Parses the query (WHATWG URL, application/x-www-form-urlencoded). Unknown and repeated parameters are errors.
     pub fn parse(raw: &str, known: &[&'static str]) -> Query {
         let mut query = Query { pairs: Vec::new(), errors: FieldErrors::default() };
         if Query::pairs(raw).count() < raw.split('&').filter(|pair| !pair.is_empty()).count() {
@@ -53,7 +53,7 @@ impl Query {
         query
     }
 
-    /// The decoded names and values, in order; what is not percent-encoded UTF-8 is left out.
+    /// The decoded names and values, in order. Pairs that are not percent-encoded UTF-8 are left out.
     pub(crate) fn pairs(raw: &str) -> impl Iterator<Item = (String, String)> + '_ {
         raw.split('&').filter(|pair| !pair.is_empty()).filter_map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -124,7 +124,7 @@ impl Query {
         self.read(name, parse_birth_date)
     }
 
-    /// A value exactly as it was sent, which may be blank.
+    /// A value exactly as it was sent; it may be blank.
     pub fn sent(&self, name: &str) -> Option<&str> {
         self.pairs.iter().find(|(present, _)| present == name).map(|(_, value)| value.as_str())
     }
@@ -137,7 +137,7 @@ impl Query {
         }
     }
 
-    /// Nothing was wrong with any parameter.
+    /// Succeeds if there was no error in any parameter.
     ///
     /// # Errors
     /// `invalid`, naming every parameter.

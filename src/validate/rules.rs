@@ -33,7 +33,7 @@ pub const NOTES_MAX: usize = 2_000;
 pub const FILTER_MAX: usize = if NAME_MAX > EMAIL_MAX { NAME_MAX } else { EMAIL_MAX };
 /// The most records of one page.
 pub const PAGE_MAX: i64 = 500;
-/// The records of a page where the client does not say.
+/// The records of a page if the client does not say.
 pub const PAGE_DEFAULT: i64 = 100;
 /// The year of the earliest date of birth.
 pub const BIRTH_YEAR_MIN: i16 = 1870;
@@ -49,7 +49,7 @@ pub fn parse_id(text: &str) -> Checked<i64> {
     }
 }
 
-/// One line of text of at most `max` characters, such as a name: it can be seen, and reads in the order in which it is stored.
+/// One line of text of at most `max` characters, such as a name. It must be visible, and read in the order in which it is stored.
 pub fn line(max: usize) -> impl Fn(Value) -> Checked<Value> {
     move |value| {
         let text = plain_text(string(&value)?, max, false)?;
@@ -65,8 +65,8 @@ pub fn line(max: usize) -> impl Fn(Value) -> Checked<Value> {
     }
 }
 
-/// The same for a licence number, in which every character can be seen: nobody could tell it from another one that has an invisible character
-/// more.
+/// The same for a licence number, in which every character must be visible: nobody could tell two numbers apart that differ by an
+/// invisible character.
 pub fn visible_line(max: usize) -> impl Fn(Value) -> Checked<Value> {
     move |value| {
         let value = line(max)(value)?;
@@ -116,7 +116,8 @@ pub fn birth_date(value: Value) -> Checked<Value> {
     parse_birth_date(value.as_str().unwrap_or_default()).map(|_| value)
 }
 
-/// A date like 1990-04-23 that exists, not before 1870 and not after tomorrow in UTC: it is tomorrow somewhere.
+/// A date like 1990-04-23 that exists, not before 1870 and not after tomorrow in UTC, since it may already be tomorrow where the
+/// client is.
 pub fn parse_birth_date(text: &str) -> Checked<Date> {
     let bytes = text.as_bytes();
     let shaped = bytes.len() == 10
@@ -146,8 +147,8 @@ pub fn email(value: Value) -> Checked<Value> {
     if valid { Ok(lower_email(&text).into()) } else { Err("must be an e-mail address like name@example.org".into()) }
 }
 
-/// An e-mail address as it is stored and looked up. Addresses are ASCII: Unicode's lower case would turn the Kelvin sign into a `k`, and
-/// so let two addresses into one account.
+/// An e-mail address as it is stored and looked up. Only ASCII letters are lowered: Unicode's lower case would turn the Kelvin
+/// sign into a `k`, so that two addresses would lead to one account.
 pub fn lower_email(text: &str) -> String {
     text.to_ascii_lowercase()
 }
@@ -171,7 +172,7 @@ fn is_domain(domain: &str) -> bool {
     domain.contains('.') && domain.split('.').all(is_label)
 }
 
-/// A telephone number: at least 5 digits, else spaces and `+ - ( ) . /`; an extension (`x12`, `ext. 12`) may follow.
+/// A telephone number: at least 5 digits, with spaces and `+ - ( ) . /` between them; an extension (`x12`, `ext. 12`) may follow.
 pub fn phone(value: Value) -> Checked<Value> {
     const RULE: &str =
         "must have at least 5 digits, may also have spaces and + - ( ) . /, and may end with an extension like x12";
@@ -200,7 +201,7 @@ fn string(value: &Value) -> Checked<&str> {
     value.as_str().ok_or("must be a string".into())
 }
 
-/// Lengths count characters; control characters are refused, except for line breaks and tabs where they are welcome.
+/// Lengths count characters. Control characters are refused, except line breaks and tabs if `lines` is true.
 pub(super) fn plain_text(text: &str, max: usize, lines: bool) -> Checked<String> {
     let refused = |character: char| character.is_control() && !(lines && matches!(character, '\n' | '\r' | '\t'));
     if text.chars().any(refused) {
@@ -212,13 +213,13 @@ pub(super) fn plain_text(text: &str, max: usize, lines: bool) -> Checked<String>
     }
 }
 
-/// Embeddings, overrides, isolates and marks (Unicode's property `Bidi_Control`): with them a name can be shown as another one.
-/// Arabic and Hebrew names need none, since their letters have a direction of their own.
+/// Embeddings, overrides, isolates and marks (Unicode's property `Bidi_Control`), which can make one name look like another.
+/// Arabic and Hebrew names do not need them, since their letters have a direction of their own.
 fn is_bidi_control(character: char) -> bool {
     matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Characters that nobody sees where they stand alone: Unicode's property `Default_Ignorable_Code_Point` (joiners, which Persian and
+/// Characters that are invisible on their own: Unicode's property `Default_Ignorable_Code_Point` (joiners, which Persian and
 /// Indic names need between letters; zero-width spaces, Hangul fillers, variation selectors, tags), the controls of annotations,
 /// and the blank of Braille.
 fn is_invisible(character: char) -> bool {
@@ -229,7 +230,7 @@ fn is_invisible(character: char) -> bool {
         | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// A field name that a client made up, cut to what is useful in an answer.
+/// An unknown field name from a client, cut to a useful length for an answer.
 pub(super) fn shown(name: &str) -> String {
     name.chars().take(64).collect()
 }
