@@ -100,23 +100,21 @@ impl App {
         );
         let guard = Guard::new(&secret, &config, Arc::clone(&metrics));
         let cursors = Cursors::new(&secret, config.jwt_secret_previous.as_deref())?;
-        let memory = Memory::new(config.max_memory_bytes);
-        let (audit, started_at) = (audit::Buffer::default(), unix_seconds());
         Ok(App {
+            memory: Memory::new(config.max_memory_bytes),
             config,
             sql,
             db,
             guard,
             cursors,
-            audit,
-            memory,
+            audit: audit::Buffer::default(),
             metrics,
             pulse,
             refusals: Outage::new("server", "requests are answered 503", "no more requests are answered 503"),
             transport: OnceLock::new(),
             contract,
             schema_version,
-            started_at,
+            started_at: unix_seconds(),
         })
     }
 

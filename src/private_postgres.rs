@@ -31,6 +31,7 @@ use std::thread;
 use std::time::Duration;
 
 use cluster::Cluster;
+pub use cluster::make_data_dir;
 use postmaster::{Patience, bring_up, connection_to, shut_down};
 pub use settings::Settings;
 use settings::{POLL, STOP_LIMIT, USER};
@@ -221,15 +222,6 @@ impl Drop for PrivatePostgres {
 /// One line with the command that installs them on this system.
 pub fn find_programs() -> Result<PathBuf, String> {
     programs::Search::of_this_process().best().map(|programs| programs.bin)
-}
-
-/// Makes `DATA_DIR` where it is missing, with the mode that the private PostgreSQL needs, and returns its absolute path. For
-/// whoever writes there before it is started.
-///
-/// # Errors
-/// One line: which folder cannot be made and why.
-pub fn make_data_dir(data_dir: &Path) -> Result<PathBuf, String> {
-    cluster::make_data_dir(data_dir)
 }
 
 /// Waits until no other process is starting or stopping the cluster. The gate closes again with the returned file.

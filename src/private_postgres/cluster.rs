@@ -164,7 +164,10 @@ impl Cluster {
 ///
 /// A plain user's is closed to others (0700): the generated secret is there too. Root's can be passed through (0711),
 /// because the private PostgreSQL runs as another user; the cluster and the secret have modes of their own.
-pub(super) fn make_data_dir(data_dir: &Path) -> Result<PathBuf, String> {
+///
+/// # Errors
+/// One line: which folder cannot be made and why.
+pub fn make_data_dir(data_dir: &Path) -> Result<PathBuf, String> {
     let missing: Vec<&Path> =
         data_dir.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists()).collect();
     for folder in missing.into_iter().rev() {

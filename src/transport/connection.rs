@@ -254,15 +254,9 @@ impl Connection {
         self.close_after = close;
         self.client_closes = client_closes;
         self.phase = Phase::Answering;
-        match send(&self.stream, head, body) {
-            Sent::Whole => self.on_taken(env),
-            Sent::Partly(unsent) => {
-                self.unsent = Some(unsent);
-                self.deadline_ms = env.now_ms + env.config.answer_ms;
-                Step::Wait
-            }
-            Sent::Failed => Step::Broken,
-        }
+        self.deadline_ms = env.now_ms + env.config.answer_ms;
+        let sent = send(&self.stream, head, body);
+        self.on_sent(sent, env)
     }
 
     /// Answers with a refusal, and closes.
@@ -278,7 +272,13 @@ impl Connection {
     /// Sends what is left of the answer.
     fn flush(&mut self, env: &Env<'_>) -> Step {
         let Some(unsent) = self.unsent.take() else { return self.on_taken(env) };
-        match unsent.send(&self.stream) {
+        let sent = unsent.send(&self.stream);
+        self.on_sent(sent, env)
+    }
+
+    /// The socket has taken something of the answer, or all of it.
+    fn on_sent(&mut self, sent: Sent, env: &Env<'_>) -> Step {
+        match sent {
             Sent::Whole => self.on_taken(env),
             Sent::Partly(mut unsent) => {
                 if unsent.written_in_time >= env.config.answer_bytes {
