@@ -1,8 +1,9 @@
--- The audit trail. Changes write their entries in their own statements; here are the entries of reads, lists and refusals, which
--- arrive in batches, and the page that an admin reads.
+-- The audit trail. Changes write their entries in their own statements. This file has the statement for reads, lists and
+-- refusals, which arrive in batches, and the page that an admin reads.
 
 -- name: record(action text, resource text, at timestamptz[], actor_id bigint[], resource_id bigint[], resource_ids text[], ip inet[], request_id text[], record_ids bigint[]) :exec write
--- One row for all entries of a kind, in the order in which they happened. Its id is the first of 1,000 that nobody else gets.
+-- One row for all entries of a kind, in the order in which they happened. Its id is the first of 1,000 ids that no other row
+-- gets.
 with batch as (
     insert into audit_batches (action, resource, at, actor_id, resource_id, resource_ids, ip, request_id, record_ids)
     values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
@@ -12,16 +13,16 @@ select distinct actor.id, batch.id
   from batch, unnest($4) as actor (id);
 
 -- name: list(before_id bigint, page_size bigint, actor_id bigint, action text, resource text, resource_id bigint) :many planned
--- Newest first: a page of the entries that are rows, a page of those in batches, and the newest of both. A record is found by its
--- own entries and by the lists that showed it.
+-- Newest first: takes a page of the entries that are rows and a page of those in batches, and returns the newest of both. A
+-- record is found by its own entries and by the lists that showed it.
 --
--- All kinds are named where none is asked for, since that index begins with the kind.
+-- Without a filter by kind, all kinds are listed, since the index begins with the kind.
 --
--- First the batches, of everybody or of a user, then their entries. Every batch that fits has an entry that does, but for the one
--- that `before` cuts, so that one more than a page is enough. Not where a record is asked for: it and the user may be in different
--- entries, and with a limit the planner would look for a record that nobody sees any more by walking through the newest batches.
--- Batches are opened one after the other until the page is full. `coalesce` is for the planner: of a bare comparison it expects so
--- few entries that it would rather open all batches and sort. A statement with a user has one branch, without one the other.
+-- First the batches, of everybody or of one user, then their entries. Every matching batch has a matching entry, except the one
+-- that `before` cuts, so one batch more than the page size is enough. With a filter by record there is no such limit: the record
+-- and the user may be in different entries, and with a limit the planner would search for a rarely seen record by walking through
+-- the newest batches. Batches are opened one after the other until the page is full. The planner underestimates a bare comparison
+-- and would open all batches and sort; `coalesce` prevents that. Only one branch runs: one with a user, the other without.
 select id, at, actor_id, action, resource, resource_id, resource_ids, outcome, ip, request_id, before
   from ((select id, at, actor_id, action, resource, resource_id, resource_ids, outcome, ip, request_id, before
            from audit_entries

@@ -1,5 +1,5 @@
--- Doctors are a directory that every user reads. Who changes an entry is its creator or an admin: `owner_id` names the
--- creator that must match, null stands for an admin.
+-- Doctors are a directory that every user reads. An entry can be changed by its creator or an admin: `owner_id` is the creator
+-- that must match, or null for an admin.
 
 -- name: create(fields jsonb, actor_id bigint, session_id bigint, ip inet, request_id text) :one write
 with created as (
@@ -33,7 +33,7 @@ select id, name, specialization, phone, email, license_number, years_of_experien
  limit $3;
 
 -- name: search_by_name(after_id bigint, page_size bigint, name_pattern text, specialization_pattern text, after_name text) :many planned
--- The whole directory in the order of names, without case. The page begins behind the record with this name and id.
+-- The whole directory in the order of names, ignoring case. The page begins after the record with this name and id.
 select id, name, specialization, phone, email, license_number, years_of_experience, created_by, version, created_at, updated_at
   from doctors
  where (lower(name), id) > (lower($5), $1)
@@ -43,7 +43,7 @@ select id, name, specialization, phone, email, license_number, years_of_experien
  limit $2;
 
 -- name: search_newest(before_id bigint, page_size bigint, name_pattern text, specialization_pattern text, before timestamptz) :many planned
--- The same, newest first. The page begins before the record of this time and id.
+-- The same, newest first. The page begins before the record with this time and id.
 select id, name, specialization, phone, email, license_number, years_of_experience, created_by, version, created_at, updated_at
   from doctors
  where (created_at, id) < ($5, $1)
@@ -53,7 +53,7 @@ select id, name, specialization, phone, email, license_number, years_of_experien
  limit $2;
 
 -- name: count(name_pattern text, specialization_pattern text) :one planned
--- How many there are on all pages. It reads every one of them: only on request.
+-- How many records there are on all pages. It reads every one of them, so it runs only on request.
 select count(*) as total
   from doctors
  where ($1 is null or name ilike $1)
@@ -65,8 +65,8 @@ select id, name, specialization, phone, email, license_number, years_of_experien
  where id = $1;
 
 -- name: update(id bigint, owner_id bigint, fields jsonb, versions text[], actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
--- Changes the fields that are sent, and writes nothing if they are all as they were. No row: no such doctor. `allowed` false:
--- another user's entry. `matches` false: the record is at none of `versions`.
+-- Changes the fields that are sent, and writes nothing if none of them differs. No row: no such doctor. `allowed` false: another
+-- user's entry. `matches` false: the record is at none of `versions`.
 with found as (
     select id, name, specialization, phone, email, license_number, years_of_experience, created_by, version, created_at, updated_at,
            created_by = coalesce($2, created_by) as allowed, $4 is null or version::text = any ($4) as matches,
@@ -102,8 +102,8 @@ select allowed, matches, id, name, specialization, phone, email, license_number,
  where not exists (select from changed);
 
 -- name: lock(id bigint, owner_id bigint) :opt write
--- Comes first in the transaction of a delete: while the lock is held nobody can assign the doctor, and `delete` sees every
--- mapping that has been made.
+-- Runs first in the transaction of a delete: while the lock is held, nobody can assign the doctor, and `delete` sees every
+-- mapping made before.
 select id
   from doctors
  where id = $1
@@ -111,7 +111,8 @@ select id
    for update;
 
 -- name: delete(id bigint, owner_id bigint, versions text[], cascade boolean, actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
--- Behind `lock`. Without `cascade` the foreign key of a mapping refuses; with it the doctor's mappings go as well.
+-- Runs after `lock`. Without `cascade`, the foreign key of a mapping refuses the delete; with it, the doctor's mappings are
+-- deleted too.
 with found as (
     select id, created_by = coalesce($2, created_by) as allowed, $3 is null or version::text = any ($3) as matches,
            to_jsonb(doctors) - 'version' as before

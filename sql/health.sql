@@ -1,4 +1,4 @@
--- What the probes ask.
+-- The statement of the probes.
 
 -- name: schema_version() :one
 select coalesce(max(version), 0) as version

@@ -1,11 +1,12 @@
--- Requests that may be sent again: a key, the request that it stands for, and the answer that it got.
+-- Requests that may be sent again: a key, the request that it was sent with, and the stored answer.
 
 -- name: claim(user_id bigint, key text) :one write
--- First in its transaction: nobody else works on this key until the transaction ends. `claimed` false: somebody does.
+-- Runs first in its transaction: no other request can claim this key until the transaction ends. `claimed` false: another request
+-- holds it.
 select pg_try_advisory_xact_lock(hashtextextended($1 || ' ' || $2, 0)) as claimed;
 
 -- name: find(user_id bigint, key text, lifetime_seconds integer) :opt
--- A statement of its own behind `claim`, so that it sees what the last holder of the key has stored.
+-- A separate statement after `claim`, so that it sees what the last holder of the key has stored.
 select request_hash, location, etag, body
   from idempotency_keys
  where user_id = $1
@@ -13,7 +14,8 @@ select request_hash, location, etag, body
    and created_at > now() - make_interval(secs => $3);
 
 -- name: store(user_id bigint, key text, request_hash bytea, location text, etag text, body bytea) :exec write
--- Last in its transaction, with the change that the answer tells of. An answer that is too old to be found is replaced.
+-- Runs last in its transaction, together with the change that the answer describes. An answer that is too old to be found is
+-- replaced.
 insert into idempotency_keys as present (user_id, key, request_hash, location, etag, body)
 values ($1, $2, $3, $4, $5, $6)
     on conflict (user_id, key) do update

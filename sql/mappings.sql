@@ -1,10 +1,9 @@
--- Mappings say which doctors care for which patient. They belong to the owner of the patient; `owner_id` null means any
--- owner's, which only the admin routes ask for. A mapping shows parts of its patient and doctor, so its version is made of
--- all three.
+-- Mappings say which doctors care for which patient. They belong to the owner of the patient; `owner_id` null means any owner,
+-- which only the admin routes ask for. A mapping shows parts of its patient and doctor, so its version is made from all three.
 
 -- name: create(patient_id bigint, doctor_id bigint, notes text, actor_id bigint, session_id bigint, ip inet, request_id text) :one write
--- One row always: what was found of the two, and the mapping where both were. The doctor is looked for only if the patient was
--- found. The pair is new or the unique constraint refuses.
+-- Always one row: which of the two were found, and the mapping if both were. The doctor is looked up only if the patient was
+-- found. If the pair exists already, the unique constraint refuses.
 with patient as (
     select id, name, version from patients where id = $1 and created_by = $4 for key share
 ), doctor as (
@@ -77,7 +76,7 @@ select m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.assigned_at, m.
  order by m.id;
 
 -- name: find(id bigint, owner_id bigint, patient_id bigint) :opt batched
--- `patient_id` is the one in the path; null where the path has none.
+-- `patient_id` is the one in the path; null if the path has none.
 select m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.assigned_at, m.updated_at,
        m.version || '.' || p.version || '.' || d.version as version,
        p.name as patient_name, d.name as doctor_name, d.specialization as doctor_specialization,
@@ -90,8 +89,8 @@ select m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.assigned_at, m.
    and m.patient_id = coalesce($3, m.patient_id);
 
 -- name: lock(id bigint, owner_id bigint, patient_id bigint, doctor_id bigint) :opt write
--- Comes first in the transaction of an update: locks the patient and the doctor that the mapping shall name, if it shall name
--- others, and then the mapping itself.
+-- Runs first in the transaction of an update: locks the new patient and the new doctor of the mapping, if they change, and then
+-- the mapping itself.
 with patient as (
     select id from patients where id = $3 and created_by = coalesce($2, created_by) for key share
 ), doctor as (
@@ -106,9 +105,9 @@ select m.id, patient.id as patient_id, doctor.id as doctor_id
    for no key update of m;
 
 -- name: update(id bigint, owner_id bigint, fields jsonb, versions text[], actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
--- Behind `lock`: changes the fields that are sent, and writes nothing if they are all as they were. No row: no such mapping of
--- this owner. Otherwise what was found of the patient and doctor that it shall name, and `matches` false where the record is at
--- none of `versions`. The trail does not repeat long notes that stay.
+-- Runs after `lock`: changes the fields that are sent, and writes nothing if none of them differs. No row: no such mapping of
+-- this owner. Otherwise the row says which of the new patient and doctor were found, and `matches` is false if the record is at
+-- none of `versions`. The trail does not repeat long notes that stay the same.
 with found as (
     select m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.version, m.assigned_at, m.updated_at,
            $4 is null or m.version || '.' || p.version || '.' || d.version = any ($4) as matches,

@@ -1,8 +1,8 @@
--- Patients belong to the user who registered them. Every statement carries the owner; `owner_id` null means any owner's,
--- which only the admin routes ask for.
+-- Patients belong to the user who registered them. Every statement carries the owner; `owner_id` null means any owner, which only
+-- the admin routes ask for.
 
 -- name: create(fields jsonb, actor_id bigint, session_id bigint, ip inet, request_id text) :one write
--- A new patient, owned by the actor, and the audit entry of it.
+-- A new patient, owned by the actor, and its audit entry.
 with created as (
     insert into patients (name, date_of_birth, gender, phone, email, address, medical_history, created_by)
     select new.name, new.date_of_birth, new.gender, new.phone, new.email, new.address, new.medical_history, $2
@@ -17,9 +17,9 @@ select id, name, date_of_birth, gender, phone, email, address, medical_history, 
   from created;
 
 -- name: list(owner_id bigint, after_id bigint, page_size bigint) :many batched
--- One page of an owner's patients, read from patients_created_by_id_idx: page 1000 costs what page 1 costs. `= any` rather than
--- `=`, here and below: then PostgreSQL does not know that `created_by` is the same in all rows, and cannot take the primary key
--- for this order, on which it might pass a million rows of others to the owner's first.
+-- One page of an owner's patients, read from patients_created_by_id_idx: page 1000 costs what page 1 costs. `= any` instead of
+-- `=`, here and below: with `=` PostgreSQL would know that `created_by` is the same in all rows, and could read the primary key
+-- in this order, on which it might pass a million rows of other owners before the first match.
 select id, name, date_of_birth, gender, phone, email, address, medical_history, created_by, version, created_at, updated_at
   from patients
  where created_by = any (array[$1])
@@ -28,8 +28,8 @@ select id, name, date_of_birth, gender, phone, email, address, medical_history, 
  limit $3;
 
 -- name: search(owner_id bigint, after_id bigint, page_size bigint, name_pattern text, gender text, date_of_birth date) :many planned
--- The same page with filters; null stands for "any". Planned for its values each time, so that absent filters vanish and a
--- rare name takes the trigram index.
+-- The same page with filters; null stands for "any". Planned for its values each time, so that absent filters cost nothing and a
+-- rare name uses the trigram index.
 select id, name, date_of_birth, gender, phone, email, address, medical_history, created_by, version, created_at, updated_at
   from patients
  where created_by = any (array[$1])
@@ -41,7 +41,7 @@ select id, name, date_of_birth, gender, phone, email, address, medical_history, 
  limit $3;
 
 -- name: search_by_name(owner_id bigint, after_id bigint, page_size bigint, name_pattern text, gender text, date_of_birth date, after_name text) :many planned
--- The same in the order of names, without case. The page begins behind the record with this name and id.
+-- The same in the order of names, ignoring case. The page begins after the record with this name and id.
 select id, name, date_of_birth, gender, phone, email, address, medical_history, created_by, version, created_at, updated_at
   from patients
  where created_by = any (array[$1])
@@ -53,7 +53,7 @@ select id, name, date_of_birth, gender, phone, email, address, medical_history, 
  limit $3;
 
 -- name: search_newest(owner_id bigint, before_id bigint, page_size bigint, name_pattern text, gender text, date_of_birth date, before timestamptz) :many planned
--- The same, newest first. The page begins before the record of this time and id.
+-- The same, newest first. The page begins before the record with this time and id.
 select id, name, date_of_birth, gender, phone, email, address, medical_history, created_by, version, created_at, updated_at
   from patients
  where created_by = any (array[$1])
@@ -65,7 +65,7 @@ select id, name, date_of_birth, gender, phone, email, address, medical_history, 
  limit $3;
 
 -- name: count(owner_id bigint, name_pattern text, gender text, date_of_birth date) :one planned
--- How many there are on all pages. It reads every one of them: only on request.
+-- How many records there are on all pages. It reads every one of them, so it runs only on request.
 select count(*) as total
   from patients
  where created_by = $1
@@ -74,7 +74,7 @@ select count(*) as total
    and ($4 is null or date_of_birth = $4);
 
 -- name: search_all(after_id bigint, page_size bigint, name_pattern text, gender text, date_of_birth date) :many planned
--- The page that an admin sees of all users' patients; for those of one user there is `search`.
+-- An admin's page of the patients of all users. For the patients of one user, admins use `search`.
 select id, name, date_of_birth, gender, phone, email, address, medical_history, created_by, version, created_at, updated_at
   from patients
  where id > $1
@@ -91,8 +91,8 @@ select id, name, date_of_birth, gender, phone, email, address, medical_history, 
    and created_by = coalesce($2, created_by);
 
 -- name: update(id bigint, owner_id bigint, fields jsonb, versions text[], actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
--- Changes the fields that are sent, and writes nothing if they are all as they were. No row: no such patient of this owner.
--- `matches` false: the record is at none of `versions`. The trail does not repeat a long text that stays.
+-- Changes the fields that are sent, and writes nothing if none of them differs. No row: no such patient of this owner. `matches`
+-- false: the record is at none of `versions`. The trail does not repeat a long text that stays the same.
 with found as (
     select id, name, date_of_birth, gender, phone, email, address, medical_history, created_by, version, created_at, updated_at,
            $4 is null or version::text = any ($4) as matches, to_jsonb(patients) - 'version' as before
@@ -101,7 +101,7 @@ with found as (
        and created_by = coalesce($2, created_by)
        for no key update
 ), changed as (
-    -- A field that was not sent keeps its very value, which PostgreSQL then need not store again.
+    -- A field that was not sent keeps its stored value, which PostgreSQL then need not write again.
     update patients p
        set name = coalesce(new.name, p.name),
            date_of_birth = coalesce(new.date_of_birth, p.date_of_birth),
@@ -137,7 +137,8 @@ select matches, id, name, date_of_birth, gender, phone, email, address, medical_
  where not exists (select from changed);
 
 -- name: lock(id bigint, owner_id bigint) :opt write
--- Comes first in the transaction of a delete: while the lock is held no mapping can arrive, and `delete` sees each that has.
+-- Runs first in the transaction of a delete: while the lock is held, no mapping can be added, and `delete` sees every mapping
+-- made before.
 select id
   from patients
  where id = $1
@@ -145,7 +146,7 @@ select id
    for update;
 
 -- name: delete(id bigint, owner_id bigint, versions text[], actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
--- Behind `lock`: removes the patient and the patient's mappings.
+-- Runs after `lock`: removes the patient and the patient's mappings.
 with found as (
     select id, $3 is null or version::text = any ($3) as matches, to_jsonb(patients) - 'version' as before
       from patients

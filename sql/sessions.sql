@@ -1,12 +1,12 @@
--- Sessions: what a login makes, a refresh renews, a logout ends; and the count of failed logins that locks an account.
+-- Sessions: a login creates one, a refresh renews it, a logout ends it. Also the count of failed logins that locks an account.
 
 -- name: attempt(email text, network text, max_failures integer, max_failures_total integer, lock_seconds integer, has_place boolean) :one write
--- Counts the attempt as failed before the password is looked at, first for the network (unless it `has_place` there since an
--- earlier try) and then, if that still has one, from anywhere: however many run at once, no more than the limits are checked.
--- A success forgets the count, and `record_failure` turns a full one into a lock. Should it never get to that, the count is full
--- for as long. `allowed` false: no place was left. `undecided`: those who took them may still be looking at their passwords, which
--- nobody does for ten seconds, and a place may come free again. `most_expensive` is the highest cost of any stored hash, which the
--- check takes the time of; served by users_hash_cost_idx.
+-- Counts the attempt as failed before the password is checked: first for the network (unless it `has_place` there from an earlier
+-- try), and then, if the network had a place, in total. So however many logins run at once, no more passwords are checked than
+-- the limits allow. A success resets the count, and `record_failure` turns a full count into a lock. If `record_failure` never
+-- runs, the count stays full just as long. `allowed` false: no place was left. `undecided`: the logins that took the places may
+-- still be checking their passwords, which never takes ten seconds, so a place may become free. `most_expensive` is the highest
+-- cost of any stored hash, whose time every check takes; served by users_hash_cost_idx.
 with in_network as (
     insert into login_failures as f (account, network, failures)
     select sha256(convert_to($1, 'UTF8')), $2, 1 where not $6
@@ -47,8 +47,8 @@ select in_total.account is not null as allowed, in_total.account is null and not
   left join users on users.email = $1;
 
 -- name: record_failure(user_id bigint, email text, network text, max_failures integer, max_failures_total integer, lock_seconds integer, ip inet, request_id text) :exec write
--- A refused login: its audit entry, and the lock with its own where the count is full. `user_id` null: no such user. The rows
--- are locked in the order of `attempt`.
+-- A refused login: its audit entry, and, if the count is full, the lock and its audit entry. `user_id` null: no such user. The
+-- rows are locked in the order of `attempt`.
 with full_counts as (
     select account, network
       from login_failures
@@ -71,9 +71,9 @@ select 'login_failed', 'user', $1, 'failed', $7, $8
 select 'lock', 'user', $1, 'failed', $7, $8 where exists (select from locked);
 
 -- name: create(user_id bigint, old_hash text, new_hash text, refresh_hash bytea, user_agent text, ip inet, network text, lifetime_seconds integer, idle_seconds integer, max_sessions bigint, request_id text) :opt write
--- A login that was right, behind `users.lock`: forgets the failures, which it locks in the order of `attempt`, stores a stronger
--- hash where one is given, ends the sessions beyond the limit (those unused longest), and makes the new one. No row: disabled, or
--- the password was changed meanwhile.
+-- A successful login; runs after `users.lock`. Resets the failures, which it locks in the order of `attempt`, stores a stronger
+-- hash if one is given, ends the sessions beyond the limit (those unused longest), and creates the new one. No row: the account
+-- is disabled, or the password was changed meanwhile.
 with account as (
     select id, name, email, role, disabled, version, created_at, updated_at
       from users
@@ -119,7 +119,8 @@ select created.id as session_id, created.expires_at, account.id, name, email, ro
   from created, account;
 
 -- name: lock_by_token(hash bytea) :opt write
--- Comes first in the transaction of a refresh: the next statement then sees all that earlier refreshes of the session have left.
+-- Runs first in the transaction of a refresh: the next statement then sees everything that earlier refreshes of the session have
+-- written.
 select s.id
   from sessions s
   join refresh_tokens t on t.session_id = s.id
@@ -127,10 +128,10 @@ select s.id
    for update of s;
 
 -- name: refresh(hash bytea, new_hash bytea, retry_seconds integer, idle_seconds integer, ip inet, request_id text) :opt write
--- Behind `lock_by_token`: trades a refresh token for a new one, the only one of the session that is good from then on. A token that was used
--- within `retry_seconds` is traded again as long as the one that it was traded for has not been used: an answer was lost, or two tabs of
--- a browser were in time with each other. Any other use of a token that was used or replaced ends the session (`reused`): somebody else
--- has it too. No row: no such token, or its session is over.
+-- Runs after `lock_by_token`: trades a refresh token for a new one, which from then on is the only valid one of the session. A
+-- token that was used within the last `retry_seconds` is traded again, as long as its successor has not been used: an answer was
+-- lost, or two tabs of a browser refreshed at the same time. Any other use of a token that was used or replaced ends the session
+-- (`reused`), because somebody else has the token too. No row: no such token, or its session is over.
 with found as (
     select t.hash, t.session_id, s.user_id, s.expires_at,
            t.replaced_at is not null
@@ -186,7 +187,7 @@ select found.reused, found.session_id, found.expires_at, u.id, u.name, u.email, 
   join users u on u.id = found.user_id;
 
 -- name: state(id bigint, idle_seconds integer) :opt
--- What the token check needs to know of a session. No row: it has ended.
+-- The state of a session, for the token check. No row: it has ended.
 select s.user_id, u.role, s.expires_at
   from sessions s
   join users u on u.id = s.user_id
@@ -197,7 +198,8 @@ select s.user_id, u.role, s.expires_at
    and not u.disabled;
 
 -- name: touch(ids bigint[]) :exec write
--- Notes that these sessions were used; called in batches. It waits for nobody: a session that is locked is being renewed or ended.
+-- Records that these sessions were used; called in batches. It waits for no lock: a locked session is being renewed or ended
+-- anyway.
 with used as (
     select id from sessions where id = any ($1) and ended_at is null for no key update skip locked
 )
@@ -213,7 +215,7 @@ select id, created_at, last_used_at, least(expires_at, last_used_at + make_inter
  order by id;
 
 -- name: end(id bigint, user_id bigint, action text, ip inet, request_id text) :opt write
--- Ends one session of the user; `action` is `logout` for the session that asks, `session_end` for another.
+-- Ends one session of the user; `action` is `logout` for the session of the request, `session_end` for another one.
 with ended as (
     update sessions
        set ended_at = now()
@@ -229,8 +231,8 @@ select id, pg_notify('session_changes', 'session ' || id)::text as notified
   from ended;
 
 -- name: end_all(user_id bigint, actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
--- Behind `users.lock`: ends every session of a user. The actor is looked at when all of them are locked, and before the actor's
--- own may end. No row: no such user.
+-- Runs after `users.lock`: ends every session of a user. The actor is checked after all the sessions are locked and before the
+-- actor's own may end. No row: no such user.
 with found as (
     select id from users where id = $1
 ), live as (
@@ -252,7 +254,7 @@ select found.id, pg_notify('session_changes', 'user ' || found.id)::text as noti
   from found, actor;
 
 -- name: prune_tokens(most bigint) :one write
--- Removes refresh tokens of the sessions that `prune` removes next. Served by sessions_over_idx and, session by session,
+-- Removes refresh tokens of the sessions that `prune` will remove next. Served by sessions_over_idx and, session by session,
 -- refresh_tokens_session_id_idx.
 with over as (
     select id
@@ -270,7 +272,7 @@ with over as (
 select count(*) as removed from removed;
 
 -- name: prune(most bigint) :one write
--- Removes sessions that have been over for a month, those that ended first before the others. Served by sessions_over_idx.
+-- Removes sessions that ended more than a month ago, the earliest first. Served by sessions_over_idx.
 with over as (
     select id
       from sessions
@@ -285,7 +287,7 @@ with over as (
 select count(*) as removed from removed;
 
 -- name: prune_failures(most bigint) :one write
--- Removes failures of accounts that no one has tried for a week. Served by login_failures_last_failed_at_idx.
+-- Removes failures of accounts to which nobody has tried to log in for a week. Served by login_failures_last_failed_at_idx.
 with over as (
     select account, network
       from login_failures

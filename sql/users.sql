@@ -1,4 +1,4 @@
--- Users: register, what a user sees of the own account, and what an admin sees and changes of all.
+-- Users: registration, a user's own account, and what an admin sees and changes of all accounts.
 
 -- name: register(name text, email text, password_hash text, role text, ip inet, request_id text) :one write
 with created as (
@@ -28,18 +28,17 @@ select id, name, email, role, disabled, version, created_at, updated_at
  limit $2;
 
 -- name: lock(id bigint) :opt write
--- Comes first in a transaction that makes or ends the user's sessions: the next statement then sees every session that was made
--- or ended before it. A statement that waits for the row itself would go on with what it saw before it waited.
+-- Runs first in a transaction that creates or ends the user's sessions: the next statement then sees every session that was
+-- created or ended before. (A single statement that waits for the row would continue with what it saw before it waited.)
 select id
   from users
  where id = $1
    for no key update;
 
 -- name: change_password(actor_id bigint, old_hash text, new_hash text, session_id bigint, refresh_hash bytea, email text, network text, ip inet, request_id text) :opt write
--- Behind `lock`: sets the new hash where the old one still stands, forgets the failed attempts, which it locks in the order of
--- `sessions.attempt`, and ends the user's sessions. The one that asks goes on under a new id, so that no token from before is good, with
--- `refresh_hash` as its refresh token.
--- No row: the password was changed meanwhile.
+-- Runs after `lock`: sets the new hash if the old one is unchanged, resets the failed attempts, which it locks in the order of
+-- `sessions.attempt`, and ends the user's sessions. The session of the request continues under a new id, so that no earlier token
+-- is valid, with `refresh_hash` as its refresh token. No row: the password was changed meanwhile.
 with actor as (
     select acting($1, $4, false) as id
 ), changed as (
@@ -82,8 +81,8 @@ select changed.id, name, email, role, disabled, version, created_at, updated_at,
   from changed, renewed;
 
 -- name: lock_admins(id bigint, actor_id bigint) :many write
--- The same for a change of role or `disabled`: the user, the actor and all enabled admins, in one order, so that two requests at
--- once cannot take the last two away, and nobody is demoted while still acting.
+-- The same for a change of role or `disabled`: locks the user, the actor and all enabled admins in one order, so that two
+-- simultaneous requests cannot remove the last two admins, and no admin is demoted in the middle of a change.
 select id
   from users
  where id in ($1, $2)
@@ -92,9 +91,9 @@ select id
    for no key update;
 
 -- name: update(id bigint, role text, disabled boolean, versions text[], actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
--- Behind `lock_admins`: changes role and `disabled` where they are given, and writes nothing if they are as they were. Disabling
--- an account ends its sessions. The actor is checked before the change, because admins may change themselves. No row: no such
--- user. `matches` false: the record is at none of `versions`. `admin_remains` false: it is the last admin.
+-- Runs after `lock_admins`: changes role and `disabled` if they are given, and writes nothing if neither differs. Disabling an
+-- account ends its sessions. The actor is checked before the change, because admins may change themselves. No row: no such user.
+-- `matches` false: the record is at none of `versions`. `admin_remains` false: it is the last admin.
 with seen as (
     select id, name, email, role, disabled, version, created_at, updated_at,
            $4 is null or version::text = any ($4) as matches, to_jsonb(users) - 'version' - 'password_hash' as before
@@ -146,8 +145,8 @@ select matches, admin_remains, id, name, email, role, disabled, version, created
  where not exists (select from changed);
 
 -- name: unlock(id bigint, actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
--- Forgets the failed logins of an account, from every network; locks them in the order of `sessions.attempt`, and looks at the
--- actor when they are locked.
+-- Resets the failed logins of an account, from every network. Locks them in the order of `sessions.attempt`, and checks the actor
+-- after they are locked.
 with found as (
     select id, name, email, role, disabled, version, created_at, updated_at from users where id = $1
 ), failures as (
@@ -168,7 +167,7 @@ select id, name, email, role, disabled, version, created_at, updated_at
   from found;
 
 -- name: set_role(email text, role text) :opt write
--- The command line's way to change a role; the operator has no user id. No row: no such user.
+-- Changes a role from the command line; the operator has no user id. No row: no such user.
 with locked as (
     select id, email, role, disabled, to_jsonb(users) - 'version' - 'password_hash' as before
       from users

@@ -1,9 +1,9 @@
-//! The entries of the audit trail that do not ride on a change: reads, lists and refusals. They go through a bounded buffer
-//! and are written in batches, at most one second later: one row for all entries of a kind, since a row and its index entries
-//! for each would cost more than the read. A full buffer slows the reader; no entry is dropped.
+//! The audit entries that are not part of a change: reads, lists and refusals. They go through a bounded buffer and are written
+//! in batches, at most one second later. All entries of a kind share a row, because a row and its index entries for each one
+//! would cost more than the read. A full buffer makes reads wait; no entry is dropped.
 //!
-//! Entries that the database refuses are told from those beside them, put aside, and tried again every five seconds: they keep nobody
-//! waiting who comes after them, until there are a thousand of a kind. What cannot be recorded then is not shown.
+//! Entries that the database refuses are separated from their neighbours, put aside, and tried again every five seconds. They do
+//! not delay later entries until there are a thousand of a kind; after that, a read that cannot be recorded is not answered.
 
 pub mod words;
 
@@ -17,21 +17,21 @@ use crate::outage::Outage;
 use crate::sql::Query;
 pub use words::{Action, Resource};
 
-/// Entries that may wait.
+/// How many entries may wait.
 const CAPACITY: usize = 8_000;
-/// Entries that are written at once. A row holds no more than this, since its entries have this many ids.
+/// How many entries are written at once. A row holds no more, since it reserves this many ids.
 const BATCH: usize = 1_000;
-/// How long an entry may wait for company.
+/// How long an entry may wait for others to join its batch.
 const GATHER: Duration = Duration::from_millis(500);
-/// How long a reader waits for a place before its request fails.
+/// How long a read waits for a place in the buffer before it fails.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// How long to wait before a batch is tried again while the database is away, and before entries that it refused are.
+/// How long to wait before a batch is tried again while the database is away, and before refused entries are tried again.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 const REFUSED_AGAIN: Duration = Duration::from_secs(5);
-/// How often a refused batch is cut in two, to find the entries in it that are at fault: one in a thousand takes ten cuts.
+/// How often a refused batch is halved to find the entries at fault: finding one in a thousand takes ten cuts.
 const CUTS: u32 = 32;
 
-/// One look at a record, one list, or one refusal.
+/// One read of a record, one list, or one refusal.
 #[derive(Debug)]
 pub struct Entry {
     /// When.
@@ -53,7 +53,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// What all entries of a row have in common.
+    /// The values that all entries of a row have in common.
     fn kind(&self) -> (Action, Resource) {
         (self.action, self.resource)
     }
@@ -76,7 +76,7 @@ struct State {
     entries: Vec<Entry>,
     /// Entries that the database refused, whatever the reason.
     refused: Vec<Entry>,
-    /// Entries that have left the two and are being written.
+    /// Entries that have left both queues and are being written.
     writing: usize,
     stopping: bool,
 }
@@ -92,12 +92,12 @@ impl State {
     }
 }
 
-/// What could not be written.
+/// Why entries could not be written.
 #[derive(Default)]
 struct Unwritten {
     /// The database was away or busy.
     waiting: Vec<Entry>,
-    /// The database took none of these.
+    /// The database refused these entries.
     refused: Vec<Entry>,
     cause: Option<String>,
 }
@@ -113,7 +113,7 @@ impl Buffer {
     /// Adds an entry, waiting for a place while the buffer is full.
     ///
     /// # Errors
-    /// `Unavailable` when no place came free: what cannot be recorded is not shown.
+    /// `Unavailable` if no place came free: a read that cannot be recorded is not answered.
     pub fn record(&self, entry: Entry) -> Result<()> {
         let mut state = self.lock();
         let deadline = Instant::now() + PATIENCE;
@@ -145,12 +145,12 @@ impl Buffer {
         }
     }
 
-    /// Entries that are not in the database yet.
+    /// How many entries are not in the database yet.
     pub fn len(&self) -> usize {
         self.lock().len()
     }
 
-    /// Those among them that the database refused.
+    /// How many of them the database refused.
     pub fn refused(&self) -> usize {
         self.lock().refused.len()
     }
@@ -166,7 +166,7 @@ impl Buffer {
         self.changed.notify_all();
     }
 
-    /// Writes batches until [`Buffer::stop`], and then what is left, for `patience` at most while the database is away.
+    /// Writes batches until [`Buffer::stop`], and then the rest; while the database is away, for `patience` at most.
     pub fn write_until_stopped(&self, db: &Db, record: &Query, patience: Duration) {
         let (mut give_up_at, mut refused_again_at) = (None, Instant::now());
         loop {
@@ -207,8 +207,8 @@ impl Buffer {
         }
     }
 
-    /// Waits for entries, gives them time to gather, and takes a batch. Those that were refused are taken when it is time to try
-    /// them again. Empty only when stopping and nothing is left.
+    /// Waits for entries, gives them time to gather, and takes a batch. Refused entries are taken when it is time to try them
+    /// again. Empty only if the buffer is stopping and nothing is left.
     fn next_batch(&self, refused_again_at: Instant) -> Vec<Entry> {
         let mut state = self.lock();
         let left = |moment: Instant| moment.saturating_duration_since(Instant::now());
@@ -241,7 +241,7 @@ impl Buffer {
     }
 }
 
-/// Writes the entries, those of a kind at once. Where the database refuses some, they are halved until those at fault are alone.
+/// Writes the entries, all of a kind at once. If the database refuses some, they are halved until those at fault are alone.
 fn write_all(db: &Db, record: &Query, mut batch: Vec<Entry>) -> Unwritten {
     let mut parts = Vec::new();
     while let Some(kind) = batch.first().map(Entry::kind) {
@@ -270,7 +270,7 @@ fn write_all(db: &Db, record: &Query, mut batch: Vec<Entry>) -> Unwritten {
     unwritten
 }
 
-/// One row for entries of one kind: an array a column.
+/// One row for entries of one kind: an array per column.
 fn write(db: &Db, record: &Query, batch: &[Entry]) -> Result<()> {
     fn column<'a, T>(batch: &'a [Entry], value: impl Fn(&'a Entry) -> T) -> Vec<T> {
         batch.iter().map(value).collect()

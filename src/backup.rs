@@ -1,7 +1,7 @@
 //! `backup` and `restore`: the private PostgreSQL's data as one file of `pg_dump`, counted on the way out and on the way in.
 //!
-//! A backup is one snapshot, taken while the service runs or not, and is read back before it gets its name: a file that is
-//! there is whole. Whoever sets `DATABASE_URL` has an administrator of their own, and `pg_dump` without us.
+//! A backup is one snapshot; the service may be running. It is read back before it gets its name, so a file with that name is
+//! complete. Operators who set `DATABASE_URL` use `pg_dump` themselves.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -21,7 +21,7 @@ use crate::private_postgres::PrivatePostgres;
 /// Rows by table.
 type Counts = BTreeMap<String, i64>;
 
-/// The tables that say whether somebody has worked with a database.
+/// The tables that show whether a database has been used.
 const RECORDS: [&str; 5] = ["users", "patients", "doctors", "audit_entries", "audit_batches"];
 
 /// `backup FILE`: writes a new file, readable by its owner only.
@@ -60,7 +60,7 @@ pub fn backup(database: &Database, file: &Path) -> Result<String, String> {
     Ok(format!("wrote {}: {}", file.display(), told(&expected)))
 }
 
-/// `restore FILE`: into a private PostgreSQL that nobody has worked with. All of it is restored, or nothing.
+/// `restore FILE`: into a private PostgreSQL that has not been used. Everything is restored, or nothing.
 ///
 /// # Errors
 /// One line that says what is wrong and what to do.
@@ -96,7 +96,7 @@ pub fn restore(config: &Config, database: &Database, file: &Path) -> Result<Stri
     run(restore.stdin(dump).stdout(Stdio::null()), "pg_restore")?;
     let restored = count_tables(&mut client)?;
     compare(&expected, &restored, "the restored database")?;
-    // A backup of a newer program is said so now rather than at the next start.
+    // A backup of a newer program is refused now rather than at the next start.
     migrate::pending(&mut client, &migrate::load(config.sql_dir.as_deref())?)?;
     let access = renew_access(&mut client).map_err(|error| {
         format!("everything is restored, but sessions of the backup may still be live ({}): restore it again, into a new DATA_DIR", explain(&error))
@@ -104,8 +104,8 @@ pub fn restore(config: &Config, database: &Database, file: &Path) -> Result<Stri
     Ok(format!("restored {}: {}; {access}", file.display(), told(&restored)))
 }
 
-/// Ends all sessions: those that ended after the backup was made, by a logout or a password change, would be live again. Accounts that were
-/// disabled after it are enabled again, and only the operator can know which. Returns what to tell of both.
+/// Ends all sessions: those that ended after the backup was made, by a logout or a password change, would be live again. Accounts
+/// that were disabled after it are enabled again, and only the operator can know which. Returns a sentence about both.
 fn renew_access(client: &mut impl GenericClient) -> Result<String, postgres::Error> {
     let end_sessions = "
         with ended as (
@@ -129,7 +129,7 @@ fn private<'a>(database: &'a Database, instead: &str) -> Result<&'a PrivatePostg
     database.private.as_ref().ok_or_else(|| format!("DATABASE_URL names a database of your own: {instead}"))
 }
 
-/// A file that goes, unless it has got another name.
+/// A file that is removed when dropped, unless it was renamed.
 struct Unfinished(PathBuf);
 
 impl Drop for Unfinished {
@@ -142,7 +142,7 @@ impl Drop for Unfinished {
     }
 }
 
-/// Runs one of PostgreSQL's programs; what it complains of is the error.
+/// Runs one of PostgreSQL's programs; its complaint is the error.
 fn run(command: &mut Command, name: &str) -> Result<(), String> {
     let child = command.stderr(Stdio::piped()).spawn();
     let output = child.and_then(|child| child.wait_with_output());

@@ -1,5 +1,5 @@
-//! Where the data is: a database that is already there, or the private PostgreSQL, which this process then holds. Opening it, and the
-//! connections outside of the pool.
+//! The database: an existing one, or the private PostgreSQL, which this process then runs. Opens it, and makes the connections
+//! outside the pool.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -19,19 +19,19 @@ use crate::pulse::hears;
 /// The role that serves from the private PostgreSQL, and its rights.
 const SERVING_ROLE: &str = "healthcare_run";
 const GRANTS: &str = include_str!("../deploy/grants.sql");
-/// How long to wait before a database that was not there is tried again, and how often it is said what is waited for.
+/// How long to wait before the database is tried again, and how often the log says what it waits for.
 const TRY_EVERY: Duration = Duration::from_millis(500);
 const SAY_EVERY: Duration = Duration::from_secs(10);
-/// How often somebody who waits looks whether to stop.
+/// How often a waiting thread checks whether to stop.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// A database, and the private PostgreSQL behind it, if it is that.
+/// A database, and the private PostgreSQL that serves it, if any.
 pub struct Database {
     /// How the service connects while it serves.
     pub url: DatabaseUrl,
-    /// How the owner connects, who may change the schema: the same, unless it is the private PostgreSQL.
+    /// How the owner connects, who may change the schema. The same as `url`, except for the private PostgreSQL.
     owner: DatabaseUrl,
-    /// The private PostgreSQL, if it is that.
+    /// The private PostgreSQL, if that is the database.
     pub private: Option<PrivatePostgres>,
 }
 
@@ -44,7 +44,7 @@ impl Database {
         Database::open_unless(&AtomicBool::new(false), config)
     }
 
-    /// The same, given up as soon as `stopping` is set: recovering from a crash takes PostgreSQL a while.
+    /// The same, but gives up as soon as `stopping` is set: PostgreSQL may need a while to recover from a crash.
     ///
     /// # Errors
     /// One line that says what is wrong and what to do.
@@ -64,18 +64,19 @@ impl Database {
         }
     }
 
-    /// Makes the role that serves from the private PostgreSQL, or gives it the rights of today, as `deploy/grants.sql` has them: it
-    /// can change neither the schema nor the audit trail. Rights on a database of one's own are its owner's to give.
+    /// Creates the role with which the service uses the private PostgreSQL, or updates its rights to those in
+    /// `deploy/grants.sql`: it can change neither the schema nor the audit trail. In any other database, granting rights is the
+    /// owner's task.
     ///
     /// # Errors
-    /// One line where that fails.
+    /// One line if that fails.
     pub fn grant(&self, owner: &mut Client) -> Result<(), String> {
         if self.private.is_none() {
             return Ok(());
         }
         let mut grant = || {
             let mut transaction = owner.transaction()?;
-            // Of servers that start at once, one at a time.
+            // If several servers start at once, they do this one after the other.
             transaction.query_typed("select pg_advisory_xact_lock($1)", &[(&ADVISORY_LOCK, Type::INT8)])?;
             transaction.batch_execute("set local client_min_messages = 'warning'")?;
             transaction.batch_execute(GRANTS)?;
@@ -92,11 +93,11 @@ impl Database {
         self.owner.connect().map_err(|error| self.no_connection(&error))
     }
 
-    /// The same, waiting for a database that refuses connections or does not answer, as it is while a machine starts, until
-    /// `stopping` is set. What is waited for is said at once, and every 10 s.
+    /// The same, but waits while the database refuses connections or does not answer, as when a machine starts, until `stopping`
+    /// is set. The log says at once, and every 10 s, what it waits for.
     ///
     /// # Errors
-    /// One line, for what waiting does not cure: a refused password, an unknown database, missing rights.
+    /// One line for a problem that waiting does not solve: a refused password, an unknown database, missing rights.
     pub fn wait_for_connection(&self, stopping: &AtomicBool) -> Result<Client, String> {
         let started = Instant::now();
         let mut say_at = started;
@@ -123,11 +124,11 @@ impl Database {
         }
     }
 
-    /// One try, on a thread of its own, since it may take seconds and a stop must not.
+    /// One try, on a separate thread, because it may take seconds and stopping must not.
     fn connect_unless(&self, stopping: &AtomicBool) -> Result<Result<Client, ConnectError>, String> {
         let (sender, receiver) = mpsc::channel();
         let url = self.owner.clone();
-        // When nobody waits any more, the connection is closed there.
+        // If nobody waits any more, the connection is closed there.
         let connect = move || drop(sender.send(url.connect()));
         thread::Builder::new()
             .name("connect".into())
@@ -150,10 +151,10 @@ impl Database {
         format!("no connection to the database ({}): {error}; {remedy}", self.owner.masked())
     }
 
-    /// Whether a pooler in transaction mode is in between; then it is said what that asks of the role.
+    /// Whether there is a pooler in transaction mode in between. If so, the log says what the role then needs.
     ///
     /// # Errors
-    /// One line where the database cannot be asked.
+    /// One line if the database cannot be asked.
     pub fn is_pooled(&self, client: &mut Client) -> Result<bool, String> {
         let hears = hears(&mut self.connect()?, client).map_err(|error| explain(&error))?;
         if hears {
@@ -175,8 +176,8 @@ impl Database {
     }
 }
 
-/// What the private PostgreSQL must admit: the pool, one connection a worker, the listening one, commands beside the server, and
-/// the three that PostgreSQL keeps for itself.
+/// How many connections the private PostgreSQL must allow: the pool, one per worker, the listening one, commands that run beside
+/// the server, and the three that PostgreSQL reserves.
 fn max_connections(config: &Config) -> u32 {
     u32::try_from(config.database_pool + config.workers).unwrap_or(u32::MAX).saturating_add(20).max(50)
 }

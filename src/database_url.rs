@@ -1,14 +1,14 @@
-//! `DATABASE_URL`: where the database is and how the way there is protected, meant as libpq means it.
+//! `DATABASE_URL`: where the database is and how the connection is protected, with the same meaning as in libpq.
 //!
 //! The text is read here rather than by the driver, because the driver knows neither `sslrootcert` nor the verifying values of
-//! `sslmode`, takes `tcp_user_timeout` for seconds where libpq has milliseconds, and gives errors that name no rule. What it
-//! does know is set on its own [`tokio_postgres::Config`], one call a parameter.
+//! `sslmode`, takes `tcp_user_timeout` for seconds where libpq has milliseconds, and gives errors that name no rule. The
+//! parameters that it does know are set on its [`tokio_postgres::Config`], one call each.
 //!
-//! Where this is not libpq: only this text counts (no `PG…` variable, password file, service file or `~/.postgresql`); a
-//! `sslrootcert` that cannot be read is an error in every mode that needs it, so that a typing mistake never turns checking
-//! off; `prefer` never checks the certificate and falls back to plain text only where the server offers no TLS; a
-//! host's name is looked for among the certificate's alternative names only, not in its common name; and `allow`, client
-//! certificates and revocation lists are refused by name.
+//! Differences from libpq: only this text counts (no `PG…` variable, password file, service file or `~/.postgresql`); a
+//! `sslrootcert` that cannot be read is an error in every mode that needs it, so that a typing mistake never turns checking off;
+//! `prefer` never checks the certificate and falls back to plain text only where the server offers no TLS; a host's name is
+//! looked for among the certificate's alternative names only, not in its common name; and `allow`, client certificates and
+//! revocation lists are refused by name.
 
 mod certificate;
 mod connect;
@@ -33,7 +33,7 @@ use text::Settings;
 pub use tls::Tls;
 use verify::{Check, Roots};
 
-/// Where the database is and how the way there is protected: what `DATABASE_URL` says, as libpq means it.
+/// Where the database is and how the connection is protected, as `DATABASE_URL` says.
 #[derive(Clone, Debug)]
 pub struct DatabaseUrl {
     /// What the driver needs to know, everything but the trust in certificates.
@@ -114,15 +114,15 @@ impl DatabaseUrl {
         self.places.len() > 1
     }
 
-    /// What an operator should know at the start, each a line that names the fix: a way to another machine on which the
-    /// records can be read, or on which nobody makes sure who answers.
+    /// Warnings for the operator at the start, one line each with the remedy: connections to another machine on which records can
+    /// be read, or whose server is not verified.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let danger = match self.sslmode {
             SslMode::Disable => "is not encrypted",
             SslMode::Prefer => "is encrypted only if the server offers it",
             SslMode::Require if self.knows_the_server() => return Vec::new(),
-            SslMode::Require => "is encrypted, but whoever answers is believed to be the server",
+            SslMode::Require => "is encrypted, but the identity of the server is not verified",
             SslMode::VerifyCa | SslMode::VerifyFull => return Vec::new(),
         };
         let remote = self.remote_hosts();
@@ -165,8 +165,8 @@ impl DatabaseUrl {
         shown.collect::<Vec<_>>().join(" ")
     }
 
-    /// Whether `require` comes to know the server after all: by its certificate, or because a login bound to the TLS session
-    /// proves that both ends know the password.
+    /// Whether `require` verifies the server after all: by its certificate, or because a login bound to the TLS session proves
+    /// that both ends know the password.
     fn knows_the_server(&self) -> bool {
         self.sslrootcert.is_some() || self.config.get_channel_binding() == ChannelBinding::Require
     }
@@ -207,7 +207,7 @@ impl fmt::Display for SslMode {
     }
 }
 
-/// The mode that is in force, after what libpq concludes from the other parameters, and the authorities' file.
+/// The effective mode, after what libpq concludes from the other parameters, and the file of the authorities.
 fn protection(config: &Config, settings: &mut Settings) -> Result<(SslMode, Option<String>), String> {
     let sslrootcert = settings.remove("sslrootcert");
     let system = sslrootcert.as_deref() == Some(verify::SYSTEM);
@@ -240,7 +240,7 @@ fn protection(config: &Config, settings: &mut Settings) -> Result<(SslMode, Opti
     Ok((sslmode, sslrootcert))
 }
 
-/// A value as it would stand in a list of `name=value`, on one line whatever is in it.
+/// A value as it is written in a list of `name=value`, always on one line.
 fn quoted(value: &str) -> String {
     let plain =
         !value.is_empty() && !value.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\'' || c == '\\');

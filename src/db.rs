@@ -1,10 +1,10 @@
-//! The database: a pool of connections, each with its prepared statements; one statement a call.
+//! The database: a pool of connections, each with its prepared statements; one statement per call.
 //!
-//! A connection is held for the time of a statement only, so that nothing that takes long (hashing a password, above all)
-//! can be done while holding one.
+//! A connection is held only while a statement runs, so that no slow work (above all, hashing a password) can be done while
+//! holding one.
 //!
-//! Workers, which have many requests at hand, send the questions of all of them through a pipe (`db/pipe.rs`), and the rows come
-//! back for all of them at once.
+//! A worker, which has many requests at once, sends all their questions through a pipe (`db/pipe.rs`), and all the rows come back
+//! together.
 
 mod connection;
 pub mod page;
@@ -30,14 +30,16 @@ use crate::metrics::Metrics;
 use crate::pulse::Pulse;
 use crate::sql::{Parameters, Query};
 
-/// Threads that open a pool's connections.
+/// How many threads open a pool's connections.
 const POOL_THREADS: usize = 3;
-/// A connection that has been idle for so long proves that it lives before it carries a change, which must not be repeated.
+/// How long a connection may be idle before it must prove that it is alive. Only then may it carry a change, which must not be
+/// repeated.
 const PROVE_AFTER: Duration = Duration::from_secs(1);
-/// How often a read is sent at most while its connections end under it: more than once, since those of a restart end one by one.
+/// How often a read is sent at most if its connection ends. One retry is not enough, since at a restart connections end one by
+/// one.
 const READ_TRIES: u32 = 4;
 
-/// Connections fail together; the pulse says so once, so the pool's own reports stay in the debug log.
+/// Connections fail together, and the pulse logs that once. So the pool's own reports stay in the debug log.
 #[derive(Debug)]
 struct QuietErrors;
 
@@ -52,12 +54,12 @@ pub struct Db {
     pools: RwLock<Pools>,
     manager: Manager,
     size: u32,
-    /// How many pipes at most, one for each worker.
+    /// How many pipes there are at most: one for each worker.
     workers: u32,
     pulse: Arc<Pulse>,
     metrics: Arc<Metrics>,
     started: Instant,
-    /// Milliseconds after `started`: connections last used before this moment prove themselves first.
+    /// Milliseconds after `started`: connections last used before this moment must prove first that they are alive.
     distrust_before: AtomicU64,
 }
 
@@ -65,7 +67,7 @@ pub struct Db {
 #[derive(Clone)]
 struct Pools {
     statements: r2d2::Pool<Manager>,
-    /// None behind a pooler.
+    /// `None` behind a pooler.
     pipes: Option<r2d2::Pool<PipeManager>>,
     /// The [`Pulse::moves`] at which they were made.
     moves: u64,
@@ -74,8 +76,8 @@ struct Pools {
 impl Db {
     /// Makes the pool; its connections are opened in the background, so this succeeds without a database as well.
     ///
-    /// `is_pooled`: a pooler in transaction mode (PgBouncer) is in between. Then each statement may meet another connection, so
-    /// none is prepared by name, nothing is set for a session, and there are no pipes.
+    /// `is_pooled`: a pooler in transaction mode (PgBouncer) is in between. Then each statement may run on another connection, so
+    /// no statement is prepared by name, nothing is set for a session, and there are no pipes.
     pub fn new(
         url: &DatabaseUrl,
         size: usize,
@@ -91,8 +93,9 @@ impl Db {
         Db { pools, manager, size, workers, pulse, metrics, started, distrust_before }
     }
 
-    /// Asks all questions in one round trip. None for each that has to be asked on a connection of its own: the server said
-    /// no, or nothing in time, or there is no pipe at hand, or no room for what came. `shares` hold what comes.
+    /// Asks all questions in one round trip. `None` for each question that must be asked again on its own connection: the server
+    /// refused it or did not answer in time, no pipe was free, or there was no room for the rows. `shares` count the memory of
+    /// the rows.
     pub fn ask(&self, questions: &[&Question], shares: Vec<Share>) -> Vec<Option<(Vec<Row>, Share)>> {
         let pipes = self.pools().pipes.filter(|_| !self.pulse.is_frozen());
         let Some(mut pipe) = pipes.and_then(|pipes| pipes.try_get()) else {
@@ -135,8 +138,8 @@ impl Db {
     /// All rows.
     ///
     /// # Errors
-    /// `Unavailable` where no connection is to be had or the time limit passed, `Conflict` where a named constraint refused,
-    /// `Internal` for everything else.
+    /// `Unavailable` if no connection can be had or the time limit passed, `Conflict` if a named constraint refused, `Internal`
+    /// for everything else.
     pub fn query_many(&self, query: &Query, parameters: Parameters) -> Result<Vec<Row>> {
         // A change may have been executed; only the client can know whether to repeat it.
         let mut tries = if query.writes { 1 } else { READ_TRIES };
@@ -159,8 +162,8 @@ impl Db {
         self.query_many(query, parameters).map(drop)
     }
 
-    /// Runs several statements in one transaction, which a returned error rolls back. `main` is the statement that it is for; log
-    /// lines name it.
+    /// Runs several statements in one transaction, which a returned error rolls back. `main` is the main statement, which log
+    /// lines name.
     pub fn transaction<T>(&self, main: &Query, work: impl FnOnce(&mut Transaction) -> Result<T>) -> Result<T> {
         let mut connection = self.begin(main)?;
         connection.in_transaction = true;
@@ -174,8 +177,9 @@ impl Db {
         result.and_then(|value| ended.map(|()| value).map_err(|error| translate(main, &error)))
     }
 
-    /// The row of a change that needs several locks. `lock` takes them, in a statement of its own: the change then sees all that
-    /// was done before, while a statement that waits for a lock itself goes on with what it saw before it waited.
+    /// The row of a change that needs several locks. `lock` takes them in a separate statement, so that the change sees
+    /// everything that was done before. (A single statement that waits for a lock would continue with what it saw before it
+    /// waited.)
     pub fn query_behind(
         &self,
         lock: &Query,
@@ -215,7 +219,7 @@ impl Db {
         self.pools().pipes.map_or(0, |pipes| pipes.state().connections)
     }
 
-    /// What a failed statement tells of the connections.
+    /// Draws conclusions about the connections from a failed statement.
     fn learn(&self, connection: &mut Connection, error: &postgres::Error) {
         // A primary that has become a standby: the next connection finds the new one.
         connection.is_read_only |= error.code().is_some_and(|code| code.code() == "25006");
@@ -224,7 +228,7 @@ impl Db {
         }
     }
 
-    /// A connection that may be trusted with a change, or with a read.
+    /// A connection that is good enough for a change, or for a read.
     fn connection(&self, writes: bool) -> Result<r2d2::PooledConnection<Manager>> {
         // All that the pool had may be dead, and those that came in their place.
         for _ in 0..=2 * self.size {
@@ -259,8 +263,8 @@ impl Db {
         })
     }
 
-    /// The pools. When a silent server has been left for another one, they are new ones: connections to the silent one, and the
-    /// statements that wait on them, end with them.
+    /// The pools. When a silent server has been left for another one, the pools are replaced; the old connections end with the
+    /// old pools, and so do the statements that wait on them.
     fn pools(&self) -> Pools {
         let moves = self.pulse.moves();
         let current = self.pools.read().unwrap_or_else(PoisonError::into_inner);
@@ -314,7 +318,7 @@ impl Pools {
 }
 
 fn new_pool<M: ManageConnection<Error = ConnectError>>(manager: M, size: u32) -> r2d2::Pool<M> {
-    // Its threads end with the pool. By default they would wait for the next look at idle connections, half a minute.
+    // The pool's threads end with it. By default they would wait until the next check of idle connections, up to half a minute.
     let threads = ScheduledThreadPool::builder()
         .num_threads(POOL_THREADS)
         .thread_name_pattern("pool-{}")

@@ -1,5 +1,5 @@
-//! What is done from time to time: the use of sessions is written down, and what is over is removed, a batch at a time, so that no
-//! statement grows with what has gathered.
+//! Regular work: it records when sessions were used, and removes expired rows in batches, so that no statement grows with the
+//! backlog.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -12,12 +12,12 @@ use crate::handlers::idempotency;
 use crate::outage::Outage;
 use crate::sql::{Parameters, Queries, Query};
 
-/// How often the use of sessions is written down.
+/// How often the use of sessions is recorded.
 const TOUCH_EVERY: Duration = Duration::from_secs(30);
-/// How often what is over is removed, and how long to wait where that failed.
+/// How often expired rows are removed, and how long to wait after a failure.
 const PRUNE_EVERY: Duration = Duration::from_secs(60 * 60);
 const PRUNE_AGAIN: Duration = Duration::from_secs(5 * 60);
-/// Rows that one statement changes at most.
+/// How many rows one statement changes at most.
 const BATCH: usize = 1_000;
 const MOST: i64 = BATCH as i64;
 
@@ -25,14 +25,14 @@ const MOST: i64 = BATCH as i64;
 pub struct Housekeeper<'a> {
     db: &'a Db,
     sql: &'a Queries,
-    /// Whether writing down the use of sessions fails.
+    /// Whether recording the use of sessions fails.
     pub touching: Outage,
-    /// Whether removing what is over fails.
+    /// Whether removing expired rows fails.
     pub pruning: Outage,
 }
 
 impl<'a> Housekeeper<'a> {
-    /// One that has done nothing yet.
+    /// A housekeeper that has done nothing yet.
     pub fn new(db: &'a Db, sql: &'a Queries) -> Housekeeper<'a> {
         let touching = Outage::new(
             "database",
@@ -43,7 +43,7 @@ impl<'a> Housekeeper<'a> {
         Housekeeper { db, sql, touching, pruning }
     }
 
-    /// Does both, again and again, until it is told to stop; the use of sessions once more then.
+    /// Does both again and again until it is told to stop, and then records the use of sessions once more.
     pub fn keep(&self, sessions: &Sessions, stopping: &AtomicBool) {
         let mut prune_at = Instant::now();
         while !stopping.load(Ordering::Relaxed) {
@@ -55,7 +55,7 @@ impl<'a> Housekeeper<'a> {
         }
     }
 
-    /// Writes down that these sessions were used. Where it fails, one that goes on being used is noted a minute later.
+    /// Records that these sessions were used. If that fails, a session that stays in use is recorded a minute later.
     ///
     /// # Returns
     /// Whether it worked.
@@ -64,10 +64,10 @@ impl<'a> Housekeeper<'a> {
         used.is_empty() || told(&self.touching, touched)
     }
 
-    /// Removes what no answer depends on any more.
+    /// Removes rows on which no answer depends any more.
     ///
     /// # Returns
-    /// Whether all of it is gone, or it was told to stop.
+    /// Whether all of them are gone, or it was told to stop.
     pub fn prune(&self, stopping: &AtomicBool) -> bool {
         let pruned = self.prune_sessions(stopping).and_then(|()| {
             self.remove_all(&self.sql.sessions.prune_failures, &[&MOST], stopping)?;
@@ -76,7 +76,7 @@ impl<'a> Housekeeper<'a> {
         told(&self.pruning, pruned)
     }
 
-    /// A batch of sessions goes when their refresh tokens are gone: there may be very many of one session.
+    /// Sessions are removed only after their refresh tokens, of which one session may have very many.
     fn prune_sessions(&self, stopping: &AtomicBool) -> Result<()> {
         loop {
             self.remove_all(&self.sql.sessions.prune_tokens, &[&MOST], stopping)?;

@@ -39,10 +39,10 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "0013_good_tokens",
 ];
 
-/// Any number will do that no other program uses in the same database.
+/// The key of the advisory lock: any number that no other program uses in the same database.
 pub(crate) const ADVISORY_LOCK: i64 = 0x6865_616c_7468;
 
-/// The steps, from `folder` where one is given, else those that were built in.
+/// The steps from `folder`, or the built-in ones if it is `None`.
 ///
 /// # Errors
 /// One line that names the file.
@@ -74,8 +74,8 @@ pub fn load(folder: Option<&Path>) -> Result<Vec<Migration>, String> {
 /// The names of the steps that were applied now.
 ///
 /// # Errors
-/// One line that says what is wrong, that the database is newer than this program among it; everything that was applied before
-/// stays.
+/// One line that says what is wrong, for example that the database is newer than this program. Steps that were applied before
+/// stay.
 pub fn run(client: &mut Client, migrations: &[Migration]) -> Result<Vec<String>, String> {
     let mut applied = Vec::new();
     for migration in missing(client, migrations)? {
@@ -99,7 +99,7 @@ fn problem(migration: &Migration, error: &postgres::Error) -> String {
 /// The steps that the database still lacks.
 ///
 /// # Errors
-/// One line where the database cannot be asked, or is newer than this program.
+/// One line if the database cannot be asked, or is newer than this program.
 pub fn pending(client: &mut Client, migrations: &[Migration]) -> Result<Vec<String>, String> {
     Ok(missing(client, migrations)?.iter().map(|step| step.name.clone()).collect())
 }

@@ -1,4 +1,4 @@
-//! The embedded default: a PostgreSQL of our own for a server that was given no `DATABASE_URL`.
+//! The default database: a private PostgreSQL for a server without `DATABASE_URL`.
 //!
 //! It is an ordinary PostgreSQL, installed by the system's package manager, on files beneath `DATA_DIR`:
 //!
@@ -40,7 +40,7 @@ use system::cannot;
 /// How long a start may take. Recovery after a crash is the slow case.
 const START_LIMIT: Duration = Duration::from_secs(120);
 
-/// For those whom nobody tells to stop.
+/// For callers that nobody tells to stop.
 static NEVER: AtomicBool = AtomicBool::new(false);
 
 /// A running private PostgreSQL. [`stop`](PrivatePostgres::stop) says whether stopping worked; dropping the value stops it too.
@@ -58,7 +58,7 @@ pub struct PrivatePostgres {
     is_left: bool,
 }
 
-/// What a start met.
+/// What a start found.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Found {
     /// Nothing: this process started it.
@@ -199,7 +199,7 @@ impl PrivatePostgres {
         let _gate = pass_gate(&self.cluster.data_dir, Patience::new(STOP_LIMIT, &NEVER))?;
         let is_last = self.users.try_lock().is_ok();
         let stopped = if is_last { shut_down(&self.cluster, &mut self.child) } else { Ok(()) };
-        // Said aloud, because a child process in the making may hold a copy of the file open for a moment.
+        // Unlocked explicitly, because a child process that is being started may hold a copy of the file open for a moment.
         let _ = self.users.unlock();
         stopped
     }

@@ -1,7 +1,7 @@
-//! One connection beside the pool that listens for changes of sessions, and whose heartbeat tells whether the database answers.
+//! One connection outside the pool that listens for changes of sessions, and whose heartbeat shows whether the database answers.
 //!
-//! A database that was stopped closes its connections, and every statement fails at once. One that is frozen keeps them open,
-//! and a statement waits for ever: only this heartbeat, which has a time limit, tells.
+//! A database that was stopped closes its connections, and every statement fails at once. A frozen database keeps them open, and
+//! a statement waits for ever. Only this heartbeat, which has a time limit, detects that.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,21 +16,21 @@ use crate::database_url::DatabaseUrl;
 use crate::error::explain;
 use crate::outage::Outage;
 
-/// The channel on which every node hears of ended sessions and changed users.
+/// The channel that notifies every node of ended sessions and changed users.
 const CHANNEL: &str = "session_changes";
 /// How long to listen between two heartbeats.
 const BEAT: Duration = Duration::from_millis(500);
-/// A heartbeat without an answer for so long means that the database is frozen.
+/// How long a heartbeat may be without an answer before the database counts as frozen.
 const ANSWER_WITHIN: Duration = Duration::from_millis(1200);
-/// A server that restarts is hardly away for longer.
+/// How long a restarting server is usually away at most.
 const RESTART: Duration = Duration::from_secs(1);
 /// How long to wait before the next try to connect.
 const RECONNECT_AFTER: Duration = Duration::from_millis(500);
 
-/// What the listening connection has to tell.
+/// What the listening connection reports.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event<'a> {
-    /// From now on every change is heard.
+    /// From now on every change is notified.
     Hearing,
     /// Changes may be missed from now on.
     Deaf,
@@ -42,9 +42,9 @@ pub enum Event<'a> {
 #[derive(Debug)]
 pub struct Pulse {
     started: Instant,
-    /// Milliseconds after `started` at which an unanswered beat was sent; 0 where none is under way.
+    /// Milliseconds after `started` at which an unanswered beat was sent; 0 if there is none.
     asked_at: AtomicU64,
-    /// Milliseconds after `started` since when there is no connection to it; 0 where there is one.
+    /// Milliseconds after `started` since when there has been no connection; 0 if there is one.
     away_since: AtomicU64,
     /// How often a silent server was left for another one.
     moves: AtomicU64,
@@ -70,12 +70,12 @@ impl Pulse {
         asked_at != 0 && self.now().saturating_sub(asked_at) > ANSWER_WITHIN.as_millis() as u64
     }
 
-    /// True while the listening connection is lost and none has taken its place.
+    /// True while the listening connection is lost and has not been replaced.
     pub fn is_away(&self) -> bool {
         self.away_since.load(Ordering::Relaxed) != 0
     }
 
-    /// True while it has been lost for longer than a restart takes: waiting for a connection is then in vain.
+    /// True while it has been lost for longer than a restart takes. Waiting for a connection is then pointless.
     pub fn is_long_away(&self) -> bool {
         let since = self.away_since.load(Ordering::Relaxed);
         since != 0 && self.now().saturating_sub(since) > RESTART.as_millis() as u64
@@ -86,7 +86,7 @@ impl Pulse {
         self.moves.load(Ordering::Relaxed)
     }
 
-    /// Ends the listening thread within a beat.
+    /// Ends the listening thread within one beat.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
     }
@@ -94,7 +94,7 @@ impl Pulse {
     /// Listens in a thread of its own until [`Pulse::stop`].
     ///
     /// # Errors
-    /// Where no thread can be started.
+    /// If no thread can be started.
     pub fn listen(
         self: &Arc<Pulse>,
         url: DatabaseUrl,
@@ -129,7 +129,7 @@ impl Pulse {
             client.batch_execute(&format!("listen {CHANNEL}"))?;
             Ok((client, url.connect()?))
         });
-        // A host that says nothing is one that does not answer, whatever the others said.
+        // A silent host counts as a database that does not answer, whatever the other hosts said.
         if !connected.as_ref().is_err_and(|error| error.timed_out) {
             self.answered();
         }
@@ -173,8 +173,8 @@ impl Pulse {
         }
     }
 
-    /// Asks for a sign of life, and keeps asking on the same connection while there is none: a new one would hang as well,
-    /// unless there is another host to connect to.
+    /// Sends a heartbeat, and keeps waiting on the same connection while there is no answer: a new connection would hang as well,
+    /// unless there is another host.
     fn beat(&self, client: &mut Client, hear: &impl Fn(Event), past: &mut Past, leave: bool) -> Result<(), String> {
         self.asked();
         let mut silent = false;
@@ -221,11 +221,11 @@ impl Pulse {
     }
 }
 
-/// Whether what one connection says on the channel reaches another that rests. Behind a pooler that hands connections around
-/// after each transaction, LISTEN succeeds and nothing arrives; nor does a named prepared statement stay where it was made.
+/// Whether a notification from one connection reaches another, idle one. Behind a pooler that shares connections between
+/// transactions, LISTEN succeeds but nothing arrives, and a named prepared statement does not stay on its connection.
 ///
 /// # Errors
-/// Where one of the two is not a working connection.
+/// If one of the two connections does not work.
 pub fn hears(resting: &mut Client, speaking: &mut Client) -> Result<bool, postgres::Error> {
     resting.batch_execute(&format!("listen {CHANNEL}"))?;
     speaking.query_typed("select pg_notify($1, 'hello')", &[(&CHANNEL, Type::TEXT)])?;
@@ -233,11 +233,11 @@ pub fn hears(resting: &mut Client, speaking: &mut Client) -> Result<bool, postgr
     Ok(notifications.timeout_iter(ANSWER_WITHIN).next()?.is_some())
 }
 
-/// What the listening connection has met so far.
+/// What the listening thread has experienced so far.
 struct Past {
     outage: Outage,
     /// The server was left because it was silent.
     silent: bool,
-    /// Notifications do not arrive, which has been said.
+    /// Notifications do not arrive, and that has been logged.
     deaf: bool,
 }

@@ -8,9 +8,9 @@
 //!
 //! which names it, declares its parameters in the order `$1, $2, …`, and says how many rows come back: `:one`, `:opt` (none or
 //! one), `:many`, or `:exec` (none). A word may follow: `write` says that the statement changes or locks something, so that it is
-//! never sent twice; `planned` asks PostgreSQL to plan a read for the values of each call; `batched` says of a read that it is quick
-//! whatever its values are, so that those of several requests share a round trip. A parameter `page_size bigint` says how many rows
-//! come at most; such a page ends early where its rows are long.
+//! never sent twice; `planned` asks PostgreSQL to plan a read for the values of each call; `batched` says that a read is quick
+//! whatever its values are, so that several requests can share a round trip. A parameter `page_size bigint` says how many rows
+//! come at most; such a page ends early if its rows are long.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -54,18 +54,18 @@ pub struct Query {
     pub writes: bool,
     /// Planned for its values at each call instead of once.
     pub planned: bool,
-    /// Quick whatever its values are: it may share a round trip with those of other requests.
+    /// Quick whatever its values are: it may share a round trip with statements of other requests.
     pub batched: bool,
 }
 
 impl Query {
-    /// Whether it may take long and bring much: a page, or a read that is planned for its values.
+    /// Whether it may take long and return many rows: a page, or a read that is planned for its values.
     pub fn is_long(&self) -> bool {
         self.page_size.is_some() || self.planned
     }
 }
 
-/// Declares the files and the statements that each must have, and makes a struct with one field a statement of it.
+/// Declares the files and the statements that each must have, and makes a struct with one field per statement.
 macro_rules! queries {
     ($($(#[$doc:meta])* $file:ident: $struct:ident { $($query:ident),* $(,)? })*) => {
         /// Every query of the service, by file and name.
@@ -80,7 +80,7 @@ macro_rules! queries {
         )*
 
         impl Queries {
-            /// Reads the files, from `folder` where one is given, else those that were built in.
+            /// Reads the files from `folder`, or the built-in ones if it is `None`.
             ///
             /// # Errors
             /// One line that names the file and the statement.
@@ -133,7 +133,7 @@ impl Queries {
     /// Prepares every statement once, on a database whose schema is up to date.
     ///
     /// # Errors
-    /// One line that names the first statement that PostgreSQL does not take.
+    /// One line that names the first statement that PostgreSQL does not accept.
     pub fn prove(&self, client: &mut postgres::Client) -> Result<(), String> {
         // In one transaction: a pooler keeps that on one connection.
         let mut transaction = client.transaction().map_err(|error| explain(&error))?;

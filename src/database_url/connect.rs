@@ -1,4 +1,4 @@
-//! One connection, in bounded time, to the first host that will have us.
+//! One connection, in bounded time, to the first host that accepts it.
 //!
 //! The driver's own time limit ends when the socket is open. A frozen PostgreSQL opens sockets (the kernel does) and then says
 //! nothing, and the driver would wait for ever, with a healthy standby next on its list. So each host is tried on a thread of
@@ -21,22 +21,23 @@ use tokio_postgres::Config;
 use super::tls::Tls;
 use crate::error::explain;
 
-/// So much longer than the driver's own limit for the socket, whose error says more.
+/// How much longer our limit is than the driver's own limit for the socket, whose error says more.
 const LOGIN: Duration = Duration::from_millis(500);
-/// Attempts at one time at one host. Those that hang last as long as the host does: this bounds their threads.
+/// How many attempts may run at one host at a time. An attempt that hangs lasts as long as the host hangs, so this bounds the
+/// threads.
 const MAX_ATTEMPTS: usize = 16;
-/// A host that took too long is tried after the others for so long.
+/// How long a host that took too long is tried after the others.
 const LAST_FOR: Duration = Duration::from_secs(30);
 
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// Why there is no connection: what each host said.
+/// Why there is no connection: the error of each host.
 #[derive(Debug)]
 pub struct ConnectError {
     text: String,
     /// Whether a host accepted the connection, or might have, and then said nothing.
     pub timed_out: bool,
-    /// Whether it may be otherwise in a while without anybody's doing: the database is not there yet, or has no room.
+    /// Whether the problem may pass by itself: the database is not up yet, or has no free connection.
     pub may_pass: bool,
 }
 
@@ -49,7 +50,7 @@ impl fmt::Display for ConnectError {
 impl std::error::Error for ConnectError {}
 
 impl ConnectError {
-    /// The system refused.
+    /// The operating system refused.
     pub fn from_io(error: io::Error) -> ConnectError {
         ConnectError { text: error.to_string(), timed_out: false, may_pass: true }
     }
@@ -61,11 +62,11 @@ impl From<postgres::Error> for ConnectError {
     }
 }
 
-/// No, for a refused password (class 28), an unknown database (3D) or missing rights (42); for certificates and files that do not
-/// fit; and for whatever is not known here.
+/// False for a refused password (class 28), an unknown database (3D) or missing rights (42), for wrong certificates and files,
+/// and for every unknown error.
 fn may_pass(error: &postgres::Error) -> bool {
     if let Some(error) = error.as_db_error() {
-        // No connection to what is behind a pooler, no room, not accepting connections, starting or shutting down.
+        // No connection to the server behind a pooler, no free connection, not accepting connections, starting or shutting down.
         return ["08", "53", "55", "57"].iter().any(|class| error.code().code().starts_with(class));
     }
     match std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>()) {

@@ -201,7 +201,7 @@ fn only_a_way_to_another_machine_is_warned_of() {
             "on db.example is not encrypted (sslmode=disable): set sslmode=verify-full",
         ),
         ("host=10.0.0.7,db.example", "on 10.0.0.7, db.example is encrypted only if"),
-        ("host=localhost hostaddr=10.0.0.7 sslmode=require", "whoever answers is believed"),
+        ("host=localhost hostaddr=10.0.0.7 sslmode=require", "the identity of the server is not verified"),
     ] {
         let warnings = parsed(text).warnings();
         assert!(warnings.len() == 1 && warnings[0].contains(expected), "{text}: {warnings:?}");

@@ -1,8 +1,8 @@
-//! What is checked of a server's certificate.
+//! How a server's certificate is checked.
 //!
-//! The handshake and the cryptography are rustls's; here stands only what libpq means that rustls does not do by itself: a
-//! chain without a name, no check at all, and a certificate trusted because it is itself in the file, which is how a server
-//! with a self-made certificate is usually trusted.
+//! rustls does the handshake and the cryptography. This module adds only what libpq does and rustls does not: a chain without a
+//! name check, no check at all, and a certificate that is trusted because it is itself in the file, which is how a self-signed
+//! server is usually trusted.
 
 use std::fs;
 
@@ -21,7 +21,7 @@ use super::certificate;
 
 /// The value of `sslrootcert` that stands for the system's own store.
 pub(super) const SYSTEM: &str = "system";
-/// Names another file for the system's store, as it does for most programs; then none of the usual ones counts.
+/// The variable that names another file for the system's store, as for most programs. If it is set, the usual files do not count.
 const SYSTEM_VARIABLE: &str = "SSL_CERT_FILE";
 /// Where systems keep their store: Debian and Alpine, Red Hat, SUSE, the BSDs and macOS.
 const SYSTEM_FILES: [&str; 4] = [
@@ -31,10 +31,10 @@ const SYSTEM_FILES: [&str; 4] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// What must be true of a server's certificate.
+/// What a server's certificate must prove.
 #[derive(Debug)]
 pub(super) enum Check {
-    /// Nothing: the connection is encrypted, whoever is at its other end.
+    /// Nothing: the connection is encrypted, but the server is not verified.
     Nothing,
     /// One of the roots vouches for it.
     Chain(Roots),
@@ -78,7 +78,7 @@ impl ServerCertVerifier for Verifier {
         };
         let parsed = ParsedCertificate::try_from(certificate)?;
         if !roots.certificates.contains(certificate) {
-            // Nobody else vouches for a certificate that signed itself. The chain's own error about it is a riddle.
+            // Nobody else vouches for a self-signed certificate, and the chain's own error about it would be unclear.
             if certificate::fields(certificate).is_some_and(|fields| fields.names_itself) {
                 return Err(CertificateError::UnknownIssuer.into());
             }
@@ -100,7 +100,7 @@ impl ServerCertVerifier for Verifier {
         verify_tls12_signature(message, certificate, signature, &self.algorithms)
     }
 
-    // That the server holds the certificate's key is proven in every mode: channel binding rests on it.
+    // In every mode the server must prove that it holds the certificate's key, because channel binding depends on it.
     fn verify_tls13_signature(
         &self,
         message: &[u8],
@@ -110,8 +110,8 @@ impl ServerCertVerifier for Verifier {
         if !matches!(self.check, Check::Nothing) {
             return verify_tls13_signature(message, certificate, signature, &self.algorithms);
         }
-        // Where nothing else is checked, the key alone will do: certificates without extensions, which the verification above
-        // does not read, are still made for servers at home.
+        // If nothing else is checked, the key alone is enough: certificates without extensions, which the verification above
+        // cannot read, are still made for home servers.
         let key = certificate::fields(certificate).ok_or(CertificateError::BadEncoding)?.public_key;
         verify_tls13_signature_with_raw_key(message, &SubjectPublicKeyInfoDer::from(key), signature, &self.algorithms)
     }

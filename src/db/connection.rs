@@ -19,7 +19,7 @@ pub(super) const SESSION_SETTINGS: &str = "set statement_timeout = '10s'; set lo
 const POOLED_SETTINGS: &str = "set timezone = 'UTC'";
 /// The time limit of a statement.
 const SET_LIMIT: &str = "set statement_timeout = '10s'";
-/// The time limit of a long read ([`Query::is_long`]): it may not keep others waiting.
+/// The time limit of a long read ([`Query::is_long`]), which must not keep others waiting.
 pub(super) const SET_LONG_READ_LIMIT: &str = "set statement_timeout = '2s'";
 /// The same behind a pooler.
 const BEGIN_LONG_READ: &str = "begin; set local statement_timeout = '2s'";
@@ -31,11 +31,11 @@ pub struct Connection {
     pub last_used: Instant,
     /// See [`Db::new`](super::Db::new).
     pub is_pooled: bool,
-    /// It leads to a server that takes no changes.
+    /// It leads to a server that accepts no changes.
     pub is_read_only: bool,
     /// Its time limit is that of a long read.
     pub is_for_long_reads: bool,
-    /// A transaction began on it and has not been seen to end: after a panic, say. Nobody else may go on in there.
+    /// A transaction began on it and was not seen to end, for example because of a panic. No other request may continue in it.
     pub in_transaction: bool,
 }
 
@@ -59,7 +59,7 @@ impl Connection {
         rows.and_then(|rows| ended.map(|()| rows))
     }
 
-    /// Sets the time limit of the statements that follow, unless it is set. (Behind a pooler, nothing is.)
+    /// Sets the time limit of the following statements, unless it is set already. (Behind a pooler, nothing is set.)
     pub fn limit(&mut self, is_for_long_reads: bool) -> std::result::Result<(), postgres::Error> {
         if self.is_for_long_reads != is_for_long_reads {
             self.client.batch_execute(if is_for_long_reads { SET_LONG_READ_LIMIT } else { SET_LIMIT })?;
@@ -72,7 +72,7 @@ impl Connection {
         let mut rows = page::Rows::default();
         let is_long = page::rows_wanted(query, parameters).is_some_and(|wanted| wanted > STEP_ROWS.into());
         if is_long && !self.is_pooled {
-            // Made for these values only, the plan is made for these values.
+            // An unnamed statement is planned for these values.
             let statement = match query.planned {
                 true => self.client.prepare_typed(&query.text, &query.parameters)?,
                 false => self.prepared(query)?,

@@ -1,4 +1,4 @@
-//! A page of rows, which ends early where the rows are long.
+//! A page of rows, which ends early if the rows are long.
 
 use postgres::Row;
 use postgres::fallible_iterator::FallibleIterator;
@@ -6,12 +6,12 @@ use postgres::types::{ToSql, Type};
 
 use crate::sql::{Parameters, Query};
 
-/// A page ends at so many bytes.
+/// How many bytes a page holds at most.
 pub const PAGE_BYTES: usize = 4 * 1024 * 1024;
-/// How many rows PostgreSQL sends at a time; a page that is no longer is asked for in one round trip.
+/// How many rows PostgreSQL sends at a time. A page with no more rows takes one round trip.
 pub const STEP_ROWS: i32 = 101;
 
-/// Rows as they come. The one that passes [`PAGE_BYTES`] is the last that is kept: it tells that there is more.
+/// Collects rows as they arrive. The row that exceeds [`PAGE_BYTES`] is the last one kept: it shows that there are more.
 #[derive(Default)]
 pub struct Rows {
     rows: Vec<Row>,
@@ -32,7 +32,7 @@ impl Rows {
         self.bytes > PAGE_BYTES
     }
 
-    /// What the rows that are kept hold.
+    /// The size of the rows that were kept.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -42,7 +42,7 @@ impl Rows {
         self.rows
     }
 
-    /// Adds what comes; tells how many rows that were.
+    /// Adds the arriving rows and returns how many there were.
     pub(super) fn add_all(
         &mut self,
         mut rows: impl FallibleIterator<Item = Row, Error = postgres::Error>,
@@ -56,14 +56,14 @@ impl Rows {
     }
 }
 
-/// How many rows the statement brings at most, where it says so in a parameter `page_size`.
+/// How many rows the statement returns at most, if it has a parameter `page_size`.
 pub(super) fn rows_wanted(query: &Query, parameters: Parameters) -> Option<i64> {
     let mut bytes = bytes::BytesMut::new();
     parameters.get(query.page_size?)?.to_sql_checked(&Type::INT8, &mut bytes).ok()?;
     Some(i64::from_be_bytes(bytes.as_ref().try_into().ok()?))
 }
 
-/// The rows of a long page, fetched step by step until it is full: PostgreSQL does not make the rest.
+/// The rows of a long page, fetched step by step until it is full, so that PostgreSQL does not produce the rest.
 pub(super) fn in_steps(
     mut transaction: postgres::Transaction,
     statement: &postgres::Statement,

@@ -1,6 +1,6 @@
 //! A connection on which the statements of several requests travel together: all in one write, and then all their results
-//! (PostgreSQL's documentation, "Message Flow", "Pipelining"). `postgres` sends one statement at a time, so this is what stands
-//! beneath it, `tokio-postgres`, driven by the thread that waits for the results and by nobody else.
+//! (PostgreSQL's documentation, "Message Flow", "Pipelining"). `postgres` sends one statement at a time, so this uses
+//! `tokio-postgres`, on which it is built, driven only by the thread that waits for the results.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -19,14 +19,15 @@ use super::question::Question;
 use crate::database_url::ConnectError;
 use crate::memory::{SHORT_BYTES, Share};
 
-/// Longer than quick statements ever take. A thread that has many requests at hand waits no longer for any of them.
+/// How long to wait for the results: longer than quick statements ever take. A thread with many requests must not wait longer for
+/// one of them.
 const PATIENCE: Duration = Duration::from_millis(250);
 
 /// The connection.
 pub struct Pipe {
     runtime: Runtime,
     client: Client,
-    /// Reads and writes the socket, whenever something waits for it.
+    /// Reads and writes the socket while something waits for results.
     connection: Pin<Box<dyn Future<Output = Result<(), postgres::Error>> + Send>>,
     prepared: Vec<Option<Statement>>,
     state: State,
@@ -35,14 +36,14 @@ pub struct Pipe {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Ready,
-    /// Results are due that nobody waits for any more.
+    /// Whether results are due that no thread waits for any more.
     Late,
     Broken,
 }
 
 impl Pipe {
-    /// The rows of each question, and the share that holds them; `None` if there was an error, no result in time or no room.
-    /// Such a question is then asked again, on a connection of its own.
+    /// The rows of each question, and the share that counts them; `None` if there was an error, no result in time, or no room.
+    /// Such a question is then asked again on its own connection.
     pub fn ask(&mut self, questions: &[&Question], shares: Vec<Share>) -> Vec<Option<(Vec<Row>, Share)>> {
         let Pipe { runtime, client, connection, prepared, .. } = self;
         let work = pin!(async {
@@ -71,7 +72,7 @@ impl Pipe {
         rows
     }
 
-    /// Whether results are due that nobody waits for: then [`Pipe::settle`].
+    /// Whether results are due that no thread waits for. If so, call [`Pipe::settle`].
     pub fn is_late(&self) -> bool {
         self.state == State::Late
     }
@@ -85,7 +86,7 @@ impl Pipe {
     }
 }
 
-/// The rows as they come, as long as there is room for them, as much beside them in the buffers, and the body.
+/// Collects the rows as long as there is room for them, for as much again in the buffers, and for the body.
 async fn rows(coming: RowStream, mut share: Share) -> Result<Option<(Vec<Row>, Share)>, postgres::Error> {
     let (mut coming, mut rows, mut has_room) = (pin!(coming), page::Rows::default(), true);
     while let Some(row) = coming.try_next().await? {
@@ -98,7 +99,7 @@ async fn rows(coming: RowStream, mut share: Share) -> Result<Option<(Vec<Row>, S
     Ok(has_room.then(|| (rows.into_vec(), share)))
 }
 
-/// Prepares what the questions need and this connection has not met before.
+/// Prepares the statements that the questions need and that this connection has not prepared yet.
 async fn prepare(
     client: &Client,
     prepared: &mut Vec<Option<Statement>>,

@@ -1,4 +1,4 @@
-//! A statement with its values, ready to be sent: by itself, or with those of other requests in one round trip.
+//! A statement with its values, ready to be sent alone or together with those of other requests in one round trip.
 
 use std::sync::Arc;
 
@@ -11,14 +11,14 @@ use crate::sql::{Parameters, Query};
 /// [`Question::weight`] of a list.
 const LIST_WEIGHT: usize = 4;
 
-/// One statement and the values of its parameters, encoded as PostgreSQL takes them.
+/// One statement and the values of its parameters, encoded for PostgreSQL.
 pub struct Question {
     /// The statement.
     pub query: Arc<Query>,
     values: Vec<Encoded>,
 }
 
-/// A value as PostgreSQL takes it; `None` is null.
+/// A value encoded for PostgreSQL; `None` is null.
 #[derive(Debug)]
 struct Encoded(Option<BytesMut>);
 
@@ -38,7 +38,7 @@ impl Question {
         Ok(Question { query: Arc::clone(query), values })
     }
 
-    /// Its share of a round trip: a list brings more than a record.
+    /// Its share of a round trip: a list returns more than a record.
     pub fn weight(&self) -> usize {
         if self.query.is_long() { LIST_WEIGHT } else { 1 }
     }

@@ -160,7 +160,7 @@ impl Cluster {
     }
 }
 
-/// Makes `DATA_DIR` where it is missing, and returns its absolute path without links.
+/// Creates `DATA_DIR` if it is missing, and returns its absolute path without links.
 ///
 /// A plain user's is closed to others (0700): the generated secret is there too. Root's can be passed through (0711),
 /// because the private PostgreSQL runs as another user; the cluster and the secret have modes of their own.
@@ -201,7 +201,7 @@ pub(super) fn open(data_dir: &Path, name: &str) -> Result<File, String> {
     Ok(file)
 }
 
-/// The major version of the cluster in a folder; `None` where there is none yet.
+/// The major version of the cluster in a folder; `None` if there is no cluster yet.
 fn version_of(folder: &Path) -> Result<Option<u32>, String> {
     let path = folder.join("PG_VERSION");
     match fs::read_to_string(&path) {

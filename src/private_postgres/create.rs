@@ -16,7 +16,7 @@ use super::system::cannot;
 /// Where root's clusters go when PostgreSQL's user cannot enter `DATA_DIR`.
 const FALLBACK: &str = "/var/lib/healthcare-backend";
 
-/// Written into a new cluster's `postgresql.conf`. What must hold at any price is given on the command line instead.
+/// Written into a new cluster's `postgresql.conf`. Settings that must hold in any case are given on the command line instead.
 const TUNING: &str = "
 # Written by healthcare-backend for a small server; yours to change (it is read at a start).
 shared_buffers = 32MB

@@ -263,9 +263,9 @@ impl PidFile {
         })
     }
 
-    /// PostgreSQL removes a file of a process that is gone, but not when its number has been given to another process, as
-    /// happens when a container is killed and started again. Where the system shows that it is no PostgreSQL, it is removed
-    /// here; sessions that outlived a postmaster are still found by PostgreSQL, in shared memory.
+    /// PostgreSQL removes a file of a process that is gone, but not when its number has been given to another process, as happens
+    /// when a container is killed and started again. If the operating system shows that the process is no PostgreSQL, the file is
+    /// removed here. PostgreSQL still finds sessions that outlived a postmaster, in shared memory.
     fn remove_if_stale(&self, cluster: &Cluster) {
         let name = fs::read_to_string(format!("/proc/{}/comm", self.pid));
         if name.is_ok_and(|name| !matches!(name.trim(), "postgres" | "postmaster")) {

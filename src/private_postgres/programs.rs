@@ -12,7 +12,7 @@ use super::system::first_line;
 /// The oldest major version whose `initdb` knows the options used here, and which is still maintained.
 const OLDEST_MAJOR: u32 = 14;
 
-/// What a folder must hold to count: all of one installation, so that versions are never mixed.
+/// The programs that a folder must hold to count: all of one installation, so that versions are never mixed.
 const PROGRAMS: [&str; 3] = ["initdb", "postgres", "pg_ctl"];
 
 /// Where packages put the programs that they do not put on the `PATH`: folder, and how the names of the versions in it start.
@@ -291,7 +291,7 @@ mod tests {
         root.os_release("ID=ubuntu\n");
         let line = root.search("").of_major(16).expect_err("16 is not installed");
         assert!(line.contains("version 16") && line.contains("apt-get install -y postgresql-16"), "{line}");
-        // Where the system has version 16 no more, the way on to version 17.
+        // If the system no longer has version 16, the error shows the way to version 17.
         let way = ["version 15 and 9 and 17 cannot read", "backup FILE", "DATA_DIR to a new folder", "restore FILE"];
         assert!(way.iter().all(|step| line.contains(step)) && !line.contains('\n'), "{line}");
     }

@@ -5,18 +5,18 @@ use std::time::Duration;
 /// The role that owns everything in the private PostgreSQL, and the database's name.
 pub(super) const USER: &str = "healthcare";
 
-/// How long a clean stop may take, and after it a hard one; also the wait for another process that starts or stops it.
+/// How long a clean stop may take, and after it a hard one. Also how long to wait for another process that starts or stops it.
 pub(super) const STOP_LIMIT: Duration = Duration::from_secs(20);
 
-/// The time between two looks at something that another process does.
+/// How often to check what another process is doing.
 pub(super) const POLL: Duration = Duration::from_millis(4);
 
 /// What differs between real data (the default) and a test's.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Whether a commit waits for the disk. Off only for data that may be lost with the power.
+    /// Whether a commit waits for the disk. Off only for data that may be lost in a power failure.
     pub fsync: bool,
-    /// The most connections at a time, three of which PostgreSQL keeps for itself.
+    /// The maximum number of connections at a time, three of which PostgreSQL reserves.
     pub max_connections: u32,
     /// More of PostgreSQL's settings, as name and value.
     pub extra: Vec<(String, String)>,

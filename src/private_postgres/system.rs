@@ -1,4 +1,4 @@
-//! What is asked of the system, and the line for what it refuses.
+//! Calls to the operating system, and the error line for what it refuses.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -11,7 +11,7 @@ pub(super) fn first_line(command: &mut Command) -> Option<String> {
     text.lines().next().map(|line| line.trim().to_owned())
 }
 
-/// The line for an operation that the system refused.
+/// The line for an operation that the operating system refused.
 pub(super) fn cannot(verb: &str, path: &Path, error: &std::io::Error) -> String {
     let what_to_do = match error.kind() {
         ErrorKind::PermissionDenied => ": run as its owner, or set DATA_DIR to a folder of your own",

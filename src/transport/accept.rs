@@ -1,4 +1,4 @@
-//! Taking in new connections, and living with a system that has no descriptor left for one.
+//! Accepting new connections, and coping with an operating system that has no file descriptor left.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -44,8 +44,8 @@ impl Core {
                     | Errno::NONET
                     | Errno::TIMEDOUT,
                 ) => {}
-                // No descriptor, no memory, or something unheard of. Trying on at once would only burn time: a connection
-                // that closes, or a while, makes the next attempt.
+                // No descriptor, no memory, or an unknown error. Trying again at once would only waste time: the next attempt
+                // comes when a connection closes, or after a pause.
                 Err(_) => {
                     self.counters.accept_pauses.fetch_add(1, Ordering::Relaxed);
                     self.accept_paused.store(true, Ordering::Release);

@@ -1,4 +1,4 @@
-//! Every bound of the transport, each with its unit in its name, and what is said to a client that crosses one.
+//! Every bound of the transport, each with its unit in its name, and the answer to a client that exceeds one.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -17,10 +17,10 @@ pub type AddressHook = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
 /// The bounds of a server. Nothing that a client sends, holds open or leaves unread goes beyond them.
 #[derive(Clone)]
 pub struct Config {
-    /// Connections open at one time. For a further one the connection that has been idle longest is closed; where none is idle,
-    /// the further one is answered 503 and closed.
+    /// How many connections may be open at one time. Beyond that, the connection that has been idle longest is closed; if none is
+    /// idle, the new one is answered 503 and closed.
     pub max_connections: usize,
-    /// The same for one client address (an IPv6 /48 is one), among its own connections.
+    /// The same for one client address (an IPv6 /48 counts as one), among its own connections.
     pub max_connections_per_address: usize,
     /// Whose connections are not counted by address. The default counts all.
     pub is_shared_address: AddressHook,
@@ -42,15 +42,15 @@ pub struct Config {
     pub body_ms: u64,
     /// How long a connection may stay open without a request; then it is closed without a word.
     pub idle_ms: u64,
-    /// How long a client has for `answer_bytes` of its answer, or for what is left of it, again and again; then the connection is
-    /// cut. The two make a least rate, so that a long answer may take long and nobody holds one without reading it.
+    /// How long a client may take for each `answer_bytes` of its answer, or for the rest of it; after that the connection is cut.
+    /// The two make a minimum rate, so that a long answer may take long, but nobody can hold one without reading it.
     pub answer_ms: u64,
-    /// What a client must take in that time.
+    /// How many bytes a client must read in that time.
     pub answer_bytes: usize,
-    /// What the system holds of an answer that the client has not taken (it doubles the number, for its own needs). The system
-    /// tells that there is room when a third is free, which must be less than `answer_bytes`.
+    /// How much of an unread answer the operating system holds (it doubles the number, for its own needs). It reports that there
+    /// is room when a third is free, which must be less than `answer_bytes`.
     pub send_buffer_bytes: usize,
-    /// How long a connection that we close is still read, so that the client sees the answer rather than a reset.
+    /// How long a connection that we close is still read, so that the client gets the answer instead of a reset.
     pub linger_ms: u64,
     /// How much is read, and thrown away, in that time.
     pub linger_bytes: usize,

@@ -29,18 +29,18 @@ pub(super) struct Env<'a> {
     pub closing: bool,
 }
 
-/// What is to be done with a connection after an event.
+/// The next step for a connection after an event.
 #[derive(Debug)]
 pub(super) enum Step {
     /// Nothing, until the next event.
     Wait,
-    /// It has something to go on with at once: [`Connection::go_on`].
+    /// Continue at once with [`Connection::go_on`].
     Again,
     /// This request goes to the application.
     Deliver(Message),
-    /// It is finished: drop it.
+    /// The connection is finished: drop it.
     Close,
-    /// It failed before the answer was out: drop it.
+    /// The connection failed before the answer was sent: drop it.
     Broken,
 }
 
@@ -63,7 +63,7 @@ pub(super) struct Connection {
     progress: Progress,
     /// What the socket has not taken yet of the answer.
     unsent: Option<Unsent>,
-    /// The socket may hold bytes that nobody has read: no event will tell again.
+    /// The socket may hold unread bytes, of which no further event will tell.
     readable: bool,
     /// The client has ended its side, or the connection has failed; reading will say which.
     ended: bool,
@@ -109,7 +109,7 @@ impl Connection {
     /// Something has happened to the socket. `scratch` is where bytes are read to.
     pub fn on_event(&mut self, ended: bool, env: &Env<'_>, scratch: &mut [u8]) -> Step {
         self.ended |= ended;
-        // Whatever comes of it here: until a read finds the socket empty, the event may have told of bytes.
+        // Whatever happens here, the event may have been about new bytes until a read finds the socket empty.
         self.readable = true;
         match self.phase {
             Phase::Receiving | Phase::Lingering => self.go_on(env, scratch),
@@ -173,7 +173,7 @@ impl Connection {
             (Phase::Receiving, Progress::Head) => late(Cause::HeadTimeout, "The request head did not arrive in time"),
             (Phase::Receiving, Progress::Body) => late(Cause::BodyTimeout, "The request body did not arrive in time"),
             (Phase::Answering, _) => {
-                // Bytes that the client did not take are not kept for it after the close either.
+                // After the close, unread bytes are not kept for the client either.
                 let _ = rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
                 return Step::Close;
             }
@@ -183,12 +183,12 @@ impl Connection {
         self.refuse(&refusal, env)
     }
 
-    /// Whether it waits for a request of which nothing has been read. A blank line begins none.
+    /// Whether it waits for a request of which nothing has been read. A blank line does not begin a request.
     pub fn is_idle(&self) -> bool {
         self.phase == Phase::Receiving && self.intake.progress() == Progress::Idle
     }
 
-    /// Its place is needed, or the server is closing: it goes if it is idle, unless a request stands unread in its socket.
+    /// Its place is needed, or the server is closing: closes it if it is idle, unless its socket holds an unread request.
     pub fn close_if_idle(&self) -> Step {
         let unread = || matches!(self.stream.peek(&mut [0]), Ok(count) if count > 0);
         if self.is_idle() && !unread() { Step::Close } else { Step::Wait }
@@ -217,7 +217,7 @@ impl Connection {
         }
     }
 
-    /// Sets the deadline when another part of a request has begun, and only then: a byte does not prolong it.
+    /// Sets the deadline when the next part of a request has begun, and only then: single bytes do not prolong it.
     fn note_progress(&mut self, env: &Env<'_>) {
         let progress = self.intake.progress();
         if progress != self.progress {

@@ -1,8 +1,7 @@
 //! What the workers share: the table of connections, and the turn that each worker takes at it.
 //!
-//! Leader and followers: whoever waits and is woken does the work, and takes the request that comes of it to its own
-//! caller. No thread hands anything to another. Locks are held in this order: the listener, one place, the gate or the
-//! timers; never two places.
+//! Leader and followers: the thread that is woken does the work and returns the resulting request to its own caller. No thread
+//! hands anything to another. Locks are held in this order: the listener, one place, the gate or the timers; never two places.
 
 mod places;
 
@@ -21,7 +20,7 @@ use super::poll::{Event, LISTENER, Poll, TIMER};
 use super::stats::{Counters, Stats};
 use super::timers::{NEVER, Timers};
 
-/// How often a server that closes looks for further connections: a full queue of the system's, and no more.
+/// How many batches a closing server still accepts: as many as the full queue of the operating system holds.
 const CLOSING_BATCHES: usize = 64;
 
 /// The timers' name for the listening socket.
@@ -67,7 +66,7 @@ pub(super) struct Delivery {
     pub remote: SocketAddr,
 }
 
-/// What came of a worker's turn.
+/// The result of a worker's turn.
 pub(super) enum Turn {
     /// At least one.
     Requests(Vec<Delivery>),
@@ -165,7 +164,7 @@ impl Core {
         match work(connection, &env) {
             Step::Wait => {}
             Step::Again => {
-                // Whoever waits goes on; if that cannot be arranged, nobody would.
+                // If the poll cannot be told, no thread would continue with this connection: close it.
                 if self.poll.kick(connection.stream(), token).is_err() {
                     self.vacate(index, place);
                     return None;
@@ -197,7 +196,7 @@ impl Core {
         if self.closing.swap(true, Ordering::AcqRel) {
             return;
         }
-        // Who has connected already is let in once more; what comes later is refused by the system.
+        // Clients that have connected already are still let in; later ones are refused by the operating system.
         for _ in 0..CLOSING_BATCHES {
             if !self.accept() {
                 break;

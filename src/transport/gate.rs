@@ -1,4 +1,4 @@
-//! Who may come in: places in the table, counted in all and by client address.
+//! Admission: places in the table, counted in total and by client address.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -6,7 +6,8 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use super::config::Config;
 use super::refusal::Cause;
 
-/// Places for connections that are only told 503, and then read for a while. Those beyond are told, and closed at once.
+/// How many places there are for connections that only get 503 and are then read for a while. Beyond that, they get 503 and are
+/// closed at once.
 const TURNED_AWAY_PLACES: usize = 64;
 
 /// The free places, and the counts.
@@ -78,8 +79,8 @@ impl Gate {
     }
 }
 
-/// What counts as one client: an IPv4 address, or the /48 of an IPv6 one, the most that a network hands to one customer (RFC 6177). `None` for
-/// an address from which many clients come.
+/// The network that counts as one client: an IPv4 address, or the /48 of an IPv6 address, the largest network that one customer
+/// gets (RFC 6177). `None` for an address that many clients share.
 pub(super) fn client(remote: &SocketAddr, config: &Config) -> Option<IpAddr> {
     let address = remote.ip().to_canonical();
     if (config.is_shared_address)(address) {

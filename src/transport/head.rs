@@ -135,7 +135,7 @@ fn read(text: &str, lines: usize, config: &Config) -> Result<(Vec<Span>, Meaning
     Ok((spans.collect(), meaning))
 }
 
-/// The checks, in the order in which a refusal says most: framing first, because it is about security.
+/// The checks, the most important first: framing, because it is about security.
 fn interpret(text: &str, line: &RequestLine<'_>, fields: &Fields<'_>, config: &Config) -> Result<Meaning, Refusal> {
     if line.version.0 != 1 {
         return Err(Refusal::new(Cause::Version, "Only HTTP/1.1 and HTTP/1.0 are supported"));

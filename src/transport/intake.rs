@@ -1,4 +1,4 @@
-//! One connection's incoming side: bytes in, whole requests out, whatever the pieces in which they come.
+//! One connection's incoming side: bytes in, whole requests out, however the bytes are split.
 
 use std::fmt;
 
@@ -96,7 +96,7 @@ impl Intake {
     /// [`Intake::has_pending`], call it again with no bytes.
     ///
     /// # Errors
-    /// What arrived is not served. Nothing that follows on the connection can be understood.
+    /// The request is refused. Nothing that follows on the connection can be understood.
     pub fn feed(&mut self, bytes: &[u8], config: &Config) -> Result<Option<Message>, Refusal> {
         if self.pending.is_empty() {
             // The usual case: parsed where it was read, with nothing left over.

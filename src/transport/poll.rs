@@ -1,8 +1,8 @@
 //! The one epoll instance that all workers wait on, and the ways to wake them: the only file that names epoll.
 //!
-//! Sockets are registered once, edge-triggered: an event comes when something has *changed*, to one of the waiting
-//! workers, and costs no further system call. The price is a rule that `connection.rs` keeps: whoever stops reading
-//! before the socket is empty remembers it.
+//! Sockets are registered once, edge-triggered: an event comes when something has *changed*, to one of the waiting workers, and
+//! costs no further system call. The price is a rule that `connection.rs` keeps: a connection that stops reading before the
+//! socket is empty must remember that.
 
 use std::io;
 use std::mem::MaybeUninit;

@@ -1,4 +1,4 @@
-//! What the transport says no to: the causes, their HTTP status, and a sentence for a person.
+//! What the transport refuses: the causes, their HTTP status, and a sentence for a person.
 
 use std::borrow::Cow;
 
@@ -53,25 +53,25 @@ causes! {
     HeadTimeout = 408, "head_timeout";
     /// The body did not arrive in time.
     BodyTimeout = 408, "body_timeout";
-    /// The body is longer than is accepted.
+    /// The body is too long.
     BodyTooLong = 413, "body_too_long";
-    /// The request line is longer than is accepted.
+    /// The request line is too long.
     RequestLineTooLong = 414, "request_line_too_long";
-    /// `Expect` asks for something else than `100-continue`.
+    /// `Expect` asks for something other than `100-continue`.
     Expectation = 417, "expectation";
-    /// The header section, or the trailer section, is longer than is accepted or has too many lines.
+    /// The header section or the trailer section is too long or has too many lines.
     HeadersTooLong = 431, "headers_too_long";
     /// The application dropped a request without answering it.
     Unanswered = 500, "unanswered";
-    /// The method is not served.
+    /// The method is not supported.
     Method = 501, "method";
-    /// The transfer coding is not served.
+    /// The transfer coding is not supported.
     TransferCoding = 501, "transfer_coding";
     /// Too many connections are open.
     Connections = 503, "connections";
     /// Too many connections are open from this client's address.
     ConnectionsOfAddress = 503, "connections_of_address";
-    /// The HTTP version is not served.
+    /// The HTTP version is not supported.
     Version = 505, "version";
 }
 

@@ -85,7 +85,7 @@ impl HeaderValue {
     }
 }
 
-/// Text of a header field. (`tiny_http` has an `AsciiStr` here, whence the second `as_str`.)
+/// Text of a header field. (`tiny_http` has an `AsciiStr` here, hence the second `as_str`.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Text<'a>(pub(super) &'a str);
 

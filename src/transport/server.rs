@@ -42,8 +42,8 @@ impl Server {
         self.receive_until(NEVER, 1)?.pop().ok_or_else(|| io::Error::other("unblocked"))
     }
 
-    /// Waits for a request, and takes with it those that are there as well: `most` in all, at least one. For a caller that has a
-    /// use for many at once; one that answers them one after the other keeps other workers from the last of them.
+    /// Waits for a request, and takes with it those that are there as well: `most` in all, at least one. For callers that handle
+    /// many requests at once: a caller that answers them one after the other keeps other workers from the last of them.
     ///
     /// # Errors
     /// As [`Server::recv`].
@@ -92,7 +92,7 @@ impl Server {
         self.core.stats()
     }
 
-    /// None after the time is over or a call of `unblock`.
+    /// Empty after the time is over or after a call of `unblock`.
     fn receive_until(&self, until_ms: u64, most: usize) -> io::Result<Vec<Request>> {
         match self.core.turn(until_ms, most)? {
             Turn::Requests(deliveries) => {

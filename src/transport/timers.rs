@@ -1,11 +1,11 @@
 //! Deadlines, kept lazily: a request that is answered in time touches nothing here.
 //!
-//! Each connection has one current deadline, a plain field that changes with every phase. What stands here is, for each
-//! place in the table, when to look at that field next. A deadline that moves away leaves its entry alone: when the
-//! entry falls due, the connection is looked at and the entry put back. Only one that moves closer adds an entry.
+//! Each connection has one current deadline, a plain field that changes with every phase. The timers only hold, for each place in
+//! the table, when to look at that field next. A deadline that moves away leaves its entry alone: when the entry falls due, the
+//! connection is looked at and the entry put back. Only one that moves closer adds an entry.
 //!
-//! The first entry is in a timer descriptor, which wakes a worker as a socket does. So nobody waits with a time-out, and
-//! a worker that is kept busy by a request takes no deadline with it.
+//! The first entry is in a timer descriptor, which wakes a worker as a socket does. So no thread waits with a time-out, and a
+//! worker that is busy with a request delays no deadline.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

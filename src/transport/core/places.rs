@@ -1,4 +1,4 @@
-//! The table's places: a connection comes, is looked at when its deadline may have passed, and goes.
+//! The table's places: a connection is admitted, checked when its deadline may have passed, and removed.
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::MutexGuard;
@@ -12,7 +12,7 @@ use super::super::timers::NEVER;
 use super::{Core, LISTENER_PLACE, Occupancy, token};
 
 impl Core {
-    /// Gives a new connection its place, for which an idle one may have to go, or tells it that there is none.
+    /// Gives a new connection a place, if necessary that of an idle one, or tells it that there is none.
     pub(in super::super) fn admit(&self, stream: TcpStream, remote: SocketAddr) {
         let enter = || self.lock_gate().enter(&remote, &self.config);
         let mut entered = enter();
@@ -63,7 +63,7 @@ impl Core {
         };
         let mut idle: Vec<(u64, u64)> = (0..self.places.len() as u32).filter_map(idle_until).collect();
         idle.sort_unstable();
-        // A request may have come to it meanwhile: then the next one goes.
+        // A request may have arrived on it meanwhile: then the next idle one is closed.
         idle.into_iter().any(|(_, token)| {
             let mut closed = false;
             self.visit(token, |connection, _| {
@@ -75,8 +75,8 @@ impl Core {
         })
     }
 
-    /// Answers a connection for which there is no place at all. A fresh socket takes so few bytes; what has come is read, since
-    /// closing a socket with unread bytes resets the connection, and the answer could be lost.
+    /// Answers a connection for which there is no place at all. A fresh socket takes these few bytes without waiting. Received
+    /// bytes are read first: closing a socket with unread bytes resets the connection, and the answer could be lost.
     fn turn_away_at_once(&self, stream: TcpStream, remote: SocketAddr, refusal: &Refusal) {
         let env = self.env();
         let mut connection = Connection::new(stream, remote, &env);
