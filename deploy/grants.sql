@@ -12,7 +12,7 @@ begin
         create role healthcare_run login;
     end if;
     execute format('grant connect on database %I to healthcare_run', current_database());
-    -- Where everybody may make tables (before PostgreSQL 15), or temporary ones, this role may not.
+    -- This role may not create tables, even if everybody may (before PostgreSQL 15), nor temporary ones.
     execute format('revoke create, temporary on database %I from public', current_database());
 end
 $$;
@@ -20,24 +20,25 @@ $$;
 revoke create on schema public from public;
 grant usage on schema public to healthcare_run;
 
--- Changed and read; only what expires is removed by the service, and what a user deletes.
+-- Tables that are read and changed. The service deletes only expired rows and records that a user deletes.
 grant select, insert, update on users to healthcare_run;
 grant select, insert, update, delete on sessions, refresh_tokens, login_failures, idempotency_keys to healthcare_run;
 grant select, insert, update, delete on patients, doctors, mappings to healthcare_run;
--- Written and read, never changed. Ids, and the times of changes and logins, are PostgreSQL's own: nobody writes an entry into the
--- past. A batch brings the times at which its reads happened.
+-- Tables that are read and added to, never changed. PostgreSQL sets the ids and the times of changes and logins, so that nobody
+-- can write an entry into the past. A batch brings the times at which its reads happened.
 revoke insert on audit_entries, audit_batches from healthcare_run;
 grant select on audit_entries, audit_batches to healthcare_run;
 grant insert (actor_id, action, resource, resource_id, outcome, ip, request_id, before) on audit_entries to healthcare_run;
 grant insert (action, resource, at, actor_id, resource_id, resource_ids, ip, request_id, record_ids)
     on audit_batches to healthcare_run;
 grant select, insert on audit_batch_actors to healthcare_run;
--- Where entries and batches get their ids.
+-- The sequence of the ids of entries and batches.
 grant usage on sequence audit_entries_id_seq to healthcare_run;
--- Asked for the version of the schema.
+-- Read for the version of the schema.
 grant select on schema_migrations to healthcare_run;
 
--- Large objects belong to no table, so that everybody who connects may fill the disk with them. Only a superuser can take that away.
+-- Large objects belong to no table, so everybody who can connect can fill the disk with them. Only a superuser can revoke that
+-- right.
 do $$
 declare
     writes regprocedure;
@@ -58,8 +59,8 @@ begin
 end
 $$;
 
--- What the service sets on each connection of its own. Behind a pooler in transaction mode (PgBouncer) connections are not its
--- own, and these are the only place for them.
+-- The settings that the service otherwise makes on each connection. Behind a pooler in transaction mode (PgBouncer) it shares
+-- connections, so the settings must belong to the role.
 alter role healthcare_run set statement_timeout = '10s';
 alter role healthcare_run set lock_timeout = '5s';
 alter role healthcare_run set idle_in_transaction_session_timeout = '15s';

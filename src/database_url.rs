@@ -108,7 +108,7 @@ impl DatabaseUrl {
         connect::first(&self.places, is_random, &self.tls, open)
     }
 
-    /// Whether there is another place to go when one is silent.
+    /// Whether there is another host to try when one is silent.
     #[must_use]
     pub fn has_several_hosts(&self) -> bool {
         self.places.len() > 1

@@ -133,8 +133,12 @@ impl Metrics {
         self.write_routes(&mut page);
         let gauges: [(&str, &str, i64); 7] = [
             ("http_requests_in_flight", "Requests being answered.", self.in_flight.get()),
-            ("waiting_queue_length", "Requests waiting for a thread of the database's.", self.waiting_queue.get()),
-            ("long_read_queue_length", "Long reads waiting for such a thread or for room.", self.long_queue.get()),
+            (
+                "waiting_queue_length",
+                "Requests waiting for a thread that may wait for the database.",
+                self.waiting_queue.get(),
+            ),
+            ("long_read_queue_length", "Long reads waiting for a thread or for memory.", self.long_queue.get()),
             ("hashing_queue_length", "Requests waiting for a hashing thread.", self.hashing_queue.get()),
             ("database_pool_waiting", "Requests waiting for a database connection.", self.pool_waiting.get()),
             ("audit_buffered_entries", "Audit entries waiting to be written.", self.audit_buffered.get()),

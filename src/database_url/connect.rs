@@ -146,8 +146,8 @@ pub(super) fn client(config: &Config, tls: Tls) -> Result<Client, ConnectError> 
     Ok(PostgresConnectionManager::new(config.clone().into(), tls).connect()?)
 }
 
-/// Opens a connection to the first host that accepts it. One that was silent lately comes last, so that after a failover a frozen
-/// primary costs its time limit once.
+/// Opens a connection to the first host that accepts it. A host that was silent recently comes last, so that after a failover a
+/// frozen primary costs its time limit once.
 ///
 /// # Errors
 /// What every host said, in one line.

@@ -49,7 +49,7 @@ fn nine_wrong_passwords_do_not_lock_and_the_tenth_does() {
     }
     app.login("ANN@example.org", PASSWORD).expect(401, "invalid");
     app.login(&bob.email, PASSWORD).expect(200, "success");
-    // Whoever is in stays in.
+    // A user who is logged in stays logged in.
     ann.get("/api/auth/me").expect(200, "success");
     ann.refresh().expect(200, "success");
 }

@@ -68,7 +68,7 @@ impl<'a> World<'a> {
         target
     }
 
-    /// A body that the route accepts from this person; none where it takes none.
+    /// A body that the route accepts from this person; `None` if it takes none.
     pub fn body(&self, route: &Route, person: &Person) -> Option<Value> {
         let unique = format!("{}-{}", person.id, self.mapping_id);
         Some(match (route.method, route.pattern) {
@@ -119,7 +119,7 @@ pub fn routes_with_fields() -> impl Iterator<Item = &'static Route> {
     ROUTES.iter().filter(|route| route.has_fields)
 }
 
-/// What holds for every answer of the service, whoever made it and whatever it says.
+/// Checks what holds for every answer of the service, whichever part of it made the answer.
 #[track_caller]
 pub fn check(answer: &Answer) {
     let text = format!("{} {:?} {}", answer.status, answer.headers, String::from_utf8_lossy(&answer.body));

@@ -72,7 +72,7 @@ fn of_wrong_logins_at_once_at_several_nodes_exactly_the_limit_is_checked() {
     }
 }
 
-/// A login that hangs keeps its place. Whoever finds no other waits for it, but not for ever.
+/// A login that hangs keeps its place. Another login that finds no place left waits for it, but not for ever.
 #[test]
 fn the_wait_for_a_login_that_is_being_checked_is_bounded() {
     let nodes = four_nodes(|config| config.login_max_failures = 1);

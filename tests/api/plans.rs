@@ -4,7 +4,7 @@
 //! The layout tempts a planner to walk the primary key: nine rows of ten belong to one account, the one with the highest id,
 //! and all rows of the others come before them. Times are printed (`cargo test plans -- --nocapture`), not asserted.
 
-#![allow(clippy::print_stdout, reason = "the times are for whoever asks for them")]
+#![allow(clippy::print_stdout, reason = "the times are printed for the person who runs the test")]
 
 use std::time::Instant;
 
@@ -201,7 +201,7 @@ fn a_million_rows_are_paged_and_searched_by_the_right_index() {
         filled.page(|sql| &sql.doctors.list, &[&after, &PAGE], &["doctors_pkey"]);
     }
 
-    // A rare name is found through its trigrams, whoever asks; a common one fills a page from the owner's own order.
+    // A rare name is found through its trigrams, for every user; a common one fills a page from the owner's own order.
     filled.search(|sql| &sql.patients.search_all, &[&0, &PAGE, &rare, &any, &any], &["patients_name_idx"]);
     for after in [0, 900_000] {
         let of_large: [&dyn ToString; 6] = [&LARGE, &after, &PAGE, &rare, &any, &any];

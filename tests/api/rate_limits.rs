@@ -196,7 +196,7 @@ fn every_route_that_changes_something_for_a_user_is_limited_and_no_other() {
         let is_change = route.method.name() != "GET" && route.access() != Access::Anyone;
         assert_eq!(answer.status == 429, is_change, "{} {}", route.method.name(), route.pattern);
     }
-    // Whoever may not come in is told so, and uses nothing up.
+    // A refused user uses nothing up.
     owner.delete("/api/admin/patients/999999999").expect(403, "forbidden");
     app.anyone().delete("/api/patients/999999999").expect(401, "forbidden");
 }

@@ -1,4 +1,4 @@
-//! Sessions: log in, refresh, log out, list, end one of the own; an admin ends all of a user's; and how long they live.
+//! Sessions: log in, refresh, log out, list, end one's own; an admin ends all of a user's; and how long they live.
 
 use serde_json::{Value, json};
 

@@ -196,6 +196,6 @@ fn binding_to_the_world_without_a_proxy_is_one_warning() {
     assert!(warnings.len() == 1 && warnings[0].contains("reachable from other machines without TLS"), "{warnings:#?}");
     let behind = Node::start(&[("DATABASE_URL", database), ("HOST", "0.0.0.0"), ("TRUSTED_PROXIES", "10.0.0.0/8")]);
     assert!(behind.lines_with(" warn ").is_empty(), "{:#?}", behind.lines());
-    // A page of numbers can still be had, by whoever may connect.
+    // The metrics can still be read by a client that may connect.
     assert!(TcpStream::connect(("127.0.0.1", behind.address.port())).is_ok());
 }

@@ -41,7 +41,7 @@ impl Answer {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
     }
 
-    /// This status, and the envelope with this word, whoever answered.
+    /// Expects this status and the envelope with this word, from the server or from the proxy.
     #[track_caller]
     fn expect(self, status: u16, word: &str) -> Answer {
         assert_eq!(self.status, status, "{self:?}");

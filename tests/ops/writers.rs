@@ -123,7 +123,7 @@ impl Tale {
         assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
     }
 
-    /// Whoever was not served was told so properly and in time: 503 with Retry-After, within `limit`.
+    /// Checks that every refused request was told so properly and in time: 503 with Retry-After, within `limit`.
     #[track_caller]
     pub fn expect_only_503(&self, limit: Duration) {
         let statuses: HashSet<Option<u16>> = self.told.iter().map(|told| told.status).collect();

@@ -109,7 +109,7 @@ fn ten_thousand_idle_connections_cost_little_and_all_still_answer() {
     }
 }
 
-#[allow(clippy::print_stderr)] // whoever runs the tests must see what was not tested
+#[allow(clippy::print_stderr)] // the person who runs the tests must see what was not tested
 fn skip(reason: &str) {
     eprintln!("skipped: {reason}");
 }

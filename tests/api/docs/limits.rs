@@ -59,7 +59,7 @@ fn encoded(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
 
-/// Values at the edges of what a schema admits, and just beyond; none where it has no limit at all.
+/// Values at the limits of a schema and just beyond them; none if it has no limit.
 fn bounds(schema: &Value) -> Option<(Vec<Value>, Vec<Value>)> {
     let schema = schema["anyOf"].get(0).unwrap_or(schema);
     let text = |count: u64| json!(text_of(schema, usize::try_from(count).expect("a length")));

@@ -38,7 +38,7 @@ fn a_panic_is_a_500_that_says_only_the_request_id_and_the_thread_lives() {
     assert_eq!(number(&app, "panics_total"), 6);
 }
 
-/// Such a panic leaves the transaction open. Whoever came next on the only connection would be told of changes that PostgreSQL
+/// Such a panic leaves the transaction open. The next request on the only connection would be told of changes that PostgreSQL
 /// takes back, or keep what was refused.
 #[test]
 fn a_panic_in_a_transaction_undoes_it_and_nobody_goes_on_in_there() {

@@ -1,4 +1,4 @@
-//! A folder that goes when its test ends, on a short path that PostgreSQL's own user can reach, whoever runs the tests.
+//! A folder that is removed when its test ends, on a short path that PostgreSQL's user can reach, whichever user runs the tests.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

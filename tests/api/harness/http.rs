@@ -22,7 +22,7 @@ pub fn send(address: SocketAddr, method: &str, target: &str, headers: &[(&str, &
     raw(address, request(address, method, target, headers, body).as_bytes(), method == "HEAD")
 }
 
-/// The same to a server that may be gone: none where it does not answer.
+/// The same to a server that may be gone: `None` if it does not answer.
 pub fn try_send(
     address: SocketAddr,
     method: &str,
@@ -65,7 +65,7 @@ pub fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Reads one answer; none where the connection ended before it.
+/// Reads one answer; `None` if the connection ended before it.
 pub fn read_answer(reader: &mut impl BufRead, is_head: bool) -> Option<Answer> {
     let status_line = read_line(reader)?;
     let status = status_line.split(' ').nth(1)?.parse().ok()?;
@@ -152,7 +152,7 @@ impl Answer {
         data.as_array().expect("a list").iter().map(|record| record["id"].as_i64().expect("an id")).collect()
     }
 
-    /// Where the list continues.
+    /// The path of the next page of the list.
     pub fn next(&self) -> Option<String> {
         let link = self.header("link")?;
         let (target, relation) = link.strip_prefix('<')?.split_once('>')?;

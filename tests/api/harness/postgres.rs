@@ -92,7 +92,7 @@ fn start_cluster() -> String {
     connection_string
 }
 
-/// A short path that PostgreSQL's user can reach, whoever runs the tests.
+/// A short path that PostgreSQL's user can reach, whichever user runs the tests.
 fn temporary_folder() -> PathBuf {
     let folder = PathBuf::from(format!("/tmp/healthcare-tests-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&folder);

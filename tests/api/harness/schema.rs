@@ -123,7 +123,7 @@ impl Document {
     }
 }
 
-/// An array of strings as a set; empty where there is none.
+/// An array of strings as a set; empty if there is none.
 pub fn names(list: &Value) -> BTreeSet<String> {
     list.as_array().into_iter().flatten().filter_map(|name| name.as_str().map(str::to_string)).collect()
 }
