@@ -7,8 +7,8 @@ use crate::memory::LONG_READ_BYTES;
 use crate::network::Network;
 
 /// Everything that an operator can set. [`Config::from_variables`] reads it; an embedding program may start from
-/// [`Config::default`] and set fields. The comment of each field names its variable; [`VARIABLES`] says what it means and which
-/// values are allowed.
+/// [`Config::default`] and set fields. The comment of each field names its variable; the table in `variables.rs` says what it
+/// means and which values are allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// `HOST`

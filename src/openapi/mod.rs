@@ -33,7 +33,7 @@ leads to the next page, in sorted lists too.";
 /// The document, as it is served.
 ///
 /// # Errors
-/// Where a route or a query parameter has no description, or a description has no route.
+/// If a route or a query parameter has no description, or a description has no route.
 pub fn document(config: &Config) -> Result<String, String> {
     let schemas = schemas(config);
     let paths = paths(&schemas)?;

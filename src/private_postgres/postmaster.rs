@@ -125,7 +125,7 @@ fn spawn(cluster: &Cluster, settings: &Settings, patience: Patience) -> Result<S
         shut_down(cluster, &mut Some(child))?;
         return Err("the private PostgreSQL was stopped before it had started".into());
     }
-    // Left running: recovery that takes this long must not begin anew, and the next start takes it over.
+    // Left running: a recovery that takes this long must not begin again, and the next start takes it over.
     let log = cluster.log_path();
     Err(format!(
         "the private PostgreSQL is not ready after {} s: {problem}; see {} and start again",
@@ -145,7 +145,7 @@ pub(super) fn shut_down(cluster: &Cluster, child: &mut Option<Child>) -> Result<
             None => return Ok(()),
         }
     };
-    // Another process may have started it anew.
+    // Another process may have started it again.
     let mut child = child.as_mut().filter(|child| child.id() == running.pid);
     for mode in ["fast", "immediate"] {
         let mut pg_ctl = cluster.program("pg_ctl");
