@@ -115,10 +115,7 @@ fn a_statement_that_takes_too_long_is_ended_and_its_connection_serves_on() {
         "select coalesce(max(version), 0) as version",
         "select coalesce(max(version), 0) as version, pg_sleep(60)",
     );
-    let app = TestApp::with(|config| {
-        config.sql_dir = Some(sql.path().to_path_buf());
-        config.database_pool = 1;
-    });
+    let app = TestApp::with(|config| config.sql_dir = Some(sql.path().to_path_buf()));
     let ann = app.signed_up("ann");
     unavailable(app.anyone().get("/readyz"));
     ann.get("/api/patients").expect(200, "success");
