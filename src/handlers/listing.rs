@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use postgres::Row;
 use serde::de::DeserializeOwned;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::ask::Read;
@@ -92,7 +93,7 @@ impl Listing {
         });
         let response = match &self.fields {
             None => Response::long(message, &rows, bytes),
-            Some(fields) => Response::success(message, rows.iter().map(|row| pick(row, fields)).collect::<Vec<_>>()),
+            Some(fields) => Response::long(message, Picked(&rows, fields), bytes),
         };
         shows(response, &rows)
             .with_optional_header("Link", next)
@@ -182,6 +183,15 @@ fn json_bytes(record: &impl Record) -> usize {
     // Our own records always serialize.
     let _ = serde_json::to_writer(&mut counter, record);
     counter.0
+}
+
+/// Some fields of each record. Only one record at a time is a tree of JSON: the trees of a whole page would be as long as the page.
+struct Picked<'a, T>(&'a [T], &'a [&'static str]);
+
+impl<T: Record> Serialize for Picked<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|record| pick(record, self.1)))
+    }
 }
 
 fn pick(record: &impl Record, fields: &[&str]) -> Value {
