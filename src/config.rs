@@ -58,6 +58,10 @@ impl Config {
                     .into(),
             );
         }
+        // All bodies together have half of it, and one body may not use that up.
+        if self.max_body_bytes > self.max_memory_bytes / 4 {
+            problems.push("MAX_MEMORY_BYTES must be at least four times MAX_BODY_BYTES".into());
+        }
         if !problems.is_empty() {
             return Err(problems);
         }

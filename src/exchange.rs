@@ -1,7 +1,6 @@
 //! Everything that is needed to answer one request, from any thread. It parses the request on the way in, and adds id, CORS
 //! headers and the log line on the way out.
 
-use std::io::Read as _;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -160,10 +159,8 @@ fn read(
     if raw.body_length().is_some_and(|length| length > max_body_bytes) {
         return Err(Error::TooLarge(max_body_bytes));
     }
-    let mut body = Vec::new();
     let bound = u64::try_from(max_body_bytes).unwrap_or(u64::MAX).saturating_add(1);
-    let read = raw.as_reader().take(bound).read_to_end(&mut body);
-    read.map_err(|_| Error::invalid("body", "did not arrive as announced"))?;
+    let body = wire::take_body(raw, bound).map_err(|_| Error::invalid("body", "did not arrive as announced"))?;
     if body.len() > max_body_bytes {
         return Err(Error::TooLarge(max_body_bytes));
     }

@@ -17,6 +17,8 @@ pub mod commands;
 pub mod backup;
 pub mod service;
 pub mod systemd;
+#[cfg(target_env = "gnu")]
+pub mod allocator;
 pub mod housekeeper;
 
 // The way in and out: threads, the loop, queues, one request, its socket.

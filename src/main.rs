@@ -149,6 +149,8 @@ fn configure() -> Result<Config, String> {
 }
 
 fn serve() -> Result<(), String> {
+    #[cfg(target_env = "gnu")]
+    healthcare_backend::allocator::settle();
     let config = configure()?;
     let unhandled = |error| format!("signals cannot be handled: {error}");
     let stopping = Arc::new(AtomicBool::new(false));

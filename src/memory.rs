@@ -1,9 +1,11 @@
-//! How much memory long answers hold together: rows, bodies, and data that clients have not read yet. One counter for all
-//! connections.
+//! How much memory long requests and answers hold together: bodies that arrive, rows, bodies of answers, and data that clients have
+//! not read yet. One counter for all connections.
 //!
-//! A short answer is not counted. A list that shares a round trip grows its share as its rows arrive; if there is no room, it is
-//! read again as a long read. A long read takes the most memory that it can need before its query runs, and waits in a queue
-//! until that much is free. The share shrinks to the size of the body once that is made, and ends when the client has read it.
+//! What is short is not counted. The body of a request takes its share when it turns out to be long. Nobody knows yet which user
+//! sends it, so all such bodies together have half of the memory. A list that shares a round trip grows its share as its rows
+//! arrive; if there is no room, it is read again as a long read. A long read takes the most memory that it can need before its
+//! query runs, and waits in a queue until that much is free. The share shrinks to the size of the body once that is made, and ends
+//! when the client has read it.
 //!
 //! Room for one long read is kept for users who hold nothing. So users who do not read their answers can keep others from long
 //! answers, but never from a search whose answer is short.
@@ -14,7 +16,7 @@ use std::time::Instant;
 
 /// How much a long read can need: the rows of a page (4 MiB, and up to as much again in the driver's buffers), and their JSON.
 pub const LONG_READ_BYTES: usize = 12 * 1024 * 1024;
-/// How long a short answer may be.
+/// How long a short body may be.
 pub const SHORT_BYTES: usize = 64 * 1024;
 /// Why a long read is refused.
 pub const NO_ROOM: &str = "there was no room for a long answer";
@@ -47,7 +49,7 @@ struct Usage {
     last_begin: Option<Instant>,
 }
 
-/// The memory that one answer holds.
+/// The memory that one request or its answer holds.
 #[derive(Debug)]
 pub struct Share {
     memory: Arc<Memory>,

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 #[cfg(not(own_transport))]
-use std::io::Cursor;
+use std::io::{Cursor, Read};
 use std::net::TcpListener;
 #[cfg(own_transport)]
 use std::sync::Arc;
@@ -10,6 +10,8 @@ use std::sync::Arc;
 use crate::app::App;
 #[cfg(own_transport)]
 use crate::envelope::Response;
+#[cfg(own_transport)]
+use crate::memory::SHORT_BYTES;
 use crate::memory::Share;
 use crate::metrics::Family;
 #[cfg(own_transport)]
@@ -50,6 +52,19 @@ pub fn headers(
         add(name, value);
     }
     headers
+}
+
+/// Takes the body out of a request. At most `most` bytes of it are read; our own transport has refused a longer body already.
+#[cfg(own_transport)]
+pub fn take_body(raw: &mut tiny_http::Request, _most: u64) -> std::io::Result<Vec<u8>> {
+    Ok(raw.take_body())
+}
+
+#[cfg(not(own_transport))]
+pub fn take_body(raw: &mut tiny_http::Request, most: u64) -> std::io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    raw.as_reader().take(most).read_to_end(&mut body)?;
+    Ok(body)
 }
 
 /// A body whose memory is counted until the client has read it.
@@ -101,11 +116,18 @@ pub fn open(
         (headers(response.headers, response.content_type, &id), response.body)
     };
     let proxies = app.config.trusted_proxies.clone();
+    let memory = Arc::clone(&app.memory);
+    let body_room = move |bytes| {
+        let mut share = memory.share(None);
+        share.grow_to(bytes).then(|| Box::new(share) as tiny_http::Room)
+    };
     let config = tiny_http::Config {
         max_connections: app.config.max_connections,
         max_connections_per_address: app.config.max_connections_per_address,
         is_shared_address: Arc::new(move |address| proxies.iter().any(|network| network.contains(address))),
         body_bytes: u64::try_from(app.config.max_body_bytes).unwrap_or(u64::MAX),
+        short_body_bytes: SHORT_BYTES,
+        body_room: Arc::new(body_room),
         refusal: Arc::new(refuse),
         ..tiny_http::Config::default()
     };

@@ -1,5 +1,6 @@
 //! Every bound of the transport, each with its unit in its name, and the answer to a client that exceeds one.
 
+use std::any::Any;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,6 +14,13 @@ pub type RefusalHook = Arc<dyn Fn(&Refusal) -> (Vec<Header>, Vec<u8>) + Send + S
 
 /// Tells whether many clients come from an address, as from a proxy's. It must not block.
 pub type AddressHook = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
+
+/// Gives room for this many bytes of a request's body, or `None` if there is none. The room is free again when it is dropped. The hook
+/// is called with a connection locked: it must not block.
+pub type RoomHook = Arc<dyn Fn(usize) -> Option<Room> + Send + Sync>;
+
+/// Room for a body.
+pub type Room = Box<dyn Any + Send>;
 
 /// The bounds of a server. Nothing that a client sends, holds open or leaves unread goes beyond them.
 #[derive(Clone)]
@@ -32,6 +40,11 @@ pub struct Config {
     pub header_lines: usize,
     /// Longest body, inclusive, decoded; beyond it the answer is 413, from the header alone where it declares a length.
     pub body_bytes: u64,
+    /// A body up to this length takes no room. A longer one takes room for its whole length, or for the most that it can become if it
+    /// is chunked, until its request is answered; if there is none, the answer is 503.
+    pub short_body_bytes: usize,
+    /// Gives the room for long bodies. The default gives any amount.
+    pub body_room: RoomHook,
     /// All chunk extensions of one body together; beyond it the answer is 400.
     pub chunk_extension_bytes: usize,
     /// The trailer section of a chunked body; it is checked and thrown away; beyond the bound the answer is 431.
@@ -70,6 +83,8 @@ impl Default for Config {
             header_section_bytes: 16 * 1024,
             header_lines: 100,
             body_bytes: 256 * 1024,
+            short_body_bytes: 64 * 1024,
+            body_room: Arc::new(|_| Some(Box::new(()))),
             chunk_extension_bytes: 16 * 1024,
             trailer_bytes: 8 * 1024,
             head_ms: 10_000,

@@ -5,17 +5,19 @@ use std::fmt;
 use tiny_http::Method;
 
 use super::chunked::Decoder;
-use super::config::Config;
+use super::config::{Config, Room};
 use super::fields::Framing;
 use super::head::Head;
 use super::headers::Headers;
-use super::refusal::Refusal;
+use super::refusal::{Cause, Refusal};
 use super::scan::Scanner;
 
 /// A request that has wholly arrived.
 pub struct Message {
     pub(super) head: Head,
     pub(super) body: Vec<u8>,
+    /// What a long body holds.
+    pub(super) room: Option<Room>,
 }
 
 impl Message {
@@ -162,15 +164,15 @@ impl Intake {
                 consumed = bounds.end;
                 let rest = match head.framing() {
                     Framing::Empty | Framing::Length(0) => {
-                        let body = Vec::new();
-                        return Ok((consumed, Some(Message { head, body })));
+                        let message = Message { head, body: Vec::new(), room: None };
+                        return Ok((consumed, Some(message)));
                     }
                     Framing::Length(length) => Rest::Bytes(length),
                     Framing::Chunked => Rest::Chunks(Decoder::default()),
                 };
                 Box::new(Receiving {
                     continue_due: head.expects_continue() && consumed == data.len(),
-                    message: Message { head, body: Vec::new() },
+                    message: Message { head, body: Vec::new(), room: None },
                     rest,
                 })
             }
@@ -192,6 +194,7 @@ impl Intake {
 impl Receiving {
     /// Takes the body's share of `data`; returns its length and whether the body is complete.
     fn take_in(&mut self, data: &[u8], config: &Config) -> Result<(usize, bool), Refusal> {
+        self.take_room(data.len(), config)?;
         let body = &mut self.message.body;
         match &mut self.rest {
             Rest::Bytes(left) => {
@@ -205,5 +208,23 @@ impl Receiving {
                 Ok((taken, decoder.is_done()))
             }
         }
+    }
+
+    /// Takes room for the body once `coming` bytes make it a long one.
+    fn take_room(&mut self, coming: usize, config: &Config) -> Result<(), Refusal> {
+        let Message { body, room, .. } = &mut self.message;
+        let most = match self.rest {
+            Rest::Bytes(left) => body.len() as u64 + left,
+            Rest::Chunks(_) => config.body_bytes,
+        };
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        if room.is_some() || most.min(body.len() + coming) <= config.short_body_bytes {
+            return Ok(());
+        }
+        *room = (config.body_room)(most);
+        if room.is_none() {
+            return Err(Refusal::new(Cause::BodyRoom, "There is no room for such a long body now"));
+        }
+        Ok(())
     }
 }

@@ -63,7 +63,7 @@ mod stats;
 mod target;
 mod timers;
 
-pub use config::{AddressHook, Config, RefusalHook};
+pub use config::{AddressHook, Config, RefusalHook, Room, RoomHook};
 pub use headers::{Headers, ReceivedField, ReceivedHeader};
 pub use intake::{Intake, Message};
 pub use refusal::{Cause, Refusal};

@@ -71,6 +71,8 @@ causes! {
     Connections = 503, "connections";
     /// Too many connections are open from this client's address.
     ConnectionsOfAddress = 503, "connections_of_address";
+    /// There is no room for a long body now.
+    BodyRoom = 503, "body_room";
     /// The HTTP version is not supported.
     Version = 505, "version";
 }

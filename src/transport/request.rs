@@ -8,10 +8,12 @@ use std::sync::Arc;
 use tiny_http::{HTTPVersion, Method, StatusCode};
 
 use super::buffers;
+use super::config::Room;
 use super::connection::{Connection, Env, Step};
 use super::core::{Core, Delivery};
 use super::head::Head;
 use super::headers::Headers;
+use super::intake::Message;
 use super::refusal::{Cause, Refusal};
 use super::response::{Header, Manner, Response, append_head, has_body};
 
@@ -22,13 +24,15 @@ pub struct Request {
     remote: SocketAddr,
     head: Head,
     body: Cursor<Vec<u8>>,
+    _room: Option<Room>,
     answered: bool,
 }
 
 impl Request {
     pub(super) fn new(core: Arc<Core>, delivery: Delivery) -> Request {
         let Delivery { message, token, remote } = delivery;
-        Request { core, token, remote, head: message.head, body: Cursor::new(message.body), answered: false }
+        let Message { head, body, room } = message;
+        Request { core, token, remote, head, body: Cursor::new(body), _room: room, answered: false }
     }
 
     /// The method: one of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS.
@@ -66,7 +70,7 @@ impl Request {
         &mut self.body
     }
 
-    /// Takes the body out, whole; afterwards it is empty.
+    /// Takes the body out, whole; afterwards it is empty. Its room is held until the request is answered.
     pub fn take_body(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.body).into_inner()
     }

@@ -15,7 +15,7 @@ use crate::harness::{Person, TestApp, at_once, eventually, http};
 const PAGE_BYTES: usize = 4 * 1024 * 1024;
 
 /// Gives a user patients whose histories are this SQL expression.
-fn add_patients(app: &TestApp, owner: &Person, number: i32, history: &str) {
+pub fn add_patients(app: &TestApp, owner: &Person, number: i32, history: &str) {
     let insert = format!(
         "insert into patients (name, date_of_birth, gender, medical_history, created_by)
          select 'P' || n, '1990-04-23', 'female', {history}, $2 from generate_series(1, $1) as n"
@@ -24,7 +24,7 @@ fn add_patients(app: &TestApp, owner: &Person, number: i32, history: &str) {
 }
 
 /// Asks until there is room for the answer: a client that is told 503 asks again.
-fn served(person: &Person, target: &str) -> Answer {
+pub fn served(person: &Person, target: &str) -> Answer {
     loop {
         let answer = person.get(target);
         if answer.status != 503 {
@@ -77,10 +77,10 @@ fn a_page_counts_its_json_where_that_is_longer_than_the_records() {
 
 /// How much a server may have at most beyond what it has when it is warm: MAX_MEMORY_BYTES, and what is not counted (short answers,
 /// the memory of the allocator, that of connections).
-const MOST_MIB: f64 = 64.0 + 24.0;
+pub const MOST_MIB: f64 = 64.0 + 24.0;
 
 /// A server in a process of its own that has been in use, and its memory then.
-fn warm_server(app: &TestApp, folder: &Folder, user: &Person) -> (Serving, f64) {
+pub fn warm_server(app: &TestApp, folder: &Folder, user: &Person) -> (Serving, f64) {
     let server = Program::on(&app.database, folder, &["serve"]).serve();
     let user = server.client(user);
     at_once(4, |_| served(&user, "/api/patients?limit=500"));
@@ -89,7 +89,7 @@ fn warm_server(app: &TestApp, folder: &Folder, user: &Person) -> (Serving, f64) 
 }
 
 /// A connection that asks for a page so many times and does not take it.
-fn ask_and_leave(person: &Person, target: &str, times: usize) -> TcpStream {
+pub fn ask_and_leave(person: &Person, target: &str, times: usize) -> TcpStream {
     let token = person.token.as_deref().expect("a token");
     let mut stream = http::connect(person.address);
     let text = format!("GET {target} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
@@ -98,7 +98,7 @@ fn ask_and_leave(person: &Person, target: &str, times: usize) -> TcpStream {
 }
 
 /// How many lists of patients a server has answered so far, by status.
-fn lists_answered(server: &Serving, status: u16) -> f64 {
+pub fn lists_answered(server: &Serving, status: u16) -> f64 {
     let page = server.anyone().get("/metrics");
     let text = String::from_utf8(page.body).expect("text");
     let sample = format!("http_requests_total{{method=\"GET\",route=\"/api/patients\",status=\"{status}\"}} ");

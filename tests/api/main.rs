@@ -25,6 +25,7 @@ mod locks;
 mod login_races;
 mod long_answers;
 mod mappings;
+mod memory;
 mod nodes;
 mod passwords;
 mod patients;

@@ -1,11 +1,12 @@
 //! Each bound from both sides: the last thing that passes, and the first that does not.
 
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use healthcare_backend::transport::{AddressHook, Config, Request};
+use healthcare_backend::transport::{AddressHook, Config, Request, Room, RoomHook};
 
 use crate::harness::{Client, PATIENCE, TestServer, echo, eventually, parse_replies};
 
@@ -74,6 +75,53 @@ fn bodies() {
     assert_eq!(status(&server, chunked(&[1001]).as_bytes()), 413);
     assert_eq!(status(&server, chunked(&[999, 2]).as_bytes()), 413);
     assert_eq!(status(&server, chunked(&[1; 1001]).as_bytes()), 413);
+}
+
+/// Room for so many bytes, as a server takes it.
+fn room_for(bytes: usize) -> (Arc<AtomicUsize>, RoomHook) {
+    struct Part(Arc<AtomicUsize>, usize);
+    impl Drop for Part {
+        fn drop(&mut self) {
+            self.0.fetch_add(self.1, Ordering::SeqCst);
+        }
+    }
+    let free = Arc::new(AtomicUsize::new(bytes));
+    let left = Arc::clone(&free);
+    let take = move |bytes| {
+        left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(bytes)).ok()?;
+        Some(Box::new(Part(Arc::clone(&left), bytes)) as Room)
+    };
+    (free, Arc::new(take))
+}
+
+#[test]
+fn long_bodies_together() {
+    let (free, body_room) = room_for(2500);
+    let config = Config { body_bytes: 1000, short_body_bytes: 100, body_room, ..Config::default() };
+    let (server, held) = holding(config);
+    let post = |length: usize, sent: usize| {
+        let head = format!("POST /held HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
+        let mut client = server.client();
+        client.send(&[head.as_bytes(), &vec![b'x'; sent]].concat());
+        client
+    };
+    // A declared length takes nothing, a body that is long already takes it all, and a chunked one the most that it can become.
+    let (_declared, half) = (post(1000, 100), post(900, 101));
+    let mut chunked = server.client();
+    chunked.send(b"POST /held HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n65\r\n");
+    chunked.send(&[b'x'; 101]);
+    eventually("both have their room", || free.load(Ordering::SeqCst) == 600);
+    assert_turned_away(post(601, 601));
+    assert_eq!(server.refused("body_room"), 1);
+    // Where there is room, it is held until the answer, and short bodies need none.
+    let whole = post(600, 600);
+    let request = held.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(free.load(Ordering::SeqCst), 0);
+    let short = post(100, 100);
+    finish((short, held.recv_timeout(PATIENCE).unwrap()));
+    finish((whole, request));
+    drop((half, chunked));
+    eventually("all room is free", || free.load(Ordering::SeqCst) == 2500);
 }
 
 /// A server that keeps the requests for `/held` until the test answers them, so that their connections are busy.

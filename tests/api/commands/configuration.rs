@@ -97,6 +97,13 @@ fn every_bad_value_has_a_line_of_its_own_that_names_it_and_repeats_no_secret() {
 }
 
 #[test]
+fn memory_must_hold_several_bodies() {
+    let folder = Folder::new();
+    let program = Program::new(&folder, &["check"]).set("MAX_BODY_BYTES", "16777217");
+    assert_eq!(program.run("").problem(1), "MAX_MEMORY_BYTES must be at least four times MAX_BODY_BYTES");
+}
+
+#[test]
 fn a_data_dir_that_is_a_file_is_named_unless_nothing_is_kept_there() {
     let (folder, database) = (Folder::new(), postgres::new_database());
     folder.write("data", "");

@@ -239,6 +239,11 @@ impl Serving {
         line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number") / 1024.0
     }
 
+    /// How many descriptors it has open.
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("its descriptors").count()
+    }
+
     /// Waits for its end.
     pub fn ended(mut self) -> Ended {
         let code = self.child.wait().expect("an end").code();
