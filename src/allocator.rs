@@ -11,12 +11,15 @@ use std::process::Command;
 const SETTINGS: [(&str, &str); 2] = [("MALLOC_ARENA_MAX", "2"), ("MALLOC_TRIM_THRESHOLD_", "131072")];
 
 /// Starts the program again, as the same process, with the settings: glibc reads them only when a program starts. If one of
-/// them is set already, it changes nothing.
-pub fn settle() {
+/// them is set already, it changes nothing. It returns why that failed, if it did; the program then goes on with glibc's defaults.
+pub fn settle() -> Option<std::io::Error> {
     let is_settled = SETTINGS.iter().any(|(name, _)| std::env::var_os(name).is_some());
     let mut words = std::env::args_os();
-    if let (false, Ok(program), Some(name)) = (is_settled, std::env::current_exe(), words.next()) {
-        // It returns only if it has failed. The program then goes on with glibc's defaults.
-        let _ = Command::new(program).arg0(name).args(words).envs(SETTINGS).exec();
+    match (std::env::current_exe(), words.next()) {
+        (Ok(program), Some(name)) if !is_settled => {
+            Some(Command::new(program).arg0(name).args(words).envs(SETTINGS).exec())
+        }
+        (Err(error), _) if !is_settled => Some(error),
+        _ => None,
     }
 }

@@ -150,8 +150,12 @@ fn configure() -> Result<Config, String> {
 
 fn serve() -> Result<(), String> {
     #[cfg(target_env = "gnu")]
-    healthcare_backend::allocator::settle();
+    let unsettled = healthcare_backend::allocator::settle();
     let config = configure()?;
+    #[cfg(target_env = "gnu")]
+    if let Some(error) = unsettled {
+        log::warn!(target: "server", "memory may not go back to the system after a flood: no new start with settings for glibc: {error}");
+    }
     let unhandled = |error| format!("signals cannot be handled: {error}");
     let stopping = Arc::new(AtomicBool::new(false));
     for signal in [SIGTERM, SIGINT] {
