@@ -245,7 +245,7 @@ impl Connection {
     /// read; `client_closes`: because the client said so.
     pub fn respond(
         &mut self,
-        head: &[u8],
+        head: &mut Vec<u8>,
         body: Option<impl AsRef<[u8]> + Send + 'static>,
         close: bool,
         client_closes: bool,
@@ -266,7 +266,7 @@ impl Connection {
         let mut head = Vec::new();
         let manner = Manner { close: true, is_1_0: false };
         append_head(&mut head, refusal.status, &headers, body.len(), manner);
-        self.respond(&head, (!refusal.to_head).then_some(body), true, false, env)
+        self.respond(&mut head, (!refusal.to_head).then_some(body), true, false, env)
     }
 
     /// Sends what is left of the answer.
