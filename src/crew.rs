@@ -1,6 +1,6 @@
 //! The threads: workers, those of the other lanes, and the watchdog that answers for threads stuck in a frozen database.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::config::hashing_threads;
 use crate::error::Error;
 use crate::exchange::Exchange;
-use crate::lanes::{Lanes, Slot};
+use crate::lanes::{Lanes, Slot, lock};
 use crate::routes::Lane;
 use crate::server::Server;
 
@@ -131,8 +131,4 @@ impl Crew {
             lock(&self.members).retain(|member| !(member.slot.is_replaced() && member.thread.is_finished()));
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -296,6 +296,7 @@ fn length(metrics: &Metrics, lane: Lane) -> &Gauge {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// Locks, whether or not a thread has panicked meanwhile: what the mutex holds is whole between two statements.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

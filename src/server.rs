@@ -105,7 +105,7 @@ impl Server {
         wire::numbers(&self.socket)
     }
 
-    /// A panic of a handler is answered (see `run`). If anything around it panics, the thread survives, and the transport answers
+    /// A panic of a handler is answered (see `caught`). If anything around it panics, the thread survives, and the transport answers
     /// the dropped requests with 500.
     fn survive(&self, work: impl FnOnce()) {
         if catch_unwind(AssertUnwindSafe(work)).is_err() {
