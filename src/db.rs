@@ -35,6 +35,9 @@ const POOL_THREADS: usize = 3;
 /// How long a connection may be idle before it must prove that it is alive. Only then may it carry a change, which must not be
 /// repeated.
 const PROVE_AFTER: Duration = Duration::from_secs(1);
+/// How often a change is sent at most if PostgreSQL ends it because of a deadlock. The order of locks (`sql/README.md`) leaves one
+/// way to meet: two records that take over each other's unique value.
+const CHANGE_TRIES: u32 = 4;
 /// How often a read is sent at most if its connection ends. One retry is not enough, since at a restart connections end one by
 /// one.
 const READ_TRIES: u32 = 4;
@@ -141,8 +144,7 @@ impl Db {
     /// `Unavailable` if no connection can be had or the time limit passed, `Conflict` if a named constraint refused, `Internal`
     /// for everything else.
     pub fn query_many(&self, query: &Query, parameters: Parameters) -> Result<Vec<Row>> {
-        // A change may have been executed; only the client can know whether to repeat it.
-        let mut tries = if query.writes { 1 } else { READ_TRIES };
+        let mut tries = if query.writes { CHANGE_TRIES } else { READ_TRIES };
         loop {
             let mut connection = self.connection(query.writes)?;
             let error = match connection.run(query, parameters) {
@@ -151,7 +153,9 @@ impl Db {
             };
             self.learn(&mut connection, &error);
             tries -= 1;
-            if tries == 0 || !is_dead(&error) {
+            // When its connection ends, a change may have been executed; only the client can know whether to repeat it.
+            let may_repeat = is_deadlock(&error) || (is_dead(&error) && !query.writes);
+            if tries == 0 || !may_repeat {
                 return Err(translate(query, &error));
             }
         }
@@ -162,19 +166,27 @@ impl Db {
         self.query_many(query, parameters).map(drop)
     }
 
-    /// Runs several statements in one transaction, which a returned error rolls back. `main` is the main statement, which log
-    /// lines name.
-    pub fn transaction<T>(&self, main: &Query, work: impl FnOnce(&mut Transaction) -> Result<T>) -> Result<T> {
-        let mut connection = self.begin(main)?;
-        connection.in_transaction = true;
-        let result = work(&mut Transaction { db: self, connection: &mut connection });
-        let end = if result.is_ok() { "commit" } else { "rollback" };
-        let ended = connection.client.batch_execute(end);
-        if let Err(error) = &ended {
-            self.learn(&mut connection, error);
+    /// Runs several statements in one transaction, which a returned error rolls back. After a deadlock, `work` runs again from
+    /// its start. `main` is the main statement, which log lines name.
+    pub fn transaction<T>(&self, main: &Query, mut work: impl FnMut(&mut Transaction) -> Result<T>) -> Result<T> {
+        let mut tries = CHANGE_TRIES;
+        loop {
+            let mut connection = self.begin(main)?;
+            connection.in_transaction = true;
+            let mut transaction = Transaction { db: self, connection: &mut connection, met_deadlock: false };
+            let result = work(&mut transaction);
+            let met_deadlock = transaction.met_deadlock;
+            let end = if result.is_ok() { "commit" } else { "rollback" };
+            let ended = connection.client.batch_execute(end);
+            if let Err(error) = &ended {
+                self.learn(&mut connection, error);
+            }
+            connection.in_transaction = ended.is_err();
+            tries -= 1;
+            if tries == 0 || !met_deadlock || ended.is_err() {
+                return result.and_then(|value| ended.map(|()| value).map_err(|error| translate(main, &error)));
+            }
         }
-        connection.in_transaction = ended.is_err();
-        result.and_then(|value| ended.map(|()| value).map_err(|error| translate(main, &error)))
     }
 
     /// The row of a change that needs several locks. `lock` takes them in a separate statement, so that the change sees
@@ -339,6 +351,7 @@ fn new_pool<M: ManageConnection<Error = ConnectError>>(manager: M, size: u32) ->
 pub struct Transaction<'a> {
     db: &'a Db,
     connection: &'a mut Connection,
+    met_deadlock: bool,
 }
 
 impl Transaction<'_> {
@@ -351,9 +364,15 @@ impl Transaction<'_> {
     pub fn query_many(&mut self, query: &Query, parameters: Parameters) -> Result<Vec<Row>> {
         self.connection.run(query, parameters).map_err(|error| {
             self.db.learn(self.connection, &error);
+            self.met_deadlock |= is_deadlock(&error);
             translate(query, &error)
         })
     }
+}
+
+/// PostgreSQL rolled the statement back, since it and another one waited for each other.
+fn is_deadlock(error: &postgres::Error) -> bool {
+    error.code().is_some_and(|code| code.code() == "40P01")
 }
 
 /// The connection is gone: closed, reset, or ended by an administrator or a shutdown (class 57P).

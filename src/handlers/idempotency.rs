@@ -29,7 +29,7 @@ pub fn once(
     request: &Request,
     user: &User,
     reads_of: Option<Resource>,
-    create: impl FnOnce(&mut dyn Statements) -> Result<Response>,
+    create: impl Fn(&mut dyn Statements) -> Result<Response>,
 ) -> Result<Response> {
     let Some(key) = key(request)? else { return create(&mut &app.db) };
     let hash = request_hash(request);

@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::http::Answer;
-use crate::harness::{Person, TestApp};
+use crate::harness::{Person, TestApp, eventually};
 
 /// The answers that a race between changes may have: a deadlock or a fault would be 503 or 500.
 #[track_caller]
@@ -120,4 +120,60 @@ fn the_mappings_of_others_do_not_hold_up_an_update_of_their_doctor_or_patient() 
     ann.patch(&format!("/api/doctors/{doctor}"), json!({ "name": "New" })).expect(200, "updated");
     ann.patch(&format!("/api/patients/{patient}"), json!({ "name": "New" })).expect(200, "updated");
     held.rollback().expect("no locks");
+}
+
+/// Sends the change while another transaction has taken the record at `change_other` and wants the one of `change_same`: a
+/// deadlock, which the service's change loses.
+fn change_in_a_deadlock(app: &TestApp, person: &Person, path: &str, body: Value, other: &str, same: &str) -> Answer {
+    let (mut holder, mut watcher) = (app.sql(), app.sql());
+    let mut held = holder.transaction().expect("a transaction");
+    held.batch_execute("set local deadlock_timeout = '1min'").expect("set");
+    held.batch_execute(other).expect("the other record is changed");
+    let waiting =
+        "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    let answer = thread::scope(|scope| {
+        let change = scope.spawn(|| person.patch(path, body));
+        eventually("the change waits for the other record", || {
+            watcher.query_one(waiting, &[]).expect("a count").get::<_, i64>(0) == 1
+        });
+        held.batch_execute(same).expect("the change has given way");
+        held.commit().expect("committed");
+        change.join().expect("an answer")
+    });
+    let deadlocks = "select deadlocks from pg_stat_database where datname = current_database()";
+    eventually("the deadlock is counted", || watcher.query_one(deadlocks, &[]).expect("a count").get::<_, i64>(0) == 1);
+    answer
+}
+
+/// No order of locks prevents this: a unique value waits for the record that is giving it up.
+#[test]
+fn a_change_that_loses_a_deadlock_has_done_nothing_and_runs_again() {
+    for is_mapping in [false, true] {
+        let app = TestApp::start();
+        let name =
+            app.sql().query_one("select quote_ident(current_database())", &[]).expect("a name").get::<_, String>(0);
+        // Enough time for the test to close the circle.
+        app.sql().batch_execute(&format!("alter database {name} set deadlock_timeout = '2s'")).expect("altered");
+        let node = TestApp::on(&app.database, |_| {});
+        let ann = app.signed_up("ann").at(&node);
+        let (first, second) = (ann.new_doctor("First"), ann.new_doctor("Second"));
+        let (path, body, other, same) = if is_mapping {
+            let [one, two, three] = [(); 3].map(|()| ann.new_patient("P"));
+            let (mine, theirs) = (ann.new_mapping(one, first), ann.new_mapping(two, first));
+            let other = format!("update mappings set patient_id = {three} where id = {theirs}");
+            let same = format!("update mappings set notes = 'N' where id = {mine}");
+            (format!("/api/mappings/{mine}"), json!({ "patient_id": two }), other, same)
+        } else {
+            ann.patch(&format!("/api/doctors/{second}"), json!({ "license_number": "TAKEN" })).expect(200, "updated");
+            let other = format!("update doctors set license_number = 'OTHER' where id = {second}");
+            let same = format!("update doctors set phone = '12345678' where id = {first}");
+            (format!("/api/doctors/{first}"), json!({ "license_number": "TAKEN" }), other, same)
+        };
+        let changed = change_in_a_deadlock(&node, &ann, &path, body.clone(), &other, &same);
+        let changed = changed.expect(200, "updated").data();
+        let (field, value) = body.as_object().and_then(|body| body.iter().next()).expect("a field");
+        assert_eq!(&changed[field], value);
+        let other_field = if is_mapping { "notes" } else { "phone" };
+        assert!(changed[other_field].is_string(), "the change of the other transaction stays: {changed}");
+    }
 }
