@@ -34,8 +34,10 @@ EXAMPLES = 5
 fuzz: setup ## run schemathesis against a running server (make fuzz EXAMPLES=5000 searches longer)
 	@sh tests/fuzz/run.sh $(EXAMPLES)
 
-postman: ## write deploy/postman.json from the OpenAPI document
-	cargo run --quiet -- openapi | node tests/clients/postman.mjs >target/postman.json && mv target/postman.json deploy/postman.json
+postman: ## write the Postman collection to target/postman.json
+	cargo run --quiet -- openapi >target/openapi.json
+	node tests/clients/postman.mjs <target/openapi.json >target/postman.json
+	@echo "import target/postman.json in Postman, and set its variables base_url, email, password and admin_email"
 
 check: ## run rustfmt, clippy and rustdoc; every warning is an error
 	@cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt

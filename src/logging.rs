@@ -1,17 +1,14 @@
 //! Log lines on standard error, for people or as JSON. A request has one line; nothing in it is about a person.
 
-use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use serde_json::json;
+use log::Record;
+use log::kv::{self, Key, VisitSource, VisitValue};
+use serde_json::{Map, Value, json};
 
 use crate::config::{Config, LogFormat};
-
-/// Whether the lines are JSON; set once, before the first line.
-static JSON: AtomicBool = AtomicBool::new(false);
 
 /// How long a request may take before it is logged as slow.
 const SLOW: Duration = Duration::from_secs(1);
@@ -19,25 +16,17 @@ const SLOW: Duration = Duration::from_secs(1);
 /// Sends log lines to standard error; `RUST_LOG` chooses which, `info` and above by default. Only for our own program: a program
 /// that embeds the service brings its own logger.
 pub fn init(config: &Config) {
-    JSON.store(config.log_format == LogFormat::Json, Ordering::Relaxed);
+    let is_json = config.log_format == LogFormat::Json;
     env_logger::Builder::new()
         .parse_filters(&config.log_filter)
-        .format(|out, record| {
+        .format(move |out, record| {
             if quotes_values(record) {
                 return Ok(());
             }
             let now = jiff::Timestamp::now();
             let level = record.level().as_str().to_ascii_lowercase();
-            if JSON.load(Ordering::Relaxed) {
-                let text = record.args().to_string();
-                let mut line = json!({ "time": now, "level": level, "target": record.target() });
-                match serde_json::from_str(&text) {
-                    Ok(serde_json::Value::Object(fields)) if record.target() == "request" => {
-                        line.as_object_mut().map(|line| line.extend(fields))
-                    }
-                    _ => line.as_object_mut().map(|line| line.extend([("message".to_string(), json!(text))])),
-                };
-                writeln!(out, "{line}")
+            if is_json {
+                writeln!(out, "{}", object(now, &level, record))
             } else {
                 writeln!(out, "{now:.3} {level:<5} {}: {}", record.target(), record.args())
             }
@@ -45,9 +34,52 @@ pub fn init(config: &Config) {
         .init();
 }
 
+/// A line as JSON: its fields if it has some, else its text as `message`.
+fn object(now: jiff::Timestamp, level: &str, record: &Record) -> Value {
+    let mut fields = Fields(Map::new());
+    let read = record.key_values().visit(&mut fields);
+    if read.is_err() || fields.0.is_empty() {
+        fields.0.insert("message".into(), record.args().to_string().into());
+    }
+    fields.0.extend([
+        ("time".into(), json!(now)),
+        ("level".into(), level.into()),
+        ("target".into(), record.target().into()),
+    ]);
+    Value::Object(fields.0)
+}
+
+/// The fields of a line.
+struct Fields(Map<String, Value>);
+
+impl<'a> VisitSource<'a> for Fields {
+    fn visit_pair(&mut self, name: Key<'a>, value: kv::Value<'a>) -> Result<(), kv::Error> {
+        value.visit(Field(self.0.entry(name.as_str()).or_insert(Value::Null)))
+    }
+}
+
+/// One field, which is null until it gets its value.
+struct Field<'a>(&'a mut Value);
+
+impl Field<'_> {
+    fn set(&mut self, value: impl Into<Value>) -> Result<(), kv::Error> {
+        *self.0 = value.into();
+        Ok(())
+    }
+}
+
+#[rustfmt::skip]
+impl VisitValue<'_> for Field<'_> {
+    fn visit_null(&mut self) -> Result<(), kv::Error> { Ok(()) }
+    fn visit_i64(&mut self, value: i64) -> Result<(), kv::Error> { self.set(value) }
+    fn visit_u64(&mut self, value: u64) -> Result<(), kv::Error> { self.set(value) }
+    fn visit_f64(&mut self, value: f64) -> Result<(), kv::Error> { self.set(value) }
+    fn visit_any(&mut self, value: kv::Value) -> Result<(), kv::Error> { self.set(value.to_string()) }
+}
+
 /// Below `warn`, the database driver logs the values of each statement: names, hashes, histories. These lines are never written,
 /// whatever `RUST_LOG` says.
-fn quotes_values(record: &log::Record) -> bool {
+fn quotes_values(record: &Record) -> bool {
     let target = record.target();
     record.level() > log::Level::Warn && (target.starts_with("postgres") || target.starts_with("tokio_postgres"))
 }
@@ -76,29 +108,15 @@ impl RequestLine<'_> {
         if !log::log_enabled!(target: "request", log::Level::Info) && self.took < SLOW {
             return;
         }
-        log::info!(target: "request", "{}", self.text());
-        if self.took >= SLOW {
-            let millis = self.took.as_millis();
-            log::warn!(target: "slow", "{} {} took {millis} ms (request {})", self.method, self.route, self.id);
-        }
-    }
-
-    fn text(&self) -> String {
-        let millis = self.took.as_micros() as f64 / 1000.0;
-        if JSON.load(Ordering::Relaxed) {
-            return json!({
-                "id": self.id, "method": self.method, "route": self.route, "status": self.status,
-                "ms": millis, "user_id": self.user_id, "address": self.address,
-            })
-            .to_string();
-        }
-        let mut text = format!(
-            "{} {} {} {millis:.1} ms id={} address={}",
-            self.method, self.route, self.status, self.id, self.address
+        let RequestLine { id, method, route, status, took, user_id, address } = *self;
+        let ms = took.as_micros() as f64 / 1000.0;
+        let user = user_id.map(|user_id| format!(" user={user_id}")).unwrap_or_default();
+        log::info!(
+            target: "request", id, method, route, status, ms, user_id, address:%;
+            "{method} {route} {status} {ms:.1} ms id={id} address={address}{user}"
         );
-        if let Some(user_id) = self.user_id {
-            let _ = write!(text, " user={user_id}");
+        if took >= SLOW {
+            log::warn!(target: "slow", "{method} {route} took {ms:.0} ms (request {id})");
         }
-        text
     }
 }

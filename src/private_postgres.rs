@@ -219,7 +219,7 @@ impl Drop for PrivatePostgres {
 /// `/usr/lib/postgresql/*/bin` (the highest version first), where Homebrew has them, in `/usr/pgsql-*/bin`.
 ///
 /// # Errors
-/// One line with the command that installs them on this system.
+/// One line that says how to install them.
 pub fn find_programs() -> Result<PathBuf, String> {
     programs::Search::of_this_process().best().map(|programs| programs.bin)
 }

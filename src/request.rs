@@ -49,7 +49,7 @@ impl Method {
 }
 
 /// The request headers that the service reads; all others are dropped.
-const KNOWN_HEADERS: [&str; 12] = [
+const KNOWN_HEADERS: [&str; 10] = [
     "authorization",
     "content-type",
     "content-encoding",
@@ -58,10 +58,8 @@ const KNOWN_HEADERS: [&str; 12] = [
     "x-request-id",
     "x-forwarded-for",
     "origin",
-    "access-control-request-method",
     "user-agent",
     "idempotency-key",
-    "host",
 ];
 
 /// The values of the headers that we know. Repeated ones are joined with a comma (RFC 9110, 5.3).

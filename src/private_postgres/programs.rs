@@ -6,7 +6,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::account::effective_uid;
 use super::system::first_line;
 
 /// The oldest major version whose `initdb` knows the options used here, and which is still maintained.
@@ -45,7 +44,7 @@ impl Search {
     /// The first installation that is new enough to make a cluster with.
     ///
     /// # Errors
-    /// One line: nothing found, or all too old, and the command that installs it on this system.
+    /// One line: nothing found, or all too old, and how to install it.
     pub fn best(&self) -> Result<Programs, String> {
         let mut too_old = None;
         for programs in self.installations() {
@@ -60,11 +59,10 @@ impl Search {
             }
             None => "PostgreSQL's programs (initdb, postgres, pg_ctl) were not found".to_owned(),
         };
-        let install = match self.package_manager() {
-            Some(manager) => format!("install them with `{}`", manager.install_any()),
-            None => "install PostgreSQL's server package".to_owned(),
-        };
-        Err(format!("{found}: {install}, or set DATABASE_URL to a PostgreSQL of your own"))
+        Err(format!(
+            "{found}: install PostgreSQL with its contrib modules (Debian and Ubuntu: `apt-get install postgresql`, macOS: \
+             `brew install postgresql`), or set DATABASE_URL to a PostgreSQL of your own"
+        ))
     }
 
     /// The installation that can run a cluster of this major version: no other one can read its files.
@@ -83,14 +81,11 @@ impl Search {
             return self.best();
         }
         others.dedup();
-        let install = match self.package_manager() {
-            Some(manager) => format!("`{}`, or PostgreSQL's own packages", manager.install_major(major)),
-            None => "your system's packages, or PostgreSQL's own".to_owned(),
-        };
         let others = others.join(" and ");
         Err(format!(
             "the private PostgreSQL holds data of version {major}, which version {others} cannot read: install version {major} beside \
-             it ({install}) and run `healthcare-backend backup FILE`; then set DATA_DIR to a new folder and run \
+             it (Debian and Ubuntu: `apt-get install postgresql-{major}`; PostgreSQL's own packages have every version) and run \
+             `healthcare-backend backup FILE`; then set DATA_DIR to a new folder and run \
              `healthcare-backend restore FILE`"
         ))
     }
@@ -105,69 +100,6 @@ impl Search {
             .map(PathBuf::from);
         let well_known = WELL_KNOWN.iter().flat_map(|(folder, start)| versions_in(&self.root.join(folder), start));
         on_path().chain(told_by_pg_config).chain(well_known).filter_map(|folder| installation_in(&folder))
-    }
-
-    fn package_manager(&self) -> Option<PackageManager> {
-        if cfg!(target_os = "macos") && self.root == Path::new("/") {
-            return Some(PackageManager::Brew);
-        }
-        let text = fs::read_to_string(self.root.join("etc/os-release")).ok()?;
-        // ID first, then what the system says it is like: `ID_LIKE="rhel fedora"`.
-        let values = |key: &str| {
-            let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
-            line.unwrap_or_default().replace(['"', '\''], "")
-        };
-        let names = format!("{} {}", values("ID"), values("ID_LIKE"));
-        names.split_whitespace().find_map(|name| match name {
-            "debian" | "ubuntu" => Some(PackageManager::Apt),
-            "fedora" | "rhel" | "centos" => Some(PackageManager::Dnf),
-            "alpine" => Some(PackageManager::Apk),
-            "arch" => Some(PackageManager::Pacman),
-            _ => None,
-        })
-    }
-}
-
-/// Who installs packages on this system.
-#[derive(Clone, Copy)]
-enum PackageManager {
-    Apt,
-    Dnf,
-    Apk,
-    Pacman,
-    Brew,
-}
-
-impl PackageManager {
-    fn install_any(self) -> String {
-        self.install(match self {
-            PackageManager::Apt | PackageManager::Pacman | PackageManager::Brew => "postgresql",
-            PackageManager::Dnf => "postgresql-server postgresql-contrib",
-            PackageManager::Apk => "postgresql postgresql-contrib",
-        })
-    }
-
-    fn install_major(self, major: u32) -> String {
-        self.install(&match self {
-            PackageManager::Apt => format!("postgresql-{major}"),
-            PackageManager::Dnf => format!("postgresql{major}-server postgresql{major}-contrib"),
-            PackageManager::Apk => format!("postgresql{major} postgresql{major}-contrib"),
-            PackageManager::Pacman => "postgresql-old-upgrade".to_owned(),
-            PackageManager::Brew => format!("postgresql@{major}"),
-        })
-    }
-
-    /// The command that works when it is pasted: root in a container has no `sudo`, and Homebrew refuses it.
-    fn install(self, packages: &str) -> String {
-        let command = match self {
-            PackageManager::Apt => "apt-get install -y",
-            PackageManager::Dnf => "dnf install -y",
-            PackageManager::Apk => "apk add",
-            PackageManager::Pacman => "pacman -S",
-            PackageManager::Brew => return format!("brew install {packages}"),
-        };
-        let sudo = if effective_uid() == Ok(0) { "" } else { "sudo " };
-        format!("{sudo}{command} {packages}")
     }
 }
 
@@ -218,12 +150,8 @@ mod tests {
     impl Root {
         fn new(name: &str) -> Root {
             let folder = std::env::temp_dir().join(format!("healthcare-programs-{}-{name}", std::process::id()));
-            fs::create_dir_all(folder.join("etc")).expect("a folder in the temp dir");
+            fs::create_dir_all(&folder).expect("a folder in the temp dir");
             Root(folder)
-        }
-
-        fn os_release(&self, text: &str) {
-            fs::write(self.0.join("etc/os-release"), text).expect("os-release");
         }
 
         /// A shell script as a program. Another process writes it: while this one held the file open for writing, a test
@@ -256,21 +184,10 @@ mod tests {
     }
 
     #[test]
-    fn hidden_programs_are_one_line_with_the_command_of_this_system() {
-        let root = Root::new("hidden");
-        for (os_release, command) in [
-            ("ID=debian\n", "apt-get install -y postgresql"),
-            ("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n", "apt-get install -y postgresql"),
-            ("NAME=x\nID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n", "dnf install -y postgresql-server"),
-            ("ID=alpine\n", "apk add postgresql"),
-            ("ID=arch\n", "pacman -S postgresql"),
-            ("ID=plan9\n", "install PostgreSQL's server package"),
-        ] {
-            root.os_release(os_release);
-            let line = root.search("").best().expect_err("nothing is installed");
-            assert!(line.contains(command), "{os_release}: {line}");
-            assert!(line.contains("DATABASE_URL") && !line.contains('\n'), "{line}");
-        }
+    fn missing_programs_are_one_line_that_says_how_to_install_them() {
+        let line = Root::new("missing").search("").best().expect_err("nothing is installed");
+        assert!(line.contains("apt-get install postgresql") && line.contains("DATABASE_URL"), "{line}");
+        assert!(!line.contains('\n'), "{line}");
     }
 
     #[test]
@@ -288,9 +205,8 @@ mod tests {
         // An existing cluster needs its own version, wherever that is.
         assert_eq!(root.search(&path).of_major(15).map(|found| found.bin), Ok(fifteen));
         assert_eq!(root.search("").of_major(17).map(|found| found.bin), Ok(seventeen));
-        root.os_release("ID=ubuntu\n");
         let line = root.search("").of_major(16).expect_err("16 is not installed");
-        assert!(line.contains("version 16") && line.contains("apt-get install -y postgresql-16"), "{line}");
+        assert!(line.contains("version 16") && line.contains("apt-get install postgresql-16"), "{line}");
         // If the system no longer has version 16, the error shows the way to version 17.
         let way = ["version 15 and 9 and 17 cannot read", "backup FILE", "DATA_DIR to a new folder", "restore FILE"];
         assert!(way.iter().all(|step| line.contains(step)) && !line.contains('\n'), "{line}");
@@ -299,7 +215,6 @@ mod tests {
     #[test]
     fn programs_that_are_too_old_or_incomplete_do_not_count() {
         let root = Root::new("old");
-        root.os_release("ID=debian\n");
         root.install("usr/lib/postgresql/9.6/bin", "9.6.24");
         let line = root.search("").best().expect_err("9.6 is too old");
         assert!(line.contains("PostgreSQL 9 in") && line.contains("too old"), "{line}");

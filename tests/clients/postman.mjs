@@ -1,7 +1,7 @@
 // Makes the Postman collection (format 2.1) from the OpenAPI document: every operation once, with its example as the body and a
 // test that its answer is what the document promises.
 //
-//   healthcare-backend openapi | node tests/clients/postman.mjs > deploy/postman.json
+//   healthcare-backend openapi | node tests/clients/postman.mjs >postman.json   (make postman does this)
 //
 // The collection runs from top to bottom as it stands: log in, make, read, change; what removes things comes last. Variables:
 // base_url, email, password, admin_email. Ids are taken from the answers.

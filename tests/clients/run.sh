@@ -40,10 +40,6 @@ redocly_is_content() {
     node -e 'process.exit(JSON.parse(require("fs").readFileSync(0)).totals.warnings)' <"$work/redocly.json"
 }
 
-collection_is_current() {
-    node tests/clients/postman.mjs <"$work/openapi.json" >"$work/postman.json" && diff -u deploy/postman.json "$work/postman.json"
-}
-
 newman() {
     (cd "$tools/node" && node_modules/.bin/newman run "$work/postman.json" --color off --timeout-request 20000 \
         --env-var "base_url=$BASE_URL" --env-var email=postman@example.org --env-var "admin_email=$ADMIN_EMAIL" \
@@ -60,7 +56,7 @@ compile() {
 curl --silent --fail --max-time 20 "$BASE_URL/openapi.json" >"$work/openapi.json"
 check "openapi-spec-validator has nothing to say" "$tools/python/bin/openapi-spec-validator" --errors all "$work/openapi.json"
 check "redocly has neither errors nor warnings" redocly_is_content
-check "deploy/postman.json is what the document makes (make postman renews it)" collection_is_current
+node tests/clients/postman.mjs <"$work/openapi.json" >"$work/postman.json"
 check "newman runs the Postman collection" newman
 check "the generated TypeScript client compiles under strict" compile
 check "and holds the session of the README" node "$work/session.js"
