@@ -15,12 +15,16 @@ with created as (
 select id, name, specialization, phone, email, license_number, years_of_experience, created_by, version, created_at, updated_at
   from created;
 
--- name: list(after_id bigint, page_size bigint) :many batched
-select id, name, specialization, phone, email, license_number, years_of_experience, created_by, version, created_at, updated_at
-  from doctors
- where id > $1
- order by id
- limit $2;
+-- name: list(after_id bigint[], page_size bigint[]) :many batched
+select q.number, d.*
+  from unnest($1, $2) with ordinality as q (after_id, page_size, number)
+ cross join lateral (
+           select id, name, specialization, phone, email, license_number, years_of_experience, created_by, version, created_at, updated_at
+             from doctors
+            where id > q.after_id
+            order by id
+            limit q.page_size) d
+ order by q.number, d.id;
 
 -- name: search(created_by bigint, after_id bigint, page_size bigint, name_pattern text, specialization_pattern text) :many planned
 select id, name, specialization, phone, email, license_number, years_of_experience, created_by, version, created_at, updated_at
@@ -59,10 +63,10 @@ select count(*) as total
  where ($1 is null or name ilike $1)
    and ($2 is null or specialization ilike $2);
 
--- name: find(id bigint) :opt batched
-select id, name, specialization, phone, email, license_number, years_of_experience, created_by, version, created_at, updated_at
-  from doctors
- where id = $1;
+-- name: find(id bigint[]) :opt batched
+select q.number, id, name, specialization, phone, email, license_number, years_of_experience, created_by, version, created_at, updated_at
+  from unnest($1) with ordinality as q (doctor_id, number)
+  join doctors on id = q.doctor_id;
 
 -- name: update(id bigint, owner_id bigint, fields jsonb, versions text[], actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
 -- Changes the fields that are sent, and writes nothing if none of them differs. No row: no such doctor. `allowed` false: another

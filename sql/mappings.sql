@@ -26,19 +26,23 @@ select patient.id is not null as patient_found, doctor.id is not null as doctor_
   left join doctor on true
   left join created on true;
 
--- name: list(owner_id bigint, after_id bigint, page_size bigint) :many batched
+-- name: list(owner_id bigint[], after_id bigint[], page_size bigint[]) :many batched
 -- `= any` keeps PostgreSQL on mappings_created_by_id_idx; see patients.sql.
-select m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.assigned_at, m.updated_at,
+select q.number, m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.assigned_at, m.updated_at,
        m.version || '.' || p.version || '.' || d.version as version,
        p.name as patient_name, d.name as doctor_name, d.specialization as doctor_specialization,
        d.phone as doctor_phone, d.email as doctor_email
-  from mappings m
+  from unnest($1, $2, $3) with ordinality as q (owner_id, after_id, page_size, number)
+ cross join lateral (
+           select id, patient_id, doctor_id, notes, created_by, version, assigned_at, updated_at
+             from mappings
+            where created_by = any (array[q.owner_id])
+              and id > q.after_id
+            order by created_by, id
+            limit q.page_size) m
   join patients p on p.id = m.patient_id
   join doctors d on d.id = m.doctor_id
- where m.created_by = any (array[$1])
-   and m.id > $2
- order by m.created_by, m.id
- limit $3;
+ order by q.number, m.id;
 
 -- name: search(owner_id bigint, after_id bigint, page_size bigint, patient_id bigint, doctor_id bigint) :many planned
 select m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.assigned_at, m.updated_at,
@@ -55,38 +59,36 @@ select m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.assigned_at, m.
  order by m.id
  limit $3;
 
--- name: list_of_patient(owner_id bigint, patient_id bigint, after_id bigint, page_size bigint) :many batched
+-- name: list_of_patient(owner_id bigint[], patient_id bigint[], after_id bigint[], page_size bigint[]) :many batched
 -- No row: no such patient of this owner. One row with a null id: a patient without doctors.
-select m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.assigned_at, m.updated_at,
-       m.version || '.' || p.version || '.' || m.doctor_version as version,
-       p.name as patient_name, m.doctor_name, m.doctor_specialization, m.doctor_phone, m.doctor_email
-  from patients p
-  left join lateral (
-           select m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.assigned_at, m.updated_at, m.version,
-                  d.version as doctor_version, d.name as doctor_name, d.specialization as doctor_specialization,
-                  d.phone as doctor_phone, d.email as doctor_email
-             from mappings m
-             join doctors d on d.id = m.doctor_id
-            where m.patient_id = p.id
-              and (m.patient_id, m.id) > (p.id, $3)
-            order by m.patient_id, m.id
-            limit $4) m on true
- where p.id = $2
-   and p.created_by = $1
- order by m.id;
-
--- name: find(id bigint, owner_id bigint, patient_id bigint) :opt batched
--- `patient_id` is the one in the path; null if the path has none.
-select m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.assigned_at, m.updated_at,
+select q.number, m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.assigned_at, m.updated_at,
        m.version || '.' || p.version || '.' || d.version as version,
        p.name as patient_name, d.name as doctor_name, d.specialization as doctor_specialization,
        d.phone as doctor_phone, d.email as doctor_email
-  from mappings m
+  from unnest($1, $2, $3, $4) with ordinality as q (owner_id, patient_id, after_id, page_size, number)
+  join patients p on p.id = q.patient_id and p.created_by = q.owner_id
+  left join lateral (
+           select id, patient_id, doctor_id, notes, created_by, version, assigned_at, updated_at
+             from mappings
+            where patient_id = p.id
+              and (patient_id, id) > (p.id, q.after_id)
+            order by patient_id, id
+            limit q.page_size) m on true
+  left join doctors d on d.id = m.doctor_id
+ order by q.number, m.id;
+
+-- name: find(id bigint[], owner_id bigint[], patient_id bigint[]) :opt batched
+-- `patient_id` is the one in the path; null if the path has none.
+select q.number, m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.assigned_at, m.updated_at,
+       m.version || '.' || p.version || '.' || d.version as version,
+       p.name as patient_name, d.name as doctor_name, d.specialization as doctor_specialization,
+       d.phone as doctor_phone, d.email as doctor_email
+  from unnest($1, $2, $3) with ordinality as q (mapping_id, owner_id, patient_id, number)
+  join mappings m on m.id = q.mapping_id
+                 and m.created_by = coalesce(q.owner_id, m.created_by)
+                 and m.patient_id = coalesce(q.patient_id, m.patient_id)
   join patients p on p.id = m.patient_id
-  join doctors d on d.id = m.doctor_id
- where m.id = $1
-   and m.created_by = coalesce($2, m.created_by)
-   and m.patient_id = coalesce($3, m.patient_id);
+  join doctors d on d.id = m.doctor_id;
 
 -- name: lock(id bigint, owner_id bigint, patient_id bigint, doctor_id bigint) :opt write
 -- Runs first in the transaction of an update: locks the new patient and the new doctor of the mapping, if they change, and then

@@ -16,16 +16,20 @@ with created as (
 select id, name, date_of_birth, gender, phone, email, address, medical_history, created_by, version, created_at, updated_at
   from created;
 
--- name: list(owner_id bigint, after_id bigint, page_size bigint) :many batched
+-- name: list(owner_id bigint[], after_id bigint[], page_size bigint[]) :many batched
 -- One page of an owner's patients, read from patients_created_by_id_idx: page 1000 costs what page 1 costs. `= any` instead of
 -- `=`, here and below: with `=` PostgreSQL would know that `created_by` is the same in all rows, and could read the primary key
 -- in this order, on which it might pass a million rows of other owners before the first match.
-select id, name, date_of_birth, gender, phone, email, address, medical_history, created_by, version, created_at, updated_at
-  from patients
- where created_by = any (array[$1])
-   and id > $2
- order by created_by, id
- limit $3;
+select q.number, p.*
+  from unnest($1, $2, $3) with ordinality as q (owner_id, after_id, page_size, number)
+ cross join lateral (
+           select id, name, date_of_birth, gender, phone, email, address, medical_history, created_by, version, created_at, updated_at
+             from patients
+            where created_by = any (array[q.owner_id])
+              and id > q.after_id
+            order by created_by, id
+            limit q.page_size) p
+ order by q.number, p.id;
 
 -- name: search(owner_id bigint, after_id bigint, page_size bigint, name_pattern text, gender text, date_of_birth date) :many planned
 -- The same page with filters; null stands for "any". Planned for its values each time, so that absent filters cost nothing and a
@@ -84,11 +88,10 @@ select id, name, date_of_birth, gender, phone, email, address, medical_history, 
  order by id
  limit $2;
 
--- name: find(id bigint, owner_id bigint) :opt batched
-select id, name, date_of_birth, gender, phone, email, address, medical_history, created_by, version, created_at, updated_at
-  from patients
- where id = $1
-   and created_by = coalesce($2, created_by);
+-- name: find(id bigint[], owner_id bigint[]) :opt batched
+select q.number, id, name, date_of_birth, gender, phone, email, address, medical_history, created_by, version, created_at, updated_at
+  from unnest($1, $2) with ordinality as q (patient_id, owner_id, number)
+  join patients on id = q.patient_id and created_by = coalesce(q.owner_id, created_by);
 
 -- name: update(id bigint, owner_id bigint, fields jsonb, versions text[], actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
 -- Changes the fields that are sent, and writes nothing if none of them differs. No row: no such patient of this owner. `matches`

@@ -12,10 +12,10 @@ with created as (
 select id, name, email, role, disabled, version, created_at, updated_at
   from created;
 
--- name: find(id bigint) :opt batched
-select id, name, email, role, disabled, version, created_at, updated_at
-  from users
- where id = $1;
+-- name: find(id bigint[]) :opt batched
+select q.number, id, name, email, role, disabled, version, created_at, updated_at
+  from unnest($1) with ordinality as q (user_id, number)
+  join users on id = q.user_id;
 
 -- name: search(after_id bigint, page_size bigint, email_pattern text, role text, disabled boolean) :many planned
 select id, name, email, role, disabled, version, created_at, updated_at

@@ -118,7 +118,8 @@ impl Db {
     /// # Errors
     /// See [`Db::query_many`].
     pub fn answer(&self, question: &Question) -> Result<Vec<Row>> {
-        self.query_many(&question.query, &question.parameters())
+        let parameters = Question::parameters(&[question]);
+        self.query_many(&question.query, &parameters.iter().map(|value| &**value).collect::<Vec<_>>())
     }
 
     /// The only row.

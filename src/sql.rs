@@ -8,9 +8,13 @@
 //!
 //! which names it, declares its parameters in the order `$1, $2, …`, and says how many rows come back: `:one`, `:opt` (none or
 //! one), `:many`, or `:exec` (none). A word may follow: `write` says that the statement changes or locks something, so that it is
-//! never sent twice; `planned` asks PostgreSQL to plan a read for the values of each call; `batched` says that a read is quick
-//! whatever its values are, so that several requests can share a round trip. A parameter `page_size bigint` says how many rows
-//! come at most; such a page ends early if its rows are long.
+//! never sent twice; `planned` asks PostgreSQL to plan a read for the values of each call; `batched` says that one statement
+//! answers the questions of several requests. A parameter `page_size bigint` says how many rows come at most; such a page ends
+//! early if its rows are long.
+//!
+//! The parameters of a `batched` statement are arrays with an element for each question, and its rows begin with the number of
+//! their question, from 1. The word that says how many rows come back is about one question. Such a read must be quick whatever
+//! its values are, because the requests wait for each other.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -54,7 +58,7 @@ pub struct Query {
     pub writes: bool,
     /// Planned for its values at each call instead of once.
     pub planned: bool,
-    /// Quick whatever its values are: it may share a round trip with statements of other requests.
+    /// It answers the questions of several requests.
     pub batched: bool,
 }
 
@@ -204,7 +208,7 @@ fn parse_declaration(file: &str, declaration: &str) -> Option<Query> {
     let declared = parameters.split(',').map(str::trim).filter(|parameter| !parameter.is_empty());
     let declared: Vec<(&str, &str)> = declared.map(|parameter| parameter.split_once(' ')).collect::<Option<_>>()?;
     let parameters = declared.iter().map(|(_, type_)| type_named(type_.trim())).collect::<Option<_>>()?;
-    let page_size = declared.iter().position(|declared| *declared == ("page_size", "bigint"));
+    let page_size = declared.iter().position(|(name, _)| *name == "page_size");
     let name = format!("{file}.{}", name.trim());
     Some(Query { index: 0, name, text: String::new(), parameters, rows, page_size, writes, planned, batched })
 }

@@ -2,7 +2,7 @@
 
 use postgres::Row;
 use postgres::fallible_iterator::FallibleIterator;
-use postgres::types::{ToSql, Type};
+use postgres::types::ToSql;
 
 use crate::sql::{Parameters, Query};
 
@@ -58,9 +58,10 @@ impl Rows {
 
 /// How many rows the statement returns at most, if it has a parameter `page_size`.
 pub(super) fn rows_wanted(query: &Query, parameters: Parameters) -> Option<i64> {
-    let mut bytes = bytes::BytesMut::new();
-    parameters.get(query.page_size?)?.to_sql_checked(&Type::INT8, &mut bytes).ok()?;
-    Some(i64::from_be_bytes(bytes.as_ref().try_into().ok()?))
+    let (mut bytes, place) = (bytes::BytesMut::new(), query.page_size?);
+    parameters.get(place)?.to_sql_checked(query.parameters.get(place)?, &mut bytes).ok()?;
+    // An array of one ends with its element.
+    Some(i64::from_be_bytes(*bytes.last_chunk()?))
 }
 
 /// The rows of a long page, fetched step by step until it is full, so that PostgreSQL does not produce the rest.

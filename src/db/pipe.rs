@@ -1,5 +1,6 @@
-//! A connection on which the statements of several requests travel together: all in one write, and then all their results
-//! (PostgreSQL's documentation, "Message Flow", "Pipelining"). `postgres` sends one statement at a time, so this uses
+//! A connection on which the questions of several requests travel together. Questions of the same statement become one statement
+//! with arrays; different statements go in one write, and then all their results come (PostgreSQL's documentation, "Message
+//! Flow", "Pipelining"). `postgres` sends one statement at a time, so this uses
 //! `tokio-postgres`, on which it is built, driven only by the thread that waits for the results.
 
 use std::future::Future;
@@ -11,7 +12,7 @@ use futures_util::future::{Either, join_all, select};
 use postgres::{Row, Statement};
 use r2d2::ManageConnection;
 use tokio::runtime::{Builder, Runtime};
-use tokio_postgres::{Client, RowStream};
+use tokio_postgres::Client;
 
 use super::connection::{Manager, SESSION_SETTINGS, SET_LONG_READ_LIMIT};
 use super::page;
@@ -46,17 +47,11 @@ impl Pipe {
     /// Such a question is then asked again on its own connection.
     pub fn ask(&mut self, questions: &[&Question], shares: Vec<Share>) -> Vec<Option<(Vec<Row>, Share)>> {
         let Pipe { runtime, client, connection, prepared, .. } = self;
+        let groups = Group::of(questions, shares);
         let work = pin!(async {
             prepare(client, prepared, questions).await?;
             let (client, prepared) = (&*client, prepared.as_slice());
-            let statements = questions.iter().zip(shares).map(|(question, share)| async move {
-                let statement = prepared.get(question.query.index).and_then(Option::as_ref);
-                match statement {
-                    Some(statement) => rows(client.query_raw(statement, question.parameters()).await?, share).await,
-                    None => Ok(None),
-                }
-            });
-            Ok::<_, postgres::Error>(join_all(statements).await)
+            Ok::<_, postgres::Error>(join_all(groups.into_iter().map(|group| group.ask(client, prepared))).await)
         });
         let result = runtime.block_on(async { tokio::time::timeout(PATIENCE, select(work, connection)).await });
         let (state, answers) = match result {
@@ -66,9 +61,11 @@ impl Pipe {
             Ok(_) => (State::Broken, Vec::new()),
             Err(_) => (State::Late, Vec::new()),
         };
-        let mut rows: Vec<_> = answers.into_iter().map(|answer| answer.ok().flatten()).collect();
         self.state = state;
-        rows.resize_with(questions.len(), || None);
+        let mut rows: Vec<_> = questions.iter().map(|_| None).collect();
+        for found in answers.into_iter().flatten().flatten() {
+            rows[found.place] = found.has_room.then(|| (found.rows.into_vec(), found.share));
+        }
         rows
     }
 
@@ -86,17 +83,63 @@ impl Pipe {
     }
 }
 
-/// Collects the rows as long as there is room for them, for as much again in the buffers, and for the body.
-async fn rows(coming: RowStream, mut share: Share) -> Result<Option<(Vec<Row>, Share)>, postgres::Error> {
-    let (mut coming, mut rows, mut has_room) = (pin!(coming), page::Rows::default(), true);
-    while let Some(row) = coming.try_next().await? {
-        rows.add(row);
-        has_room = has_room && (rows.bytes() <= SHORT_BYTES || share.grow_to(3 * rows.bytes()));
-        if !has_room {
-            rows = page::Rows::default();
+/// Questions that one statement answers.
+struct Group<'a> {
+    questions: Vec<&'a Question>,
+    found: Vec<Found>,
+}
+
+/// The rows that were found for a question.
+struct Found {
+    /// The question's place in the round trip.
+    place: usize,
+    rows: page::Rows,
+    share: Share,
+    has_room: bool,
+}
+
+impl<'a> Group<'a> {
+    /// The questions, by their statements.
+    fn of(questions: &[&'a Question], shares: Vec<Share>) -> Vec<Group<'a>> {
+        let mut groups: Vec<Group> = Vec::new();
+        for (place, (question, share)) in questions.iter().copied().zip(shares).enumerate() {
+            let found = Found { place, rows: page::Rows::default(), share, has_room: true };
+            match groups.iter_mut().find(|group| group.questions[0].query.index == question.query.index) {
+                Some(group) => {
+                    group.questions.push(question);
+                    group.found.push(found);
+                }
+                None => groups.push(Group { questions: vec![question], found: vec![found] }),
+            }
+        }
+        groups
+    }
+
+    /// Sends the statement. The first column of each row is the number of its question, from 1.
+    async fn ask(mut self, client: &Client, prepared: &[Option<Statement>]) -> Result<Vec<Found>, postgres::Error> {
+        let statement = prepared.get(self.questions[0].query.index).and_then(Option::as_ref);
+        let Some(statement) = statement else { return Ok(Vec::new()) };
+        let mut coming = pin!(client.query_raw(statement, Question::parameters(&self.questions)).await?);
+        while let Some(row) = coming.try_next().await? {
+            let number: i64 = row.try_get(0)?;
+            if let Some(found) = usize::try_from(number - 1).ok().and_then(|place| self.found.get_mut(place)) {
+                found.add(row);
+            }
+        }
+        Ok(self.found)
+    }
+}
+
+impl Found {
+    /// Keeps the row as long as there is room for all rows, for as much again in the buffers, and for the body.
+    fn add(&mut self, row: Row) {
+        self.rows.add(row);
+        let bytes = self.rows.bytes();
+        self.has_room = self.has_room && (bytes <= SHORT_BYTES || self.share.grow_to(3 * bytes));
+        if !self.has_room {
+            self.rows = page::Rows::default();
         }
     }
-    Ok(has_room.then(|| (rows.into_vec(), share)))
 }
 
 /// Prepares the statements that the questions need and that this connection has not prepared yet.
@@ -128,7 +171,9 @@ impl ManageConnection for PipeManager {
             let runtime = Builder::new_current_thread().enable_all().build().map_err(ConnectError::from_io)?;
             let (client, connection) = runtime.block_on(config.connect(tls))?;
             let mut connection: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(connection);
-            let settings = format!("{SESSION_SETTINGS}; {SET_LONG_READ_LIMIT}");
+            // Every statement here is quick with any values, so PostgreSQL need not plan it again for the values of a call.
+            let settings =
+                format!("{SESSION_SETTINGS}; {SET_LONG_READ_LIMIT}; set plan_cache_mode = force_generic_plan");
             match runtime.block_on(select(pin!(client.batch_execute(&settings)), &mut connection)) {
                 Either::Left((set, _)) => set?,
                 Either::Right((ended, _)) => ended?,

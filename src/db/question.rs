@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+use postgres::types::{IsNull, Kind, ToSql, Type, to_sql_checked};
 
 use crate::error::{Error, Result};
 use crate::sql::{Parameters, Query};
@@ -11,7 +11,8 @@ use crate::sql::{Parameters, Query};
 /// [`Question::weight`] of a list.
 const LIST_WEIGHT: usize = 4;
 
-/// One statement and the values of its parameters, encoded for PostgreSQL.
+/// One statement and the values of its parameters, encoded for PostgreSQL. A `batched` statement takes arrays, so that it answers
+/// many questions at once; the values here are those of one of them.
 pub struct Question {
     /// The statement.
     pub query: Arc<Query>,
@@ -27,6 +28,10 @@ impl Question {
     /// `Internal` if a value does not fit the declared type of its parameter.
     pub fn new(query: &Arc<Query>, parameters: Parameters) -> Result<Question> {
         let encode = |(value, type_): (&&(dyn ToSql + Sync), &Type)| {
+            let type_ = match type_.kind() {
+                Kind::Array(element) if query.batched => element,
+                _ => type_,
+            };
             let mut bytes = BytesMut::new();
             match value.to_sql_checked(type_, &mut bytes) {
                 Ok(IsNull::Yes) => Ok(Encoded(None)),
@@ -43,9 +48,17 @@ impl Question {
         if self.query.is_long() { LIST_WEIGHT } else { 1 }
     }
 
-    /// The values of `$1, $2, …`.
-    pub(super) fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
-        self.values.iter().map(|value| value as _).collect()
+    /// The values of `$1, $2, …` for one statement that answers these questions: an array for each parameter if the statement is
+    /// `batched`; otherwise there is only one question.
+    pub(super) fn parameters<'a>(questions: &[&'a Question]) -> Vec<Box<dyn ToSql + Sync + 'a>> {
+        let Some(first) = questions.first() else { return Vec::new() };
+        let column = |place: usize| -> Box<dyn ToSql + Sync + 'a> {
+            if !first.query.batched {
+                return Box::new(&first.values[place]);
+            }
+            Box::new(questions.iter().map(|question| &question.values[place]).collect::<Vec<_>>())
+        };
+        (0..first.values.len()).map(column).collect()
     }
 }
 

@@ -52,8 +52,9 @@ pub fn change_password(app: &App, request: &Request, user: &User) -> Result<Resp
     let mut form = request.new_record()?;
     form.required_verbatim("current_password", |_| Ok(()));
     form.required_verbatim("new_password", |password| passwords::check_rules(password, &app.config));
-    let account =
-        Account::from_row(&app.db.query_opt(&app.sql.users.find, &[&user.id])?.ok_or(Error::Unauthenticated)?);
+    let account = Account::from_row(
+        &app.db.query_opt(&app.sql.users.find, &[&[user.id].as_slice()])?.ok_or(Error::Unauthenticated)?,
+    );
     if form.text("new_password").is_some_and(|password| passwords::is_the_email(password, &account.email)) {
         form.refuse("new_password", "must not be the e-mail address or the part before its @");
     }

@@ -76,6 +76,8 @@ impl Filled {
         let query = pick(&self.sql);
         let types: Vec<&str> = query.parameters.iter().map(|kind| kind.name()).collect();
         assert_eq!(types.len(), values.len(), "{}", query.name);
+        let array = |value: &String| if query.batched { format!("array[{value}]") } else { value.clone() };
+        let values: Vec<String> = values.iter().map(array).collect();
         let prepare = format!("prepare asked ({}) as {}", types.join(", "), query.text);
         let execute = format!("execute asked ({})", values.join(", "));
         let modes: &[&str] = if query.planned { &["custom"] } else { &["custom", "generic"] };

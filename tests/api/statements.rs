@@ -1,6 +1,9 @@
 //! What the SQL files say of their statements, tried in PostgreSQL.
 
+use std::collections::BTreeMap;
+
 use healthcare_backend::sql::Queries;
+use serde_json::Value;
 
 use crate::harness::postgres;
 
@@ -24,5 +27,68 @@ fn a_statement_says_write_exactly_if_a_read_only_transaction_refuses_it() {
         // An advisory lock is all that `claim` writes, and PostgreSQL lets a standby have that.
         let writes = query.writes && query.name != "idempotency.claim";
         assert_eq!(refused, writes, "{}", query.name);
+    }
+}
+
+#[test]
+fn a_batched_statement_answers_each_of_its_questions_as_if_it_were_the_only_one() {
+    let mut client = postgres::connect(&postgres::new_database());
+    client
+        .batch_execute(
+            "insert into users (name, email, password_hash) select 'U', n || '@example.org', '-' from generate_series(1, 3) n;
+             insert into doctors (name, specialization, created_by) select 'D' || n, 'S', 1 from generate_series(1, 5) n;
+             insert into patients (name, date_of_birth, gender, created_by)
+             select 'P' || n, '1990-01-01', 'other', 1 + n % 3 from generate_series(1, 12) n;
+             insert into mappings (patient_id, doctor_id, created_by)
+             select p.id, d.id, p.created_by from patients p join doctors d on (p.id + d.id) % 3 = 0;",
+        )
+        .expect("rows");
+    // Columns of the questions: some of the values are found, some are not, and null means any owner and any patient.
+    let values = |name: &str| match name {
+        "page_size" => vec!["1", "3", "101"],
+        "owner_id" => vec!["1", "2", "null", "9", "3"],
+        "patient_id" => vec!["4", "null", "7", "12", "1", "8", "2"],
+        "after_id" => vec!["0", "3"],
+        _ => vec!["1", "4", "7", "12", "2", "99"],
+    };
+    let sql = Queries::load(None).expect("statements");
+    let batched: Vec<_> = sql.all().into_iter().filter(|query| query.batched).collect();
+    assert!(batched.len() >= 8, "{}", batched.len());
+    for query in batched {
+        let file = std::fs::read_to_string(format!("sql/{}.sql", query.name.split('.').next().expect("a file")))
+            .expect("a file");
+        let declaration = format!("-- name: {}(", query.name.split('.').nth(1).expect("a name"));
+        let names = file.split(&declaration).nth(1).and_then(|rest| rest.split(')').next()).expect("its parameters");
+        let names: Vec<&str> =
+            names.split(", ").map(|parameter| parameter.split(' ').next().expect("a name")).collect();
+        let question = |number: usize| -> Vec<&str> {
+            names.iter().map(|name| values(name)).map(|values| values[number % values.len()]).collect()
+        };
+        let mut ask = |questions: &[Vec<&str>]| {
+            let columns: Vec<String> = (0..names.len())
+                .map(|place| questions.iter().map(|values| values[place]).collect::<Vec<_>>().join(","))
+                .map(|column| format!("'{{{column}}}'"))
+                .collect();
+            let types: Vec<&str> = query.parameters.iter().map(|kind| kind.name()).collect();
+            let prepare = format!("prepare asked ({}) as select to_jsonb(x) from ({}) x", types.join(", "), query.text);
+            client.batch_execute(&prepare).expect(&query.name);
+            let rows = client.simple_query(&format!("execute asked ({})", columns.join(", "))).expect(&query.name);
+            client.batch_execute("deallocate asked").expect("no statement");
+            let mut found = BTreeMap::<i64, Vec<Value>>::new();
+            for row in rows {
+                if let ::postgres::SimpleQueryMessage::Row(row) = row {
+                    let mut row: Value = serde_json::from_str(row.get(0).expect("a value")).expect("JSON");
+                    found.entry(row["number"].take().as_i64().expect("a number")).or_default().push(row);
+                }
+            }
+            found
+        };
+        let questions: Vec<Vec<&str>> = (0..30).map(question).collect();
+        let together = ask(&questions);
+        assert!(!together.is_empty(), "{}", query.name);
+        for (number, question) in (1..).zip(questions) {
+            let alone = ask(std::slice::from_ref(&question)).remove(&1);
+            assert_eq!(together.get(&number), alone.as_ref(), "{}: {question:?}", query.name);
+        }
     }
 }

@@ -97,13 +97,13 @@ fn refusal(sql: &Folder) -> String {
 
 #[test]
 fn a_start_with_statements_that_do_not_fit_is_refused_in_one_line_that_names_them() {
-    let find = "-- name: find(id bigint, owner_id bigint) :opt";
+    let find = "-- name: find(id bigint[], owner_id bigint[]) :opt";
     for (file, from, to, named) in [
         ("patients.sql", find, "-- name: seek(id bigint, owner_id bigint) :opt", ["patients", "find"]),
-        ("patients.sql", find, "-- name: find(id bigint) :opt", ["patients.find", "$2"]),
-        ("patients.sql", find, "-- name: find(id bigint, owner_id bigint, x text) :opt", ["patients.find", "$3"]),
-        ("patients.sql", find, "-- name: find(id bigint, owner_id money) :opt", ["patients", "money"]),
-        ("patients.sql", find, "-- name: find(id bigint, owner_id bigint) :some", ["patients", ":some"]),
+        ("patients.sql", find, "-- name: find(id bigint[]) :opt", ["patients.find", "$2"]),
+        ("patients.sql", find, "-- name: find(id bigint[], owner_id bigint[], x text) :opt", ["patients.find", "$3"]),
+        ("patients.sql", find, "-- name: find(id bigint[], owner_id money) :opt", ["patients", "money"]),
+        ("patients.sql", find, "-- name: find(id bigint[], owner_id bigint[]) :some", ["patients", ":some"]),
         ("patients.sql", find, "-- name: list(id bigint, owner_id bigint) :opt", ["patients.list", "twice"]),
         (
             "health.sql",
@@ -113,7 +113,12 @@ fn a_start_with_statements_that_do_not_fit_is_refused_in_one_line_that_names_the
         ),
         ("health.sql", "  from schema_migrations;", "from;", ["health.schema_version", "syntax"]),
         ("health.sql", "schema_migrations", "schema_migration", ["health.schema_version", "schema_migration"]),
-        ("patients.sql", "where id = $1", "where id = $1::text", ["patients.find", ""]),
+        (
+            "patients.sql",
+            "join patients on id = q.patient_id",
+            "join patients on id = q.patient_id::text",
+            ["patients.find", ""],
+        ),
     ] {
         let sql = Folder::with_sql();
         sql.replace(file, from, to);
