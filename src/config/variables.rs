@@ -1,7 +1,7 @@
-//! Every environment variable that the program reads: name, default, meaning, field and rule. The start, `check`, `help`, the
-//! README's table and the warnings about misspelt names all use this table.
+//! Every environment variable that the program reads: name, default, meaning, field and rule. The start, `check`, `help` and the
+//! warnings about misspelt names all use this table.
 //!
-//! To add one, add a field with its default to [`Config`], a row here, and a row in the README, which
+//! To add one, add a field with its default to [`Config`], a row here, and a row in `docs/operations.md` and in `.env.example`, which
 //! `tests/api/tidy/documents.rs` checks.
 
 use std::net::ToSocketAddrs;
@@ -43,7 +43,7 @@ const fn variable(name: &'static str, default: &'static str, field: Field, about
     Variable { name, default, about, field }
 }
 
-/// All variables, in the order of `help` and the README.
+/// All variables, in the order of `help` and of `docs/operations.md`.
 #[rustfmt::skip]
 pub const VARIABLES: &[Variable] = &[
     variable("HOST", "127.0.0.1", Text(|config, text| config.host = text.into(), host),

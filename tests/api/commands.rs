@@ -68,13 +68,13 @@ fn every_command_explains_itself() {
 }
 
 #[test]
-fn the_readme_lists_the_commands_as_help_does() {
+fn the_page_on_operations_lists_the_commands_as_help_does() {
     let help = Program::bare(&Folder::new(), &["help"]).run("").stdout;
     let commands: String =
         help.lines().skip(2).take_while(|line| !line.is_empty()).map(|line| line.to_string() + "\n").collect();
     assert_eq!(commands.lines().count(), COMMANDS.len(), "{commands}");
     let block = format!("```text\n{commands}```\n");
-    assert!(read("README.md").contains(&block), "the README must have\n{block}");
+    assert!(read("docs/operations.md").contains(&block), "docs/operations.md must have\n{block}");
 }
 
 #[test]

@@ -176,7 +176,7 @@ fn make_install_puts_everything_where_the_unit_expects_it() {
         "{unit}"
     );
     for file in
-        ["nginx.conf", "Caddyfile", "grants.sql", ".env.example", "LICENSE-MIT", "README.md", "docs/security.md"]
+        ["nginx.conf", "Caddyfile", "grants.sql", ".env.example", "LICENSE-MIT", "README.md", "docs/operations.md"]
     {
         assert!(staging.join("opt/clinic/share/healthcare-backend").join(file).exists(), "{file}");
     }

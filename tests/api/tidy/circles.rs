@@ -12,7 +12,7 @@ use syn::{ItemMod, ItemUse, UseTree};
 use super::{read, sources};
 
 /// From a file, to a file, and the names that the first takes from the second.
-type Arrows = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
+pub type Arrows = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
 
 #[test]
 fn no_module_leads_back_to_itself() {
@@ -52,12 +52,12 @@ fn a_single_arrow_back_is_found_and_named() {
 }
 
 /// The files of `src/`, path and text.
-fn files() -> Vec<(String, String)> {
+pub fn files() -> Vec<(String, String)> {
     sources("src", ".rs").into_iter().map(|source| (source.path, source.text)).collect()
 }
 
 /// Reads the arrows of all files.
-fn arrows(files: &[(String, String)]) -> Arrows {
+pub fn arrows(files: &[(String, String)]) -> Arrows {
     let modules: BTreeMap<Vec<String>, &str> = files.iter().map(|(path, _)| (module(path), path.as_str())).collect();
     let mut arrows = Arrows::new();
     for (path, text) in files {
@@ -184,7 +184,7 @@ fn circles(arrows: &Arrows) -> Vec<String> {
 }
 
 /// Every file that can be reached along the arrows.
-fn reachable<'a>(arrows: &'a Arrows, from: &str) -> BTreeSet<&'a str> {
+pub fn reachable<'a>(arrows: &'a Arrows, from: &str) -> BTreeSet<&'a str> {
     let (mut seen, mut next) = (BTreeSet::new(), vec![from]);
     while let Some(file) = next.pop() {
         for to in arrows[file].keys() {

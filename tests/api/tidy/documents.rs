@@ -1,31 +1,47 @@
-//! The README and docs/ agree with the code: endpoints, variables, the quoted statement, links, names of tests.
+//! The README and docs/ agree with the code: endpoints, variables, metrics, dependencies, quoted code, links, names of tests.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fs;
+use std::process::Command;
 
 use healthcare_backend::Config;
 use healthcare_backend::config::variables::{VARIABLES, Variable};
 use healthcare_backend::routes::ROUTES;
 
 use super::{Source, read, root, sources};
+use crate::harness::TestApp;
 
-/// The rows of the tables below a heading, each with its cells.
-fn rows(heading: &str) -> Vec<Vec<String>> {
-    let readme = read("README.md");
-    let section = readme.split(&format!("\n## {heading}\n")).nth(1).unwrap_or_else(|| panic!("no section {heading}"));
-    let section = section.split("\n## ").next().expect("a section");
+/// The part of a page between this heading, of any level, and the next one of the same level.
+pub fn section(page: &str, heading: &str) -> String {
+    let text = read(page);
+    let start = text.find(&format!("# {heading}\n")).unwrap_or_else(|| panic!("{page} has no section {heading}"));
+    let level = text[..start].rsplit('\n').next().expect("a line").len() + 1;
+    let rest = text[start..].split_once('\n').expect("a line").1;
+    let next = format!("\n{} ", "#".repeat(level));
+    rest.split(&next).next().expect("a section").to_string()
+}
+
+/// The rows of the tables in a section, each with its cells.
+fn rows(page: &str, heading: &str) -> Vec<Vec<String>> {
     let cells = |line: &str| line.trim_matches('|').split('|').map(|cell| cell.trim().to_string()).collect();
+    let section = section(page, heading);
     section.lines().filter(|line| line.starts_with('|') && !line.starts_with("|---")).map(cells).collect()
 }
 
 /// What stands between back quotes.
-fn quoted(text: &str) -> Vec<&str> {
+pub fn quoted(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
+}
+
+/// The names between back quotes in one column of a table.
+fn names(rows: &[Vec<String>], column: usize) -> BTreeSet<String> {
+    rows.iter().skip(1).flat_map(|cells| quoted(&cells[column])).map(str::to_string).collect()
 }
 
 #[test]
 fn the_readme_lists_every_endpoint_and_no_other() {
     let mut listed = BTreeSet::new();
-    for row in rows("Endpoints") {
+    for row in rows("README.md", "Endpoints") {
         let Some(pattern) = row.get(1).and_then(|cell| quoted(cell).first().copied()) else { continue };
         for method in row[0].split(", ") {
             assert!(listed.insert(format!("{method} {pattern}")), "{method} {pattern} stands there twice");
@@ -38,12 +54,52 @@ fn the_readme_lists_every_endpoint_and_no_other() {
 }
 
 #[test]
-fn the_readme_lists_every_variable_with_its_default_and_meaning() {
-    let listed: Vec<String> = rows("Configuration").into_iter().skip(1).map(|cells| cells.join(" | ")).collect();
+fn the_page_on_operations_lists_every_variable_with_its_default_and_meaning() {
+    let rows = rows("docs/operations.md", "Configuration");
+    let listed: Vec<String> = rows.into_iter().skip(1).map(|cells| cells.join(" | ")).collect();
     let row = |ours: &Variable| format!("`{}` | {} | {}", ours.name, ours.default, ours.about);
     let expected: Vec<String> = VARIABLES.iter().map(row).collect();
     let table = expected.iter().map(|row| format!("| {row} |\n")).collect::<String>();
-    assert!(listed == expected, "the README's table of variables must be\n{table}");
+    assert!(listed == expected, "the table of variables in docs/operations.md must be\n{table}");
+}
+
+#[test]
+fn the_page_on_operations_lists_every_metric_and_no_other() {
+    let listed = names(&rows("docs/operations.md", "Watching"), 0);
+    let page = String::from_utf8(TestApp::start().anyone().get("/metrics").body).expect("text");
+    let served = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    assert_eq!(listed, served.map(str::to_string).collect());
+}
+
+#[test]
+fn the_readme_lists_and_counts_every_dependency() {
+    let manifest = read("Cargo.toml");
+    let tables = manifest.split("\n[").filter(|table| {
+        let head = table.lines().next().unwrap_or_default();
+        head == "dependencies]" || (head.starts_with("target.") && head.ends_with(".dependencies]"))
+    });
+    let direct = tables.flat_map(|table| table.lines().skip(1)).filter(|line| !line.starts_with('#'));
+    let direct: BTreeSet<String> =
+        direct.filter_map(|line| line.split_once(" = ")).map(|(name, _)| name.to_string()).collect();
+    assert_eq!(names(&rows("README.md", "Dependencies"), 1), direct);
+
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(root()).args(["tree", "--locked", "--offline", "--edges=normal", "--prefix=none"]);
+    let output = cargo.args(["--target=x86_64-unknown-linux-gnu", "--format={p}"]).output().expect("cargo");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("text");
+    let all: BTreeSet<&str> = text.lines().map(|line| line.trim_end_matches(" (*)")).collect();
+    let further = all.len() - 1 - direct.len();
+    let counted = format!("\n{} crates directly, which bring {further} more", direct.len());
+    assert!(section("README.md", "Dependencies").contains(&counted), "the README must say: {counted}");
+}
+
+#[test]
+fn the_example_of_embedding_is_the_one_that_is_compiled() {
+    let section = section("docs/extending.md", "Embedding");
+    let example = section.split("```rust\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    let compiled: String = example.lines().map(|line| format!("//! {line}\n")).collect();
+    assert!(read("src/lib.rs").contains(&compiled), "src/lib.rs does not have\n{compiled}");
 }
 
 #[test]
@@ -103,7 +159,7 @@ fn the_statement_that_the_readme_quotes_is_the_one_that_runs() {
 }
 
 /// The README and the pages of docs/.
-fn pages() -> Vec<Source> {
+pub fn pages() -> Vec<Source> {
     let mut pages = sources("docs", ".md");
     pages.push(Source { path: "README.md".to_string(), text: read("README.md") });
     pages
@@ -127,7 +183,7 @@ fn every_path_and_heading_that_a_page_links_to_exists() {
             let full = if path.is_empty() { full } else { full.with_file_name("").join(path) };
             assert!(full.exists(), "{} links to {link}", page.path);
             if !heading.is_empty() {
-                let text = std::fs::read_to_string(full).expect("a page");
+                let text = fs::read_to_string(full).expect("a page");
                 let mut headings =
                     text.lines().filter_map(|line| line.split_once("# ")).map(|(_, words)| anchor(words));
                 assert!(headings.any(|there| there == heading), "{} links to {link}", page.path);
@@ -171,16 +227,28 @@ fn every_promise_about_security_names_tests_that_exist() {
 }
 
 #[test]
-fn every_test_that_the_readme_names_exists() {
-    let (tests, readme) = (tests(), read("README.md"));
-    let is_test = |text: &&str| text.contains("::") && ["api ", "ops "].iter().any(|program| text.starts_with(program));
-    let names: Vec<&str> = quoted(&readme).into_iter().filter(is_test).collect();
-    assert!(names.len() > 10, "{names:?}");
-    for name in names {
-        let found = match name.strip_suffix('…') {
-            Some(start) => tests.iter().any(|test| test.starts_with(start)),
-            None => tests.contains(name),
+fn every_test_that_a_page_names_exists() {
+    let tests = tests();
+    let programs: BTreeSet<&str> = tests.iter().filter_map(|test| test.split(' ').next()).collect();
+    let mut count = 0;
+    for page in pages() {
+        let is_test = |text: &str| {
+            let (program, name) = text.split_once(' ').unwrap_or_default();
+            programs.contains(program) && (name.contains("::") || name.contains('_')) && !name.contains(' ')
         };
-        assert!(found, "README.md names the test {name}");
+        for name in quoted(&prose(&page.text)).into_iter().filter(|text| is_test(text)) {
+            let found = match name.strip_suffix('…') {
+                Some(start) => tests.iter().any(|test| test.starts_with(start)),
+                None => tests.contains(name),
+            };
+            assert!(found, "{} names the test {name}", page.path);
+            count += 1;
+        }
     }
+    assert!(count > 40, "{count}");
+}
+
+/// The text without its blocks of code.
+pub fn prose(text: &str) -> String {
+    text.split("```").step_by(2).collect()
 }
