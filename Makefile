@@ -44,7 +44,7 @@ check: ## run rustfmt, clippy and rustdoc; every warning is an error
 	@cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
 	cargo fmt --check
 	cargo clippy --all-targets --features ops -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
 
 bench: ## measure the server against Express, axum and PostgreSQL itself (takes forty minutes; bench/run.sh says how to run less)
 	@sh bench/run.sh

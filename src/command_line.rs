@@ -1,4 +1,4 @@
-//! The command line. `main.rs` holds the table of commands; this module parses a command line against it and prints the help.
+//! The command line. `program.rs` holds the table of commands; this module parses a command line against it and prints the help.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;

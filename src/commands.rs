@@ -50,7 +50,7 @@ pub fn check(config: &Config, database: &Database) -> Result<String, String> {
     Ok(format!("ready: {} statements, {} migrations, all applied", queries.all().len(), migrations.len()))
 }
 
-/// `create-admin`: a new user with the role `admin`. Address and name are as [`email`] and [`name`] return them.
+/// `create-admin`: a new user with the role `admin`. Address and name are as `email` and `name` return them.
 pub fn create_admin(
     config: &Config,
     database: &Database,
@@ -70,7 +70,7 @@ pub fn create_admin(
     Ok(format!("created admin {} with the id {}", email, row.map_or(0, |row| row.get::<_, i64>("id"))))
 }
 
-/// `set-role`: makes a user an admin, or an admin a user. Address and role are as [`email`] and [`role`] return them.
+/// `set-role`: makes a user an admin, or an admin a user. Address and role are as `email` and `role` return them.
 pub fn set_role(config: &Config, database: &Database, email: &str, role: &str) -> Result<String, String> {
     migrate(config, database)?;
     let queries = Queries::load(config.sql_dir.as_deref())?;

@@ -11,10 +11,16 @@ pub use fields::{Config, LogFormat, connections_needed, hashing_threads};
 use variables::VARIABLES;
 
 impl Config {
-    /// Reads a set of variables, such as [`environment::read`] returns. An empty value counts as unset.
+    /// Reads a set of variables, such as those of the environment. An empty value counts as unset, and an unknown name is ignored.
     ///
     /// # Errors
     /// Every bad value, a line each.
+    ///
+    /// ```
+    /// let variables = [("PORT", "80800"), ("LOG_FORMAT", "xml")].map(|(name, value)| (name.to_string(), value.to_string()));
+    /// let problems = healthcare_backend::Config::from_variables(&variables.into()).unwrap_err();
+    /// assert_eq!(problems, ["PORT must be a whole number from 0 to 65535", "LOG_FORMAT must be text or json"]);
+    /// ```
     pub fn from_variables(variables: &HashMap<String, String>) -> Result<Config, Vec<String>> {
         let mut config = Config::default();
         let mut problems = Vec::new();

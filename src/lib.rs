@@ -1,25 +1,44 @@
 //! The backend of a small clinic: one small binary and one PostgreSQL.
 //!
-//! Read the modules from the top: each names only those that stand below it. A request comes down the same way, from the threads and
-//! queues to its route, its handler and the database.
+//! The program `healthcare-backend` is [`run`]. Another program can hold the same service as a value:
 //!
 //! ```no_run
-//! let config = healthcare_backend::Config { port: 0, ..Default::default() };
-//! let service = healthcare_backend::Service::start(config)?;
-//! println!("listening on {}", service.address());
+//! use healthcare_backend::{Config, Service};
+//!
+//! let config = Config { port: 0, data_dir: "./clinic".into(), ..Config::default() };
+//! let service = Service::start(config)?;
+//! println!("listening on http://{}", service.address());
 //! service.stop()?;
 //! # Ok::<(), String>(())
 //! ```
+//!
+//! - [`Config`] has a field for each environment variable of the program. Without [`database_url`](Config::database_url) the service
+//!   starts a private PostgreSQL on files in [`data_dir`](Config::data_dir), and stops it when it stops.
+//! - [`Service`] is the running server, with threads of its own. Several can run in one process, each with its own database.
+//! - What goes wrong at a start is one line of text for the operator, which says what to do. What goes wrong later is a line of the
+//!   [`log`] crate; a program that embeds the service brings its own logger.
+//!
+//! `examples/embed.rs` starts the service, asks it something and stops it.
+//!
+//! # Reading the source
+//!
+//! `src/lib.rs` lists the modules from the top: each names only those that stand below it. A request comes down the same way, from
+//! the threads and queues to its route, its handler and the database.
+
+// What the tests see of the modules below.
+#[doc(hidden)]
+pub mod internals;
 
 // The command line, and the start and stop of the whole.
-pub mod command_line;
-pub mod commands;
-pub mod backup;
-pub mod service;
-pub mod systemd;
+mod program;
+mod command_line;
+mod commands;
+mod backup;
+mod service;
+mod systemd;
 #[cfg(target_env = "gnu")]
-pub mod allocator;
-pub mod housekeeper;
+mod allocator;
+mod housekeeper;
 
 // The way in and out: threads, the loop, queues, one request, its socket.
 mod crew;
@@ -28,42 +47,44 @@ mod lanes;
 mod exchange;
 mod wire;
 #[cfg(own_transport)]
-pub mod transport;
-pub mod logging;
+mod transport;
+mod logging;
 
 // The endpoints, and what each does.
-pub mod openapi;
-pub mod routes;
-pub mod handlers;
+mod openapi;
+mod routes;
+mod handlers;
 
 // What handlers share: who asks, what was sent and whether it is well-formed, what is answered.
-pub mod app;
-pub mod auth;
-pub mod cursors;
-pub mod request;
-pub mod validate;
-pub mod envelope;
+mod app;
+mod auth;
+mod cursors;
+mod request;
+mod validate;
+mod envelope;
 
 // The database: the audit trail, connections, statements, schema.
-pub mod audit;
-pub mod db;
-pub mod sql;
-pub mod database;
-pub mod pulse;
-pub mod migrate;
-pub mod private_postgres;
+mod audit;
+mod db;
+mod sql;
+mod database;
+mod pulse;
+mod migrate;
+mod private_postgres;
 
 // The configuration, including the connection string.
-pub mod config;
-pub mod database_url;
+mod config;
+mod database_url;
 
 // Modules that use none of the others.
 mod memory;
-pub mod metrics;
-pub mod outage;
-pub mod network;
+mod metrics;
+mod outage;
+mod network;
 mod percent;
-pub mod error;
+mod error;
 
-pub use config::Config;
+pub use config::{Config, LogFormat};
+pub use network::Network;
+pub use program::run;
 pub use service::Service;

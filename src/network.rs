@@ -19,6 +19,11 @@ fn bits(address: IpAddr) -> u128 {
 
 impl Network {
     /// Parses `10.0.0.0/8`, `::1` or `192.0.2.7`. `None` if the text is neither an address nor a range.
+    ///
+    /// ```
+    /// let network = healthcare_backend::Network::parse("192.0.2.0/24").expect("a range");
+    /// assert!(network.contains([192, 0, 2, 7].into()));
+    /// ```
     pub fn parse(text: &str) -> Option<Network> {
         let (address, length) = match text.split_once('/') {
             Some((address, length)) => (address, Some(length)),

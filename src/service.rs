@@ -1,5 +1,4 @@
-//! The whole service in one value: start it, ask for its address, stop it. Used by `main.rs` and by programs that embed the
-//! service.
+//! The whole service in one value: start it, ask for its address, stop it.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};

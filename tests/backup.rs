@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use healthcare_backend::private_postgres::{PrivatePostgres, Settings};
+use healthcare_backend::internals::{PrivatePostgres, Settings};
 use postgres::{Client, NoTls};
 
 #[test]

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::{env, error::Error, iter, process, thread};
 
-use healthcare_backend::database_url::DatabaseUrl;
+use healthcare_backend::internals::DatabaseUrl;
 use r2d2_postgres::PostgresConnectionManager;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use healthcare_backend::private_postgres::{PrivatePostgres, Settings};
+use healthcare_backend::internals::{PrivatePostgres, Settings};
 use healthcare_backend::{Config, Service};
 use rustix::process::{Resource, Rlimit, setrlimit};
 

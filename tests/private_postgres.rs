@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use healthcare_backend::private_postgres::{PrivatePostgres, Settings, find_programs};
+use healthcare_backend::internals::{PrivatePostgres, Settings, find_programs};
 use postgres::{Client, NoTls};
 
 /// Says to this program, started once more, in which `DATA_DIR` it is to be a server.

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use healthcare_backend::transport::{Config, Intake};
+use healthcare_backend::internals::transport::{Config, Intake};
 use libfuzzer_sys::fuzz_target;
 
 const HEAD: &[u8] = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";

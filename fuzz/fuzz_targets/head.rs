@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use healthcare_backend::transport::{Config, Intake};
+use healthcare_backend::internals::transport::{Config, Intake};
 use libfuzzer_sys::fuzz_target;
 
 /// The requests of a stream and the cause of its refusal, as text.

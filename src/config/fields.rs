@@ -6,9 +6,16 @@ use std::thread::available_parallelism;
 use crate::memory::LONG_READ_BYTES;
 use crate::network::Network;
 
-/// Everything that an operator can set. [`Config::from_variables`] reads it; an embedding program may start from
-/// [`Config::default`] and set fields. The comment of each field names its variable; the table in `variables.rs` says what it
-/// means and which values are allowed.
+/// Everything that an operator can set. The program reads it from environment variables; another program starts from
+/// [`Config::default`] and sets fields. The comment of each field names its variable. `healthcare-backend help` and the README say
+/// what it means and which values are allowed.
+///
+/// ```
+/// use healthcare_backend::{Config, Network};
+///
+/// let config = Config { port: 8443, trusted_proxies: Network::parse("10.0.0.0/8").into_iter().collect(), ..Config::default() };
+/// assert!(config.checked().is_ok());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// `HOST`
@@ -149,12 +156,12 @@ impl Default for Config {
 
 impl Config {
     /// How many threads wait for the database, each with a connection of the pool.
-    pub fn waiting_threads(&self) -> usize {
+    pub(crate) fn waiting_threads(&self) -> usize {
         self.database_pool.saturating_sub(hashing_threads() + OTHER_CONNECTIONS).max(1)
     }
 
     /// How many of the waiting threads also take long reads: as many as memory allows, but some are left for changes.
-    pub fn long_readers(&self) -> usize {
+    pub(crate) fn long_readers(&self) -> usize {
         let threads = self.waiting_threads();
         (threads - (threads / 4).max(1)).min(self.max_memory_bytes / LONG_READ_BYTES).max(1)
     }

@@ -1,8 +1,8 @@
 //! The contract as a document: OpenAPI 3.1, made once at startup from `ROUTES`, the constants of `validate/` and the
 //! descriptions in this folder. `tests/api/docs.rs` holds it against the service in both directions.
 //!
-//! To add a route: a line in `ROUTES`, a line in [`operations::OPERATIONS`]. To add a query parameter: its name in the route's
-//! list, its meaning in [`parameters`]. To add a field: a line in [`records`].
+//! To add a route: a line in `ROUTES`, a line in [`OPERATIONS`]. To add a query parameter: its name in the route's
+//! list, its meaning in `parameters.rs`. To add a field: a line in `records.rs`.
 
 pub mod answers;
 pub mod fields;

@@ -1,7 +1,7 @@
 //! HTTP/1.1 for a pool of threads, on Linux, with the names and the meaning of `tiny_http`'s API.
 //!
 //! ```no_run
-//! # use healthcare_backend::transport as tiny_http;
+//! # use healthcare_backend::internals::transport as tiny_http;
 //! # fn main() -> std::io::Result<()> {
 //! use tiny_http::{Config, Response, Server, StatusCode};
 //!
@@ -63,12 +63,10 @@ mod stats;
 mod target;
 mod timers;
 
-pub use config::{AddressHook, Config, RefusalHook, Room, RoomHook};
-pub use headers::{Headers, ReceivedField, ReceivedHeader};
+pub use config::{AddressHook, Config, Room, RoomHook};
 pub use intake::{Intake, Message};
 pub use refusal::{Cause, Refusal};
 pub use request::Request;
-pub use response::{Header, HeaderField, HeaderValue, Response, Text};
+pub use response::{Header, Response};
 pub use server::Server;
-pub use stats::Stats;
-pub use tiny_http::{HTTPVersion, ListenAddr, Method, StatusCode};
+pub use tiny_http::{Method, StatusCode};

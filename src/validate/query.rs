@@ -62,7 +62,7 @@ impl Query {
         })
     }
 
-    /// `limit` (1 to [`PAGE_MAX`], else [`PAGE_DEFAULT`]) and the id to continue from.
+    /// `limit` (1 to `PAGE_MAX`, else `PAGE_DEFAULT`) and the id to continue from.
     pub fn page(&mut self, continues: &'static str) -> Page {
         let limit = self.read("limit", |text| match text.parse::<i64>() {
             Ok(limit @ 1..=PAGE_MAX) if text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(limit),

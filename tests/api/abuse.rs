@@ -2,8 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use healthcare_backend::Config;
-use healthcare_backend::network::Network;
+use healthcare_backend::{Config, Network};
 use serde_json::{Value, json};
 
 use crate::harness::http::Answer;

@@ -1,8 +1,7 @@
 //! Reads, lists and refusals in batches: each entry is written once whatever fails, and the list shows the trail as if every entry
 //! were a row of its own.
 
-use healthcare_backend::migrate;
-use healthcare_backend::sql::Queries;
+use healthcare_backend::internals::{Queries, migrate};
 use postgres::Client;
 use postgres::types::{ToSql, Type};
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! What a page of the audit trail costs: the same on the first page and deep in a long trail, with every filter.
 
-use healthcare_backend::sql::Queries;
+use healthcare_backend::internals::Queries;
 use postgres::Client;
 use postgres::types::{ToSql, Type};
 use serde_json::Value;

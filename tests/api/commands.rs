@@ -7,7 +7,7 @@ mod waiting;
 
 use std::net::TcpListener;
 
-use healthcare_backend::config::variables::VARIABLES;
+use healthcare_backend::internals::VARIABLES;
 use serde_json::json;
 
 use crate::harness::binary::Program;

@@ -11,8 +11,7 @@ mod refusals;
 mod routing;
 mod values;
 
-use healthcare_backend::request::Method;
-use healthcare_backend::routes::{Access, ROUTES, Route};
+use healthcare_backend::internals::{Access, Method, ROUTES, Route};
 use serde_json::{Value, json};
 
 use crate::harness::TestApp;

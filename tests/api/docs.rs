@@ -5,10 +5,8 @@ mod limits;
 use std::collections::BTreeSet;
 
 use healthcare_backend::Config;
-use healthcare_backend::envelope::Response;
-use healthcare_backend::error::Error;
-use healthcare_backend::openapi::{self, page, path_of, places};
-use healthcare_backend::routes::{Access, ROUTES};
+use healthcare_backend::internals::openapi::{self, page, path_of, places};
+use healthcare_backend::internals::{Access, Error, ROUTES, Response};
 use serde_json::{Value, json};
 
 use crate::harness::app::{PASSWORD, Person};
@@ -355,7 +353,7 @@ fn every_refusal_looks_as_the_document_says() {
 #[cfg(target_os = "linux")]
 fn every_status_that_the_transport_answers_with_is_documented_everywhere() {
     let document = document();
-    for cause in healthcare_backend::transport::Cause::ALL {
+    for cause in healthcare_backend::internals::transport::Cause::ALL {
         for operation in document.operations() {
             document.response(&operation, cause.status().0);
         }

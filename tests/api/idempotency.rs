@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use healthcare_backend::migrate;
+use healthcare_backend::internals::migrate;
 use serde_json::{Value, json};
 
 use crate::harness::http::{self, Answer};

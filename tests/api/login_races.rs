@@ -4,8 +4,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use healthcare_backend::Config;
-use healthcare_backend::network::Network;
+use healthcare_backend::{Config, Network};
 
 use crate::harness::http::Answer;
 use crate::harness::{PASSWORD, TestApp, at_once, count, eventually};

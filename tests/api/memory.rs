@@ -11,7 +11,7 @@ use crate::harness::http::connect;
 use crate::harness::{PASSWORD, Person, TestApp, at_once, eventually};
 use crate::long_answers::{add_patients, ask_and_leave, lists_answered, served};
 
-/// What a process may keep of a flood. Measured: 3 MiB at most, 61 MiB without [`healthcare_backend::allocator`].
+/// What a process may keep of a flood. Measured: 3 MiB at most, 61 MiB without `src/allocator.rs`.
 const KEPT_MIB: f64 = 8.0;
 /// Half of MAX_MEMORY_BYTES for bodies that arrive, and what is not counted: bodies up to 64 KiB that are being refused.
 const BODIES_MIB: f64 = 32.0 + 8.0;

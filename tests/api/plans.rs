@@ -8,7 +8,7 @@
 
 use std::time::Instant;
 
-use healthcare_backend::sql::{Queries, Query};
+use healthcare_backend::internals::{Queries, Query};
 use postgres::Client;
 use serde_json::Value;
 

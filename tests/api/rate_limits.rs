@@ -4,10 +4,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
-use healthcare_backend::auth::limits::Limiter;
-use healthcare_backend::error::Counted;
-use healthcare_backend::network::Network;
-use healthcare_backend::routes::{Access, ROUTES};
+use healthcare_backend::Network;
+use healthcare_backend::internals::{Access, Counted, Limiter, ROUTES};
 use serde_json::{Value, json};
 
 use crate::contract::check;

@@ -2,8 +2,8 @@
 
 use std::thread;
 
-use healthcare_backend::database::Database;
-use healthcare_backend::{Config, commands};
+use healthcare_backend::Config;
+use healthcare_backend::internals::{Database, commands};
 use serde_json::json;
 
 use crate::harness::binary::Program;

@@ -3,11 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use healthcare_backend::database_url::DatabaseUrl;
-use healthcare_backend::db::Db;
-use healthcare_backend::housekeeper::Housekeeper;
-use healthcare_backend::metrics::Metrics;
-use healthcare_backend::sql::Queries;
+use healthcare_backend::internals::{DatabaseUrl, Db, Housekeeper, Metrics, Queries};
 use serde_json::Value;
 
 use crate::harness::{PASSWORD, Person, TestApp};

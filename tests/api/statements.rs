@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use healthcare_backend::sql::Queries;
+use healthcare_backend::internals::Queries;
 use serde_json::Value;
 
 use crate::harness::postgres;

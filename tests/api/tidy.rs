@@ -88,8 +88,8 @@ fn a_foreign_crate_is_named_in_one_place() {
         ("dotenvy", &["src/config/environment.rs"]),
         ("env_logger", &["src/logging.rs"]),
         ("lexopt", &["src/command_line.rs"]),
-        ("signal_hook", &["src/main.rs"]),
-        ("rpassword", &["src/main.rs"]),
+        ("signal_hook", &["src/program.rs"]),
+        ("rpassword", &["src/program.rs"]),
     ] {
         let naming: Vec<String> = sources("src", ".rs")
             .into_iter()
@@ -154,6 +154,23 @@ fn no_file_is_longer_than_can_be_read_in_one_go() {
         let lines = source.text.lines().count();
         assert!(lines <= 500, "{} has {lines} lines: what are its two subjects?", source.path);
     }
+}
+
+#[test]
+fn the_library_shows_what_a_program_that_embeds_it_needs_and_nothing_else() {
+    let tour = read("src/lib.rs");
+    let shown: Vec<&str> = tour.lines().filter(|line| line.starts_with("pub ")).collect();
+    assert_eq!(
+        shown,
+        [
+            "pub mod internals;",
+            "pub use config::{Config, LogFormat};",
+            "pub use network::Network;",
+            "pub use program::run;",
+            "pub use service::Service;",
+        ]
+    );
+    assert!(tour.contains("#[doc(hidden)]\npub mod internals;"), "cargo doc leaves it out");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use healthcare_backend::private_postgres::{PrivatePostgres, Settings};
+use healthcare_backend::internals::{PrivatePostgres, Settings};
 use postgres::{Client, NoTls};
 
 use crate::harness::eventually;

@@ -195,7 +195,7 @@ fn behind_caddy_everything_is_as_without_it() {
 }
 
 fn everything_holds(proxy: fn(SocketAddr) -> Proxy) {
-    let trusted = vec![healthcare_backend::network::Network::parse("127.0.0.1").expect("an address")];
+    let trusted = vec![healthcare_backend::Network::parse("127.0.0.1").expect("an address")];
     let app = TestApp::with(|config| config.trusted_proxies = trusted);
     let proxy = proxy(app.address);
     let ann = app.signed_up("ann");

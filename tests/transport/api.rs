@@ -58,7 +58,7 @@ macro_rules! application {
 }
 
 application!(on_the_crate, ::tiny_http);
-application!(on_ours, healthcare_backend::transport);
+application!(on_ours, healthcare_backend::internals::transport);
 
 fn ask(address: std::net::SocketAddr) -> (u16, String) {
     let mut client = Client::connect(address);
@@ -76,8 +76,8 @@ fn one_loop_serves_with_the_crate_and_with_ours() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let theirs = tiny_http::Server::from_listener(listener, None).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let config = healthcare_backend::transport::Config::default();
-    let ours = healthcare_backend::transport::Server::with_config(listener, config).unwrap();
+    let config = healthcare_backend::internals::transport::Config::default();
+    let ours = healthcare_backend::internals::transport::Server::with_config(listener, config).unwrap();
     let addresses = (theirs.server_addr().to_ip().unwrap(), ours.server_addr().to_ip().unwrap());
     let answers = std::thread::scope(|scope| {
         scope.spawn(|| on_the_crate::serve(&theirs, 1));
@@ -90,7 +90,7 @@ fn one_loop_serves_with_the_crate_and_with_ours() {
 
 #[test]
 fn headers_of_answers_are_checked() {
-    use healthcare_backend::transport::Header;
+    use healthcare_backend::internals::transport::Header;
     for (name, value) in [("A b", "c"), ("", "c"), ("A:", "c"), ("A", "b\r\nC: d"), ("A", "b\0")] {
         assert!(Header::from_bytes(name, value).is_err(), "{name:?} {value:?}");
         assert!(Header::named("X", value.to_owned()).is_some() == (value == "c"));

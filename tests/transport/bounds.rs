@@ -6,7 +6,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use healthcare_backend::transport::{AddressHook, Config, Request, Room, RoomHook};
+use healthcare_backend::internals::transport::{AddressHook, Config, Request, Room, RoomHook};
 
 use crate::harness::{Client, PATIENCE, TestServer, echo, eventually, parse_replies};
 

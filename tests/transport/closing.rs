@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use healthcare_backend::transport::{Config, Request, Response, Server, StatusCode};
+use healthcare_backend::internals::transport::{Config, Request, Response, Server, StatusCode};
 
 use crate::harness::{Client, TestServer, echo, eventually};
 

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use healthcare_backend::transport::{Config, Response, StatusCode};
+use healthcare_backend::internals::transport::{Config, Response, StatusCode};
 
 use crate::harness::{Client, TestServer, echo, parse_replies};
 
@@ -167,7 +167,7 @@ fn a_closed_connection_is_read_for_a_while_only() {
 fn a_deadline_comes_though_every_worker_was_busy_before() {
     // One worker only, which sleeps without a timer until the connection comes.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let server = healthcare_backend::transport::Server::with_config(listener, quick()).unwrap();
+    let server = healthcare_backend::internals::transport::Server::with_config(listener, quick()).unwrap();
     let address = server.server_addr().to_ip().unwrap();
     std::thread::scope(|scope| {
         scope.spawn(|| while server.recv().map(echo).is_ok() {});

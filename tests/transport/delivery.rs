@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, mpsc};
 
-use healthcare_backend::transport::{Config, Header, Refusal, Request, Response, StatusCode};
+use healthcare_backend::internals::transport::{Config, Header, Refusal, Request, Response, StatusCode};
 
 use crate::harness::{Client, TestServer, echo, parse_replies};
 

@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use healthcare_backend::transport::{Config, Request, Response, Server, StatusCode};
+use healthcare_backend::internals::transport::{Config, Request, Response, Server, StatusCode};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::harness::Client;

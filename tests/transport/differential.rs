@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::rc::Rc;
 
-use healthcare_backend::transport::{Cause, Config, Intake, Message, Refusal};
+use healthcare_backend::internals::transport::{Cause, Config, Intake, Message, Refusal};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketType};
 
-use healthcare_backend::transport::{Config, Header, Request, Response, Server, StatusCode};
+use healthcare_backend::internals::transport::{Config, Header, Request, Response, Server, StatusCode};
 
 /// No test waits longer for anything.
 pub const PATIENCE: Duration = Duration::from_secs(10);

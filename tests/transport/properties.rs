@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use healthcare_backend::transport::{Cause, Config, Intake};
+use healthcare_backend::internals::transport::{Cause, Config, Intake};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};

@@ -2,10 +2,8 @@
 
 use std::collections::HashMap;
 
-use healthcare_backend::config::environment::misspelt;
-use healthcare_backend::config::variables::VARIABLES;
-use healthcare_backend::config::{LogFormat, connections_needed};
-use healthcare_backend::{Config, Service};
+use healthcare_backend::internals::{VARIABLES, connections_needed, hashing_threads, misspelt};
+use healthcare_backend::{Config, LogFormat, Service};
 
 use crate::harness::app::SECRET;
 use crate::harness::binary::Program;
@@ -22,7 +20,7 @@ fn config(variables: &[(&str, &str)]) -> Result<Config, Vec<String>> {
 #[test]
 fn without_variables_everything_is_as_documented() {
     let config = config(&[]).expect("a configuration");
-    assert!(config.waiting_threads() >= 12, "changes that wait together share a flush");
+    assert!(config.database_pool > 12 + hashing_threads(), "changes that wait together share a flush");
     assert_eq!((config.host.as_str(), config.port), ("127.0.0.1", 8080));
     assert_eq!(config.database_url, None);
     assert_eq!(config.data_dir.to_str(), Some("./data"));

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use ::postgres::Client;
 use ::postgres::error::SqlState;
-use healthcare_backend::auth::secret;
+use healthcare_backend::internals::secret;
 use serde_json::json;
 
 use crate::harness::binary::Program;

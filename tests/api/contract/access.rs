@@ -1,8 +1,7 @@
 //! Every route × everyone who could call it. What is expected follows from the type of the route's handler, so a new route
 //! without a check fails here.
 
-use healthcare_backend::request::Method;
-use healthcare_backend::routes::{Access, ROUTES, Route};
+use healthcare_backend::internals::{Access, Method, ROUTES, Route};
 use serde_json::json;
 
 use super::{World, named};

@@ -1,6 +1,6 @@
 //! What a request may carry: content types, JSON and its pitfalls, unknown fields, sizes.
 
-use healthcare_backend::routes::ROUTES;
+use healthcare_backend::internals::ROUTES;
 use serde_json::{Value, json};
 
 use super::{World, check, named, routes_with_fields};

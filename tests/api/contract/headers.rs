@@ -2,8 +2,7 @@
 
 use std::collections::HashSet;
 
-use healthcare_backend::request::Method;
-use healthcare_backend::routes::ROUTES;
+use healthcare_backend::internals::{Method, ROUTES};
 
 use super::{World, check, named};
 use crate::harness::TestApp;

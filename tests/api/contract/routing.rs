@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use healthcare_backend::request::Method;
-use healthcare_backend::routes::{ROUTES, Route};
+use healthcare_backend::internals::{Method, ROUTES, Route};
 use serde_json::json;
 
 use super::{World, check, named, routes_with_fields};

@@ -4,9 +4,8 @@
 use std::sync::LazyLock;
 
 use healthcare_backend::Config;
-use healthcare_backend::openapi::{self, path_of};
-use healthcare_backend::request::Method;
-use healthcare_backend::routes::{ROUTES, Route};
+use healthcare_backend::internals::openapi::{self, path_of};
+use healthcare_backend::internals::{Method, ROUTES, Route};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};

@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use healthcare_backend::config::hashing_threads;
+use healthcare_backend::internals::hashing_threads;
 use postgres::Client;
 use serde_json::{Value, json};
 

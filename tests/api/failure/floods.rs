@@ -3,9 +3,8 @@
 
 use std::thread;
 
-use healthcare_backend::Config;
-use healthcare_backend::config::hashing_threads;
-use healthcare_backend::network::Network;
+use healthcare_backend::internals::hashing_threads;
+use healthcare_backend::{Config, Network};
 
 use super::number;
 use crate::harness::{PASSWORD, TestApp, at_once, count, eventually};

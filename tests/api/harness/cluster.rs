@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use healthcare_backend::private_postgres::{PrivatePostgres, Settings};
+use healthcare_backend::internals::{PrivatePostgres, Settings};
 
 use super::folder::Folder;
 

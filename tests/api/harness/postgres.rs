@@ -6,8 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use healthcare_backend::migrate;
-use healthcare_backend::private_postgres::{PrivatePostgres, Settings};
+use healthcare_backend::internals::{PrivatePostgres, Settings, migrate};
 use postgres::{Client, NoTls};
 
 static CLUSTER: OnceLock<String> = OnceLock::new();

@@ -1,7 +1,7 @@
 //! The rules for fields and query parameters.
 
-use healthcare_backend::error::Error;
-use healthcare_backend::validate::{
+use healthcare_backend::internals::Error;
+use healthcare_backend::internals::validate::{
     Form, Mode, Query, birth_date, email, line, lines, parse_birth_date, parse_id, phone, record_id, whole_number,
 };
 use jiff::civil::Date;

@@ -1,6 +1,6 @@
 //! The reader of `sql/*.sql`.
 
-use healthcare_backend::sql::{Rows, parse_file};
+use healthcare_backend::internals::{Rows, parse_file};
 use postgres::types::Type;
 use proptest::prelude::*;
 

@@ -2,10 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use healthcare_backend::auth::tokens::{Claims, Tokens};
-use healthcare_backend::network::{Network, client_address, client_network, client_site};
-use healthcare_backend::request::{Headers, Method, Request};
-use healthcare_backend::validate::Query;
+use healthcare_backend::Network;
+use healthcare_backend::internals::validate::Query;
+use healthcare_backend::internals::{
+    Claims, Headers, Method, Request, Tokens, client_address, client_network, client_site,
+};
 use proptest::prelude::*;
 
 use crate::harness::app::SECRET;

@@ -5,8 +5,7 @@ use std::fs;
 use std::process::Command;
 
 use healthcare_backend::Config;
-use healthcare_backend::config::variables::{VARIABLES, Variable};
-use healthcare_backend::routes::ROUTES;
+use healthcare_backend::internals::{ROUTES, VARIABLES, Variable};
 
 use super::{Source, read, root, sources};
 use crate::harness::TestApp;
@@ -98,7 +97,7 @@ fn the_readme_lists_and_counts_every_dependency() {
 fn the_example_of_embedding_is_the_one_that_is_compiled() {
     let section = section("docs/extending.md", "Embedding");
     let example = section.split("```rust\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
-    let compiled: String = example.lines().map(|line| format!("//! {line}\n")).collect();
+    let compiled: String = example.lines().map(|line| format!("{}\n", format!("//! {line}").trim_end())).collect();
     assert!(read("src/lib.rs").contains(&compiled), "src/lib.rs does not have\n{compiled}");
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use healthcare_backend::config::variables::VARIABLES;
+use healthcare_backend::internals::VARIABLES;
 
 use super::documents::{pages, prose, quoted};
 use super::read;

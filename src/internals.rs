@@ -1,0 +1,46 @@
+//! For this repository's tests, fuzzers and benchmarks, which look inside the crate. It is no interface: it may change with any commit.
+
+pub use crate::auth::limits::Limiter;
+pub use crate::auth::secret;
+pub use crate::auth::tokens::{Claims, Tokens};
+pub use crate::config::environment::misspelt;
+pub use crate::config::variables::{VARIABLES, Variable};
+pub use crate::config::{connections_needed, hashing_threads};
+pub use crate::database::Database;
+pub use crate::database_url::DatabaseUrl;
+pub use crate::db::Db;
+pub use crate::envelope::Response;
+pub use crate::error::{Counted, Error};
+pub use crate::housekeeper::Housekeeper;
+pub use crate::metrics::Metrics;
+pub use crate::network::{client_address, client_network, client_site};
+pub use crate::private_postgres::{PrivatePostgres, Settings, find_programs};
+pub use crate::request::{Headers, Method, Request};
+pub use crate::routes::{Access, ROUTES, Route};
+pub use crate::sql::{Queries, Query, Rows, parse_file};
+
+pub mod commands {
+    pub use crate::commands::set_role;
+}
+
+pub mod migrate {
+    pub use crate::migrate::{load, run};
+}
+
+pub mod openapi {
+    pub use crate::openapi::{document, page, path_of, places};
+}
+
+#[cfg(own_transport)]
+pub mod transport {
+    pub use crate::transport::{
+        AddressHook, Cause, Config, Header, Intake, Message, Method, Refusal, Request, Response, Room, RoomHook,
+        Server, StatusCode,
+    };
+}
+
+pub mod validate {
+    pub use crate::validate::{
+        Form, Mode, Query, birth_date, email, line, lines, parse_birth_date, parse_id, phone, record_id, whole_number,
+    };
+}
