@@ -1,18 +1,15 @@
-//! What all handlers share, and how it is built before the socket opens.
+//! What all handlers share. `service.rs` makes it before the socket opens.
 
 use std::sync::{Arc, OnceLock};
 
 use crate::audit;
 use crate::auth::attempts::Attempt;
 use crate::auth::guard::Guard;
-use crate::auth::secret;
 use crate::config::Config;
 use crate::cursors::Cursors;
-use crate::database::Database;
 use crate::db::Db;
 use crate::memory::Memory;
-use crate::metrics::{Family, Metrics, unix_seconds};
-use crate::migrate;
+use crate::metrics::{Family, Metrics};
 use crate::outage::Outage;
 use crate::pulse::Pulse;
 use crate::request::Request;
@@ -61,63 +58,6 @@ pub struct Contract {
 }
 
 impl App {
-    /// Checks the SQL files, brings the schema up to date and opens the pool. `connect` opens the first connection.
-    ///
-    /// # Errors
-    /// One line that says what is wrong and what to do.
-    pub fn new(
-        config: Config,
-        contract: Contract,
-        metrics: Metrics,
-        database: &Database,
-        connect: impl FnOnce(&Database) -> std::result::Result<postgres::Client, String>,
-    ) -> std::result::Result<App, String> {
-        let sql = Queries::load(config.sql_dir.as_deref())?;
-        let migrations = migrate::load(config.sql_dir.as_deref())?;
-        let secret = match &config.jwt_secret {
-            Some(secret) => secret.clone(),
-            None => secret::kept(&config.data_dir)?,
-        };
-        let mut client = connect(database)?;
-        for name in migrate::run(&mut client, &migrations)? {
-            log::info!(target: "database", "applied migration {name}");
-        }
-        database.grant(&mut client)?;
-        if config.sql_dir.is_some() {
-            // The built-in statements are known to fit the schema; those from `SQL_DIR` are not.
-            sql.prove(&mut client)?;
-        }
-        let schema_version = migrations.last().map_or(0, |migration| migration.version);
-        let (metrics, pulse) = (Arc::new(metrics), Arc::new(Pulse::default()));
-        let is_pooled = database.is_pooled(&mut client)?;
-        let db = Db::new(
-            &database.url,
-            config.database_pool,
-            config.workers,
-            is_pooled,
-            Arc::clone(&pulse),
-            Arc::clone(&metrics),
-        );
-        let guard = Guard::new(&secret, &config, Arc::clone(&metrics));
-        let cursors = Cursors::new(&secret, config.jwt_secret_previous.as_deref())?;
-        Ok(App {
-            memory: Memory::new(config.max_memory_bytes),
-            config,
-            sql,
-            db,
-            guard,
-            cursors,
-            audit: audit::Buffer::default(),
-            metrics,
-            pulse,
-            refusals: Outage::new("server", "requests are answered 503", "no more requests are answered 503"),
-            transport: OnceLock::new(),
-            contract,
-            schema_version,
-            started_at: unix_seconds(),
-        })
-    }
-
     /// An attempt to log in to this account, which is lower-case.
     pub fn attempt<'a>(&'a self, request: &'a Request, email: &'a str) -> Attempt<'a> {
         let App { config, db, sql, metrics, .. } = self;

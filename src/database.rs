@@ -12,7 +12,7 @@ use postgres::types::Type;
 use crate::config::Config;
 use crate::database_url::{ConnectError, DatabaseUrl};
 use crate::error::explain;
-use crate::migrate::ADVISORY_LOCK;
+use crate::migrate::{self, ADVISORY_LOCK, Migration};
 use crate::private_postgres::{PrivatePostgres, Settings};
 use crate::pulse::hears;
 
@@ -64,13 +64,21 @@ impl Database {
         }
     }
 
+    /// Brings the schema up to date, and the rights of the role that serves from the private PostgreSQL.
+    ///
+    /// # Errors
+    /// One line that says what is wrong and what to do.
+    pub fn migrate(&self, owner: &mut Client, migrations: &[Migration]) -> Result<(), String> {
+        for name in migrate::run(owner, migrations)? {
+            log::info!(target: "database", "applied migration {name}");
+        }
+        self.grant(owner)
+    }
+
     /// Creates the role with which the service uses the private PostgreSQL, or updates its rights to those in
     /// `deploy/grants.sql`: it can change neither the schema nor the audit trail. In any other database, granting rights is the
     /// owner's task.
-    ///
-    /// # Errors
-    /// One line if that fails.
-    pub fn grant(&self, owner: &mut Client) -> Result<(), String> {
+    fn grant(&self, owner: &mut Client) -> Result<(), String> {
         if self.private.is_none() {
             return Ok(());
         }

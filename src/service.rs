@@ -2,26 +2,32 @@
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use postgres::Client;
 
 use crate::app::{App, Contract};
+use crate::auth::guard::Guard;
+use crate::auth::secret;
 use crate::auth::tokens::random_hex;
 use crate::config::Config;
 use crate::crew::Crew;
+use crate::cursors::Cursors;
 use crate::database::Database;
+use crate::db::Db;
 use crate::housekeeper::Housekeeper;
-use crate::metrics::Metrics;
-use crate::openapi;
+use crate::memory::Memory;
+use crate::metrics::{Metrics, unix_seconds};
 use crate::outage::Outage;
 use crate::private_postgres::PrivatePostgres;
-use crate::pulse::Event;
+use crate::pulse::{Event, Pulse};
 use crate::routes::{ROUTES, Routes};
 use crate::server::Server;
+use crate::sql::Queries;
+use crate::{audit, migrate, openapi};
 
 /// How long requests in flight may take to finish.
 const GRACE: Duration = Duration::from_secs(10);
@@ -82,10 +88,7 @@ impl Service {
             log::warn!(target: "database", "{warning}");
         }
         let routes = Routes::new()?;
-        let (document, page_policy) = (openapi::document(&config)?, openapi::page::policy()?);
-        let contract = Contract { document, page: openapi::page::PAGE, page_policy };
-        let metrics = Metrics::new(ROUTES.iter().map(|route| (route.method.name(), route.pattern)));
-        let app = Arc::new(App::new(config, contract, metrics, &database, connect)?);
+        let app = Arc::new(make_app(config, &database, connect)?);
         let listener = bind(&app.config)?;
         warn_if_open(&app.config, &listener);
         let address = listener.local_addr().map_err(|error| format!("the socket has no address: {error}"))?;
@@ -180,6 +183,44 @@ impl Drop for Service {
             log::error!(target: "server", "{problem}");
         }
     }
+}
+
+/// Checks the SQL files, brings the schema up to date and opens the pool. `connect` opens the first connection.
+fn make_app(
+    config: Config,
+    database: &Database,
+    connect: impl FnOnce(&Database) -> Result<Client, String>,
+) -> Result<App, String> {
+    let (document, page_policy) = (openapi::document(&config)?, openapi::page::policy()?);
+    let sql = Queries::load(config.sql_dir.as_deref())?;
+    let migrations = migrate::load(config.sql_dir.as_deref())?;
+    let secret = secret::of(&config)?;
+    let mut client = connect(database)?;
+    database.migrate(&mut client, &migrations)?;
+    if config.sql_dir.is_some() {
+        // The built-in statements are known to fit the schema; those from `SQL_DIR` are not.
+        sql.prove(&mut client)?;
+    }
+    let is_pooled = database.is_pooled(&mut client)?;
+    let routes = ROUTES.iter().map(|route| (route.method.name(), route.pattern));
+    let (metrics, pulse) = (Arc::new(Metrics::new(routes)), Arc::new(Pulse::default()));
+    let (pool, workers) = (config.database_pool, config.workers);
+    Ok(App {
+        db: Db::new(&database.url, pool, workers, is_pooled, Arc::clone(&pulse), Arc::clone(&metrics)),
+        guard: Guard::new(&secret, &config, Arc::clone(&metrics)),
+        cursors: Cursors::new(&secret, config.jwt_secret_previous.as_deref())?,
+        audit: audit::Buffer::default(),
+        memory: Memory::new(config.max_memory_bytes),
+        refusals: Outage::new("server", "requests are answered 503", "no more requests are answered 503"),
+        transport: OnceLock::new(),
+        contract: Contract { document, page: openapi::page::PAGE, page_policy },
+        schema_version: migrations.last().map_or(0, |migration| migration.version),
+        started_at: unix_seconds(),
+        config,
+        sql,
+        metrics,
+        pulse,
+    })
 }
 
 /// Closing a connection waits for the server's last message, which never comes from a frozen database. So a thread of its own

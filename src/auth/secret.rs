@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::tokens::random_hex;
+use crate::config::Config;
 use crate::private_postgres::make_data_dir;
 
 /// Its file in `DATA_DIR`, readable by its owner only.
@@ -13,10 +14,18 @@ const FILE: &str = "jwt_secret";
 /// The shortest valid secret. If the file has less, it was emptied or cut.
 const SHORTEST: usize = 32;
 
-/// Reads the secret, or generates one if there is none. Replacing a damaged one is logged, because it ends all sessions.
+/// The operator's secret, or the kept one.
 ///
 /// # Errors
 /// One line that says why the file cannot be read or written, and what to do.
+pub fn of(config: &Config) -> Result<String, String> {
+    config.jwt_secret.clone().map_or_else(|| kept(&config.data_dir), Ok)
+}
+
+/// Reads the secret, or generates one if there is none. Replacing a damaged one is logged, because it ends all sessions.
+///
+/// # Errors
+/// As for [`of`].
 pub fn kept(data_dir: &Path) -> Result<String, String> {
     if let Some(secret) = look(data_dir)? {
         return Ok(secret);
