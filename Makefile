@@ -59,7 +59,7 @@ install-files:
 	install -m 755 "$(BINARY)" "$(DESTDIR)$(PREFIX)/bin/healthcare-backend"
 	install -m 644 README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE .env.example \
 	    deploy/nginx.conf deploy/Caddyfile deploy/grants.sql "$(DESTDIR)$(PREFIX)/share/healthcare-backend/"
-	install -m 644 docs/*.md "$(DESTDIR)$(PREFIX)/share/healthcare-backend/docs/"
+	install -m 644 docs/*.md docs/*.svg "$(DESTDIR)$(PREFIX)/share/healthcare-backend/docs/"
 	sed 's|/usr/local|$(PREFIX)|g' deploy/healthcare-backend.service >"$(DESTDIR)/etc/systemd/system/healthcare-backend.service"
 	chmod 644 "$(DESTDIR)/etc/systemd/system/healthcare-backend.service"
 	install -m 644 deploy/healthcare-backend.sysusers "$(DESTDIR)/etc/sysusers.d/healthcare-backend.conf"

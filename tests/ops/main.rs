@@ -18,5 +18,6 @@ mod faults;
 mod first_session;
 mod full_disk;
 mod numbers;
+mod pages;
 mod pooler;
 mod proxies;

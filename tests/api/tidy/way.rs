@@ -1,10 +1,10 @@
-//! The README's tour of one request against the imports of the code.
+//! The README's tour of one request against the imports of the code, and the pictures beside it.
 
 use std::collections::BTreeSet;
 
 use super::circles::{arrows, files, reachable};
 use super::documents::section;
-use super::root;
+use super::{Source, read, root, sources};
 
 /// Where the tour leads.
 const HANDLER: &str = "src/handlers/patients.rs";
@@ -57,4 +57,30 @@ fn the_tour_leaves_out_no_file_between_the_start_and_the_handler() {
         }
     }
     assert!(unused.is_empty(), "{unused:?} do not lead to the handler any more, or are in the tour");
+}
+
+#[test]
+fn the_pictures_show_files_and_threads_that_exist() {
+    let code = sources("src", "");
+    let words = |text: &str| -> Vec<String> {
+        let texts = text.split("</text>").filter_map(|part| part.rsplit('>').next());
+        texts.flat_map(|text| text.split_whitespace().map(str::to_string).collect::<Vec<_>>()).collect()
+    };
+    let mut files = 0;
+    for word in words(&read("docs/request.svg")).iter().filter(|word| word.ends_with(".rs") || word.ends_with('/')) {
+        let exists = |path: &str| path.ends_with(&format!("/{word}")) || path.contains(&format!("/{word}"));
+        assert!(code.iter().any(|source| exists(&source.path)), "docs/request.svg shows {word}");
+        files += 1;
+    }
+    assert!(files > 8, "{files}");
+
+    let shown = words(&read("docs/threads.svg"));
+    let all: String = code.iter().filter(|source| source.path.ends_with(".rs")).map(Source::code).collect();
+    let named = all.split(".name(\"").skip(1).filter_map(|rest| rest.split('"').next());
+    // These end as soon as what they wait for has come.
+    let lasting = named.filter(|name| !["settling", "closing", "connect"].contains(name));
+    for name in lasting.chain(["worker", "waiting", "hashing"]) {
+        assert!(shown.iter().any(|word| word == name), "docs/threads.svg does not show the thread {name}");
+        assert!(all.contains(&format!("\"{name}\"")), "no thread is named {name}");
+    }
 }
