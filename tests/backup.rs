@@ -88,7 +88,7 @@ fn a_backup_is_taken_while_others_write() {
     open.execute("insert into doctors (name, specialization, created_by) values ('Dr', 'X', 1)", &[]).expect("a row");
     let file = place.root.join("live.backup");
     let told = data.run(&["backup", file.to_str().expect("a path")]).expect_success("wrote");
-    assert!(told.contains("doctors 0"), "what is not committed is not in it: {told}");
+    assert!(told.contains("doctors 0"), "the backup has no row that was not committed: {told}");
     open.commit().expect("a commit");
     drop(client);
 
@@ -134,7 +134,7 @@ fn a_damaged_backup_restores_nothing() {
 }
 
 #[test]
-fn a_database_of_ones_own_is_left_to_its_tools() {
+fn a_database_that_is_not_private_is_left_to_its_own_tools() {
     let place = Place::new("own");
     let data = place.data_dir("data");
     for (command, tool) in [("backup", "pg_dump"), ("restore", "pg_restore")] {

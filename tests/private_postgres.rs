@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use healthcare_backend::internals::{PrivatePostgres, Settings, find_programs};
 use postgres::{Client, NoTls};
 
-/// Says to this program, started once more, in which `DATA_DIR` it is to be a server.
+/// Says to this program, started once more, in which `DATA_DIR` to serve.
 const SERVE: &str = "TEST_PRIVATE_POSTGRES_SERVE";
 
 /// The longest that anything here is waited for.
@@ -204,7 +204,7 @@ fn a_deep_data_dir_gets_a_short_socket_path() {
 }
 
 #[test]
-fn what_is_wrong_with_the_files_is_said_in_one_line() {
+fn a_problem_with_the_files_is_one_line_that_names_it() {
     let place = Place::new("wrong");
     let cluster = place.data.join("postgresql");
     fs::create_dir_all(&cluster).expect("a folder");
@@ -254,7 +254,7 @@ fn a_long_log_is_put_aside() {
 }
 
 #[test]
-fn roots_closed_folder_keeps_only_a_link() {
+fn a_closed_folder_of_root_keeps_only_a_link() {
     let place = Place::new("closed");
     if fs::metadata(&place.root).expect("the folder").uid() != 0 {
         return; // a plain user's PostgreSQL can enter what the user can
@@ -281,7 +281,7 @@ fn the_programs_are_found_where_this_test_runs() {
 }
 
 #[test]
-fn who_cannot_become_root_is_told_the_whole_command_that_root_runs() {
+fn a_user_who_cannot_become_root_is_told_the_command_for_root() {
     let place = Place::new("installer");
     let tools = place.root.join("bin");
     fs::create_dir(&tools).expect("a folder");

@@ -241,14 +241,14 @@ fn an_admin_who_is_demoted_or_disabled_cannot_undo_it_with_a_flood_of_requests()
 }
 
 #[test]
-fn nor_with_a_flood_of_requests_to_two_nodes() {
+fn an_admin_who_is_demoted_or_disabled_cannot_undo_it_at_another_node() {
     let here = TestApp::start();
     let there = TestApp::on(&here.database, |_| {});
     root_has_the_last_word(&[&here, &there]);
 }
 
 #[test]
-fn an_admin_may_still_demote_disable_and_log_out_the_admin_that_acts() {
+fn an_admin_may_demote_disable_and_log_out_themselves() {
     let app = TestApp::start();
     let (_other, root) = (app.admin("other"), app.admin("root"));
     let path = format!("/api/admin/users/{}", root.id);

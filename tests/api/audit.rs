@@ -42,7 +42,7 @@ fn the_list_is_for_admins_newest_first_and_continues_before_an_id() {
     let mut pages = vec![root.get("/api/admin/audit?limit=3").expect(200, "success")];
     while let Some(next) = pages.last().and_then(|page| page.next()) {
         assert!(next.contains("limit=3") && next.contains("before="), "{next}");
-        ann.new_doctor("What comes meanwhile does not move the pages");
+        ann.new_doctor("New entries do not shift the pages");
         pages.push(root.get(&next).expect(200, "success"));
     }
     assert_eq!(pages.iter().flat_map(|page| page.ids()).collect::<Vec<_>>(), expected);
@@ -174,7 +174,7 @@ fn times_in_a_stored_record_look_like_every_other_time() {
 }
 
 #[test]
-fn a_patient_that_goes_with_its_mappings_leaves_an_entry_for_each() {
+fn a_patient_that_is_deleted_with_its_mappings_leaves_an_entry_for_each() {
     let app = TestApp::start();
     let ann = app.signed_up("ann");
     let patient = ann.new_patient("P");
@@ -190,7 +190,7 @@ fn a_patient_that_goes_with_its_mappings_leaves_an_entry_for_each() {
 }
 
 #[test]
-fn what_is_refused_or_changes_nothing_leaves_no_entry_of_a_change() {
+fn a_change_that_is_refused_or_changes_nothing_leaves_no_entry() {
     let app = TestApp::start();
     let (ann, bob) = (app.signed_up("ann"), app.signed_up("bob"));
     let path = format!("/api/patients/{}", ann.new_patient("P"));

@@ -116,7 +116,7 @@ fn pages_of_every_size_hold_each_entry_once_newest_first() {
 }
 
 #[test]
-fn every_combination_of_filters_finds_what_looking_at_each_entry_finds() {
+fn every_combination_of_filters_finds_the_entries_that_match() {
     let mut pages = filled();
     let mut fruitful = 0;
     for actor in [None, Some(1), Some(2), Some(9)] {
@@ -160,7 +160,7 @@ fn a_batch_without_room_for_its_ids_or_with_columns_of_different_length_is_refus
 }
 
 #[test]
-fn entries_of_before_there_were_batches_keep_their_ids_and_their_place() {
+fn entries_from_before_there_were_batches_keep_their_ids_and_their_place() {
     let mut sql = databases::connect(&databases::new_empty_database());
     let migrations = migrate::load(None).expect("migrations");
     migrate::run(&mut sql, &migrations[..5]).expect("the schema of before");
@@ -179,7 +179,7 @@ fn entries_of_before_there_were_batches_keep_their_ids_and_their_place() {
 }
 
 #[test]
-fn what_was_done_meanwhile_is_a_row_a_kind_in_the_order_in_which_it_happened() {
+fn entries_that_gathered_are_one_row_per_kind_in_the_order_in_which_they_happened() {
     let app = TestApp::start();
     let ann = app.signed_up("ann");
     let (patient, doctor) = (ann.new_patient("P"), ann.new_doctor("D"));
@@ -213,7 +213,7 @@ fn what_was_done_meanwhile_is_a_row_a_kind_in_the_order_in_which_it_happened() {
 }
 
 #[test]
-fn a_kind_that_cannot_be_written_waits_and_what_was_written_before_it_is_not_written_again() {
+fn a_kind_that_cannot_be_written_waits_and_earlier_kinds_are_not_written_again() {
     let app = TestApp::start();
     let ann = app.signed_up("ann");
     let path = format!("/api/patients/{}", ann.new_patient("P"));
@@ -257,7 +257,7 @@ fn a_kind_that_cannot_be_written_waits_and_what_was_written_before_it_is_not_wri
 }
 
 #[test]
-fn an_entry_that_the_database_refuses_is_told_from_its_neighbours_and_keeps_nobody_waiting() {
+fn an_entry_that_the_database_refuses_is_separated_from_its_neighbours_and_delays_nobody() {
     let (folder, database) = (Folder::new(), databases::new_database());
     let server = Program::on(&database, &folder, &[]).serve();
     let ann = server.anyone().signed_up("ann");
@@ -295,12 +295,12 @@ fn an_entry_that_the_database_refuses_is_told_from_its_neighbours_and_keeps_nobo
     );
     let row = row.expect("counts");
     assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (18, 2), "each once");
-    eventually("its end is said", || server.lines_with("audit: all entries are written").len() == 1);
+    eventually("the end of the outage is logged", || server.lines_with("audit: all entries are written").len() == 1);
     assert_eq!(server.stop().code, Some(0));
 }
 
 #[test]
-fn what_the_database_refuses_to_the_end_is_said_to_be_lost() {
+fn entries_that_the_database_refuses_to_the_end_are_reported_as_lost() {
     let (folder, database) = (Folder::new(), databases::new_database());
     let server = Program::on(&database, &folder, &[]).serve();
     let ann = server.anyone().signed_up("ann");

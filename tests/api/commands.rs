@@ -225,7 +225,7 @@ fn port_0_picks_a_free_one_and_a_line_says_which() {
     assert!(server.address.port() > 0 && server.address.ip().is_loopback());
     server.anyone().get("/readyz").expect(200, "success");
     let ended = server.stop();
-    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), ""), "one line was all: {ended:?}");
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), ""), "it said only one line: {ended:?}");
 }
 
 #[test]

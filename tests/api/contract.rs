@@ -62,8 +62,8 @@ impl<'a> World<'a> {
             _ => 0,
         };
         let target = pattern.replace("{patient_id}", &self.patient_id.to_string()).replace("{id}", &id.to_string());
-        assert!(!target.contains('{'), "say here what stands for the place in {pattern}");
-        assert!(id != 0 || !pattern.contains("{id}"), "say here which record {pattern} is about");
+        assert!(!target.contains('{'), "add a value here for the place in {pattern}");
+        assert!(id != 0 || !pattern.contains("{id}"), "add here which record {pattern} is about");
         target
     }
 
@@ -91,7 +91,7 @@ impl<'a> World<'a> {
             }
             (_, "/api/mappings/{id}") => json!({ "notes": "Sent" }),
             (_, "/api/admin/users/{id}") => json!({ "role": "user" }),
-            (method, pattern) => panic!("say here what a good body is for {} {pattern}", method.name()),
+            (method, pattern) => panic!("add a good body here for {} {pattern}", method.name()),
         })
     }
 

@@ -48,23 +48,23 @@ fn work(server: SocketAddr, person: &Person, doctor: i64, done: &AtomicUsize) ->
 
 /// Rows that contradict each other, by what is wrong with them.
 const CONTRADICTIONS: [(&str, &str); 5] = [
-    ("a record without exactly one entry of its making", "
+    ("a record without exactly one create entry", "
         select 1 from (select 'patient' as resource, id from patients union all select 'mapping', id from mappings) as made
          where 1 <> (select count(*) from audit_entries a where a.action = 'create' and a.resource = made.resource and resource_id = made.id)"),
-    ("an entry of a making without a record, or its deletion", "
+    ("a create entry without its record or a delete entry", "
         select 1 from audit_entries a
          where action = 'create' and resource in ('patient', 'mapping')
            and not exists (select from patients where a.resource = 'patient' and id = a.resource_id)
            and not exists (select from mappings where a.resource = 'mapping' and id = a.resource_id)
            and not exists (select from audit_entries d where d.action = 'delete' and d.resource = a.resource and d.resource_id = a.resource_id)"),
-    ("an entry of a deletion of a record that is there", "
+    ("a delete entry of a record that is still there", "
         select 1 from audit_entries a
          where action = 'delete'
            and (exists (select from patients where a.resource = 'patient' and id = a.resource_id)
              or exists (select from mappings where a.resource = 'mapping' and id = a.resource_id))"),
-    ("two entries of one making or deletion", "
+    ("two entries of one create or delete", "
         select 1 from audit_entries where action in ('create', 'delete') group by action, resource, resource_id having count(*) > 1"),
-    ("a patient whose changes and entries are not as many", "
+    ("a patient with more changes than entries, or fewer", "
         select 1 from patients p
          where version - 1 <> (select count(*) from audit_entries where action = 'update' and resource = 'patient' and resource_id = p.id)"),
 ];
@@ -97,8 +97,8 @@ fn a_server_that_is_killed_leaves_no_change_without_its_entry_and_no_entry_witho
         let known: Vec<i64> =
             sql.query("select id from patients", &[]).expect("rows").iter().map(|row| row.get(0)).collect();
         for (kept, deleted) in told {
-            assert!(kept.iter().all(|id| known.contains(id)), "what was confirmed is there");
-            assert!(!deleted.iter().any(|id| known.contains(id)), "what was confirmed as gone is gone");
+            assert!(kept.iter().all(|id| known.contains(id)), "every confirmed record is there");
+            assert!(!deleted.iter().any(|id| known.contains(id)), "every confirmed deletion has happened");
         }
     }
 }

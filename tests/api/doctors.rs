@@ -44,7 +44,7 @@ fn only_name_and_specialization_are_required() {
 }
 
 #[test]
-fn a_licence_number_has_no_character_that_nobody_sees() {
+fn a_licence_number_has_no_invisible_character() {
     let app = TestApp::start();
     let ann = app.signed_up("ann");
     ann.post("/api/doctors", a_doctor()).expect(201, "created");

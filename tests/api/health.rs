@@ -30,7 +30,7 @@ fn a_database_with_a_newer_schema_is_ready_so_that_nodes_can_be_updated_one_by_o
 }
 
 #[test]
-fn the_numbers_are_in_the_text_format_and_count_by_pattern() {
+fn the_metrics_are_in_the_text_format_and_count_by_pattern() {
     let app = TestApp::start();
     let ann = app.signed_up("ann");
     let patient = ann.new_patient("Ann's");

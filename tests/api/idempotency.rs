@@ -139,7 +139,7 @@ fn the_body_is_compared_byte_for_byte() {
 }
 
 #[test]
-fn what_failed_leaves_no_trace_and_may_be_mended() {
+fn a_request_that_failed_leaves_no_trace_and_may_be_corrected() {
     let app = TestApp::start();
     let ann = app.signed_up("ann");
     let doctor = json!({ "name": "D", "specialization": "Eyes", "license_number": "L-1" });

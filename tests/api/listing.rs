@@ -158,7 +158,7 @@ fn any_event() -> impl Strategy<Value = Event> {
 }
 
 #[test]
-fn what_is_there_all_the_time_is_shown_exactly_once_whatever_comes_and_goes() {
+fn a_record_that_is_there_all_the_time_is_shown_exactly_once_whatever_comes_and_goes() {
     let app = TestApp::start();
     let cases = prop::test_runner::Config { cases: 12, failure_persistence: None, ..Default::default() };
     let ann = app.signed_up("ann");

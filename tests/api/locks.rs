@@ -16,7 +16,7 @@ fn is_one_of(answer: Answer, allowed: &[u16]) {
 }
 
 #[test]
-fn everything_that_locks_patients_doctors_and_mappings_at_once_deadlocks_never() {
+fn changes_of_patients_doctors_and_mappings_at_once_never_deadlock() {
     let app = TestApp::start();
     let other = TestApp::on(&app.database, |_| {});
     let (root, ann) = (app.admin("root"), app.signed_up("ann"));
@@ -78,7 +78,7 @@ fn everything_that_locks_patients_doctors_and_mappings_at_once_deadlocks_never()
 }
 
 #[test]
-fn a_cascade_takes_those_along_who_are_assigned_at_the_same_moment() {
+fn a_cascade_includes_mappings_that_are_made_at_the_same_moment() {
     let app = TestApp::with(|config| config.database_pool = 12);
     let (root, ann) = (app.admin("root"), app.signed_up("ann"));
     let patients: Vec<i64> = (0..8).map(|_| ann.new_patient("P")).collect();

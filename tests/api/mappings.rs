@@ -57,13 +57,13 @@ fn bad_fields_are_named() {
 }
 
 #[test]
-fn the_patient_is_the_users_own_the_doctor_known_and_the_pair_new() {
+fn the_patient_belongs_to_the_user_the_doctor_exists_and_the_pair_is_new() {
     let app = TestApp::start();
     let (ann, bob, root) = (app.signed_up("ann"), app.signed_up("bob"), app.admin("root"));
     let (patient, doctor) = (ann.new_patient("P"), bob.new_doctor("D"));
     for stranger in [&bob, &root] {
         let answer = assign(stranger, patient, doctor).expect(404, "failed");
-        assert_eq!(answer.body, assign(stranger, 999, doctor).body, "someone else's is as good as none");
+        assert_eq!(answer.body, assign(stranger, 999, doctor).body, "another user's patient looks like a missing one");
     }
     assign(&ann, patient, 999).expect(404, "failed");
     assign(&ann, patient, doctor).expect(201, "created");
@@ -84,7 +84,7 @@ fn of_twenty_identical_mappings_at_once_exactly_one_is_made() {
 }
 
 #[test]
-fn a_list_holds_the_mappings_of_the_own_patients_only() {
+fn a_list_holds_only_the_mappings_of_the_users_patients() {
     let app = TestApp::start();
     let (ann, bob) = (app.signed_up("ann"), app.signed_up("bob"));
     let (p1, p2, d1, d2) = (ann.new_patient("1"), ann.new_patient("2"), ann.new_doctor("1"), ann.new_doctor("2"));
@@ -237,7 +237,7 @@ fn a_mapping_is_deleted_by_the_owner_of_its_patient() {
 }
 
 #[test]
-fn a_patient_goes_with_the_mappings_even_with_one_that_is_just_being_made() {
+fn a_patient_is_deleted_with_all_mappings_even_one_that_is_being_made() {
     let app = TestApp::start();
     let ann = app.signed_up("ann");
     let doctors: Vec<i64> = (0..4).map(|number| ann.new_doctor(&format!("{number}"))).collect();

@@ -83,7 +83,7 @@ fn after_floods_the_process_has_the_memory_and_the_descriptors_that_it_had_when_
     at_once(32, |_| (0..5).for_each(|_| drop(server.anyone().post("/api/auth/login", wrong.clone()))));
 
     let (mut most, mut open) = (0.0, 0);
-    eventually("it has what it had", || {
+    eventually("memory and descriptors are as before the flood", || {
         (most, open) = (server.memory("VmRSS"), server.descriptors());
         most < memory + KEPT_MIB && open <= descriptors + KEPT_DESCRIPTORS
     });

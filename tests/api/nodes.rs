@@ -23,7 +23,7 @@ fn soon(what: &str, mut holds: impl FnMut() -> bool) {
     eventually(what, &mut holds);
     assert!(start.elapsed() < SOON, "{what}: {:?}", start.elapsed());
     for _ in 0..5 {
-        assert!(holds(), "{what}, and then no more");
+        assert!(holds(), "{what}, but not for long");
     }
 }
 
@@ -76,7 +76,7 @@ fn a_logout_is_heard_by_the_other_node() {
 }
 
 #[test]
-fn what_ends_sessions_at_one_node_ends_them_at_the_other() {
+fn every_end_of_a_session_at_one_node_ends_it_at_the_other() {
     let here = TestApp::start();
     let there = TestApp::on(&here.database, |_| {});
     let (root, ann) = (here.admin("root"), here.signed_up("ann"));
@@ -167,7 +167,7 @@ fn a_node_that_cannot_listen_asks_for_every_request_and_remembers_again_when_it_
     assert!(gone.get::<_, bool>(0));
     let end = "update sessions set ended_at = now() where id = $1";
     sql.execute(end, &[&deaf.session_id()]).expect("an ended session");
-    soon("what it remembered is not believed", || !is_let_in(&deaf));
+    soon("a remembered session is not trusted", || !is_let_in(&deaf));
     sql.execute(end, &[&late.session_id()]).expect("an ended session");
     assert!(!is_let_in(&late), "from now on every request asks");
     assert!(is_let_in(&ann));

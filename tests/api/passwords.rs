@@ -46,7 +46,7 @@ fn eight_characters_are_enough_and_seven_are_not() {
 }
 
 #[test]
-fn the_least_length_is_configurable() {
+fn the_minimum_length_is_configurable() {
     let app = TestApp::with(|config| config.password_min_length = 12);
     accepted(&app, "twelve", "k7#mPq2xk7#m");
     refused(&app, "eleven", "k7#mPq2xk7#");
@@ -121,7 +121,7 @@ fn common_passwords_are_refused_unless_the_list_is_off() {
 }
 
 #[test]
-fn the_own_address_and_its_first_part_are_refused() {
+fn the_users_address_and_its_first_part_are_refused() {
     let app = TestApp::start();
     for own in ["long.name@example.org", "LONG.NAME@EXAMPLE.ORG", "long.name", "Long.Name"] {
         assert_eq!(register(&app, "long.name", own).expect(400, "invalid").fields(), ["password"]);

@@ -34,7 +34,7 @@ fn exhaust(app: &TestApp, forwarded_for: &str) {
 }
 
 #[test]
-fn whatever_checks_a_password_or_a_token_shares_one_limit_per_address() {
+fn all_requests_that_check_a_password_or_a_token_share_one_limit_per_address() {
     let app = limited(&[]);
     let ann = app.signed_up("ann"); // two: a registration and a login
     let renewed = ann.with_pair(&ann.refresh().expect(200, "success").data());
@@ -78,7 +78,7 @@ fn the_default_is_generous_and_zero_switches_the_limit_off() {
 }
 
 #[test]
-fn without_trusted_proxies_the_header_is_somebodys_claim() {
+fn without_trusted_proxies_the_forwarded_address_is_ignored() {
     let app = limited(&[]);
     for number in 0..3 {
         assert_eq!(try_from(&app, &format!("192.0.2.{number}")), 401);
@@ -150,7 +150,7 @@ fn the_table_of_addresses_is_bounded_and_forgets_the_one_unused_longest() {
 }
 
 #[test]
-fn a_user_has_so_many_changes_a_minute_and_reads_and_other_users_go_on() {
+fn a_user_beyond_the_limit_of_changes_can_read_and_others_can_change() {
     let app = TestApp::with(|config| config.changes_per_minute = 5);
     let (ann, bob) = (app.signed_up("ann"), app.signed_up("bob"));
     let patient = ann.new_patient("P");

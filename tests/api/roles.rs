@@ -15,7 +15,7 @@ fn user_path(user: &Person) -> String {
 }
 
 #[test]
-fn a_new_role_holds_from_the_next_request_on() {
+fn a_new_role_takes_effect_with_the_next_request() {
     let app = TestApp::start();
     let (root, ann) = (app.admin("root"), app.signed_up("ann"));
     ann.get("/api/admin/users").expect(403, "forbidden");
@@ -45,7 +45,7 @@ fn a_disabled_user_is_out_at_once_and_the_old_sessions_stay_over() {
 }
 
 #[test]
-fn the_last_enabled_admin_is_neither_demoted_nor_disabled() {
+fn the_last_enabled_admin_can_be_neither_demoted_nor_disabled() {
     let app = TestApp::start();
     let (root, second) = (app.admin("root"), app.admin("second"));
     root.patch(&user_path(&second), json!({ "disabled": true })).expect(200, "updated");
@@ -93,7 +93,7 @@ fn two_admins_who_remove_each_other_at_once_leave_one() {
 }
 
 #[test]
-fn the_command_line_sets_a_role_that_a_running_server_hears_of_and_keeps_the_last_admin() {
+fn the_command_line_sets_a_role_that_a_running_server_obeys_and_keeps_the_last_admin() {
     let app = TestApp::start();
     let ann = app.signed_up("ann");
     let folder = Folder::new();

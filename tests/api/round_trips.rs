@@ -15,7 +15,7 @@ fn with_pipe() -> TestApp {
 }
 
 #[test]
-fn requests_that_come_together_have_each_its_own_answer() {
+fn requests_that_come_together_each_get_their_own_answer() {
     let app = with_pipe();
     let (ann, ben) = (app.signed_up("ann"), app.signed_up("ben"));
     let mine: Vec<i64> = (0..10).map(|number| ann.new_patient(&format!("Ann's {number}"))).collect();

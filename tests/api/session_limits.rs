@@ -62,7 +62,7 @@ fn a_token_never_outlives_its_session() {
 }
 
 #[test]
-fn a_session_that_is_unused_for_seven_days_is_over() {
+fn a_session_that_is_unused_for_seven_days_ends() {
     let app = TestApp::start();
     let ann = app.signed_up("ann");
     let almost = app.logged_in(&ann.email, PASSWORD);
@@ -115,7 +115,7 @@ fn the_hundred_and_first_login_ends_the_session_that_was_unused_longest() {
 }
 
 #[test]
-fn housekeeping_removes_what_no_answer_depends_on_and_nothing_else() {
+fn housekeeping_removes_only_rows_that_no_answer_depends_on() {
     let app = TestApp::start();
     let ann = app.signed_up("ann");
     let [long_over, just_over, expired] = [(); 3].map(|()| app.logged_in(&ann.email, PASSWORD));
@@ -152,7 +152,7 @@ fn housekeeping(app: &TestApp, work: impl FnOnce(&Housekeeper)) {
 }
 
 #[test]
-fn housekeeping_goes_by_batches_however_much_has_gathered() {
+fn housekeeping_works_in_batches_however_many_rows_have_gathered() {
     let app = TestApp::start();
     let ann = app.signed_up("ann");
     let mut sql = app.sql();
@@ -201,7 +201,7 @@ fn housekeeping_goes_by_batches_however_much_has_gathered() {
 }
 
 #[test]
-fn housekeeping_that_fails_is_told_until_it_works_again() {
+fn housekeeping_that_fails_is_logged_until_it_works_again() {
     let app = TestApp::start();
     let mut sql = app.sql();
     app.signed_up("ann");

@@ -1,5 +1,5 @@
 //! What happens to sessions when a login and something that ends sessions come at the same moment. A lock on the user's row,
-//! held by the test, brings the statements into the order that is to be tested: PostgreSQL serves those who wait in turn.
+//! held by the test, brings the statements into the order of the test: PostgreSQL serves waiting sessions in turn.
 
 use std::thread;
 
@@ -52,7 +52,7 @@ fn logins_at_once_keep_the_limit_of_a_hundred() {
 }
 
 #[test]
-fn a_login_with_the_old_password_does_not_outlive_the_change_that_comes_right_behind_it() {
+fn a_login_with_the_old_password_does_not_outlive_the_change_that_follows_it() {
     let app = TestApp::start();
     let other = TestApp::on(&app.database, |_| {});
     let ann = app.signed_up("ann");
@@ -94,7 +94,7 @@ fn a_refresh_at_the_same_moment_does_not_outlive_a_password_change() {
 }
 
 #[test]
-fn a_login_right_behind_a_password_change_needs_the_new_one() {
+fn a_login_right_after_a_password_change_needs_the_new_password() {
     let app = TestApp::start();
     let other = TestApp::on(&app.database, |_| {});
     let ann = app.signed_up("ann");
@@ -146,7 +146,7 @@ fn a_session_that_began_while_its_user_was_being_disabled_does_not_come_back_wit
 }
 
 #[test]
-fn a_login_right_behind_the_disabling_is_refused() {
+fn a_login_right_after_the_disabling_is_refused() {
     let app = TestApp::start();
     let other = TestApp::on(&app.database, |_| {});
     let (root, ann) = (app.admin("root"), app.signed_up("ann"));

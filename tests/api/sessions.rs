@@ -197,7 +197,7 @@ fn a_logout_ends_this_session_and_no_other() {
 }
 
 #[test]
-fn the_list_shows_the_own_live_sessions() {
+fn the_list_shows_only_the_users_active_sessions() {
     let app = TestApp::start();
     let (ann, bob) = (app.signed_up("ann"), app.signed_up("bob"));
     let credentials = json!({ "email": ann.email, "password": PASSWORD });
@@ -220,7 +220,7 @@ fn the_list_shows_the_own_live_sessions() {
 }
 
 #[test]
-fn a_user_ends_one_of_the_own_sessions_and_nobody_elses() {
+fn a_user_ends_their_own_session_and_nobody_elses() {
     let app = TestApp::start();
     let (ann, bob) = (app.signed_up("ann"), app.signed_up("bob"));
     let lost = app.logged_in(&ann.email, PASSWORD);

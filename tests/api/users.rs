@@ -120,7 +120,7 @@ fn of_twenty_registrations_with_one_address_exactly_one_succeeds() {
 }
 
 #[test]
-fn a_user_sees_the_own_account_only() {
+fn a_user_sees_only_their_own_account() {
     let app = TestApp::start();
     let ann = app.signed_up("ann");
     let me = ann.get("/api/auth/me").expect(200, "success");

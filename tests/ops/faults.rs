@@ -149,7 +149,7 @@ fn sigterm_lets_requests_finish_and_stops_everything() {
 }
 
 #[test]
-fn when_others_take_every_connection_what_is_open_goes_on_and_more_is_503() {
+fn when_others_take_every_connection_the_open_ones_serve_on_and_further_requests_get_503() {
     let folder = Folder::new("taken");
     let cluster = Cluster::start(&folder, "data", &[("max_connections", "12")]);
     let node = Node::start(&[("DATABASE_URL", cluster.connection_string())]);

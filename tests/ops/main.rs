@@ -17,7 +17,7 @@ mod failover;
 mod faults;
 mod first_session;
 mod full_disk;
-mod numbers;
+mod metrics;
 mod pages;
 mod pooler;
 mod proxies;

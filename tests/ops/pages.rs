@@ -26,7 +26,7 @@ fn blocks() -> Vec<String> {
 }
 
 #[test]
-fn the_commands_of_the_pages_do_what_they_say() {
+fn the_commands_of_the_pages_work_as_written() {
     let folder = Folder::new("pages");
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     symlink(root.join("deploy"), folder.0.join("deploy")).expect("a link");

@@ -189,7 +189,7 @@ fn connections_of_one_address() {
 }
 
 #[test]
-fn connections_of_an_address_that_many_clients_share_are_counted_in_all_only() {
+fn connections_of_an_address_that_many_clients_share_count_only_toward_the_total() {
     let is_shared_address: AddressHook = Arc::new(|address| address.is_loopback());
     let config = Config { max_connections: 5, max_connections_per_address: 2, is_shared_address, ..Config::default() };
     let (server, held) = holding(config);
@@ -220,7 +220,7 @@ fn the_connection_that_has_been_idle_longest_makes_room() {
 }
 
 #[test]
-fn everybody_who_is_turned_away_is_told_why_and_costs_nothing() {
+fn every_connection_that_is_turned_away_is_told_why_and_costs_nothing() {
     let (server, held) = holding(Config { max_connections: 1, linger_ms: 100, ..Config::default() });
     let inside = busy(&server, &held);
     let mut outside: Vec<Client> = (0..300).map(|_| server.client()).collect();
@@ -236,7 +236,7 @@ fn everybody_who_is_turned_away_is_told_why_and_costs_nothing() {
 }
 
 #[test]
-fn dripping_clients_do_not_slow_a_fair_one() {
+fn clients_that_send_byte_by_byte_do_not_slow_others_down() {
     let server = TestServer::start();
     let mut fair = server.client();
     let mut dripping: Vec<TcpStream> = (0..300).map(|_| TcpStream::connect(server.address).unwrap()).collect();

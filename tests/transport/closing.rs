@@ -72,7 +72,7 @@ fn closing_an_idle_server_sends_every_worker_home() {
 }
 
 #[test]
-fn a_stray_blank_line_does_not_keep_a_closing_server() {
+fn a_stray_blank_line_does_not_delay_a_closing_server() {
     let server = TestServer::start();
     let mut clients = Vec::new();
     for blank in ["\r\n", "\r"] {
@@ -87,7 +87,7 @@ fn a_stray_blank_line_does_not_keep_a_closing_server() {
 }
 
 #[test]
-fn a_request_that_stands_unread_at_closing_is_served() {
+fn a_request_that_is_unread_at_closing_is_served() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let server = Server::with_config(listener, Config::default()).unwrap();
     let address = server.server_addr().to_ip().unwrap();

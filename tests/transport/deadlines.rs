@@ -144,7 +144,7 @@ fn read_at_a_rate(bytes: usize) -> usize {
 }
 
 #[test]
-fn an_answer_may_take_long_if_the_client_keeps_a_least_rate() {
+fn an_answer_may_take_long_if_the_client_keeps_a_minimum_rate() {
     assert!(read_at_a_rate(1_500_000) > 20_000_000);
 }
 
@@ -154,7 +154,7 @@ fn an_answer_that_is_taken_too_slowly_is_given_up() {
 }
 
 #[test]
-fn a_closed_connection_is_read_for_a_while_only() {
+fn a_closed_connection_is_read_only_for_a_while() {
     let server = TestServer::with_config(quick());
     let (said, _) = drip(&mut server.client(), b"GET / HTTP/1.1\r\n\r\n");
     assert_eq!(parse_replies(&said)[0].status, 400);

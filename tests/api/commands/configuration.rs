@@ -204,7 +204,7 @@ fn an_empty_value_counts_as_unset_and_lists_are_split_at_commas() {
 }
 
 #[test]
-fn a_secret_has_32_bytes_and_is_required_with_a_database_of_ones_own() {
+fn a_secret_has_32_bytes_and_is_required_with_a_database_url() {
     let url = ("DATABASE_URL", "postgres://x@127.0.0.1/x");
     let lines = config(&[url]).expect_err("no secret");
     assert!(lines.len() == 1 && lines[0].starts_with("JWT_SECRET "), "{lines:?}");
@@ -218,7 +218,7 @@ fn a_secret_has_32_bytes_and_is_required_with_a_database_of_ones_own() {
 }
 
 #[test]
-fn a_env_file_in_the_working_directory_is_read_and_the_environment_wins() {
+fn an_env_file_in_the_working_directory_is_read_and_the_environment_wins() {
     let (folder, database) = (Folder::new(), postgres::new_database());
     let file = format!(
         "# a comment\nDATABASE_URL=\"{database}\"\nexport JWT_SECRET='{SECRET}'\nPORT=0\nMAX_BODY_BYTES=100\n\nBCRYPT_COST=10\n"
@@ -265,7 +265,7 @@ fn a_bad_line_of_the_env_file_is_named_by_its_number() {
 }
 
 #[test]
-fn a_name_that_differs_from_ours_by_a_letter_or_two_is_said_at_the_start() {
+fn a_misspelt_variable_is_reported_at_the_start() {
     let warned = |name: &str| {
         let lines = misspelt(&HashMap::from([(name.to_string(), "secret-word".to_string())]));
         assert!(!lines.iter().any(|line| line.contains("secret-word")), "{lines:?}");
@@ -282,7 +282,7 @@ fn a_name_that_differs_from_ours_by_a_letter_or_two_is_said_at_the_start() {
         ("PORTS", "PORT"),
         ("HOSTS", "HOST"),
     ] {
-        let line = warned(name).unwrap_or_else(|| panic!("nothing is said of {name}"));
+        let line = warned(name).unwrap_or_else(|| panic!("no warning names {name}"));
         assert!(line.contains(name) && line.contains(&format!("did you mean {ours}?")), "{line}");
     }
     for variable in VARIABLES {

@@ -98,7 +98,7 @@ fn connect(folder: &Folder, role: &str) -> Client {
 }
 
 #[test]
-fn the_private_postgresql_is_served_by_a_role_of_the_least_rights_also_where_it_was_made_without() {
+fn the_private_postgresql_is_served_by_a_role_of_least_rights_even_if_it_was_created_without_one() {
     let folder = Folder::new();
     // Made and filled by its owner, as it was before there was a role.
     let admin = ["create-admin", "--email", "root@example.org", "--name", "Root"];
@@ -228,7 +228,7 @@ fn first_starts_at_once_make_one_secret() {
 }
 
 #[test]
-fn a_secret_that_was_emptied_or_cut_is_replaced_aloud() {
+fn a_secret_that_was_emptied_or_cut_is_replaced_with_a_warning() {
     let folder = Folder::new();
     let replaced =
         |said: &str| said.lines().any(|line| line.contains("warn") && line.contains("jwt_secret held no secret"));

@@ -26,7 +26,7 @@ fn serve_waits_for_a_database_that_is_not_there_yet() {
 }
 
 #[test]
-fn a_database_that_says_nothing_is_waited_for_and_named_every_ten_seconds_until_a_signal_ends_it() {
+fn serve_waits_for_a_silent_database_and_names_it_every_ten_seconds_until_a_signal_ends_it() {
     let folder = Folder::new();
     // The kernel accepts connections, and nobody takes them.
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -47,7 +47,7 @@ fn a_database_that_says_nothing_is_waited_for_and_named_every_ten_seconds_until_
 }
 
 #[test]
-fn what_waiting_does_not_cure_ends_serve_at_once() {
+fn a_problem_that_waiting_does_not_solve_ends_serve_at_once() {
     let (folder, cluster) = (Folder::new(), OwnCluster::start());
     let mut sql = postgres::connect(&cluster.database);
     sql.batch_execute("create role guest login; create role asked login password 'right'; revoke connect on database healthcare from public")

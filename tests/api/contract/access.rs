@@ -100,7 +100,7 @@ fn forged(world: &World) -> String {
 }
 
 #[test]
-fn what_is_open_is_meant_to_be_and_what_is_for_admins_needs_one() {
+fn only_the_listed_routes_are_open_and_the_routes_of_admins_need_one() {
     for route in ROUTES {
         let open = route.access() == Access::Anyone;
         assert_eq!(open, FOR_ANYONE.contains(&route.pattern), "{}", named(route));

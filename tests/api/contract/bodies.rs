@@ -94,7 +94,7 @@ fn only_application_json_is_read_with_any_charset() {
 }
 
 #[test]
-fn what_is_not_one_json_object_is_invalid_and_quoted_nowhere() {
+fn a_body_that_is_not_one_json_object_is_invalid_and_quoted_nowhere() {
     let app = TestApp::start();
     let ann = app.signed_up("ann");
     let deep = |open: &str, close: &str| format!("{{\"name\":{}1{}}}", open.repeat(10_000), close.repeat(10_000));
@@ -355,7 +355,7 @@ fn the_read_only_fields_of_a_record_are_accepted_and_ignored() {
 }
 
 #[test]
-fn what_an_admin_cannot_change_of_a_user_is_named() {
+fn a_field_of_a_user_that_an_admin_cannot_change_is_named() {
     let app = TestApp::start();
     let world = World::new(&app, "unchangeable");
     let path = format!("/api/admin/users/{}", world.user_id);

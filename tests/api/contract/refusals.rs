@@ -68,7 +68,7 @@ fn broken_framing_is_400_in_the_envelope_and_closes() {
 }
 
 #[test]
-fn what_is_larger_than_accepted_has_its_own_status() {
+fn each_part_that_is_too_large_has_its_own_status() {
     let app = TestApp::start();
     let get = |target: &str, fields: &str| {
         let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{fields}\r\n");
@@ -88,7 +88,7 @@ fn what_is_larger_than_accepted_has_its_own_status() {
 }
 
 #[test]
-fn what_is_not_served_is_refused_by_name() {
+fn a_feature_that_is_not_served_is_refused_by_name() {
     let app = TestApp::start();
     for (request, status) in [
         ("GET /healthz HTTP/2.0\r\nHost: a\r\n\r\n", 505),
@@ -141,7 +141,7 @@ fn a_connection_beyond_the_limit_is_503_and_the_others_live_on() {
     for stream in &mut busy {
         stream.write_all(rest).expect("the other half");
         let answer = http::read_answer(&mut BufReader::new(stream), false).expect("an answer");
-        assert_eq!(answer.status, 200, "those who were there first");
+        assert_eq!(answer.status, 200, "the connections that were there first");
     }
     // Now they are idle, and the one that has been idle longest makes room.
     let bytes = everything(app.address, b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");

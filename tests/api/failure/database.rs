@@ -63,7 +63,7 @@ fn the_rest_is_served(person: &Person) {
 }
 
 #[test]
-fn while_the_database_is_away_the_answer_is_503_and_service_returns_with_it() {
+fn while_the_database_is_away_requests_get_503_and_are_served_when_it_returns() {
     let mut cluster = OwnCluster::start();
     let app = TestApp::on(&cluster.database, |_| {});
     let ann = app.signed_up("ann");
@@ -84,7 +84,7 @@ fn while_the_database_is_away_the_answer_is_503_and_service_returns_with_it() {
     }
     let data = ann.get("/api/patients").expect(200, "success").data();
     let names: Vec<&str> = data.as_array().expect("a list").iter().filter_map(|one| one["name"].as_str()).collect();
-    assert_eq!(names, ["Before", "After", "After"], "what was refused has not happened");
+    assert_eq!(names, ["Before", "After", "After"], "a refused change has not happened");
 }
 
 /// Ends all connections of a database but this one, and waits until they are gone.
@@ -165,7 +165,7 @@ fn after_an_idle_time_a_write_finds_a_living_connection() {
 }
 
 #[test]
-fn a_transaction_begins_anew_where_its_connection_has_died() {
+fn a_transaction_begins_again_if_its_connection_has_died() {
     let app = TestApp::start();
     let (ann, mut sql) = (app.signed_up("ann"), app.sql());
     for number in 0..5 {
@@ -193,7 +193,7 @@ fn a_transaction_on_a_server_that_has_become_read_only_gives_its_connection_up()
 }
 
 #[test]
-fn while_the_database_is_frozen_no_one_waits_for_long_and_service_returns_with_it() {
+fn while_the_database_is_frozen_no_one_waits_for_long_and_requests_are_served_when_it_thaws() {
     let cluster = OwnCluster::start();
     let app = TestApp::on(&cluster.database, |_| {});
     let ann = app.signed_up("ann");
@@ -256,7 +256,7 @@ fn a_server_whose_database_is_frozen_can_be_stopped() {
     });
     let ended = is_done.recv_timeout(Duration::from_secs(30));
     cluster.thaw();
-    ended.expect("a stop within the 10 s for requests and the 12 s for what is left to write");
+    ended.expect("a stop within the 10 s for requests and the 12 s for the last writes");
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn a_panic_is_a_500_that_says_only_the_request_id_and_the_thread_lives() {
 /// Such a panic leaves the transaction open. The next request on the only connection would be told of changes that PostgreSQL
 /// takes back, or keep what was refused.
 #[test]
-fn a_panic_in_a_transaction_undoes_it_and_nobody_goes_on_in_there() {
+fn a_panic_in_a_transaction_undoes_it_and_no_other_request_continues_in_it() {
     let sql = Folder::with_sql();
     let patient = "select id, name, date_of_birth, gender, phone, email, address, medical_history, created_by, version, \
                    created_at, updated_at\n  from created;";
@@ -59,7 +59,7 @@ fn a_panic_in_a_transaction_undoes_it_and_nobody_goes_on_in_there() {
         ann.send("POST", "/api/patients", &key, Some(body.clone())).expect(500, "failed");
         assert_eq!((seen("patients"), seen("idempotency_keys")), (0, 0), "round {round}");
         ann.new_doctor("D");
-        assert_eq!(seen("doctors"), round, "what is said to be there is there for all");
+        assert_eq!(seen("doctors"), round, "a record that was confirmed is visible to all");
         // A transaction of its own, whose `commit` would keep whatever it found begun.
         app.logged_in(&ann.email, PASSWORD);
         assert_eq!((seen("patients"), seen("idempotency_keys")), (0, 0), "round {round}");
@@ -68,7 +68,7 @@ fn a_panic_in_a_transaction_undoes_it_and_nobody_goes_on_in_there() {
 }
 
 #[test]
-fn a_fault_of_a_statement_is_a_500_without_a_word_of_the_database() {
+fn a_statement_that_fails_is_a_500_that_says_nothing_of_the_database() {
     let sql = Folder::with_sql();
     sql.replace(
         "health.sql",
@@ -96,7 +96,7 @@ fn refusal(sql: &Folder) -> String {
 }
 
 #[test]
-fn a_start_with_statements_that_do_not_fit_is_refused_in_one_line_that_names_them() {
+fn statements_that_do_not_fit_the_schema_stop_the_start_with_one_line_that_names_them() {
     let find = "-- name: find(id bigint[], owner_id bigint[]) :opt";
     for (file, from, to, named) in [
         ("patients.sql", find, "-- name: seek(id bigint, owner_id bigint) :opt", ["patients", "find"]),
@@ -151,7 +151,11 @@ fn a_migration_that_fails_is_named_and_leaves_nothing_behind() {
     let mut client = postgres::connect(&database);
     let row = client.query_one("select max(version), to_regclass('doctors') is null from schema_migrations", &[]);
     let row = row.expect("a row");
-    assert_eq!((row.get::<_, i32>(0), row.get::<_, bool>(1)), (1, true), "what came before stays, the rest is undone");
+    assert_eq!(
+        (row.get::<_, i32>(0), row.get::<_, bool>(1)),
+        (1, true),
+        "the earlier migrations stay, the failed one is undone"
+    );
     // With the right file the rest follows.
     let app = TestApp::on(&database, |_| {});
     app.anyone().get("/readyz").expect(200, "success");

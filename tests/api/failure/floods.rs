@@ -66,7 +66,7 @@ fn a_flood_of_logins_from_every_network_of_one_subscriber_keeps_nobody_else_out(
 }
 
 #[test]
-fn what_is_beyond_the_rate_limit_never_enters_the_hashing_queue() {
+fn a_request_beyond_the_rate_limit_never_enters_the_hashing_queue() {
     let app = TestApp::with(|config| {
         behind_a_proxy(config);
         config.auth_rate_per_minute = 3;

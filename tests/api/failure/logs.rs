@@ -112,7 +112,7 @@ fn a_json_log_is_one_object_a_line_with_all_that_follows_a_request() {
 }
 
 #[test]
-fn why_requests_are_answered_503_is_said_once_and_that_it_is_over_as_well() {
+fn the_reason_for_503_is_logged_once_and_so_is_its_end() {
     let (folder, database) = (Folder::new(), postgres::new_database());
     let server = Program::on(&database, &folder, &[]).serve();
     let ann = server.anyone().signed_up("ann");
@@ -126,7 +126,9 @@ fn why_requests_are_answered_503_is_said_once_and_that_it_is_over_as_well() {
     change(0).expect(200, "updated");
     let said = server.lines_with("requests are answered 503");
     assert!(said.len() == 1 && said[0].contains(" warn ") && said[0].contains("55P03"), "{said:?}");
-    eventually("its end is said", || !server.lines_with("no more requests are answered 503").is_empty());
+    eventually("the end of the outage is logged", || {
+        !server.lines_with("no more requests are answered 503").is_empty()
+    });
     let over = server.lines_with("no more requests are answered 503");
     assert!(over.len() == 1 && over[0].contains("3 tries"), "{over:?}");
 }

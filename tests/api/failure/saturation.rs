@@ -49,7 +49,7 @@ fn a_change_waits_for_a_lock_for_a_bounded_time_and_reads_are_served_meanwhile()
         app.anyone().get("/healthz").expect(200, "success");
     });
     held.rollback().expect("an end");
-    assert_eq!(ann.get(&path).expect(200, "success").data()["name"], "P", "what was refused has not happened");
+    assert_eq!(ann.get(&path).expect(200, "success").data()["name"], "P", "a refused change has not happened");
     ann.patch(&path, json!({ "name": "In time" })).expect(200, "updated");
 }
 
@@ -75,7 +75,7 @@ fn without_a_free_connection_the_answer_is_503_after_a_bounded_wait() {
     ann.with_token("a.b.c").get(&path).expect(401, "forbidden");
     sql.execute(refuse, &[&true]).expect("connections again");
     eventually("the service has connections again", || ann.get(&path).status == 200);
-    assert_eq!(ann.get(&path).expect(200, "success").data()["name"], "P", "what was refused has not happened");
+    assert_eq!(ann.get(&path).expect(200, "success").data()["name"], "P", "a refused change has not happened");
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn a_flood_of_logins_is_turned_away_at_a_bound_and_reads_do_not_wait_for_it() {
     let count = |wanted: u16| statuses.iter().filter(|status| **status == wanted).count();
     assert_eq!(count(401) + count(503), flood, "{statuses:?}");
     assert!(count(503) > 0, "the queue has a bound");
-    assert!(count(401) >= hashing_threads() * 32, "what fits into the queue is served");
+    assert!(count(401) >= hashing_threads() * 32, "requests that fit into the queue are served");
     app.logged_in(&ann.email, PASSWORD);
 }
 

@@ -20,7 +20,7 @@ pub use app::{PASSWORD, Person, TestApp};
 pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
     while !holds() {
-        assert!(std::time::Instant::now() < deadline, "{what} did not come true within 20 s");
+        assert!(std::time::Instant::now() < deadline, "{what}: not within 20 s");
         std::thread::yield_now();
     }
 }

@@ -68,7 +68,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_accepted_as_a_telephone_number_is_one(text in "[0-9 +()./xXet-]{0,20}|.{0,34}") {
+    fn everything_accepted_as_a_telephone_number_is_one(text in "[0-9 +()./xXet-]{0,20}|.{0,34}") {
         if phone(json!(text)).is_ok() {
             let end = text.find(['x', 'X', 'e', 'E']).unwrap_or(text.len());
             let (number, extension) = text.split_at(end);
@@ -89,7 +89,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_accepted_as_an_e_mail_address_is_one(text in "[a-z.@ -]{0,12}|.{0,20}@.{0,20}|[a-z]{60,70}@[a-z]{60,70}\\.org") {
+    fn everything_accepted_as_an_e_mail_address_is_one(text in "[a-z.@ -]{0,12}|.{0,20}@.{0,20}|[a-z]{60,70}@[a-z]{60,70}\\.org") {
         if let Ok(stored) = email(json!(text)) {
             let stored = stored.as_str().expect("a text").to_string();
             let (local, domain) = stored.split_once('@').expect("an @");

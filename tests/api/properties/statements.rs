@@ -43,7 +43,7 @@ fn written(queries: &[(Vec<usize>, usize, usize)]) -> String {
 
 proptest! {
     #[test]
-    fn what_is_declared_is_what_is_read(queries in prop::collection::vec(any_query(), 0..6)) {
+    fn a_declaration_is_read_as_it_was_written(queries in prop::collection::vec(any_query(), 0..6)) {
         let read = parse_file("file", &written(&queries)).expect("queries");
         prop_assert_eq!(read.len(), queries.len());
         for (number, (query, (types, rows, word))) in read.iter().zip(&queries).enumerate() {

@@ -87,7 +87,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_no_list_of_entity_tags_is_refused_and_never_panics(value in "[\"W/,* a]{0,12}|.{0,20}") {
+    fn a_text_that_is_no_list_of_entity_tags_is_refused_and_never_panics(value in "[\"W/,* a]{0,12}|.{0,20}") {
         let request = request("/", "", &[("if-match", &value), ("if-none-match", &value)]);
         let _ = request.already_has("1");
         if let Ok(versions) = request.if_match() {
@@ -125,7 +125,7 @@ proptest! {
     }
 
     #[test]
-    fn without_a_trusted_peer_a_forwarded_address_is_a_claim(peer: u32, claim in "[0-9., ]{0,30}|.{0,30}") {
+    fn without_a_trusted_peer_a_forwarded_address_is_ignored(peer: u32, claim in "[0-9., ]{0,30}|.{0,30}") {
         let peer = IpAddr::from(Ipv4Addr::from(peer));
         let trusted = [Network::parse("203.0.113.77").expect("a network")];
         prop_assume!(!trusted[0].contains(peer));

@@ -28,7 +28,7 @@ fn page_of(app: &TestApp) -> String {
 }
 
 #[test]
-fn promtool_finds_nothing_wrong_with_the_numbers() {
+fn promtool_finds_nothing_wrong_with_the_metrics() {
     let page = page_of(&TestApp::start());
     let mut promtool = Command::new("promtool");
     let promtool =
@@ -41,7 +41,7 @@ fn promtool_finds_nothing_wrong_with_the_numbers() {
 }
 
 #[test]
-fn the_numbers_tell_what_happened() {
+fn the_metrics_tell_what_happened() {
     let app = TestApp::start();
     let page = page_of(&app);
     let value = |sample: &str| {
@@ -187,7 +187,7 @@ fn a_slow_request_is_warned_of_with_its_route_and_time() {
 }
 
 #[test]
-fn binding_to_the_world_without_a_proxy_is_one_warning() {
+fn listening_to_the_world_without_a_proxy_is_one_warning() {
     let folder = Folder::new("world");
     let cluster = Cluster::start(&folder, "data", &[]);
     let database = cluster.connection_string();
