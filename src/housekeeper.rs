@@ -34,12 +34,9 @@ pub struct Housekeeper<'a> {
 impl<'a> Housekeeper<'a> {
     /// A housekeeper that has done nothing yet.
     pub fn new(db: &'a Db, sql: &'a Queries) -> Housekeeper<'a> {
-        let touching = Outage::new(
-            "database",
-            "the use of sessions cannot be written down",
-            "the use of sessions is written down again",
-        );
-        let pruning = Outage::new("database", "what is over cannot be removed", "what is over is removed again");
+        let touching =
+            Outage::new("database", "the use of sessions cannot be recorded", "the use of sessions is recorded again");
+        let pruning = Outage::new("database", "expired rows cannot be removed", "expired rows are removed again");
         Housekeeper { db, sql, touching, pruning }
     }
 

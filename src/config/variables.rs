@@ -67,7 +67,7 @@ pub const VARIABLES: &[Variable] = &[
     variable("WORKERS", "one per core, 2 to 64", Whole(|config| &mut config.workers, 1, 1024),
         "threads that receive requests and answer reads, with one connection to PostgreSQL each"),
     variable("DATABASE_POOL", "from the cores", Whole(|config| &mut config.database_pool, 1, 10_000),
-        "further connections, and threads that wait on them: 6 per core, 12 to 64, plus those for hashing and background work; never fewer than WORKERS"),
+        "further connections, and threads that wait on them: 6 per core, 12 to 64, plus those for hashing and background work; raised if too few for WORKERS"),
     variable("MAX_BODY_BYTES", "262144", Whole(|config| &mut config.max_body_bytes, 1, 64 * 1024 * 1024),
         "the longest allowed body of a request"),
     variable("MAX_CONNECTIONS", "1024", Whole(|config| &mut config.max_connections, 1, 1_000_000),

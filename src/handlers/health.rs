@@ -28,7 +28,7 @@ pub fn metrics(app: &App, _request: &Request) -> Result<Response> {
     let one = |name, help, kind, value| Family { name, help, kind, samples: vec![(String::new(), value)] };
     let states = [("used", used), ("idle", idle), ("max", size)];
     let mut extra = vec![
-        one("memory_held_bytes", "What long bodies and answers hold.", "gauge", app.memory.held() as f64),
+        one("memory_held_bytes", "Memory that long bodies and answers hold.", "gauge", app.memory.held() as f64),
         Family {
             name: "database_pool_connections",
             help: "Database connections by state.",

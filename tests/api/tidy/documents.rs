@@ -71,7 +71,7 @@ fn the_page_on_operations_lists_every_metric_and_no_other() {
 }
 
 #[test]
-fn the_readme_lists_and_counts_every_dependency() {
+fn the_page_on_extending_lists_and_counts_every_dependency() {
     let manifest = read("Cargo.toml");
     let tables = manifest.split("\n[").filter(|table| {
         let head = table.lines().next().unwrap_or_default();
@@ -80,7 +80,7 @@ fn the_readme_lists_and_counts_every_dependency() {
     let direct = tables.flat_map(|table| table.lines().skip(1)).filter(|line| !line.starts_with('#'));
     let direct: BTreeSet<String> =
         direct.filter_map(|line| line.split_once(" = ")).map(|(name, _)| name.to_string()).collect();
-    assert_eq!(names(&rows("README.md", "Dependencies"), 1), direct);
+    assert_eq!(names(&rows("docs/extending.md", "Dependencies"), 1), direct);
 
     let mut cargo = Command::new(env!("CARGO"));
     cargo.current_dir(root()).args(["tree", "--locked", "--offline", "--edges=normal", "--prefix=none"]);
@@ -90,7 +90,15 @@ fn the_readme_lists_and_counts_every_dependency() {
     let all: BTreeSet<&str> = text.lines().map(|line| line.trim_end_matches(" (*)")).collect();
     let further = all.len() - 1 - direct.len();
     let counted = format!("\n{} crates directly, which bring {further} more", direct.len());
-    assert!(section("README.md", "Dependencies").contains(&counted), "the README must say: {counted}");
+    assert!(section("docs/extending.md", "Dependencies").contains(&counted), "docs/extending.md must say: {counted}");
+}
+
+#[test]
+fn the_declaration_that_the_page_on_sql_quotes_is_one_of_a_statement() {
+    let page = read("sql/README.md");
+    let declared = page.lines().find_map(|line| line.strip_prefix("    -- name: ")).expect("a declaration");
+    let exists = sources("sql", ".sql").iter().any(|file| file.text.contains(&format!("\n-- name: {declared}\n")));
+    assert!(exists, "no statement is declared as sql/README.md says: {declared}");
 }
 
 #[test]
