@@ -21,6 +21,10 @@ const STUCK_AFTER: Duration = Duration::from_millis(500);
 /// keep a statement waiting for a server for minutes.
 const STUCK_WHILE_AWAY: Duration = Duration::from_millis(3500);
 
+/// The niceness of a hashing thread: it gets about a third of a core that another thread wants too.
+#[cfg(target_os = "linux")]
+const HASHING_NICENESS: i32 = 5;
+
 struct Member {
     lane: Lane,
     slot: Arc<Slot>,
@@ -94,7 +98,11 @@ impl Crew {
         };
         let thread = thread::Builder::new().name(name.into()).spawn(move || match lane {
             Lane::Reading => server.work(&crew.lanes),
-            Lane::Waiting | Lane::LongReading | Lane::Hashing => server.work_in(lane, &crew.lanes, &mine),
+            Lane::Waiting | Lane::LongReading => server.work_in(lane, &crew.lanes, &mine),
+            Lane::Hashing => {
+                give_way();
+                server.work_in(lane, &crew.lanes, &mine);
+            }
         })?;
         lock(&self.members).push(Member { lane, slot, thread });
         Ok(())
@@ -130,5 +138,14 @@ impl Crew {
             }
             lock(&self.members).retain(|member| !(member.slot.is_replaced() && member.thread.is_finished()));
         }
+    }
+}
+
+/// Lowers the priority of this thread, so that reads stay fast while all cores hash. (Elsewhere than on Linux, a priority belongs
+/// to the whole process.)
+fn give_way() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(None, HASHING_NICENESS) {
+        log::warn!(target: "server", "a hashing thread keeps its priority: {error}");
     }
 }

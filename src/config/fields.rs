@@ -85,9 +85,9 @@ pub enum LogFormat {
     Json,
 }
 
-/// How many threads hash passwords: all cores but one, so that one is always left for reads.
+/// How many threads hash passwords: one for each core, at a lower priority than the threads that read.
 pub fn hashing_threads() -> usize {
-    cores().saturating_sub(1).max(1)
+    cores()
 }
 
 fn cores() -> usize {

@@ -72,7 +72,7 @@ fn a_foreign_crate_is_named_in_one_place() {
     for (krate, places) in [
         ("tiny_http", &["src/wire.rs", "src/transport/"][..]),
         ("httparse", &["src/transport/"]),
-        ("rustix", &["src/transport/"]),
+        ("rustix", &["src/transport/", "src/crew.rs"]),
         ("matchit", &["src/routes.rs"]),
         ("bcrypt", &["src/auth/passwords.rs"]),
         ("jsonwebtoken", &["src/auth/tokens.rs"]),

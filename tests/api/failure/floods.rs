@@ -74,3 +74,26 @@ fn a_request_beyond_the_rate_limit_never_enters_the_hashing_queue() {
     let answers = at_once(CONNECTIONS, |number| app.login(&format!("nobody-{number}@example.org"), "a wild guess"));
     assert_eq!((count(&answers, 401), count(&answers, 429)), (3, CONNECTIONS - 3));
 }
+
+/// A field of `/proc/…/stat` (proc(5)): the niceness is the 19th, and the second is the name in brackets.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_thread_hashes_at_a_lower_priority_than_the_others_read() {
+    let _app = TestApp::start();
+    let niceness_of = |wanted: &str| -> Vec<String> {
+        let tasks = std::fs::read_dir("/proc/self/task").expect("tasks").flatten();
+        // A thread of another test may end meanwhile.
+        let read = |path: &std::path::Path, name: &str| std::fs::read_to_string(path.join(name)).unwrap_or_default();
+        let named = tasks.map(|task| task.path()).filter(|path| read(path, "comm").trim() == wanted);
+        let stats = named.map(|path| read(&path, "stat"));
+        stats.filter_map(|stat| Some(stat.rsplit(')').next()?.split_whitespace().nth(16)?.to_string())).collect()
+    };
+    eventually("all hashing threads give way", || {
+        let hashing = niceness_of("hashing");
+        hashing.len() >= hashing_threads() && hashing.iter().all(|niceness| niceness == "5")
+    });
+    eventually("workers do not", || {
+        let workers = niceness_of("worker");
+        workers.len() >= 3 && workers.iter().all(|niceness| niceness == "0")
+    });
+}
