@@ -1,8 +1,10 @@
 //! The architecture, read from the source files: who may name which crate, where a resource is found, what SQL looks like. What
-//! imports what is in `tidy/circles.rs`. `tidy/documents.rs`, `tidy/shell.rs` and `tidy/way.rs` compare the README and docs/ with the code.
+//! imports what is in `tidy/circles.rs`. `tidy/documents.rs`, `limits.rs`, `shell.rs` and `way.rs` compare the README and docs/
+//! with the code.
 
 mod circles;
 mod documents;
+mod limits;
 mod manifest;
 mod shell;
 mod statements;
