@@ -18,7 +18,7 @@ with patient as (
 )
 select patient.id is not null as patient_found, doctor.id is not null as doctor_found,
        created.id, created.patient_id, created.doctor_id, created.notes, created.created_by, created.assigned_at,
-       created.updated_at, created.version || '.' || patient.version || '.' || doctor.version as version,
+       created.updated_at, created.version || '.' || patient.version || '.' || doctor.version as versions,
        patient.name as patient_name, doctor.name as doctor_name, doctor.specialization as doctor_specialization,
        doctor.phone as doctor_phone, doctor.email as doctor_email
   from (select) as always
@@ -29,7 +29,7 @@ select patient.id is not null as patient_found, doctor.id is not null as doctor_
 -- name: list(owner_id bigint[], after_id bigint[], page_size bigint[]) :many batched
 -- `= any` keeps PostgreSQL on mappings_created_by_id_idx; see patients.sql.
 select q.number, m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.assigned_at, m.updated_at,
-       m.version || '.' || p.version || '.' || d.version as version,
+       m.version || '.' || p.version || '.' || d.version as versions,
        p.name as patient_name, d.name as doctor_name, d.specialization as doctor_specialization,
        d.phone as doctor_phone, d.email as doctor_email
   from unnest($1, $2, $3) with ordinality as q (owner_id, after_id, page_size, number)
@@ -46,7 +46,7 @@ select q.number, m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.assig
 
 -- name: search(owner_id bigint, after_id bigint, page_size bigint, patient_id bigint, doctor_id bigint) :many planned
 select m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.assigned_at, m.updated_at,
-       m.version || '.' || p.version || '.' || d.version as version,
+       m.version || '.' || p.version || '.' || d.version as versions,
        p.name as patient_name, d.name as doctor_name, d.specialization as doctor_specialization,
        d.phone as doctor_phone, d.email as doctor_email
   from mappings m
@@ -62,7 +62,7 @@ select m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.assigned_at, m.
 -- name: list_of_patient(owner_id bigint[], patient_id bigint[], after_id bigint[], page_size bigint[]) :many batched
 -- No row: no such patient of this owner. One row with a null id: a patient without doctors.
 select q.number, m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.assigned_at, m.updated_at,
-       m.version || '.' || p.version || '.' || d.version as version,
+       m.version || '.' || p.version || '.' || d.version as versions,
        p.name as patient_name, d.name as doctor_name, d.specialization as doctor_specialization,
        d.phone as doctor_phone, d.email as doctor_email
   from unnest($1, $2, $3, $4) with ordinality as q (owner_id, patient_id, after_id, page_size, number)
@@ -80,7 +80,7 @@ select q.number, m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.assig
 -- name: find(id bigint[], owner_id bigint[], patient_id bigint[]) :opt batched
 -- `patient_id` is the one in the path; null if the path has none.
 select q.number, m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.assigned_at, m.updated_at,
-       m.version || '.' || p.version || '.' || d.version as version,
+       m.version || '.' || p.version || '.' || d.version as versions,
        p.name as patient_name, d.name as doctor_name, d.specialization as doctor_specialization,
        d.phone as doctor_phone, d.email as doctor_email
   from unnest($1, $2, $3) with ordinality as q (mapping_id, owner_id, patient_id, number)
@@ -154,7 +154,7 @@ with found as (
 )
 select patient.id is not null as patient_found, doctor.id is not null as doctor_found, record.matches,
        record.id, record.patient_id, record.doctor_id, record.notes, record.created_by, record.assigned_at,
-       record.updated_at, record.version || '.' || patient.version || '.' || doctor.version as version,
+       record.updated_at, record.version || '.' || patient.version || '.' || doctor.version as versions,
        patient.name as patient_name, doctor.name as doctor_name, doctor.specialization as doctor_specialization,
        doctor.phone as doctor_phone, doctor.email as doctor_email
   from record

@@ -62,6 +62,7 @@ mod cursors;
 mod request;
 mod validate;
 mod envelope;
+mod records;
 
 // The database: the audit trail, connections, statements, schema.
 mod audit;

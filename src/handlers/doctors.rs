@@ -1,25 +1,20 @@
 //! Doctors: a directory that every user reads. An entry is changed by its creator or an admin.
 
-use jiff::Timestamp;
 use postgres::Row;
 use postgres::types::Json;
-use serde::Serialize;
 
 use super::ask::{Ask, Read};
 use super::idempotency::once;
-use super::listing::{Listing, Order, Pickable, listed};
-use super::record::{Record, created, found, matched, updated};
+use super::listing::{Listing, Order};
+use super::record::{Record, RecordType, created, found, matched, updated};
 use crate::app::App;
 use crate::auth::{Admin, User};
 use crate::db::Question;
 use crate::envelope::Response;
 use crate::error::{Error, Result};
+use crate::records;
 use crate::request::Request;
 use crate::sql::Parameters;
-use crate::validate::{
-    EXPERIENCE_MAX, Fields, Form, LICENSE_MAX, NAME_MAX, SPECIALIZATION_MAX, email, line, phone, visible_line,
-    whole_number,
-};
 
 /// The query parameters of a list.
 pub const FILTERS: &[&str] = &["limit", "after", "name", "specialization", "sort", "cursor", "fields", "count"];
@@ -27,95 +22,26 @@ pub const FILTERS: &[&str] = &["limit", "after", "name", "specialization", "sort
 pub const ADMIN_FILTERS: &[&str] = &["limit", "after", "name", "specialization", "created_by"];
 /// The query parameter of an admin's delete.
 pub const CASCADE: &[&str] = &["cascade"];
-/// What the server sets.
-const READ_ONLY: &[&str] = &["id", "created_by", "created_at", "updated_at"];
 
-/// One entry of the directory.
-#[derive(Debug, Serialize)]
-pub struct Doctor<'a> {
-    id: i64,
-    name: &'a str,
-    specialization: &'a str,
-    phone: Option<&'a str>,
-    email: Option<&'a str>,
-    license_number: Option<&'a str>,
-    years_of_experience: Option<i32>,
-    created_by: i64,
-    created_at: Timestamp,
-    updated_at: Timestamp,
-    #[serde(skip)]
-    version: i64,
-}
-
-impl Doctor<'_> {
-    fn from_row(row: &Row) -> Doctor<'_> {
-        Doctor {
-            id: row.get("id"),
-            name: row.get("name"),
-            specialization: row.get("specialization"),
-            phone: row.get("phone"),
-            email: row.get("email"),
-            license_number: row.get("license_number"),
-            years_of_experience: row.get("years_of_experience"),
-            created_by: row.get("created_by"),
-            created_at: row.get("created_at"),
-            updated_at: row.get("updated_at"),
-            version: row.get("version"),
-        }
-    }
-}
-
-impl Record for Doctor<'_> {
-    fn id(&self) -> i64 {
-        self.id
-    }
-
-    fn version(&self) -> String {
-        self.version.to_string()
-    }
-}
-
-impl Pickable for Doctor<'_> {
-    const FIELDS: &'static [&'static str] = &[
-        "id",
-        "name",
-        "specialization",
-        "phone",
-        "email",
-        "license_number",
-        "years_of_experience",
-        "created_by",
-        "created_at",
-        "updated_at",
-    ];
-}
-
-/// The fields that a client writes, and their rules.
-fn fields(mut form: Form) -> Result<Fields> {
-    form.required("name", line(NAME_MAX));
-    form.required("specialization", line(SPECIALIZATION_MAX));
-    form.optional("phone", phone);
-    form.optional("email", email);
-    form.optional("license_number", visible_line(LICENSE_MAX));
-    form.optional("years_of_experience", whole_number(0, EXPERIENCE_MAX));
-    form.finish(READ_ONLY)
-}
+/// One entry of the directory. Reads of it are not recorded.
+pub static DOCTOR: RecordType =
+    RecordType { fields: records::DOCTOR, version: "version", reads_of: None, for_admins: false };
 
 /// `POST /api/doctors`
 pub fn create(app: &App, request: &Request, user: &User) -> Result<Response> {
-    let fields = fields(request.new_record()?)?;
+    let fields = request.new_record()?.record(records::DOCTOR)?;
     let parameters: Parameters = &[&Json(&fields), &user.id, &user.session_id, &request.client, &request.id];
-    once(app, request, user, Doctor::READS_OF, |db| {
+    once(app, request, user, DOCTOR.reads_of, |db| {
         let row = db.query_one(&app.sql.doctors.create, parameters)?;
-        let doctor = Doctor::from_row(&row);
-        Ok(created("Doctor created", format!("/api/doctors/{}", doctor.id), &doctor))
+        let doctor = DOCTOR.of(&row);
+        Ok(created("Doctor created", format!("/api/doctors/{}", doctor.id()), &doctor))
     })
 }
 
 /// `GET /api/doctors`: the whole directory.
 pub fn list(read: &Read, _user: &User) -> Result<Ask> {
     let mut query = read.request.query();
-    let listing = Listing::read::<Doctor>(read, &mut query);
+    let listing = Listing::read(read, &mut query, records::DOCTOR);
     let (name, specialization) = (query.pattern("name"), query.pattern("specialization"));
     query.finish()?;
     let (sql, rows_wanted) = (read.sql, listing.page.rows_wanted());
@@ -135,7 +61,7 @@ pub fn list(read: &Read, _user: &User) -> Result<Ask> {
     }?;
     let count = listing.count.then(|| Question::new(&sql.doctors.count, &[&name, &specialization])).transpose()?;
     Ok(Ask::page(page, count, move |read, rows, total| {
-        Ok(listing.answer(read, "Doctors found", &rows, Doctor::from_row, total))
+        Ok(listing.answer(read, "Doctors found", &DOCTOR, &rows, total))
     }))
 }
 
@@ -143,15 +69,15 @@ pub fn list(read: &Read, _user: &User) -> Result<Ask> {
 pub fn find(read: &Read, _user: &User) -> Result<Ask> {
     let doctor = Question::new(&read.sql.doctors.find, &[&read.request.id("id")?])?;
     Ok(Ask::one(doctor, |read, row| {
-        let doctor = row.as_ref().map(Doctor::from_row).ok_or(Error::NotFound("Doctor"))?;
-        Ok(found(read.request, "Doctor found", &doctor))
+        let row = row.ok_or(Error::NotFound("Doctor"))?;
+        Ok(found(read.request, "Doctor found", &DOCTOR.of(&row)))
     }))
 }
 
 /// `PUT` and `PATCH /api/doctors/{id}`: changes the fields that are sent; another user's entry is 403.
 pub fn update(app: &App, request: &Request, user: &User) -> Result<Response> {
     let (id, versions) = (request.id("id")?, request.if_match()?);
-    let fields = Json(fields(request.changes()?)?);
+    let fields = Json(request.changes()?.record(records::DOCTOR)?);
     let parameters: Parameters = &[
         &id,
         &user.owner_unless_admin(),
@@ -165,7 +91,7 @@ pub fn update(app: &App, request: &Request, user: &User) -> Result<Response> {
     let row = app.db.query_opt(&app.sql.doctors.update, parameters)?.ok_or(Error::NotFound("Doctor"))?;
     allowed(&row)?;
     matched(&row)?;
-    Ok(updated("Doctor updated", &Doctor::from_row(&row)))
+    Ok(updated("Doctor updated", &DOCTOR.of(&row)))
 }
 
 /// `DELETE /api/doctors/{id}`: refused while the doctor is assigned to a patient.
@@ -216,7 +142,7 @@ pub mod admin {
         let (after, rows_wanted) = (page.after.unwrap_or(0), page.rows_wanted());
         let parameters: Parameters = &[&created_by, &after, &rows_wanted, &name, &specialization];
         Ok(Ask::many(Question::new(&read.sql.doctors.search, parameters)?, move |read, rows| {
-            Ok(listed(read, "Doctors found", page, "after", &rows, Doctor::from_row))
+            Ok(Listing::plain(page).answer(read, "Doctors found", &DOCTOR, &rows, None))
         }))
     }
 

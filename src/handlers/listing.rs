@@ -3,24 +3,17 @@
 use jiff::Timestamp;
 use postgres::Row;
 use serde::de::DeserializeOwned;
-use serde::{Serialize, Serializer};
-use serde_json::Value;
 
 use super::ask::Read;
-use super::record::Record;
+use super::record::{Record, RecordType};
 use crate::db::page::PAGE_BYTES;
 use crate::envelope::{Response, Shown};
+use crate::records::Field;
 use crate::request::Request;
 use crate::validate::{PAGE_DEFAULT, Page, Query};
 
 /// The orders besides ascending ids: by name ignoring case, and newest first. Each is named after its field.
 pub const SORTS: [&str; 2] = ["name", "-created_at"];
-
-/// A record of which a list may show only some fields.
-pub trait Pickable: Record {
-    /// The fields of its JSON.
-    const FIELDS: &'static [&'static str];
-}
 
 /// One page of a list, as the client asked for it.
 pub struct Listing {
@@ -45,8 +38,8 @@ pub enum Order {
 }
 
 impl Listing {
-    /// Reads `limit`, `after`, `sort`, `cursor`, `fields` and `count`.
-    pub fn read<T: Pickable>(read: &Read, query: &mut Query) -> Listing {
+    /// Reads `limit`, `after`, `sort`, `cursor`, `fields` and `count`, for a list of records with these fields.
+    pub fn read(read: &Read, query: &mut Query, fields: &'static [Field]) -> Listing {
         let page = query.page("after");
         let sort = query.one_of("sort", &SORTS);
         if sort.is_some() && page.after.is_some() {
@@ -64,8 +57,13 @@ impl Listing {
             }
             None => Order::Id(place(read, query, None, page.after.unwrap_or(0))),
         };
-        let (count, fields) = (query.truth("count").unwrap_or(false), query.fields(T::FIELDS));
+        let (count, fields) = (query.truth("count").unwrap_or(false), query.fields(fields));
         Listing { page, order, count, sort, fields }
+    }
+
+    /// Whole records in the order of ids, uncounted.
+    pub fn plain(page: Page) -> Listing {
+        Listing { page, order: Order::Id(page.after.unwrap_or(0)), count: false, sort: None, fields: None }
     }
 
     /// Whether the page may share a round trip ([`crate::sql::Query::batched`]). A long page, whose records may be long as well,
@@ -75,27 +73,27 @@ impl Listing {
     }
 
     /// The page, and the link to the next one. `rows` has one row more than the page if the list continues.
-    pub fn answer<'a, T: Record>(
+    pub fn answer(
         &self,
         read: &Read,
         message: &str,
-        rows: &'a [Row],
-        from_row: impl Fn(&'a Row) -> T,
+        record_type: &'static RecordType,
+        rows: &[Row],
         total: Option<i64>,
     ) -> Response {
-        let (rows, more, bytes) = cut(self.page, rows, from_row);
-        let next = rows.last().filter(|_| more).map(|last| match &self.sort {
+        let picked = self.fields.as_deref();
+        let (records, more, bytes) = cut(self.page, rows, |row| record_type.of(row).showing(picked));
+        let next = records.last().filter(|_| more).map(|last| match self.sort.as_deref() {
             None => link(read.request, "after", &last.id().to_string()),
             Some(sort) => {
-                let value = to_value(last)[sort.trim_start_matches('-')].take();
-                link(read.request, "cursor", &read.cursors.seal(&sorted_list(read.request, sort), &(value, last.id())))
+                let place = (last.value(sort.trim_start_matches('-')), last.id());
+                link(read.request, "cursor", &read.cursors.seal(&sorted_list(read.request, sort), &place))
             }
         });
-        let response = match &self.fields {
-            None => Response::long(message, &rows, bytes),
-            Some(fields) => Response::long(message, Picked(&rows, fields), bytes),
-        };
-        shows(response, &rows)
+        let ids = || records.iter().map(Record::id).collect();
+        let mut response = Response::long(message, &records, bytes);
+        response.shown = record_type.reads_of.map(|resource| Shown::List(resource, ids()));
+        response
             .with_optional_header("Link", next)
             .with_optional_header("X-Total-Count", total.map(|total| total.to_string()))
     }
@@ -115,8 +113,8 @@ fn place<T: DeserializeOwned>(read: &Read, query: &mut Query, list: Option<&str>
     })
 }
 
-/// One page of records in the order of ids, with the link to the next one (RFC 8288): for resources whose lists cannot be sorted.
-/// `rows` has one row more than the page if the list continues.
+/// One page of accounts or of the audit trail in the order of ids, with the link to the next one (RFC 8288). `rows` has one row more
+/// than the page if the list continues.
 pub fn listed<'a, T: Record>(
     read: &Read,
     message: &str,
@@ -125,15 +123,9 @@ pub fn listed<'a, T: Record>(
     rows: &'a [Row],
     from_row: impl Fn(&'a Row) -> T,
 ) -> Response {
-    let (rows, more, bytes) = cut(page, rows, from_row);
-    let next = rows.last().filter(|_| more).map(|last| link(read.request, continues, &last.id().to_string()));
-    shows(Response::long(message, &rows, bytes), &rows).with_optional_header("Link", next)
-}
-
-/// Notes which records the page shows, if the audit trail keeps that.
-fn shows<T: Record>(response: Response, rows: &[T]) -> Response {
-    let shown = T::READS_OF.map(|resource| Shown::List(resource, rows.iter().map(Record::id).collect()));
-    Response { shown, ..response }
+    let (records, more, bytes) = cut(page, rows, from_row);
+    let next = records.last().filter(|_| more).map(|last| link(read.request, continues, &last.id().to_string()));
+    Response::long(message, &records, bytes).with_optional_header("Link", next)
 }
 
 /// The `Link` to the page that begins at this place.
@@ -183,26 +175,4 @@ fn json_bytes(record: &impl Record) -> usize {
     // Our own records always serialize.
     let _ = serde_json::to_writer(&mut counter, record);
     counter.0
-}
-
-/// Some fields of each record. Only one record at a time is a tree of JSON: the trees of a whole page would be as long as the page.
-struct Picked<'a, T>(&'a [T], &'a [&'static str]);
-
-impl<T: Record> Serialize for Picked<'_, T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(|record| pick(record, self.1)))
-    }
-}
-
-fn pick(record: &impl Record, fields: &[&str]) -> Value {
-    let mut value = to_value(record);
-    if let Some(object) = value.as_object_mut() {
-        object.retain(|name, _| name == "id" || fields.contains(&name.as_str()));
-    }
-    value
-}
-
-/// Our own records always serialize.
-fn to_value(record: &impl Record) -> Value {
-    serde_json::to_value(record).unwrap_or_default()
 }

@@ -1,23 +1,21 @@
 //! Mappings: which doctors care for which patient. They belong to the owner of the patient.
 
-use jiff::Timestamp;
 use postgres::Row;
 use postgres::types::Json;
-use serde::Serialize;
 
 use super::ask::{Ask, Read};
 use super::idempotency::once;
-use super::listing::listed;
-use super::record::{Record, created, found, matched, updated};
+use super::listing::Listing;
+use super::record::{RecordType, created, found, matched, updated};
 use crate::app::App;
 use crate::audit::Resource;
 use crate::auth::{Admin, User};
 use crate::db::Question;
 use crate::envelope::Response;
 use crate::error::{Error, Result};
+use crate::records;
 use crate::request::Request;
 use crate::sql::Parameters;
-use crate::validate::{Fields, Form, NOTES_MAX, lines, record_id};
 
 /// The query parameters of a list.
 pub const FILTERS: &[&str] = &["limit", "after", "patient_id", "doctor_id"];
@@ -25,100 +23,16 @@ pub const FILTERS: &[&str] = &["limit", "after", "patient_id", "doctor_id"];
 pub const ADMIN_FILTERS: &[&str] = &["limit", "after", "patient_id", "doctor_id", "created_by"];
 /// The query parameters of the list of one patient.
 pub const PAGE: &[&str] = &["limit", "after"];
-/// What the server sets.
-const READ_ONLY: &[&str] = &["id", "created_by", "assigned_at", "updated_at", "patient", "doctor"];
 
-/// One doctor's care for one patient.
-#[derive(Debug, Serialize)]
-pub struct Mapping<'a> {
-    id: i64,
-    patient_id: i64,
-    doctor_id: i64,
-    notes: Option<&'a str>,
-    /// Shown to admins only: for everyone else it is always the reader's own id.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    created_by: Option<i64>,
-    assigned_at: Timestamp,
-    updated_at: Timestamp,
-    patient: PatientSummary<'a>,
-    doctor: DoctorSummary<'a>,
-    #[serde(skip)]
-    version: String,
-}
-
-/// What a mapping shows of its patient.
-#[derive(Debug, Serialize)]
-pub struct PatientSummary<'a> {
-    id: i64,
-    name: &'a str,
-}
-
-/// What a mapping shows of its doctor.
-#[derive(Debug, Serialize)]
-pub struct DoctorSummary<'a> {
-    id: i64,
-    name: &'a str,
-    specialization: &'a str,
-    phone: Option<&'a str>,
-    email: Option<&'a str>,
-}
-
-impl Mapping<'_> {
-    fn from_row(row: &Row) -> Mapping<'_> {
-        let (patient_id, doctor_id) = (row.get("patient_id"), row.get("doctor_id"));
-        Mapping {
-            id: row.get("id"),
-            patient_id,
-            doctor_id,
-            notes: row.get("notes"),
-            created_by: None,
-            assigned_at: row.get("assigned_at"),
-            updated_at: row.get("updated_at"),
-            patient: PatientSummary { id: patient_id, name: row.get("patient_name") },
-            doctor: DoctorSummary {
-                id: doctor_id,
-                name: row.get("doctor_name"),
-                specialization: row.get("doctor_specialization"),
-                phone: row.get("doctor_phone"),
-                email: row.get("doctor_email"),
-            },
-            version: row.get("version"),
-        }
-    }
-
-    fn with_owner(row: &Row) -> Mapping<'_> {
-        Mapping { created_by: row.get("created_by"), ..Mapping::from_row(row) }
-    }
-
-    /// The path that names it.
-    fn location(&self) -> String {
-        format!("/api/patients/{}/mappings/{}", self.patient_id, self.id)
-    }
-}
-
-impl Record for Mapping<'_> {
-    const READS_OF: Option<Resource> = Some(Resource::Mapping);
-
-    fn id(&self) -> i64 {
-        self.id
-    }
-
-    fn version(&self) -> String {
-        self.version.clone()
-    }
-}
-
-/// The fields that a client writes, and their rules.
-fn fields(mut form: Form) -> Result<Fields> {
-    form.required("patient_id", record_id);
-    form.required("doctor_id", record_id);
-    form.optional("notes", lines(NOTES_MAX));
-    form.finish(READ_ONLY)
-}
+/// One doctor's care for one patient. It shows parts of both, so its version is made of all three.
+pub static MAPPING: RecordType =
+    RecordType { fields: records::MAPPING, version: "versions", reads_of: Some(Resource::Mapping), for_admins: false };
+/// The same as an admin sees it.
+pub static ADMIN_MAPPING: RecordType = RecordType { for_admins: true, ..MAPPING };
 
 /// `POST /api/mappings`: the patient must be the user's own, the doctor must exist, and the pair must be new.
 pub fn create(app: &App, request: &Request, user: &User) -> Result<Response> {
-    let fields = fields(request.new_record()?)?;
+    let fields = request.new_record()?.record(records::MAPPING)?;
     let (patient_id, doctor_id) = (fields.integer("patient_id"), fields.integer("doctor_id"));
     let parameters: Parameters = &[
         &patient_id,
@@ -129,11 +43,12 @@ pub fn create(app: &App, request: &Request, user: &User) -> Result<Response> {
         &request.client,
         &request.id,
     ];
-    once(app, request, user, Mapping::READS_OF, |db| {
+    once(app, request, user, MAPPING.reads_of, |db| {
         let row = db.query_one(&app.sql.mappings.create, parameters)?;
         both_found(&row)?;
-        let mapping = Mapping::from_row(&row);
-        Ok(created("Doctor assigned to patient", mapping.location(), &mapping))
+        let location =
+            format!("/api/patients/{}/mappings/{}", row.get::<_, i64>("patient_id"), row.get::<_, i64>("id"));
+        Ok(created("Doctor assigned to patient", location, &MAPPING.of(&row)))
     })
 }
 
@@ -150,7 +65,7 @@ pub fn list(read: &Read, user: &User) -> Result<Ask> {
         _ => Question::new(&sql.mappings.search, &[&owner_id, &after, &rows_wanted, &patient_id, &doctor_id]),
     }?;
     Ok(Ask::many(mappings, move |read, rows| {
-        Ok(listed(read, "Mappings found", page, "after", &rows, Mapping::from_row))
+        Ok(Listing::plain(page).answer(read, "Mappings found", &MAPPING, &rows, None))
     }))
 }
 
@@ -165,7 +80,7 @@ pub fn list_of_patient(read: &Read, user: &User) -> Result<Ask> {
         let first = rows.first().ok_or(Error::NotFound("Patient"))?;
         // For a patient without doctors there is one row, without a mapping.
         let rows = if first.get::<_, Option<i64>>("id").is_none() { &[] } else { rows.as_slice() };
-        Ok(listed(read, "Doctors of the patient found", page, "after", rows, Mapping::from_row))
+        Ok(Listing::plain(page).answer(read, "Doctors of the patient found", &MAPPING, rows, None))
     }))
 }
 
@@ -174,15 +89,15 @@ pub fn find(read: &Read, user: &User) -> Result<Ask> {
     let (patient_id, id) = (read.request.id("patient_id")?, read.request.id("id")?);
     let mapping = Question::new(&read.sql.mappings.find, &[&id, &Some(user.id), &Some(patient_id)])?;
     Ok(Ask::one(mapping, |read, row| {
-        let mapping = row.as_ref().map(Mapping::from_row).ok_or(Error::NotFound("Mapping"))?;
-        Ok(found(read.request, "Mapping found", &mapping))
+        let row = row.ok_or(Error::NotFound("Mapping"))?;
+        Ok(found(read.request, "Mapping found", &MAPPING.of(&row)))
     }))
 }
 
 /// `PUT` and `PATCH /api/mappings/{id}`: changes the fields that are sent, under the rules of a new mapping.
 pub fn update(app: &App, request: &Request, user: &User) -> Result<Response> {
     let (id, versions) = (request.id("id")?, request.if_match()?);
-    let fields = fields(request.changes()?)?;
+    let fields = request.changes()?.record(records::MAPPING)?;
     let (patient_id, doctor_id) = (fields.integer("patient_id"), fields.integer("doctor_id"));
     let parameters: Parameters =
         &[&id, &Some(user.id), &Json(&fields), &versions, &user.id, &user.session_id, &request.client, &request.id];
@@ -192,7 +107,7 @@ pub fn update(app: &App, request: &Request, user: &User) -> Result<Response> {
         app.db.query_behind(&mappings.lock, keys, &mappings.update, parameters)?.ok_or(Error::NotFound("Mapping"))?;
     both_found(&row)?;
     matched(&row)?;
-    Ok(updated("Mapping updated", &Mapping::from_row(&row)))
+    Ok(updated("Mapping updated", &MAPPING.of(&row)))
 }
 
 /// `DELETE /api/mappings/{id}`
@@ -232,7 +147,7 @@ pub mod admin {
             _ => Question::new(&sql.mappings.search, &[&created_by, &after, &rows_wanted, &patient_id, &doctor_id]),
         }?;
         Ok(Ask::many(mappings, move |read, rows| {
-            Ok(listed(read, "Mappings found", page, "after", &rows, Mapping::with_owner))
+            Ok(Listing::plain(page).answer(read, "Mappings found", &ADMIN_MAPPING, &rows, None))
         }))
     }
 
@@ -241,8 +156,8 @@ pub mod admin {
         let any: Option<i64> = None;
         let mapping = Question::new(&read.sql.mappings.find, &[&read.request.id("id")?, &any, &any])?;
         Ok(Ask::one(mapping, |read, row| {
-            let mapping = row.as_ref().map(Mapping::with_owner).ok_or(Error::NotFound("Mapping"))?;
-            Ok(found(read.request, "Mapping found", &mapping))
+            let row = row.ok_or(Error::NotFound("Mapping"))?;
+            Ok(found(read.request, "Mapping found", &ADMIN_MAPPING.of(&row)))
         }))
     }
 

@@ -1,21 +1,165 @@
-//! What all records share: id, version and entity tag, and the answers that show one.
+//! What all records share: id, version and entity tag, and the answers that show one. A patient, a doctor and a mapping are shown
+//! straight from their row, field by field of their table in [`crate::records`].
 
+use std::fmt;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use postgres::Row;
+use postgres::types::{FromSql, Type, accepts};
 use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
 
 use crate::audit::Resource;
 use crate::envelope::{Response, Shown};
 use crate::error::{Error, Result};
+use crate::records::{Field, Kind};
 use crate::request::Request;
 
 /// A record that has a version.
 pub trait Record: Serialize {
-    /// The name of such a record in the audit trail, if reads of it are recorded.
-    const READS_OF: Option<Resource> = None;
-
     /// The id, from which the next page continues.
     fn id(&self) -> i64;
     /// Changes with every value that the record shows; the ETag is made from it.
     fn version(&self) -> String;
+    /// The name of such a record in the audit trail, if reads of it are recorded.
+    fn reads_of(&self) -> Option<Resource> {
+        None
+    }
+}
+
+/// A type of record: what tells patients, doctors and mappings apart wherever they are handled alike.
+#[derive(Clone, Copy)]
+pub struct RecordType {
+    /// Its fields.
+    pub fields: &'static [Field],
+    /// The column from which the ETag is made.
+    pub version: &'static str,
+    /// Its name in the audit trail, if reads of it are recorded.
+    pub reads_of: Option<Resource>,
+    /// Whether fields that are for admins are shown.
+    pub for_admins: bool,
+}
+
+impl RecordType {
+    /// The record in this row.
+    pub fn of<'a>(&'static self, row: &'a Row) -> Stored<'a> {
+        Stored { record_type: self, row, picked: None }
+    }
+}
+
+/// A record as it is stored: its row, which has a column for each field.
+pub struct Stored<'a> {
+    record_type: &'static RecordType,
+    row: &'a Row,
+    picked: Option<&'a [&'static str]>,
+}
+
+impl<'a> Stored<'a> {
+    /// The same, showing only the id and these fields; everything if there are none.
+    pub fn showing(self, picked: Option<&'a [&'static str]>) -> Stored<'a> {
+        Stored { picked, ..self }
+    }
+
+    /// The value of a field.
+    pub fn value(&self, field: &str) -> Option<Value<'a>> {
+        self.row.get(field)
+    }
+
+    fn shows(&self, field: &Field) -> bool {
+        let is_picked = |names: &[&str]| field.name == "id" || names.contains(&field.name);
+        (self.record_type.for_admins || !field.for_admins) && self.picked.is_none_or(is_picked)
+    }
+}
+
+impl Record for Stored<'_> {
+    fn id(&self) -> i64 {
+        self.row.get("id")
+    }
+
+    fn version(&self) -> String {
+        self.value(self.record_type.version).map(|version| version.to_string()).unwrap_or_default()
+    }
+
+    fn reads_of(&self) -> Option<Resource> {
+        self.record_type.reads_of
+    }
+}
+
+impl Serialize for Stored<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_map(None)?;
+        for field in self.record_type.fields.iter().filter(|field| self.shows(field)) {
+            match field.kind {
+                Kind::Part(fields, names) => {
+                    object.serialize_entry(field.name, &Part { name: field.name, fields, names, row: self.row })?;
+                }
+                _ => object.serialize_entry(field.name, &self.value(field.name))?,
+            }
+        }
+        object.end()
+    }
+}
+
+/// What a record shows of another one; see [`Kind::Part`].
+struct Part<'a> {
+    name: &'static str,
+    fields: &'static [Field],
+    names: &'static [&'static str],
+    row: &'a Row,
+}
+
+impl Serialize for Part<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_map(Some(self.names.len()))?;
+        for field in self.fields.iter().filter(|field| self.names.contains(&field.name)) {
+            let column = format!("{}_{}", self.name, field.name);
+            object.serialize_entry(field.name, &self.row.get::<_, Option<Value>>(column.as_str()))?;
+        }
+        object.end()
+    }
+}
+
+/// A value of a row, as JSON shows it. The type of the column decides.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub enum Value<'a> {
+    /// `text`
+    Text(&'a str),
+    /// `bigint`, `integer`
+    Number(i64),
+    /// `date`
+    Date(Date),
+    /// `timestamptz`
+    Time(Timestamp),
+}
+
+impl<'a> FromSql<'a> for Value<'a> {
+    fn from_sql(
+        column: &Type,
+        bytes: &'a [u8],
+    ) -> std::result::Result<Value<'a>, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(match *column {
+            Type::INT8 => Value::Number(i64::from_sql(column, bytes)?),
+            Type::INT4 => Value::Number(i32::from_sql(column, bytes)?.into()),
+            Type::DATE => Value::Date(Date::from_sql(column, bytes)?),
+            Type::TIMESTAMPTZ => Value::Time(Timestamp::from_sql(column, bytes)?),
+            _ => Value::Text(<&str>::from_sql(column, bytes)?),
+        })
+    }
+
+    accepts!(TEXT, INT8, INT4, DATE, TIMESTAMPTZ);
+}
+
+impl fmt::Display for Value<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Value::Text(text) => text.fmt(formatter),
+            Value::Number(number) => number.fmt(formatter),
+            Value::Date(date) => date.fmt(formatter),
+            Value::Time(time) => time.fmt(formatter),
+        }
+    }
 }
 
 /// The strong entity tag of a version (RFC 9110, 8.8.3).
@@ -28,7 +172,7 @@ pub fn found<T: Record>(request: &Request, message: &str, record: &T) -> Respons
     let version = record.version();
     let mut response =
         if request.already_has(&version) { Response::empty(304) } else { Response::success(message, record) };
-    response.shown = T::READS_OF.map(|resource| Shown::Record(resource, record.id()));
+    response.shown = record.reads_of().map(|resource| Shown::Record(resource, record.id()));
     response.with_header("ETag", entity_tag(&version))
 }
 

@@ -1,7 +1,7 @@
 //! JSON Schemas of single values. Each limit is the constant that `validate/` enforces.
 
 use super::json::{Json, list, object};
-use crate::validate::{BIRTH_YEAR_MIN, EMAIL_MAX, EXPERIENCE_MAX, GENDERS, PHONE_MAX};
+use crate::validate::{BIRTH_YEAR_MIN, EMAIL_MAX, PHONE_MAX};
 
 /// Characters that a line must not contain: control characters, line breaks, and those that change the direction of text.
 const REFUSED: &str = r"\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069";
@@ -61,16 +61,6 @@ pub fn birth_date() -> Json {
         "type": "string", "format": "date",
         "description": format!("Not before {BIRTH_YEAR_MIN}-01-01 and not after tomorrow in UTC, since it may already be tomorrow where the client is."),
     }
-}
-
-/// FHIR administrative gender.
-pub fn gender() -> Json {
-    one_of(&GENDERS)
-}
-
-/// A number of years.
-pub fn years() -> Json {
-    object! { "type": "integer", "minimum": 0, "maximum": EXPERIENCE_MAX }
 }
 
 /// The id of a record.

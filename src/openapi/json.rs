@@ -54,9 +54,15 @@ impl Json {
         Json::Object(members)
     }
 
-    /// The same with a text, unless the text is empty.
-    pub fn with_text(self, name: &'static str, text: &'static str) -> Json {
-        if text.is_empty() { self } else { self.with(name, text) }
+    /// The same with this text, in place of the one that it may have, unless the text is empty.
+    pub fn with_text(mut self, name: &'static str, text: &'static str) -> Json {
+        if text.is_empty() {
+            return self;
+        }
+        if let Json::Object(members) = &mut self {
+            members.retain(|(present, _)| present != name);
+        }
+        self.with(name, text)
     }
 
     /// `{"$ref": "#/components/…"}`

@@ -1,10 +1,11 @@
 //! The parameters of a request: in the path, in the query and in the headers.
 
-use super::fields::{birth_date, filter, gender, id, one_of, text, truth};
+use super::fields::{birth_date, filter, id, one_of, text, truth};
 use super::json::{Json, object};
 use crate::auth::Role;
 use crate::handlers::audit::{ACTIONS, RESOURCES};
 use crate::handlers::listing::SORTS;
+use crate::records::GENDERS;
 use crate::validate::{FILTER_MAX, PAGE_DEFAULT, PAGE_MAX};
 
 /// `*`, or entity tags (RFC 9110, 13.1.1).
@@ -33,7 +34,7 @@ pub fn in_query(name: &'static str) -> Option<Json> {
         "name" => (part(), "Any part of the name, ignoring case."),
         "specialization" => (part(), "Any part of the specialization, ignoring case."),
         "email" => (part(), "Any part of the address, ignoring case."),
-        "gender" => (gender(), "Only patients of this gender."),
+        "gender" => (one_of(GENDERS), "Only patients of this gender."),
         "date_of_birth" => (birth_date(), "Only patients born on this date."),
         "patient_id" => (id(), "Only mappings of this patient."),
         "doctor_id" => (id(), "Only mappings of this doctor."),

@@ -1,15 +1,16 @@
 //! Every record and every form, field by field. One line gives a field's schema, its example, and whether it is required.
 
 use super::fields::{
-    birth_date, count, email, gender, id, line, lines, new_password, one_of, or_null, phone, secret, text, time, truth,
-    visible_line, word, years,
+    birth_date, count, email, id, line, lines, new_password, one_of, or_null, phone, secret, text, time, truth,
+    visible_line, word,
 };
 use super::json::{Json, list, object};
 use crate::auth::Role;
 use crate::auth::passwords::MAX_BYTES;
 use crate::config::Config;
 use crate::handlers::audit::{ACTIONS, OUTCOMES, RESOURCES};
-use crate::validate::{ADDRESS_MAX, EMAIL_MAX, HISTORY_MAX, LICENSE_MAX, NAME_MAX, NOTES_MAX, SPECIALIZATION_MAX};
+use crate::records::{self, DOCTOR, Kind, MAPPING, PATIENT, Set};
+use crate::validate::{EMAIL_MAX, NAME_MAX};
 
 /// A component of the document.
 pub struct Schema {
@@ -21,17 +22,7 @@ pub struct Schema {
     pub example: Json,
 }
 
-/// Who sets a field.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Set {
-    /// The server; ignored in a request.
-    ByServer,
-    /// The client; required.
-    Always,
-    /// The client; optional, null if absent.
-    Perhaps,
-}
-
+/// A field as the document shows it.
 struct Field {
     name: &'static str,
     set: Set,
@@ -45,10 +36,6 @@ fn server(name: &'static str, schema: Json, example: impl Into<Json>) -> Field {
 
 fn required(name: &'static str, schema: Json, example: impl Into<Json>) -> Field {
     Field { name, set: Set::Always, schema, example: example.into() }
-}
-
-fn optional(name: &'static str, schema: Json, example: impl Into<Json>) -> Field {
-    Field { name, set: Set::Perhaps, schema: or_null(schema), example: example.into() }
 }
 
 /// Every component, in the order of the README.
@@ -83,15 +70,15 @@ pub fn schemas(config: &Config) -> Vec<Schema> {
         answer("User", &user(Set::ByServer)),
         changes("UserChanges", &user(Set::Always)),
     ];
-    let resources = [
-        ("Patient", patient(), "NewPatient", "PatientChanges", patient()),
-        ("Doctor", doctor(), "NewDoctor", "DoctorChanges", doctor()),
-        ("Mapping", mapping(), "NewMapping", "MappingChanges", mapping_of_someone()),
-    ];
-    for (record, fields, form, change, written) in resources {
-        all.extend([answer(record, &fields), new(form, &written), changes(change, &written)]);
+    for (record, form, change, fields) in [
+        ("Patient", "NewPatient", "PatientChanges", PATIENT),
+        ("Doctor", "NewDoctor", "DoctorChanges", DOCTOR),
+        ("Mapping", "NewMapping", "MappingChanges", MAPPING),
+    ] {
+        let all_fields = table(fields, true);
+        all.extend([answer(record, &table(fields, false)), new(form, &all_fields), changes(change, &all_fields)]);
     }
-    all.extend([answer("AdminMapping", &mapping_of_someone()), answer("AuditEntry", &audit_entry()), field_error()]);
+    all.extend([answer("AdminMapping", &table(MAPPING, true)), answer("AuditEntry", &audit_entry()), field_error()]);
     all
 }
 
@@ -137,65 +124,43 @@ fn session() -> Vec<Field> {
     ]
 }
 
-fn patient() -> Vec<Field> {
-    vec![
-        server("id", id(), 1),
-        required("name", line(NAME_MAX), "Zoë Müller"),
-        required("date_of_birth", birth_date(), "1990-04-23"),
-        required("gender", gender(), "female"),
-        optional("phone", phone(), "+49 30 1234567 ext. 12"),
-        optional("email", email(), "zoe@example.org"),
-        optional("address", lines(ADDRESS_MAX), "Main Street 1\n10115 Berlin"),
-        optional("medical_history", lines(HISTORY_MAX), "Penicillin allergy"),
-        server("created_by", describe(id(), "The user who created this patient, and to whom the patient belongs."), 1),
-        server("created_at", time(), "2026-01-05T08:31:00.123456Z"),
-        server("updated_at", time(), "2026-01-05T08:31:00.123456Z"),
-    ]
+/// The fields of a table, seen by an admin or by any user.
+fn table(fields: &'static [records::Field], by_admin: bool) -> Vec<Field> {
+    fields.iter().filter(|field| by_admin || !field.for_admins).map(described).collect()
 }
 
-fn doctor() -> Vec<Field> {
-    vec![
-        server("id", id(), 1),
-        required("name", line(NAME_MAX), "Dr. Kofi Mensah"),
-        required("specialization", line(SPECIALIZATION_MAX), "Cardiology"),
-        optional("phone", phone(), "+49 30 7654321"),
-        optional("email", email(), "mensah@example.org"),
-        optional(
-            "license_number",
-            describe(visible_line(LICENSE_MAX), "Unique: no two doctors have the same one."),
-            "BE-12345",
-        ),
-        optional("years_of_experience", years(), 12),
-        server("created_by", id(), 1),
-        server("created_at", time(), "2026-01-05T08:32:00.123456Z"),
-        server("updated_at", time(), "2026-01-05T08:32:00.123456Z"),
-    ]
+fn described(field: &records::Field) -> Field {
+    let schema = schema_of(field.kind).with_text("description", field.about);
+    let schema = if field.set == Set::Perhaps { or_null(schema) } else { schema };
+    Field { name: field.name, set: field.set, schema, example: example_of(field) }
 }
 
-fn mapping() -> Vec<Field> {
-    let summary = |fields: Vec<Field>, shown: &[&str]| {
-        let kept: Vec<Field> = fields.into_iter().filter(|field| shown.contains(&field.name)).collect();
-        (schema(&kept, |_| true, |_| true), example(&kept, |_| true))
-    };
-    let (of_patient, the_patient) = summary(patient(), &["id", "name"]);
-    let (of_doctor, the_doctor) = summary(doctor(), &["id", "name", "specialization", "phone", "email"]);
-    vec![
-        server("id", id(), 1),
-        required("patient_id", id(), 1),
-        required("doctor_id", id(), 1),
-        optional("notes", lines(NOTES_MAX), "Yearly check-up"),
-        server("assigned_at", time(), "2026-01-05T08:33:00.123456Z"),
-        server("updated_at", time(), "2026-01-05T08:33:00.123456Z"),
-        server("patient", of_patient, the_patient),
-        server("doctor", of_doctor, the_doctor),
-    ]
+fn schema_of(kind: Kind) -> Json {
+    match kind {
+        Kind::Line(max) => line(max),
+        Kind::VisibleLine(max) => visible_line(max),
+        Kind::Lines(max) => lines(max),
+        Kind::Phone => phone(),
+        Kind::Email => email(),
+        Kind::BirthDate => birth_date(),
+        Kind::OneOf(words) => one_of(words),
+        Kind::Number(least, most) => object! { "type": "integer", "minimum": least, "maximum": most },
+        Kind::Id => id(),
+        Kind::Time => time(),
+        Kind::Part(fields, names) => schema(&part(fields, names), |_| true, |_| true),
+    }
 }
 
-/// A mapping as an admin sees it.
-fn mapping_of_someone() -> Vec<Field> {
-    let mut fields = mapping();
-    fields.insert(4, server("created_by", id(), 1));
-    fields
+fn example_of(field: &records::Field) -> Json {
+    match (field.kind, field.example.parse::<i64>()) {
+        (Kind::Part(fields, names), _) => example(&part(fields, names), |_| true),
+        (Kind::Id | Kind::Number(..), Ok(number)) => number.into(),
+        _ => field.example.into(),
+    }
+}
+
+fn part(fields: &'static [records::Field], names: &[&str]) -> Vec<Field> {
+    table(fields, true).into_iter().filter(|field| names.contains(&field.name)).collect()
 }
 
 fn audit_entry() -> Vec<Field> {
@@ -226,7 +191,7 @@ fn audit_entry() -> Vec<Field> {
                 before,
                 "The record before an update or a delete. Texts longer than 1 KiB that an update did not change are left out.",
             ),
-            example(&patient(), |_| true),
+            example(&table(PATIENT, true), |_| true),
         ),
     ]
 }

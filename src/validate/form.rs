@@ -8,8 +8,9 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
-use super::rules::{Checked, Rule, shown};
+use super::rules::{self, Checked, Rule, shown};
 use crate::error::{Error, FieldError, FieldErrors, Result};
+use crate::records::{Field, Set};
 
 /// Whether all required fields must be present, or only the fields that are sent are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +92,22 @@ impl Form {
     /// An accepted text, for rules that look at two fields.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.accepted.get(name).and_then(Value::as_str)
+    }
+
+    /// The fields of a record, each checked by the rule of its kind.
+    ///
+    /// # Errors
+    /// See [`Form::finish`].
+    pub fn record(mut self, fields: &[Field]) -> Result<Fields> {
+        let mut read_only = Vec::new();
+        for Field { name, kind, set, .. } in fields {
+            match set {
+                Set::ByServer => read_only.push(*name),
+                Set::Always => self.required(name, |value| rules::check(*kind, value)),
+                Set::Perhaps => self.optional(name, |value| rules::check(*kind, value)),
+            }
+        }
+        self.finish(&read_only)
     }
 
     /// The accepted fields, if there was no error. `read_only` fields, which cannot be changed, are accepted and ignored, so that

@@ -7,6 +7,7 @@ use jiff::civil::Date;
 use super::rules::{Checked, FILTER_MAX, PAGE_DEFAULT, PAGE_MAX, Rule, parse_birth_date, parse_id, plain_text, shown};
 use crate::error::{Error, FieldError, FieldErrors, Result};
 use crate::percent;
+use crate::records::Field;
 
 /// The one parameter that may be repeated.
 const REPEATABLE: &str = "fields";
@@ -93,14 +94,18 @@ impl Query {
         })
     }
 
-    /// `fields`: some of the known names, separated by commas or each in a parameter of its own.
-    pub fn fields(&mut self, known: &'static [&'static str]) -> Option<Vec<&'static str>> {
+    /// `fields`: the names of some fields, separated by commas or each in a parameter of its own.
+    pub fn fields(&mut self, fields: &'static [Field]) -> Option<Vec<&'static str>> {
+        let known = || fields.iter().map(|field| field.name);
         let sent = self.pairs.iter().filter(|(name, _)| name == REPEATABLE).flat_map(|(_, value)| value.split(','));
-        let names = sent.map(|part| known.iter().copied().find(|known| *known == part.trim()));
+        let names = sent.map(|part| known().find(|known| *known == part.trim()));
         match names.collect::<Option<Vec<_>>>() {
             Some(names) => (!names.is_empty()).then_some(names),
             None => {
-                self.refuse(REPEATABLE, format!("must list only these names: {}", known.join(", ")));
+                self.refuse(
+                    REPEATABLE,
+                    format!("must list only these names: {}", known().collect::<Vec<_>>().join(", ")),
+                );
                 None
             }
         }

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use jiff::civil::Date;
 use serde_json::Value;
 
+use crate::records::Kind;
+
 /// A rule that a value breaks, as the end of a sentence: "must be …".
 pub type Rule = Cow<'static, str>;
 
@@ -17,18 +19,6 @@ pub const NAME_MAX: usize = 200;
 pub const EMAIL_MAX: usize = 254;
 /// The longest telephone number, in characters.
 pub const PHONE_MAX: usize = 32;
-/// The longest postal address, in characters.
-pub const ADDRESS_MAX: usize = 500;
-/// The longest medical history, in characters.
-pub const HISTORY_MAX: usize = 20_000;
-/// The longest name of a specialization, in characters.
-pub const SPECIALIZATION_MAX: usize = 120;
-/// The longest licence number, in characters.
-pub const LICENSE_MAX: usize = 64;
-/// The longest experience, in years.
-pub const EXPERIENCE_MAX: i64 = 80;
-/// The longest notes on a mapping, in characters.
-pub const NOTES_MAX: usize = 2_000;
 /// The longest text filter of a list, in characters.
 pub const FILTER_MAX: usize = if NAME_MAX > EMAIL_MAX { NAME_MAX } else { EMAIL_MAX };
 /// The most records of one page.
@@ -37,8 +27,22 @@ pub const PAGE_MAX: i64 = 500;
 pub const PAGE_DEFAULT: i64 = 100;
 /// The year of the earliest date of birth.
 pub const BIRTH_YEAR_MIN: i16 = 1870;
-/// FHIR administrative gender.
-pub const GENDERS: [&str; 4] = ["male", "female", "other", "unknown"];
+
+/// The rule of a kind.
+pub fn check(kind: Kind, value: Value) -> Checked<Value> {
+    match kind {
+        Kind::Line(max) => line(max)(value),
+        Kind::VisibleLine(max) => visible_line(max)(value),
+        Kind::Lines(max) => lines(max)(value),
+        Kind::Phone => phone(value),
+        Kind::Email => email(value),
+        Kind::BirthDate => birth_date(value),
+        Kind::OneOf(words) => one_of(words)(value),
+        Kind::Number(least, most) => whole_number(least, most)(value),
+        Kind::Id => record_id(value),
+        Kind::Time | Kind::Part(..) => Err("is set by the server".into()),
+    }
+}
 
 /// A positive 64-bit integer in plain digits.
 pub fn parse_id(text: &str) -> Checked<i64> {
