@@ -3,23 +3,23 @@
 
 -- name: create(fields jsonb, actor_id bigint, session_id bigint, ip inet, request_id text) :one write
 with created as (
-    insert into doctors (name, specialization, phone, email, license_number, years_of_experience, created_by)
-    select new.name, new.specialization, new.phone, new.email, new.license_number, new.years_of_experience, $2
-      from jsonb_populate_record(null::doctors, $1) as new
-    returning id, name, specialization, phone, email, license_number, years_of_experience, created_by, version,
-              created_at, updated_at
+    insert into doctors overriding user value
+    select new.*
+      from jsonb_populate_record(null::doctors, $1 || jsonb_build_object(
+               'created_by', $2, 'version', 1, 'created_at', now(), 'updated_at', now())) as new
+    returning *
 ), audited as (
     insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id)
     select acting($2, $3, false), 'create', 'doctor', id, $4, $5 from created
 )
-select id, name, specialization, phone, email, license_number, years_of_experience, created_by, version, created_at, updated_at
+select *
   from created;
 
 -- name: list(after_id bigint[], page_size bigint[]) :many batched
 select q.number, d.*
   from unnest($1, $2) with ordinality as q (after_id, page_size, number)
  cross join lateral (
-           select id, name, specialization, phone, email, license_number, years_of_experience, created_by, version, created_at, updated_at
+           select *
              from doctors
             where id > q.after_id
             order by id
@@ -27,7 +27,7 @@ select q.number, d.*
  order by q.number, d.id;
 
 -- name: search(created_by bigint, after_id bigint, page_size bigint, name_pattern text, specialization_pattern text) :many planned
-select id, name, specialization, phone, email, license_number, years_of_experience, created_by, version, created_at, updated_at
+select *
   from doctors
  where ($1 is null or created_by = $1)
    and id > $2
@@ -38,7 +38,7 @@ select id, name, specialization, phone, email, license_number, years_of_experien
 
 -- name: search_by_name(after_id bigint, page_size bigint, name_pattern text, specialization_pattern text, after_name text) :many planned
 -- The whole directory in the order of names, ignoring case. The page begins after the record with this name and id.
-select id, name, specialization, phone, email, license_number, years_of_experience, created_by, version, created_at, updated_at
+select *
   from doctors
  where (lower(name), id) > (lower($5), $1)
    and ($3 is null or name ilike $3)
@@ -48,7 +48,7 @@ select id, name, specialization, phone, email, license_number, years_of_experien
 
 -- name: search_newest(before_id bigint, page_size bigint, name_pattern text, specialization_pattern text, before timestamptz) :many planned
 -- The same, newest first. The page begins before the record with this time and id.
-select id, name, specialization, phone, email, license_number, years_of_experience, created_by, version, created_at, updated_at
+select *
   from doctors
  where (created_at, id) < ($5, $1)
    and ($3 is null or name ilike $3)
@@ -64,44 +64,43 @@ select count(*) as total
    and ($2 is null or specialization ilike $2);
 
 -- name: find(id bigint[]) :opt batched
-select q.number, id, name, specialization, phone, email, license_number, years_of_experience, created_by, version, created_at, updated_at
+select q.number, d.*
   from unnest($1) with ordinality as q (doctor_id, number)
-  join doctors on id = q.doctor_id;
+  join doctors d on d.id = q.doctor_id;
 
 -- name: update(id bigint, owner_id bigint, fields jsonb, versions text[], actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
 -- Changes the fields that are sent, and writes nothing if none of them differs. No row: no such doctor. `allowed` false: another
 -- user's entry. `matches` false: the record is at none of `versions`.
 with found as (
-    select id, name, specialization, phone, email, license_number, years_of_experience, created_by, version, created_at, updated_at,
-           created_by = coalesce($2, created_by) as allowed, $4 is null or version::text = any ($4) as matches,
-           to_jsonb(doctors) - 'version' as before
-      from doctors
-     where id = $1
+    select d as stored, d.created_by = coalesce($2, d.created_by) as allowed,
+           $4 is null or d.version::text = any ($4) as matches, to_jsonb(d) - 'version' as before
+      from doctors d
+     where d.id = $1
        for no key update
 ), changed as (
     update doctors d
-       set (name, specialization, phone, email, license_number, years_of_experience) = (
-               select new.name, new.specialization, new.phone, new.email, new.license_number, new.years_of_experience
-                 from jsonb_populate_record(d, $3) as new),
+       set name = coalesce(new.name, d.name),
+           specialization = coalesce(new.specialization, d.specialization),
+           phone = case when $3 ? 'phone' then new.phone else d.phone end,
+           email = case when $3 ? 'email' then new.email else d.email end,
+           license_number = case when $3 ? 'license_number' then new.license_number else d.license_number end,
+           years_of_experience = case when $3 ? 'years_of_experience' then new.years_of_experience else d.years_of_experience end,
            version = d.version + 1,
            updated_at = now()
-      from found
-     where d.id = found.id
+      from found, jsonb_populate_record(null::doctors, $3) as new
+     where d.id = (found.stored).id
        and found.allowed
        and found.matches
        and not found.before @> $3
-    returning d.id, d.name, d.specialization, d.phone, d.email, d.license_number, d.years_of_experience, d.created_by,
-              d.version, d.created_at, d.updated_at
+    returning d.*
 ), audited as (
     insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id, before)
     select acting($5, $6, $2 is null), 'update', 'doctor', changed.id, $7, $8, found.before from changed, found
 )
-select true as allowed, true as matches, id, name, specialization, phone, email, license_number, years_of_experience, created_by,
-       version, created_at, updated_at
+select true as allowed, true as matches, changed.*
   from changed
  union all
-select allowed, matches, id, name, specialization, phone, email, license_number, years_of_experience, created_by, version,
-       created_at, updated_at
+select allowed, matches, (stored).*
   from found
  where not exists (select from changed);
 

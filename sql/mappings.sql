@@ -1,24 +1,30 @@
 -- Mappings say which doctors care for which patient. They belong to the owner of the patient; `owner_id` null means any owner,
 -- which only the admin routes ask for. A mapping shows parts of its patient and doctor, so its version is made from all three.
 
--- name: create(patient_id bigint, doctor_id bigint, notes text, actor_id bigint, session_id bigint, ip inet, request_id text) :one write
+-- name: create(fields jsonb, actor_id bigint, session_id bigint, ip inet, request_id text) :one write
 -- Always one row: which of the two were found, and the mapping if both were. The doctor is looked up only if the patient was
 -- found. If the pair exists already, the unique constraint refuses.
-with patient as (
-    select id, name, version from patients where id = $1 and created_by = $4 for key share
+with new as (
+    select *
+      from jsonb_populate_record(null::mappings, $1 || jsonb_build_object(
+               'created_by', $2, 'version', 1, 'assigned_at', now(), 'updated_at', now()))
+), patient as (
+    select p.id, p.name, p.version from new join patients p on p.id = new.patient_id and p.created_by = $2 for key share of p
 ), doctor as (
-    select d.id, d.name, d.specialization, d.phone, d.email, d.version from patient join doctors d on d.id = $2 for key share of d
+    select d.id, d.name, d.specialization, d.phone, d.email, d.version
+      from patient, new
+      join doctors d on d.id = new.doctor_id
+       for key share of d
 ), created as (
-    insert into mappings (patient_id, doctor_id, notes, created_by)
-    select patient.id, doctor.id, $3, $4 from patient, doctor
-    returning id, patient_id, doctor_id, notes, created_by, version, assigned_at, updated_at
+    insert into mappings overriding user value
+    select new.* from new, patient, doctor
+    returning *
 ), audited as (
     insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id)
-    select acting($4, $5, false), 'create', 'mapping', id, $6, $7 from created
+    select acting($2, $3, false), 'create', 'mapping', id, $4, $5 from created
 )
-select patient.id is not null as patient_found, doctor.id is not null as doctor_found,
-       created.id, created.patient_id, created.doctor_id, created.notes, created.created_by, created.assigned_at,
-       created.updated_at, created.version || '.' || patient.version || '.' || doctor.version as versions,
+select patient.id is not null as patient_found, doctor.id is not null as doctor_found, created.*,
+       created.version || '.' || patient.version || '.' || doctor.version as versions,
        patient.name as patient_name, doctor.name as doctor_name, doctor.specialization as doctor_specialization,
        doctor.phone as doctor_phone, doctor.email as doctor_email
   from (select) as always
@@ -28,13 +34,12 @@ select patient.id is not null as patient_found, doctor.id is not null as doctor_
 
 -- name: list(owner_id bigint[], after_id bigint[], page_size bigint[]) :many batched
 -- `= any` keeps PostgreSQL on mappings_created_by_id_idx; see patients.sql.
-select q.number, m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.assigned_at, m.updated_at,
-       m.version || '.' || p.version || '.' || d.version as versions,
+select q.number, m.*, m.version || '.' || p.version || '.' || d.version as versions,
        p.name as patient_name, d.name as doctor_name, d.specialization as doctor_specialization,
        d.phone as doctor_phone, d.email as doctor_email
   from unnest($1, $2, $3) with ordinality as q (owner_id, after_id, page_size, number)
  cross join lateral (
-           select id, patient_id, doctor_id, notes, created_by, version, assigned_at, updated_at
+           select *
              from mappings
             where created_by = any (array[q.owner_id])
               and id > q.after_id
@@ -45,8 +50,7 @@ select q.number, m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.assig
  order by q.number, m.id;
 
 -- name: search(owner_id bigint, after_id bigint, page_size bigint, patient_id bigint, doctor_id bigint) :many planned
-select m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.assigned_at, m.updated_at,
-       m.version || '.' || p.version || '.' || d.version as versions,
+select m.*, m.version || '.' || p.version || '.' || d.version as versions,
        p.name as patient_name, d.name as doctor_name, d.specialization as doctor_specialization,
        d.phone as doctor_phone, d.email as doctor_email
   from mappings m
@@ -61,14 +65,13 @@ select m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.assigned_at, m.
 
 -- name: list_of_patient(owner_id bigint[], patient_id bigint[], after_id bigint[], page_size bigint[]) :many batched
 -- No row: no such patient of this owner. One row with a null id: a patient without doctors.
-select q.number, m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.assigned_at, m.updated_at,
-       m.version || '.' || p.version || '.' || d.version as versions,
+select q.number, m.*, m.version || '.' || p.version || '.' || d.version as versions,
        p.name as patient_name, d.name as doctor_name, d.specialization as doctor_specialization,
        d.phone as doctor_phone, d.email as doctor_email
   from unnest($1, $2, $3, $4) with ordinality as q (owner_id, patient_id, after_id, page_size, number)
   join patients p on p.id = q.patient_id and p.created_by = q.owner_id
   left join lateral (
-           select id, patient_id, doctor_id, notes, created_by, version, assigned_at, updated_at
+           select *
              from mappings
             where patient_id = p.id
               and (patient_id, id) > (p.id, q.after_id)
@@ -79,8 +82,7 @@ select q.number, m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.assig
 
 -- name: find(id bigint[], owner_id bigint[], patient_id bigint[]) :opt batched
 -- `patient_id` is the one in the path; null if the path has none.
-select q.number, m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.assigned_at, m.updated_at,
-       m.version || '.' || p.version || '.' || d.version as versions,
+select q.number, m.*, m.version || '.' || p.version || '.' || d.version as versions,
        p.name as patient_name, d.name as doctor_name, d.specialization as doctor_specialization,
        d.phone as doctor_phone, d.email as doctor_email
   from unnest($1, $2, $3) with ordinality as q (mapping_id, owner_id, patient_id, number)
@@ -110,33 +112,39 @@ select m.id, patient.id as patient_id, doctor.id as doctor_id
 -- Runs after `lock`: changes the fields that are sent, and writes nothing if none of them differs. No row: no such mapping of
 -- this owner. Otherwise the row says which of the new patient and doctor were found, and `matches` is false if the record is at
 -- none of `versions`. The trail does not repeat long notes that stay the same.
-with found as (
-    select m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.version, m.assigned_at, m.updated_at,
-           $4 is null or m.version || '.' || p.version || '.' || d.version = any ($4) as matches,
-           to_jsonb(m) - 'version' as before, new.patient_id as new_patient_id, new.doctor_id as new_doctor_id,
-           new.notes as new_notes
+with new as (
+    select *
+      from jsonb_populate_record(null::mappings, $3)
+), found as (
+    select m as stored, $4 is null or m.version || '.' || p.version || '.' || d.version = any ($4) as matches,
+           to_jsonb(m) - 'version' as before
       from mappings m
       join patients p on p.id = m.patient_id
       join doctors d on d.id = m.doctor_id
-     cross join lateral jsonb_populate_record(m, $3) as new
      where m.id = $1
        and m.created_by = coalesce($2, m.created_by)
 ), patient as (
-    select p.id, p.name, p.version from patients p join found on p.id = new_patient_id and p.created_by = found.created_by
+    select p.id, p.name, p.version
+      from new
+     cross join found
+      join patients p on p.id = coalesce(new.patient_id, (found.stored).patient_id) and p.created_by = (found.stored).created_by
 ), doctor as (
-    select d.id, d.name, d.specialization, d.phone, d.email, d.version from doctors d join found on d.id = new_doctor_id
+    select d.id, d.name, d.specialization, d.phone, d.email, d.version
+      from new
+     cross join found
+      join doctors d on d.id = coalesce(new.doctor_id, (found.stored).doctor_id)
 ), changed as (
     update mappings m
        set patient_id = patient.id,
            doctor_id = doctor.id,
-           notes = found.new_notes,
+           notes = case when $3 ? 'notes' then new.notes else m.notes end,
            version = m.version + 1,
            updated_at = now()
-      from found, patient, doctor
-     where m.id = found.id
+      from new, found, patient, doctor
+     where m.id = (found.stored).id
        and found.matches
        and not found.before @> $3
-    returning m.id, m.patient_id, m.doctor_id, m.notes, m.created_by, m.version, m.assigned_at, m.updated_at
+    returning m.*
 ), audited as (
     insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id, before)
     select acting($5, $6, $2 is null), 'update', 'mapping', changed.id, $7, $8,
@@ -146,15 +154,15 @@ with found as (
                 or value <> ($3 -> key))
       from changed, found
 ), record as (
-    select true as matches, id, patient_id, doctor_id, notes, created_by, version, assigned_at, updated_at from changed
+    select true as matches, changed.*
+      from changed
      union all
-    select matches, id, patient_id, doctor_id, notes, created_by, version, assigned_at, updated_at
+    select matches, (stored).*
       from found
      where not exists (select from changed)
 )
-select patient.id is not null as patient_found, doctor.id is not null as doctor_found, record.matches,
-       record.id, record.patient_id, record.doctor_id, record.notes, record.created_by, record.assigned_at,
-       record.updated_at, record.version || '.' || patient.version || '.' || doctor.version as versions,
+select patient.id is not null as patient_found, doctor.id is not null as doctor_found, record.*,
+       record.version || '.' || patient.version || '.' || doctor.version as versions,
        patient.name as patient_name, doctor.name as doctor_name, doctor.specialization as doctor_specialization,
        doctor.phone as doctor_phone, doctor.email as doctor_email
   from record

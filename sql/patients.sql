@@ -4,16 +4,16 @@
 -- name: create(fields jsonb, actor_id bigint, session_id bigint, ip inet, request_id text) :one write
 -- A new patient, owned by the actor, and its audit entry.
 with created as (
-    insert into patients (name, date_of_birth, gender, phone, email, address, medical_history, created_by)
-    select new.name, new.date_of_birth, new.gender, new.phone, new.email, new.address, new.medical_history, $2
-      from jsonb_populate_record(null::patients, $1) as new
-    returning id, name, date_of_birth, gender, phone, email, address, medical_history, created_by, version,
-              created_at, updated_at
+    insert into patients overriding user value
+    select new.*
+      from jsonb_populate_record(null::patients, $1 || jsonb_build_object(
+               'created_by', $2, 'version', 1, 'created_at', now(), 'updated_at', now())) as new
+    returning *
 ), audited as (
     insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id)
     select acting($2, $3, false), 'create', 'patient', id, $4, $5 from created
 )
-select id, name, date_of_birth, gender, phone, email, address, medical_history, created_by, version, created_at, updated_at
+select *
   from created;
 
 -- name: list(owner_id bigint[], after_id bigint[], page_size bigint[]) :many batched
@@ -23,7 +23,7 @@ select id, name, date_of_birth, gender, phone, email, address, medical_history, 
 select q.number, p.*
   from unnest($1, $2, $3) with ordinality as q (owner_id, after_id, page_size, number)
  cross join lateral (
-           select id, name, date_of_birth, gender, phone, email, address, medical_history, created_by, version, created_at, updated_at
+           select *
              from patients
             where created_by = any (array[q.owner_id])
               and id > q.after_id
@@ -34,7 +34,7 @@ select q.number, p.*
 -- name: search(owner_id bigint, after_id bigint, page_size bigint, name_pattern text, gender text, date_of_birth date) :many planned
 -- The same page with filters; null stands for "any". Planned for its values each time, so that absent filters cost nothing and a
 -- rare name uses the trigram index.
-select id, name, date_of_birth, gender, phone, email, address, medical_history, created_by, version, created_at, updated_at
+select *
   from patients
  where created_by = any (array[$1])
    and id > $2
@@ -46,7 +46,7 @@ select id, name, date_of_birth, gender, phone, email, address, medical_history, 
 
 -- name: search_by_name(owner_id bigint, after_id bigint, page_size bigint, name_pattern text, gender text, date_of_birth date, after_name text) :many planned
 -- The same in the order of names, ignoring case. The page begins after the record with this name and id.
-select id, name, date_of_birth, gender, phone, email, address, medical_history, created_by, version, created_at, updated_at
+select *
   from patients
  where created_by = any (array[$1])
    and (lower(name), id) > (lower($7), $2)
@@ -58,7 +58,7 @@ select id, name, date_of_birth, gender, phone, email, address, medical_history, 
 
 -- name: search_newest(owner_id bigint, before_id bigint, page_size bigint, name_pattern text, gender text, date_of_birth date, before timestamptz) :many planned
 -- The same, newest first. The page begins before the record with this time and id.
-select id, name, date_of_birth, gender, phone, email, address, medical_history, created_by, version, created_at, updated_at
+select *
   from patients
  where created_by = any (array[$1])
    and (created_at, id) < ($7, $2)
@@ -79,7 +79,7 @@ select count(*) as total
 
 -- name: search_all(after_id bigint, page_size bigint, name_pattern text, gender text, date_of_birth date) :many planned
 -- An admin's page of the patients of all users. For the patients of one user, admins use `search`.
-select id, name, date_of_birth, gender, phone, email, address, medical_history, created_by, version, created_at, updated_at
+select *
   from patients
  where id > $1
    and ($3 is null or name ilike $3)
@@ -89,19 +89,18 @@ select id, name, date_of_birth, gender, phone, email, address, medical_history, 
  limit $2;
 
 -- name: find(id bigint[], owner_id bigint[]) :opt batched
-select q.number, id, name, date_of_birth, gender, phone, email, address, medical_history, created_by, version, created_at, updated_at
+select q.number, p.*
   from unnest($1, $2) with ordinality as q (patient_id, owner_id, number)
-  join patients on id = q.patient_id and created_by = coalesce(q.owner_id, created_by);
+  join patients p on p.id = q.patient_id and p.created_by = coalesce(q.owner_id, p.created_by);
 
 -- name: update(id bigint, owner_id bigint, fields jsonb, versions text[], actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
 -- Changes the fields that are sent, and writes nothing if none of them differs. No row: no such patient of this owner. `matches`
 -- false: the record is at none of `versions`. The trail does not repeat a long text that stays the same.
 with found as (
-    select id, name, date_of_birth, gender, phone, email, address, medical_history, created_by, version, created_at, updated_at,
-           $4 is null or version::text = any ($4) as matches, to_jsonb(patients) - 'version' as before
-      from patients
-     where id = $1
-       and created_by = coalesce($2, created_by)
+    select p as stored, $4 is null or p.version::text = any ($4) as matches, to_jsonb(p) - 'version' as before
+      from patients p
+     where p.id = $1
+       and p.created_by = coalesce($2, p.created_by)
        for no key update
 ), changed as (
     -- A field that was not sent keeps its stored value, which PostgreSQL then need not write again.
@@ -116,11 +115,10 @@ with found as (
            version = p.version + 1,
            updated_at = now()
       from found, jsonb_populate_record(null::patients, $3) as new
-     where p.id = found.id
+     where p.id = (found.stored).id
        and found.matches
        and not found.before @> $3
-    returning p.id, p.name, p.date_of_birth, p.gender, p.phone, p.email, p.address, p.medical_history, p.created_by,
-              p.version, p.created_at, p.updated_at
+    returning p.*
 ), audited as (
     insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id, before)
     select acting($5, $6, $2 is null), 'update', 'patient', changed.id, $7, $8,
@@ -130,12 +128,10 @@ with found as (
                 or value <> ($3 -> key))
       from changed, found
 )
-select true as matches, id, name, date_of_birth, gender, phone, email, address, medical_history, created_by, version,
-       created_at, updated_at
+select true as matches, changed.*
   from changed
  union all
-select matches, id, name, date_of_birth, gender, phone, email, address, medical_history, created_by, version, created_at,
-       updated_at
+select matches, (stored).*
   from found
  where not exists (select from changed);
 

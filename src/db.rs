@@ -35,7 +35,7 @@ const POOL_THREADS: usize = 3;
 /// How long a connection may be idle before it must prove that it is alive. Only then may it carry a change, which must not be
 /// repeated.
 const PROVE_AFTER: Duration = Duration::from_secs(1);
-/// How often a change is sent at most if PostgreSQL ends it because of a deadlock. The order of locks (`sql/README.md`) leaves one
+/// How often a change is sent at most if PostgreSQL ends it and it has done nothing, mostly because of a deadlock. The order of locks (`sql/README.md`) leaves one
 /// way to meet: two records that take over each other's unique value.
 const CHANGE_TRIES: u32 = 4;
 /// How often a read is sent at most if its connection ends. One retry is not enough, since at a restart connections end one by
@@ -64,6 +64,8 @@ pub struct Db {
     started: Instant,
     /// Milliseconds after `started`: connections last used before this moment must prove first that they are alive.
     distrust_before: AtomicU64,
+    /// How often a statement turned out to be prepared for a table that has changed since.
+    table_changes: AtomicU64,
 }
 
 /// The connections.
@@ -92,8 +94,8 @@ impl Db {
         let manager = Manager { url: url.clone(), is_pooled };
         let [size, workers] = [size, workers].map(|count| u32::try_from(count).unwrap_or(u32::MAX));
         let pools = RwLock::new(Pools::new(&manager, size, workers, pulse.moves()));
-        let (started, distrust_before) = (Instant::now(), AtomicU64::new(0));
-        Db { pools, manager, size, workers, pulse, metrics, started, distrust_before }
+        let (started, distrust_before, table_changes) = (Instant::now(), AtomicU64::new(0), AtomicU64::new(0));
+        Db { pools, manager, size, workers, pulse, metrics, started, distrust_before, table_changes }
     }
 
     /// Asks all questions in one round trip. `None` for each question that must be asked again on its own connection: the server
@@ -155,7 +157,7 @@ impl Db {
             self.learn(&mut connection, &error);
             tries -= 1;
             // When its connection ends, a change may have been executed; only the client can know whether to repeat it.
-            let may_repeat = is_deadlock(&error) || (is_dead(&error) && !query.writes);
+            let may_repeat = has_done_nothing(&error) || (is_dead(&error) && !query.writes);
             if tries == 0 || !may_repeat {
                 return Err(translate(query, &error));
             }
@@ -167,16 +169,16 @@ impl Db {
         self.query_many(query, parameters).map(drop)
     }
 
-    /// Runs several statements in one transaction, which a returned error rolls back. After a deadlock, `work` runs again from
-    /// its start. `main` is the main statement, which log lines name.
+    /// Runs several statements in one transaction, which a returned error rolls back. After a deadlock, and after a
+    /// migration, `work` runs again from its start. `main` is the main statement, which log lines name.
     pub fn transaction<T>(&self, main: &Query, mut work: impl FnMut(&mut Transaction) -> Result<T>) -> Result<T> {
         let mut tries = CHANGE_TRIES;
         loop {
             let mut connection = self.begin(main)?;
             connection.in_transaction = true;
-            let mut transaction = Transaction { db: self, connection: &mut connection, met_deadlock: false };
+            let mut transaction = Transaction { db: self, connection: &mut connection, may_repeat: false };
             let result = work(&mut transaction);
-            let met_deadlock = transaction.met_deadlock;
+            let may_repeat = transaction.may_repeat;
             let end = if result.is_ok() { "commit" } else { "rollback" };
             let ended = connection.client.batch_execute(end);
             if let Err(error) = &ended {
@@ -184,7 +186,7 @@ impl Db {
             }
             connection.in_transaction = ended.is_err();
             tries -= 1;
-            if tries == 0 || !met_deadlock || ended.is_err() {
+            if tries == 0 || !may_repeat || ended.is_err() {
                 return result.and_then(|value| ended.map(|()| value).map_err(|error| translate(main, &error)));
             }
         }
@@ -239,6 +241,9 @@ impl Db {
         if is_dead(error) {
             self.distrust_all();
         }
+        if is_outdated(error) {
+            self.table_changes.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// A connection that is good enough for a change, or for a read.
@@ -258,6 +263,7 @@ impl Db {
             let unproven = distrusted || (writes && idle > PROVE_AFTER);
             if !unproven || connection.client.is_valid(POOL_WAIT).is_ok() {
                 connection.last_used = Instant::now();
+                connection.forget_before(self.table_changes.load(Ordering::Relaxed));
                 return Ok(connection);
             }
             // Dropping it here lets the pool open a new one.
@@ -352,7 +358,7 @@ fn new_pool<M: ManageConnection<Error = ConnectError>>(manager: M, size: u32) ->
 pub struct Transaction<'a> {
     db: &'a Db,
     connection: &'a mut Connection,
-    met_deadlock: bool,
+    may_repeat: bool,
 }
 
 impl Transaction<'_> {
@@ -365,15 +371,21 @@ impl Transaction<'_> {
     pub fn query_many(&mut self, query: &Query, parameters: Parameters) -> Result<Vec<Row>> {
         self.connection.run(query, parameters).map_err(|error| {
             self.db.learn(self.connection, &error);
-            self.met_deadlock |= is_deadlock(&error);
+            self.may_repeat |= has_done_nothing(&error);
             translate(query, &error)
         })
     }
 }
 
-/// PostgreSQL rolled the statement back, since it and another one waited for each other.
-fn is_deadlock(error: &postgres::Error) -> bool {
-    error.code().is_some_and(|code| code.code() == "40P01")
+/// PostgreSQL rolled the statement back, and it succeeds if it runs again: it and another one waited for each other, or it is
+/// outdated.
+fn has_done_nothing(error: &postgres::Error) -> bool {
+    error.code().is_some_and(|code| code.code() == "40P01") || is_outdated(error)
+}
+
+/// The statement was prepared for the columns that a table had before a migration ("cached plan must not change result type").
+fn is_outdated(error: &postgres::Error) -> bool {
+    error.code().is_some_and(|code| code.code() == "0A000")
 }
 
 /// The connection is gone: closed, reset, or ended by an administrator or a shutdown (class 57P).

@@ -27,6 +27,10 @@ pub mod migrate {
     pub use crate::migrate::{load, run};
 }
 
+pub mod records {
+    pub use crate::records::{DOCTOR, Field, Kind, MAPPING, PATIENT, Set};
+}
+
 pub mod openapi {
     pub use crate::openapi::{document, page, path_of, places};
 }

@@ -28,6 +28,8 @@ const BEGIN_LONG_READ: &str = "begin; set local statement_timeout = '2s'";
 pub struct Connection {
     pub client: Client,
     pub prepared: Vec<Option<Statement>>,
+    /// How many changes of tables had been noticed when the first of them was prepared.
+    pub table_changes: u64,
     pub last_used: Instant,
     /// See [`Db::new`](super::Db::new).
     pub is_pooled: bool,
@@ -40,6 +42,14 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// Forgets the statements that were prepared before this change of a table.
+    pub fn forget_before(&mut self, table_changes: u64) {
+        if self.table_changes != table_changes {
+            self.prepared.clear();
+            self.table_changes = table_changes;
+        }
+    }
+
     /// Runs a statement.
     pub fn run(&mut self, query: &Query, parameters: Parameters) -> std::result::Result<Vec<Row>, postgres::Error> {
         if self.in_transaction {
@@ -119,6 +129,7 @@ impl ManageConnection for Manager {
         Ok(Connection {
             client,
             prepared: Vec::new(),
+            table_changes: 0,
             last_used,
             is_pooled,
             is_read_only: false,

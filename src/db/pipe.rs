@@ -55,7 +55,8 @@ impl Pipe {
         });
         let result = runtime.block_on(async { tokio::time::timeout(PATIENCE, select(work, connection)).await });
         let (state, answers) = match result {
-            // An error ends more than its statement if it is about the connection or what is prepared on it.
+            // An error ends more than its statement if it is about the connection or what is prepared on it: after a migration, a
+            // new pipe prepares the statements for the new columns.
             Ok(Either::Left((Ok(answers), _))) if answers.iter().all(Result::is_ok) => (State::Ready, answers),
             Ok(Either::Left((Ok(answers), _))) => (State::Broken, answers),
             Ok(_) => (State::Broken, Vec::new()),

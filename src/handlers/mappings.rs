@@ -33,16 +33,7 @@ pub static ADMIN_MAPPING: RecordType = RecordType { for_admins: true, ..MAPPING 
 /// `POST /api/mappings`: the patient must be the user's own, the doctor must exist, and the pair must be new.
 pub fn create(app: &App, request: &Request, user: &User) -> Result<Response> {
     let fields = request.new_record()?.record(records::MAPPING)?;
-    let (patient_id, doctor_id) = (fields.integer("patient_id"), fields.integer("doctor_id"));
-    let parameters: Parameters = &[
-        &patient_id,
-        &doctor_id,
-        &fields.optional_text("notes"),
-        &user.id,
-        &user.session_id,
-        &request.client,
-        &request.id,
-    ];
+    let parameters: Parameters = &[&Json(&fields), &user.id, &user.session_id, &request.client, &request.id];
     once(app, request, user, MAPPING.reads_of, |db| {
         let row = db.query_one(&app.sql.mappings.create, parameters)?;
         both_found(&row)?;

@@ -2,7 +2,7 @@
 //! descriptions in this folder. `tests/api/docs.rs` holds it against the service in both directions.
 //!
 //! To add a route: a line in `ROUTES`, a line in [`OPERATIONS`]. To add a query parameter: its name in the route's
-//! list, its meaning in `parameters.rs`. To add a field: a line in `records.rs`.
+//! list, its meaning in `parameters.rs`. To add a field to a patient, a doctor or a mapping: a line in `src/records.rs`.
 
 pub mod answers;
 pub mod fields;

@@ -32,6 +32,7 @@ mod patients;
 mod plans;
 mod properties;
 mod rate_limits;
+mod records;
 mod roles;
 mod round_trips;
 mod session_limits;

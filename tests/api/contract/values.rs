@@ -248,7 +248,7 @@ fn a_value_that_postgresql_does_not_take_is_the_requests_fault() {
     let sql = Folder::with_sql();
     // As if a rule had been forgotten: a doctor's name has to be a number, and a filter a date.
     sql.replace("doctors.sql", "name ilike $4", "$4::date > now()");
-    sql.replace("doctors.sql", "new.years_of_experience, $2", "new.name::integer, $2");
+    sql.replace("doctors.sql", "'create', 'doctor', id, $4", "'create', 'doctor', name::integer, $4");
     let app = TestApp::with(|config| config.sql_dir = Some(sql.path().to_path_buf()));
     let ann = app.signed_up("ann");
     ann.get("/api/doctors").expect(200, "success");
