@@ -4,6 +4,7 @@
 
 mod circles;
 mod documents;
+mod extending;
 mod limits;
 mod manifest;
 mod shell;
