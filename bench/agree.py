@@ -16,15 +16,14 @@ def check(database, product, servers):
         if server is not product:
             for case in _cases(database):
                 expected, got = _answer(product, *case), _answer(server, *case)
-                if expected != got:
+                if _shared(expected) != _shared(got):
                     raise SystemExit(f"bench: {server.name} differs from the product at {case[0]} {case[1]}\n"
                                      f"  product: {expected}\n  {server.name}: {got}")
         created = _answer(server, "POST", "/api/patients", _bearer(database.writer["token"]), json.dumps(_PATIENT))
         status, headers, body = created
         data = body["data"]
         stated = {name: data[name] for name in _PATIENT}
-        names = ["id", *_PATIENT, "phone", "address", "medical_history", "created_by", "created_at", "updated_at"]
-        sound = (status, body["status"], stated, sorted(data)) == (201, "created", _PATIENT, sorted(names))
+        sound = (status, body["status"], stated) == (201, "created", _PATIENT) and set(_FIELDS) <= set(data)
         if not sound or headers.get("location") != f"/api/patients/{data['id']}" or headers.get("etag") != '"1"':
             raise SystemExit(f"bench: {server.name} creates wrongly: {created}")
         audited = database.sql(f"select count(*) from audit_entries where action = 'create' and resource_id = {data['id']}")
@@ -54,6 +53,9 @@ def _check_trail(database, servers):
         time.sleep(0.1)
 
 
+# The fields of a patient that every server shows. The product may have got more since: they come from the same statement.
+_FIELDS = ["id", "name", "date_of_birth", "gender", "phone", "email", "address", "medical_history", "created_by", "created_at",
+           "updated_at"]
 _PATIENT = {"name": "Zoë Müller", "date_of_birth": "1990-04-23", "gender": "female", "email": "zoe@example.org"}
 
 
@@ -78,6 +80,18 @@ def _cases(database):
     yield "GET", patient, forged(iss="another service")
     yield "GET", patient, forged(secret="another secret of thirty-two bytes")
     yield "GET", patient, forged(sid=999_999_999)
+
+
+def _shared(answer):
+    """The answer with those fields of a patient that all servers have."""
+    def record(data):
+        return {name: data[name] for name in _FIELDS if name in data} if isinstance(data, dict) else data
+
+    status, headers, body = answer
+    if isinstance(body, dict) and body.get("data"):
+        data = body["data"]
+        body = body | {"data": [record(one) for one in data] if isinstance(data, list) else record(data)}
+    return status, headers, body
 
 
 def _answer(server, method, path, headers, body=None):

@@ -44,6 +44,7 @@ export function createAccess(pool) {
     const session = claims.exp && claims.sid ? await sessionOf(claims.sid) : null;
     if (!session || session.userId !== Number(claims.sub)) throw unauthenticated();
     request.userId = session.userId;
+    request.sessionId = claims.sid;
     next();
   };
 }

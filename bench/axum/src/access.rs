@@ -45,6 +45,7 @@ struct Claims {
 /// Someone whose token and session are good, and the request that this is about.
 pub struct Caller {
     pub user_id: i64,
+    pub session_id: i64,
     pub address: IpAddr,
     pub request_id: RequestId,
 }
@@ -92,14 +93,15 @@ impl FromRequestParts<Arc<App>> for Caller {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Caller, Response> {
         let Ok(request_id) = RequestId::from_request_parts(parts, app).await;
         let address = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-        match user_id(parts, app).await {
-            Ok(user_id) => Ok(Caller { user_id, address: address.unwrap_or(IpAddr::from([0, 0, 0, 0])), request_id }),
+        let address = address.unwrap_or(IpAddr::from([0, 0, 0, 0]));
+        match user_and_session(parts, app).await {
+            Ok((user_id, session_id)) => Ok(Caller { user_id, session_id, address, request_id }),
             Err(problem) => Err(problem.answer(&request_id)),
         }
     }
 }
 
-async fn user_id(parts: &Parts, app: &App) -> Result<i64, Problem> {
+async fn user_and_session(parts: &Parts, app: &App) -> Result<(i64, i64), Problem> {
     let value = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let (scheme, token) = value.and_then(|value| value.split_once(' ')).ok_or(Problem::Unauthenticated)?;
     if !scheme.eq_ignore_ascii_case("bearer") {
@@ -107,5 +109,5 @@ async fn user_id(parts: &Parts, app: &App) -> Result<i64, Problem> {
     }
     let (user_id, session_id) = app.access.verify(token.trim()).ok_or(Problem::Unauthenticated)?;
     let state = app.access.state(app, session_id).await?.ok_or(Problem::Unauthenticated)?;
-    if state.user_id == user_id { Ok(user_id) } else { Err(Problem::Unauthenticated) }
+    if state.user_id == user_id { Ok((user_id, session_id)) } else { Err(Problem::Unauthenticated) }
 }
