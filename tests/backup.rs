@@ -35,7 +35,7 @@ fn a_backup_restored_elsewhere_has_every_row() {
     assert_eq!(old.sql(sum), new.sql(sum));
     let trail = "select md5(string_agg(a::text, '' order by id)) from audit_trail a";
     assert_eq!(old.sql(trail), new.sql(trail));
-    // What is not rows came along as well: the audit trail is still one that cannot be edited, and ids go on where they were.
+    // More than the rows came along: the audit trail still cannot be edited, and ids continue where they were.
     assert!(new.try_sql("delete from audit_entries").is_err());
     assert!(new.try_sql("delete from audit_batches").is_err());
     assert_eq!(new.sql(batch), (id + 1_000).to_string());
@@ -108,7 +108,7 @@ fn a_restore_never_replaces_records() {
     data.run(&["restore", name]).expect_failure("holds records");
     assert_eq!(data.sql("select count(*)::text from users"), "1");
 
-    // One that was only started, and has a schema but no records, is as good as empty.
+    // A cluster that has a schema but no records counts as empty.
     let started = place.data_dir("started");
     started.run(&["migrate"]).expect_success("applied");
     started.run(&["restore", name]).expect_success("restored");

@@ -1,4 +1,4 @@
-//! The service inside another program: what it leaves there when it ends, or when it does not get to start.
+//! The service inside another program: it leaves nothing behind when it ends, or when it fails to start.
 //!
 //! Threads and descriptors belong to a process, so each test runs in one of its own: this program, started once more.
 
@@ -44,7 +44,7 @@ fn a_start_that_fails_half_way_leaves_nothing_behind() {
         let before = Belongings::now();
         let reserved = status("VmSize:") * 1024;
         for threads in [12, 20] {
-            // So many threads and no more, and half a stack for everything else.
+            // Room for this many threads, and half a stack for everything else.
             let limit = reserved + threads * STACK + STACK / 2;
             setrlimit(Resource::As, Rlimit { current: Some(limit), maximum: None }).expect("a limit");
             let problem = Service::start(folder.config()).err().expect("no start");

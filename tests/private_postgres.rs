@@ -16,7 +16,7 @@ use postgres::{Client, NoTls};
 /// Says to this program, started once more, in which `DATA_DIR` to serve.
 const SERVE: &str = "TEST_PRIVATE_POSTGRES_SERVE";
 
-/// The longest that anything here is waited for.
+/// How long a test waits for anything.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]

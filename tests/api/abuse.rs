@@ -19,7 +19,7 @@ fn login_from(app: &TestApp, client: &str, email: &str, password: &str) -> Answe
     app.login_from(email, password, &[("X-Forwarded-For", client)])
 }
 
-/// What a client can tell answers apart by: everything but the request id, the date and the length that goes with neither.
+/// Everything by which a client could tell two answers apart: all but the request id and the date.
 fn appearance(answer: &Answer) -> (u16, Vec<(String, String)>, Vec<u8>) {
     let changing = ["x-request-id", "date"];
     let headers = answer.headers.iter().filter(|(name, _)| !changing.contains(&name.as_str())).cloned().collect();
@@ -90,7 +90,7 @@ fn the_lock_is_for_one_address_and_an_ipv6_64_is_one() {
     login_from(&app, "192.0.2.1", &ann.email, PASSWORD).expect(401, "invalid");
     login_from(&app, "::ffff:192.0.2.1", &ann.email, PASSWORD).expect(401, "invalid");
     login_from(&app, "192.0.2.2", &ann.email, PASSWORD).expect(200, "success");
-    // The correct login from elsewhere does not open the door to the address that guesses.
+    // A correct login from elsewhere does not unlock the account for the address that guesses.
     login_from(&app, "192.0.2.1", &ann.email, PASSWORD).expect(401, "invalid");
 
     for host in 1..=10 {
@@ -221,7 +221,7 @@ fn the_lock_of_an_unknown_address_is_counted_like_any_other() {
         app.login("nobody@example.org", WRONG).expect(401, "invalid");
     }
     assert_eq!(failures(&app), [("*".to_string(), 10, false), ("127.0.0.1".to_string(), 10, true)]);
-    // What was typed is not kept, for it may be a password in the wrong field.
+    // The typed text is not kept: it may be a password in the wrong field.
     let query = "select count(*) from login_failures f where to_jsonb(f)::text like '%nobody%'";
     assert_eq!(app.sql().query_one(query, &[]).expect("a count").get::<_, i64>(0), 0);
 }
@@ -260,7 +260,7 @@ fn wrong_unknown_locked_disabled_and_any_cost_of_the_hash_take_the_same_time() {
         (&locked_cheaper.email, PASSWORD),
     ];
     take_the_same_time(&app, &kinds);
-    // Then everything takes the time of the most expensive hash.
+    // Then every login takes the time of the most expensive hash.
     let expensive = at_cost(8, "expensive");
     kinds.push((&expensive.email, WRONG));
     take_the_same_time(&app, &kinds);

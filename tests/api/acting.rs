@@ -1,5 +1,5 @@
-//! Who acts must be allowed to in the moment of the change: neither a flood of requests nor one that waits for a lock outlives a
-//! demotion, a disabling or the end of the session.
+//! The right to make a change is checked at the moment of the change: neither a flood of requests nor a request that waits for a lock
+//! outlives a demotion, a disabling or the end of the session.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -12,7 +12,7 @@ use crate::harness::{PASSWORD, Person, TestApp, eventually};
 const WAITING: &str =
     "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
 
-/// A change, and the lock that holds it up.
+/// A change, and the lock that it waits for.
 struct Change {
     method: &'static str,
     target: String,
@@ -24,12 +24,12 @@ fn change(method: &'static str, target: String, body: Option<Value>, lock: Strin
     Change { method, target, body, lock }
 }
 
-/// What takes somebody's right away, behind the service's back so that it waits for nothing.
+/// Takes the actor's right away with plain SQL, so that this waits for nothing.
 fn take_away(app: &TestApp, person: &Person, how: &str) {
     app.sql().batch_execute(&how.replace("$1", &person.id.to_string())).expect("a right less");
 }
 
-/// Gives it back, and tells the node.
+/// Gives the right back, and notifies the node.
 fn give_back(app: &TestApp, person: &Person, role: &str) {
     let text = "update users set role = $2, disabled = false where id = $1";
     let mut sql = app.sql();
@@ -51,7 +51,7 @@ const RECORDS: &str = "select jsonb_build_array(
     (select jsonb_agg(jsonb_build_array(id, ended_at is null) order by id) from sessions t), (select count(*) from login_failures),
     (select count(*) from audit_entries))";
 
-/// Each change waits for its lock while the actor loses the right to it; then it is refused and has done nothing.
+/// Each change waits for its lock while the actor loses the right to make it. Then it is refused and has done nothing.
 fn all_are_refused(app: &TestApp, actor: &Person, role: &str, how: &str, status: u16, changes: Vec<Change>) {
     let mut watcher = app.sql();
     for Change { method, target, body, lock } in changes {

@@ -226,7 +226,7 @@ fn reads_and_lists_are_there_a_second_later() {
     for target in ["/api/admin/patients", "/api/admin/mappings"] {
         root.get(target).expect(200, "success");
     }
-    // What was not shown was not read; the directory is nobody's secret.
+    // A 404 shows no patient, and reads of the shared directory are not recorded.
     bob.get(&path).expect(404, "failed");
     bob.get("/api/doctors").expect(200, "success");
     bob.get(&format!("/api/doctors/{doctor}")).expect(200, "success");

@@ -242,7 +242,7 @@ fn a_kind_that_cannot_be_written_waits_and_earlier_kinds_are_not_written_again()
     }
     held.commit().expect("an end");
     eventually("the reads are there", || app.audited("read").len() == 3);
-    // What comes later is not kept waiting by what cannot be written, nor does that get lost.
+    // Entries that cannot be written do not delay later ones, and are not lost.
     ask(&path);
     eventually("the last read is there", || app.audited("read").len() == 4);
     eventually("the refusal is there", || app.audited("denied").len() == 1);

@@ -1,5 +1,5 @@
-//! What makes the audit trail worth something: account events are all there, a change and its entry come together or not at
-//! all, it holds no secrets, and it cannot be changed.
+//! Why the audit trail can be trusted: it has every account event, a change and its entry come together or not at all, it holds no
+//! secrets, and it cannot be changed.
 
 use serde_json::{Value, json};
 
@@ -82,7 +82,7 @@ fn account_events(app: &TestApp) -> Vec<(&'static str, Option<i64>, &'static str
 fn every_account_event_is_there_once() {
     let app = TestApp::start();
     let mut expected = account_events(&app);
-    // Without what made the admin, which is not what is tested here.
+    // Without the event that made the admin, which this test is not about.
     let query = "select action, actor_id, resource, resource_id from audit_trail order by id offset 3";
     let rows = app.sql().query(query, &[]).expect("entries");
     let mut found: Vec<(String, Option<i64>, String, Option<i64>)> =
@@ -172,7 +172,7 @@ fn the_table_refuses_every_change() {
     assert_eq!(trail(&app), before);
 }
 
-/// Everything that changes must also be recorded: where that fails, nothing changes.
+/// Every change must be recorded: if that fails, nothing changes.
 #[test]
 fn a_change_that_cannot_be_recorded_does_not_happen() {
     // Reads wait in the buffer for ever here, and so would the end of the test.

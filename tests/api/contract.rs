@@ -1,8 +1,9 @@
 //! The conventions of the contract, on every route and for every kind of caller.
 //!
 //! The tests walk [`ROUTES`], so a new line of the table is tested from the day it is added: `access` asks who may call it,
-//! `routing` how its path and methods behave, `bodies` what it takes, `values` what no rule expects, `headers` what every answer carries, `refusals` what the
-//! transport says before there is a request. Here is what they share: the people, the records, and the rules of an answer.
+//! `routing` how its path and methods behave, `bodies` which bodies it takes, `values` how it meets strange values, `headers` what
+//! every answer carries, `refusals` how the transport refuses requests that never become complete. All share the people, the records
+//! and the rules of an answer in this file.
 
 mod access;
 mod bodies;
@@ -31,7 +32,7 @@ pub struct World<'a> {
     pub mapping_id: i64,
     /// Of the owner, and not the one in use.
     pub session_id: i64,
-    /// A user whom only admins have business with.
+    /// A user whom only admins may see.
     pub user_id: i64,
 }
 

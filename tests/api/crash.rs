@@ -36,7 +36,7 @@ fn work(server: SocketAddr, person: &Person, doctor: i64, done: &AtomicUsize) ->
         let Some(changed) = ask(server, person, "PATCH", &path, Some(json!({ "name": "Q" }))) else { break };
         changed.expect(200, "updated");
         if id % 2 == 0 {
-            // From here on it may be gone, whether we hear of it or not.
+            // From here on the record may be gone, whether the answer arrives or not.
             kept.pop();
             let Some(gone) = ask(server, person, "DELETE", &path, None) else { break };
             gone.expect(200, "deleted");
@@ -85,7 +85,7 @@ fn a_server_that_is_killed_leaves_no_change_without_its_entry_and_no_entry_witho
             server.signal("KILL");
             workers.into_iter().map(|worker| worker.join().expect("no panic")).collect::<Vec<_>>()
         });
-        // What PostgreSQL had begun, it finishes or gives up by itself.
+        // PostgreSQL finishes or gives up by itself what it had begun.
         eventually("the killed server's statements are over", || {
             let query = "select count(*) from pg_stat_activity where datname = current_database() and state <> 'idle'
                             and pid <> pg_backend_pid()";

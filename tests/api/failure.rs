@@ -1,5 +1,5 @@
-//! When things fail: the database goes or freezes, everything is taken, a handler panics, the operator stops the server. What
-//! the client sees is an answer of the contract, soon; what was promised is kept; nothing about a person leaks.
+//! When things fail: the database goes away or freezes, every connection is taken, a handler panics, the operator stops the server.
+//! The client soon gets an answer of the contract, every promise is kept, and nothing about a person leaks.
 
 mod database;
 mod faults;
@@ -23,7 +23,7 @@ fn unavailable(answer: Answer) -> Answer {
     answer.expect(503, "failed")
 }
 
-/// One of the server's own numbers.
+/// One of the server's metrics.
 fn number(app: &TestApp, name: &str) -> i64 {
     let page = String::from_utf8(app.anyone().get("/metrics").body).expect("text");
     let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));

@@ -1,4 +1,4 @@
-//! What list screens ask for: order, fields, total; for patients and doctors alike.
+//! The parameters for list screens: order, fields, total; the same for patients and doctors.
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -108,7 +108,7 @@ fn a_sorted_list_continues_only_with_a_cursor_of_its_own() {
         }
         assert!(!page(path, sort).header("link").is_some_and(|link| link.contains("after")));
     }
-    // Another user's cursor shows the caller's own records behind that place.
+    // With another user's cursor, a user sees their own records that follow that place.
     let of_ann = cursor(&page("/api/patients", "name"));
     let own = bob.get(&format!("/api/patients?sort=name&cursor={of_ann}")).expect(200, "success");
     assert_eq!(own.ids().len(), 3, "his second has the name and a greater id");

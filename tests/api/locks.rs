@@ -48,7 +48,7 @@ fn changes_of_patients_doctors_and_mappings_at_once_never_deadlock() {
                     }
                 });
                 let ann = node(number + 1);
-                // From now on and then, two deletes that meet in the middle.
+                // At the end of each round, each of these threads deletes a patient or a doctor.
                 scope.spawn(move || {
                     for step in 0..8 {
                         is_one_of(assign(&ann, patients[(step + number) % 4], doctors[step % 4]), &[201, 404, 409]);

@@ -11,7 +11,7 @@ use crate::harness::folder::Folder;
 use crate::harness::http::Answer;
 use crate::harness::{Person, TestApp, at_once, eventually, http};
 
-/// A page ends at so many bytes.
+/// How many bytes a page ends at.
 const PAGE_BYTES: usize = 4 * 1024 * 1024;
 
 /// Gives a user patients whose histories are this SQL expression.
@@ -88,7 +88,7 @@ pub fn warm_server(app: &TestApp, folder: &Folder, user: &Person) -> (Serving, f
     (server, warm)
 }
 
-/// A connection that asks for a page so many times and does not take it.
+/// A connection that asks for a page this many times and does not read the answers.
 pub fn ask_and_leave(person: &Person, target: &str, times: usize) -> TcpStream {
     let token = person.token.as_deref().expect("a token");
     let mut stream = http::connect(person.address);

@@ -1,4 +1,4 @@
-//! Two services on one database: what ends at one is over at the other within two seconds, with and without the connection that
+//! Two services on one database: a session that ends at one has ended at the other within two seconds, with and without the connection that
 //! listens for it.
 
 use std::time::{Duration, Instant};

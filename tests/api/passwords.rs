@@ -147,7 +147,7 @@ fn a_change_names_every_missing_and_bad_field() {
     );
     let unknown = json!({ "current_password": PASSWORD, "new_password": "a new pass phrase", "email": "x" });
     assert_eq!(refused(unknown, "invalid"), ["email"]);
-    // What is refused as a whole is no guess.
+    // A request that is refused as malformed counts as no guess.
     assert!(app.audited("login_failed").is_empty());
     app.anyone().post("/api/auth/password", json!({})).expect(401, "forbidden");
 }

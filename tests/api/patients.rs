@@ -106,7 +106,7 @@ fn an_update_changes_what_is_sent_and_null_clears() {
     ann.patch(&path, json!({})).expect(400, "incomplete");
     ann.patch(&path, json!({ "gender": "none" })).expect(400, "invalid");
     assert_eq!(ann.patch(&path, json!({ "nme": "x" })).expect(400, "invalid").fields(), ["nme"]);
-    // What was read can be sent back, the fields that the server sets included.
+    // A record can be sent back as it was read, including the fields that the server sets.
     let read = ann.get(&path).expect(200, "success").data();
     assert_eq!(ann.put(&path, read.clone()).expect(200, "updated").data()["name"], read["name"]);
 }

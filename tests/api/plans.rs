@@ -54,7 +54,7 @@ const FILL: &str = "
     analyze patients, doctors, mappings;
 ";
 
-/// A database with so many patients, and a tenth as many mappings.
+/// A database with this many patients, and a tenth as many mappings.
 struct Filled {
     client: Client,
     sql: Queries,
@@ -176,7 +176,7 @@ fn pages(filled: &mut Filled) {
         for after in [0, end / 2] {
             filled.page(|sql| &sql.patients.list, &[&owner, &after, &PAGE], &["patients_created_by_id_idx"]);
         }
-        // Where little is left, the last entries of the primary key serve as well.
+        // Near the end, the last entries of the primary key serve as well.
         let either = ["patients_created_by_id_idx", "patients_pkey"];
         for after in [end * 9 / 10, end - 50, end] {
             filled.page(|sql| &sql.patients.list, &[&owner, &after, &PAGE], &either);

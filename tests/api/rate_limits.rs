@@ -45,7 +45,7 @@ fn all_requests_that_check_a_password_or_a_token_share_one_limit_per_address() {
         renewed.refresh(),
         app.anyone().post("/api/auth/register", body),
         ann.post("/api/auth/password", change),
-        // What is malformed counts as well, so that nobody gets long lists of errors for nothing.
+        // Malformed requests count as well: the limit comes before the body.
         app.anyone().post("/api/auth/login", json!({})),
     ];
     for answer in refused {
@@ -95,7 +95,7 @@ fn behind_a_trusted_proxy_each_client_has_a_limit_of_its_own() {
     let app = limited(&["127.0.0.1"]);
     exhaust(&app, "192.0.2.1");
     exhaust(&app, "192.0.2.2");
-    // The proxy itself is a client too, where it speaks for no one.
+    // The proxy itself is the client if it forwards for no one.
     assert_eq!(app.login("nobody@example.org", PASSWORD).status, 401);
     // One subscriber of IPv6 has a /64.
     exhaust(&app, "2001:db8::1");
@@ -158,7 +158,7 @@ fn a_user_beyond_the_limit_of_changes_can_read_and_others_can_change() {
     let doctor = ann.new_doctor("D");
     ann.new_mapping(patient, doctor);
     ann.patch(&path, json!({ "phone": "+49 30 1234567" })).expect(200, "updated");
-    // One that is refused for its body counts: it was looked at.
+    // A change that is refused for its body counts as well.
     ann.patch(&path, json!({ "phone": "none" })).expect(400, "invalid");
     for refused in [
         ann.patch(&path, json!({ "phone": null })),
@@ -183,7 +183,7 @@ fn a_user_beyond_the_limit_of_changes_can_read_and_others_can_change() {
 fn every_route_that_changes_something_for_a_user_is_limited_and_no_other() {
     let app = TestApp::with(|config| config.changes_per_minute = 1);
     let (owner, admin) = (app.signed_up("owner"), app.admin("admin"));
-    // The one change of each; it is refused for its body, and nothing is there to be changed.
+    // The one change of each user; it is refused for its body, and there is no record to change.
     owner.post("/api/patients", json!({})).expect(400, "incomplete");
     admin.post("/api/patients", json!({})).expect(400, "incomplete");
     for route in ROUTES {

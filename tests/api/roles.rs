@@ -82,7 +82,7 @@ fn two_admins_who_remove_each_other_at_once_leave_one() {
         assert!(statuses.iter().all(|status| [200, 401, 403, 409].contains(status)), "{statuses:?}");
         let left = "select count(*) from users where role = 'admin' and not disabled";
         assert_eq!(sql.query_one(left, &[]).expect("a count").get::<_, i64>(0), 1, "round {round}");
-        // Put both back. What ended their sessions is undone behind the service's back, so the nodes are told.
+        // Make both admins again with plain SQL, and notify the nodes, since the service does not know.
         let restore = "update users set role = 'admin', disabled = false; update sessions set ended_at = null;
                        select pg_notify('session_changes', 'user ' || id) from users;";
         sql.batch_execute(restore).expect("both are admins again");

@@ -1,5 +1,5 @@
-//! Reads of several requests that share a round trip: each has its own answer, and what goes wrong with one, or with the
-//! connection, is nobody else's loss.
+//! Reads of several requests that share a round trip: each gets its own answer, and a failure of one, or of the connection, harms no
+//! other.
 
 use std::thread;
 

@@ -84,7 +84,7 @@ fn use_keeps_a_session_alive() {
     ann.get("/api/auth/me").expect(200, "success");
     bob.refresh().expect(200, "success");
     let database = app.database.clone();
-    // What was used is written down in batches, and at the latest when the service stops.
+    // The use of sessions is recorded in batches, at the latest when the service stops.
     app.stop();
     let query = "select id from sessions where last_used_at < now() - interval '5 days'";
     assert!(crate::harness::postgres::connect(&database).query(query, &[]).expect("rows").is_empty());

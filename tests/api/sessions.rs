@@ -82,7 +82,7 @@ fn a_second_use_of_a_refresh_token_within_ten_seconds_is_a_retry_and_replaces_th
     for person in [&ann, &first, &second] {
         person.get("/api/auth/me").expect(200, "success");
     }
-    // An answer is lost again, and the pair that came at last goes on.
+    // An answer is lost again; the pair that arrives last continues the session.
     let third = ann.with_pair(&ann.refresh().expect(200, "success").data());
     let renewed = third.with_pair(&third.refresh().expect(200, "success").data());
     renewed.refresh().expect(200, "success");

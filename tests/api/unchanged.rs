@@ -1,4 +1,4 @@
-//! What changes nothing writes nothing, and what changes one field does not copy a long text into the trail.
+//! An update that changes nothing writes nothing, and an update of one field does not copy a long text into the trail.
 
 use serde_json::{Value, json};
 

@@ -7,7 +7,7 @@ use crate::harness::eventually;
 use crate::node::Node;
 use crate::writers::Writers;
 
-/// How long a failover may keep the service away, from the fault on.
+/// How long a failover may take, from the fault to the first success.
 const BACK_WITHIN: Duration = Duration::from_secs(15);
 /// The longest that a client may wait for a refusal.
 const REFUSED_WITHIN: Duration = Duration::from_secs(5);
@@ -54,7 +54,7 @@ fn fail_over(name: &str, synchronous: bool, fault: fn(&Cluster)) {
     assert!(back < BACK_WITHIN, "{back:?}: {}", tale.summary());
     tale.expect_only_503(REFUSED_WITHIN);
     tale.compare(&mut standby.connect());
-    // Reads and logins as well, and what is not a request: the audit trail goes on.
+    // Reads, logins and the audit trail continue as well.
     person.get("/api/patients?limit=1").expect(200, "success");
     app.signed_up("bob");
     app.anyone().get("/readyz").expect(200, "success");

@@ -1,4 +1,4 @@
-//! What breaks on one machine, and how it mends: the private PostgreSQL killed, the server killed, places taken.
+//! Faults on one machine, and how the service recovers: PostgreSQL killed, the server killed, every connection taken.
 
 use std::time::{Duration, Instant};
 

@@ -99,7 +99,7 @@ impl Mounted {
         if mount.is_ok_and(|output| output.status.success()) {
             return Some(Mounted(disk));
         }
-        // Said aloud: the test harness keeps what passes to itself.
+        // Printed, because the test harness hides the output of tests that pass.
         let _ = writeln!(std::io::stderr(), "NOT TESTED: a full disk needs root, to mount a small one");
         None
     }

@@ -66,7 +66,7 @@ fn two_nodes_share_the_connections_of_a_pooler_in_transaction_mode() {
         eventually("the line about notifications", || node.lines_with("notifications do not arrive").len() == 1);
     }
 
-    // What is set for a session would stay on a connection that others get, so nothing goes around the pool.
+    // A setting of a session would stay on a connection that others get, so there are no pipes.
     assert_eq!(first.number("database_pipe_connections"), 0.0);
 
     // Every kind of statement, on both nodes at once, over two connections: each answer belongs to its question.
@@ -115,7 +115,7 @@ fn behind_a_pooler_a_role_without_time_limits_is_warned_of() {
     assert!(warnings.len() == 1 && warnings[0].contains(mend), "{:#?}", node.lines());
     drop(node);
 
-    // What the line says to do is enough, once the pooler has opened its connections anew.
+    // The advice of the line is enough, once the pooler has opened new connections.
     cluster.sql(mend);
     drop(pooler);
     let again = Folder::new("limits-again");

@@ -26,7 +26,7 @@ impl Drop for Proxy {
     }
 }
 
-/// What came back through the proxy.
+/// The answer that came through the proxy.
 #[derive(Debug)]
 struct Answer {
     version: String,
@@ -156,7 +156,7 @@ impl Proxy {
         let parts = text.split("--end of answer ");
         let mut answers: Vec<Answer> = Vec::new();
         for part in parts {
-            // What ends one part is the version of the answer that stood in the part before.
+            // Each part ends with the version of the answer in the part before.
             let rest = match part.split_once("--\n") {
                 Some((version, rest)) if !answers.is_empty() => {
                     answers.last_mut().expect("an answer").version = version.to_string();
@@ -282,7 +282,7 @@ fn connections_are_kept(app: &TestApp, proxy: &Proxy) {
     assert!(opened <= 4, "{opened} connections for 20 requests");
 }
 
-/// What the files of `deploy/` keep from everyone but this machine.
+/// The paths that the files of `deploy/` close to other machines.
 const GUARDED: [&str; 1] = ["/metrics"];
 
 /// Ways to write a path that a proxy or the server might take for the same.

@@ -1,4 +1,4 @@
-//! The same server loop compiled against `tiny_http` and against ours: what an application may use of both.
+//! The same server loop compiled against `tiny_http` and against our transport: the part of the API that both have.
 
 use std::net::TcpListener;
 

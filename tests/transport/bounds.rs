@@ -1,4 +1,4 @@
-//! Each bound from both sides: the last thing that passes, and the first that does not.
+//! Each bound from both sides: the longest that passes, and the shortest that does not.
 
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -77,7 +77,7 @@ fn bodies() {
     assert_eq!(status(&server, chunked(&[1; 1001]).as_bytes()), 413);
 }
 
-/// Room for so many bytes, as a server takes it.
+/// Room for this many bytes, as a server takes it.
 fn room_for(bytes: usize) -> (Arc<AtomicUsize>, RoomHook) {
     struct Part(Arc<AtomicUsize>, usize);
     impl Drop for Part {

@@ -1,4 +1,4 @@
-//! Stopping: what is under way ends well, nothing new begins, every worker comes home.
+//! Stopping: requests in flight finish, nothing new begins, every worker ends.
 
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;

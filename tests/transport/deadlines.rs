@@ -1,4 +1,4 @@
-//! Deadlines end what does not end by itself, whatever keeps coming in the meantime.
+//! Deadlines end requests and answers that do not end by themselves, whatever bytes keep coming.
 
 use std::io::{Read, Write};
 use std::sync::Mutex;

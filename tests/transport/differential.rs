@@ -15,7 +15,7 @@ use tokio::io::AsyncWriteExt;
 
 const STREAMS: u64 = 10_000;
 
-/// What we refuse and hyper delivers, by cause. Each is one of the strictnesses that the transport is for.
+/// Requests that we refuse and hyper delivers, by cause. Each is a point where the transport is strict on purpose.
 const STRICTER: &[(Cause, &str)] = &[
     (Cause::Host, "hyper leaves Host to the application"),
     (Cause::Method, "hyper delivers any method"),
@@ -29,7 +29,7 @@ const STRICTER: &[(Cause, &str)] = &[
     (Cause::Chunk, "hyper takes white space after a chunk size, and does not look into extensions"),
 ];
 
-/// What we deliver and hyper refuses: whether `message`, from `stream`, is such a case.
+/// Whether `message`, from `stream`, is one that we deliver and hyper refuses for a known reason.
 const LAXER: &[(Holds, &str)] = &[
     (
         |_, stream| contains(stream, b" HTTP/1.2\r\n"),

@@ -108,7 +108,7 @@ fn a_data_dir_that_is_a_file_is_named_unless_nothing_is_kept_there() {
     let ended = Program::bare(&folder, &["serve"]).run("");
     assert!(ended.problem(1).starts_with("DATA_DIR must be a folder, but ./data is a file: "), "{ended:?}");
     Program::on(&database, &folder, &["check"]).run("").said();
-    // A folder that lacks a file is said with the file.
+    // If the folder lacks a file, the line names the file.
     let ended = Program::on(&database, &folder, &["check"]).set("SQL_DIR", ".").run("");
     assert!(ended.problem(1).contains(".sql cannot be read") && ended.problem(1).contains("SQL_DIR must"), "{ended:?}");
 }
@@ -259,7 +259,7 @@ fn a_bad_line_of_the_env_file_is_named_by_its_number() {
         assert!(problem.starts_with(&format!(".env, line {number}: ")), "{file:?}: {problem}");
         assert!(!problem.contains("secret-word"), "{problem}");
     }
-    // A mark that some editors put in front is no part of the first name.
+    // The byte order mark that some editors write is no part of the first name.
     folder.write(".env", "\u{feff}PORT=nonsense\n");
     assert!(Program::bare(&folder, &["check"]).run("").problem(1).starts_with("PORT must "));
 }
@@ -288,7 +288,7 @@ fn a_misspelt_variable_is_reported_at_the_start() {
     for variable in VARIABLES {
         assert_eq!(warned(variable.name), None);
     }
-    // What an ordinary environment holds, and what is too far from anything of ours.
+    // Names of an ordinary environment, and names that are too far from ours.
     for name in "PATH HOME HOSTNAME USER LOGNAME SHELL TERM LANG LC_ALL PWD OLDPWD SHLVL MAIL EDITOR PAGER TZ TMPDIR DISPLAY \
                  XDG_RUNTIME_DIR XDG_DATA_DIRS SSH_AUTH_SOCK INVOCATION_ID JOURNAL_STREAM NOTIFY_SOCKET LISTEN_FDS LS_COLORS \
                  DATABASE LOG_LEVEL PGHOST PGPORT PGDATA PROT HO SSL_CERT_FILE RUST_BACKTRACE CARGO_HOME DEBUG CI _"

@@ -146,7 +146,7 @@ fn the_private_postgresql_is_served_by_a_role_of_least_rights_even_if_it_was_cre
     }
     assert_eq!(server.lines_with("Z error ").len(), 0);
 
-    // What a backup leaves out, the next start makes.
+    // The next start creates what a backup leaves out.
     let file = folder.path().join("clinic.backup").display().to_string();
     program(&folder, &["backup", &file]).run("").said();
     assert_eq!(server.stop().code, Some(0));
@@ -244,7 +244,7 @@ fn a_secret_that_was_emptied_or_cut_is_replaced_with_a_warning() {
         assert!(now.len() == made.len() && now != made, "{now}");
         assert!(!ended.stderr.contains(&now) && !ended.stderr.contains(&made[..31]), "{ended:?}");
     }
-    // What is no text is left as it is: something else put it there.
+    // A file that is not text is left alone: another program wrote it.
     std::fs::write(&path, [0xff; 40]).expect("a file");
     for command in ["check", "serve"] {
         let ended = program(&folder, &[command]).set("RUST_LOG", "error").run("");

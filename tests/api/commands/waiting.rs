@@ -1,4 +1,4 @@
-//! `serve` before there is a database: it waits for one that is not there yet, ends where waiting would be in vain, and tells
+//! `serve` before there is a database: it waits for one that is not there yet, ends if waiting would be in vain, and tells
 //! systemd when it serves.
 
 use std::net::TcpListener;

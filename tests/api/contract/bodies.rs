@@ -49,7 +49,7 @@ fn a_body_where_none_is_expected_is_judged_like_any_other() {
         person.send(route.method.name(), &target, &plain, Some(json!({}))).expect(415, "invalid");
         assert_eq!(send_bytes(person, route.method.name(), &target, b"{").status, 400, "{}", named(route));
     }
-    // And one without fields says nothing wrong.
+    // An empty object is allowed.
     world.owner.send("GET", "/api/auth/me", &[], Some(json!({}))).expect(200, "success");
     world.owner.post("/api/auth/logout", json!({})).expect(200, "success");
 }
@@ -341,7 +341,7 @@ fn the_read_only_fields_of_a_record_are_accepted_and_ignored() {
         let updated = person.put(&path, record).expect(200, "updated").data();
         assert_eq!(updated["id"], id);
         assert_ne!(updated["created_at"], "yesterday");
-        // Alone they are named, since the client wants what cannot be.
+        // Without other fields they are named: the client asks for a change that cannot be made.
         let refused = person.patch(&path, json!({ "updated_at": null, "id": id })).expect(400, "invalid");
         assert_eq!(refused.fields(), ["id", "updated_at"]);
         for error in refused.data()["errors"].as_array().expect("errors") {
@@ -439,7 +439,7 @@ fn a_body_of_exactly_the_limit_is_read_and_one_byte_more_is_not() {
         let answer = answer.expect(413, "invalid");
         assert_eq!(answer.header("connection"), Some("close"));
     }
-    // What is announced is refused before it is sent, however much it is.
+    // A declared length beyond the limit is refused before the body is sent.
     let head = "POST /api/doctors HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999999999999\r\n\r\n";
     http::raw(app.address, head.as_bytes(), false).expect(413, "invalid");
     assert_eq!(ann.get("/api/doctors").expect(200, "success").ids().len(), 2);

@@ -1,5 +1,5 @@
-//! What is answered before there is a request, or instead of one: broken framing, sizes, time limits, a full house. The
-//! envelope, the headers and the words are those of every other answer.
+//! Answers to requests that never become complete: broken framing, sizes, time limits, too many connections. Their envelope, headers
+//! and words are those of every other answer.
 
 use std::io::{BufReader, Read, Write};
 use std::net::SocketAddr;

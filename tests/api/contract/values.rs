@@ -1,4 +1,4 @@
-//! Values that nobody means, in every place that a client can fill: whatever they are, the answer is the client's to understand
+//! Strange values in every place that a client can fill: whatever they are, the answer is one for the client to understand
 //! and never a 500.
 
 use std::sync::LazyLock;
@@ -58,7 +58,7 @@ const ODD: &[&str] = &[
     "$1",
 ];
 
-/// What stands in a body beside strings, as it is on the wire.
+/// JSON values other than strings, as they are on the wire.
 const ODD_JSON: &[&str] = &[
     "null",
     "true",

@@ -187,7 +187,7 @@ fn a_transaction_on_a_server_that_has_become_read_only_gives_its_connection_up()
     sql.batch_execute(&format!("alter database {name} set default_transaction_read_only = on")).expect("a standby");
     end_connections(&mut sql);
     unavailable(post());
-    // What opens from now on takes changes. What was opened before does not, and must not be asked for ever.
+    // Connections from now on accept changes. Those from before do not, and must not be used for ever.
     sql.batch_execute(&format!("alter database {name} reset default_transaction_read_only")).expect("a primary");
     eventually("a connection to the primary", || post().status == 201);
 }
@@ -264,7 +264,7 @@ fn a_session_that_ended_while_no_one_could_hear_it_is_refused() {
     let app = TestApp::start();
     let (ann, mut sql) = (app.signed_up("ann"), app.sql());
     ann.get("/api/auth/me").expect(200, "success");
-    // The node loses its listening connection in the moment in which another one ends the session.
+    // The node loses its listening connection at the moment when another node ends the session.
     sql.batch_execute("update sessions set ended_at = now()").expect("an end");
     end_connections(&mut sql);
     eventually("the end is noticed", || ann.get("/api/auth/me").status == 401);

@@ -38,8 +38,8 @@ fn a_panic_is_a_500_that_says_only_the_request_id_and_the_thread_lives() {
     assert_eq!(number(&app, "panics_total"), 6);
 }
 
-/// Such a panic leaves the transaction open. The next request on the only connection would be told of changes that PostgreSQL
-/// takes back, or keep what was refused.
+/// Such a panic leaves the transaction open. On the only connection, the next request would confirm changes that PostgreSQL rolls back,
+/// or commit changes that were refused.
 #[test]
 fn a_panic_in_a_transaction_undoes_it_and_no_other_request_continues_in_it() {
     let sql = Folder::with_sql();
@@ -58,7 +58,7 @@ fn a_panic_in_a_transaction_undoes_it_and_no_other_request_continues_in_it() {
         assert_eq!((seen("patients"), seen("idempotency_keys")), (0, 0), "round {round}");
         ann.new_doctor("D");
         assert_eq!(seen("doctors"), round, "a record that was confirmed is visible to all");
-        // A transaction of its own, whose `commit` would keep whatever it found begun.
+        // A transaction, whose `commit` would also commit what an open transaction had done.
         app.logged_in(&ann.email, PASSWORD);
         assert_eq!((seen("patients"), seen("idempotency_keys")), (0, 0), "round {round}");
     }
@@ -79,7 +79,7 @@ fn a_statement_that_fails_is_a_500_that_says_nothing_of_the_database() {
     assert!(!String::from_utf8_lossy(&answer.body).contains("secret-of"));
 }
 
-/// The one line with which a start is refused.
+/// The one line that a refused start prints.
 fn refusal(sql: &Folder) -> String {
     let config = Config {
         port: 0,

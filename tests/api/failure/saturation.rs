@@ -1,4 +1,4 @@
-//! Everything is taken: connections, locks, hashing threads; and the stop with work in flight.
+//! No connection, lock or hashing thread is free; and the service stops with work in flight.
 
 use std::io::{BufReader, Write};
 use std::net::TcpStream;
@@ -24,7 +24,7 @@ fn hold<'a>(sql: &'a mut Client, patient_id: i64) -> postgres::Transaction<'a> {
     transaction
 }
 
-/// Waits until so many statements of the service wait for a lock.
+/// Waits until this many statements of the service wait for a lock.
 fn wait_for_waiters(app: &TestApp, count: i64) {
     let mut sql = app.sql();
     let text = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
@@ -70,7 +70,7 @@ fn without_a_free_connection_the_answer_is_503_after_a_bounded_wait() {
     unavailable(app.login(&ann.email, PASSWORD));
     assert!(started.elapsed() < 2 * PATIENCE, "a connection took {:?}", started.elapsed());
     assert!(number(&app, "database_pool_timeouts_total") > 0);
-    // Meanwhile what needs no connection is served; a refused token is such a thing.
+    // Requests that need no connection are served meanwhile, such as one with a refused token.
     app.anyone().get("/healthz").expect(200, "success");
     ann.with_token("a.b.c").get(&path).expect(401, "forbidden");
     sql.execute(refuse, &[&true]).expect("connections again");

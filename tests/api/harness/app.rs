@@ -22,7 +22,7 @@ pub struct TestApp {
 }
 
 impl TestApp {
-    /// A service as it is out of the box, but for a cheap hash, few threads and no rate limit.
+    /// A service with the default settings, except for a cheap hash, few threads and no rate limit.
     pub fn start() -> TestApp {
         TestApp::with(|_| {})
     }

@@ -1,4 +1,4 @@
-//! What stands around the body: paths and queries, entity tags, addresses, tokens.
+//! The parts of a request around the body: paths and queries, entity tags, addresses, tokens.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
