@@ -17,11 +17,8 @@ use crate::sql::Queries;
 
 /// Everything that lives longer than a request.
 pub struct App {
-    /// The configuration.
     pub config: Config,
-    /// The statements.
     pub sql: Queries,
-    /// The connections.
     pub db: Db,
     /// The access tokens, the sessions, and the rate limits.
     pub guard: Guard,
@@ -31,7 +28,6 @@ pub struct App {
     pub audit: audit::Buffer,
     /// The memory that long answers hold.
     pub memory: Arc<Memory>,
-    /// The metrics.
     pub metrics: Arc<Metrics>,
     /// Whether the database answers.
     pub pulse: Arc<Pulse>,
@@ -49,9 +45,7 @@ pub struct App {
 
 /// The OpenAPI document, and the page that shows it.
 pub struct Contract {
-    /// The document.
     pub document: String,
-    /// The page.
     pub page: &'static str,
     /// The page's `Content-Security-Policy`.
     pub page_policy: String,

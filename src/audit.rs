@@ -155,11 +155,6 @@ impl Buffer {
         self.lock().refused.len()
     }
 
-    /// Whether everything is in the database.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Asks [`Buffer::write_until_stopped`] to write what is left and return.
     pub fn stop(&self) {
         self.lock().stopping = true;

@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::database::Database;
 use crate::error::explain;
 use crate::migrate;
-use crate::private_postgres::PrivatePostgres;
+use crate::private_postgres::{PrivatePostgres, complaint};
 
 /// Rows by table.
 type Counts = BTreeMap<String, i64>;
@@ -25,9 +25,6 @@ type Counts = BTreeMap<String, i64>;
 const RECORDS: [&str; 5] = ["users", "patients", "doctors", "audit_entries", "audit_batches"];
 
 /// `backup FILE`: writes a new file, readable by its owner only.
-///
-/// # Errors
-/// One line that says what is wrong and what to do; a file is then not left behind.
 pub fn backup(database: &Database, file: &Path) -> Result<String, String> {
     let private = private(database, "back it up with `pg_dump --format=custom --file=FILE \"$DATABASE_URL\"`")?;
     if file.exists() {
@@ -61,9 +58,6 @@ pub fn backup(database: &Database, file: &Path) -> Result<String, String> {
 }
 
 /// `restore FILE`: into a private PostgreSQL that has not been used. Everything is restored, or nothing.
-///
-/// # Errors
-/// One line that says what is wrong and what to do.
 pub fn restore(config: &Config, database: &Database, file: &Path) -> Result<String, String> {
     let private = private(database, "restore it with `pg_restore --dbname=\"$DATABASE_URL\" FILE`")?;
     if private.is_shared() {
@@ -148,12 +142,7 @@ fn run(command: &mut Command, name: &str) -> Result<(), String> {
     let output = child.and_then(|child| child.wait_with_output());
     let output =
         output.map_err(|error| format!("{name} cannot be run: {error}; install PostgreSQL's client programs"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let line = said.lines().find(|line| line.contains("error:")).or(said.lines().last()).unwrap_or("it gave no reason");
-    Err(line.trim().to_string())
+    if output.status.success() { Ok(()) } else { Err(complaint(&output)) }
 }
 
 /// Rows of all tables of ours. The server itself writes the statement that counts them, with its own quoting.
@@ -182,8 +171,7 @@ fn count_dump(private: &PrivatePostgres, file: &Path) -> Result<Counts, String> 
     if output.status.success() {
         return Ok(counts);
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(format!("{} is not a whole backup: {}", file.display(), said.lines().next().unwrap_or_default()))
+    Err(format!("{} is not a whole backup: {}", file.display(), complaint(&output)))
 }
 
 /// Counts the lines between `COPY public.users (…) FROM stdin;` and `\.`; a row is one line, its line breaks are escaped.

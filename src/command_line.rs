@@ -11,7 +11,6 @@ use crate::config::variables::VARIABLES;
 
 /// One command: its name, its arguments, and what it does.
 pub struct Command {
-    /// Its name on the command line.
     pub name: &'static str,
     /// Its arguments: each must be given once, in any order.
     pub takes: &'static [Argument],
@@ -27,9 +26,7 @@ pub struct Command {
 pub struct Argument {
     /// `--email`, or `FILE`.
     pub name: &'static str,
-    /// What it means.
     pub about: &'static str,
-    /// Its kind.
     pub kind: Kind,
 }
 
@@ -47,12 +44,10 @@ pub enum Kind {
 pub struct Given(Vec<(&'static str, OsString)>);
 
 impl Given {
-    /// The value of an option that the command takes.
     pub fn text(&self, name: &str) -> &str {
         self.value(name).to_str().unwrap_or_default()
     }
 
-    /// The file that the command takes.
     pub fn file(&self, name: &str) -> &Path {
         Path::new(self.value(name))
     }
@@ -64,16 +59,11 @@ impl Given {
 
 /// The meaning of a command line.
 pub enum Asked {
-    /// Run this command.
     Run(&'static Command, Given),
-    /// Print this help text.
     Help(String),
 }
 
 /// Reads a command line (without the program's name). An empty one means the first command.
-///
-/// # Errors
-/// One line that says which word is wrong.
 pub fn read(commands: &'static [Command], words: &[OsString]) -> Result<Asked, String> {
     let Some((word, rest)) = words.split_first() else { return Ok(Asked::Run(&commands[0], Given::default())) };
     let word = word.to_string_lossy();

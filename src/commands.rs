@@ -16,9 +16,6 @@ use crate::sql::{Parameters, Queries, Query};
 use crate::validate;
 
 /// `migrate`: brings the schema up to date.
-///
-/// # Errors
-/// One line that says what is wrong and what to do. The same holds for all commands.
 pub fn migrate(config: &Config, database: &Database) -> Result<String, String> {
     let migrations = migrate::load(config.sql_dir.as_deref())?;
     let mut client = database.connect()?;
@@ -95,9 +92,6 @@ fn one_row(database: &Database, query: &Query, parameters: Parameters) -> Result
 }
 
 /// `--email`: an e-mail address, in the form in which accounts store it.
-///
-/// # Errors
-/// The rule that it breaks. The same holds for all arguments.
 pub fn email(text: &str) -> Result<String, String> {
     checked(validate::email(text.trim().into()))
 }

@@ -37,17 +37,11 @@ pub struct Database {
 
 impl Database {
     /// Reads `DATABASE_URL`, or starts the private PostgreSQL.
-    ///
-    /// # Errors
-    /// One line that says what is wrong and what to do.
     pub fn open(config: &Config) -> Result<Database, String> {
         Database::open_unless(&AtomicBool::new(false), config)
     }
 
     /// The same, but gives up as soon as `stopping` is set: PostgreSQL may need a while to recover from a crash.
-    ///
-    /// # Errors
-    /// One line that says what is wrong and what to do.
     pub fn open_unless(stopping: &AtomicBool, config: &Config) -> Result<Database, String> {
         match &config.database_url {
             Some(text) => {
@@ -65,9 +59,6 @@ impl Database {
     }
 
     /// Brings the schema up to date, and the rights of the role that serves from the private PostgreSQL.
-    ///
-    /// # Errors
-    /// One line that says what is wrong and what to do.
     pub fn migrate(&self, owner: &mut Client, migrations: &[Migration]) -> Result<(), String> {
         for name in migrate::run(owner, migrations)? {
             log::info!(target: "database", "applied migration {name}");
@@ -94,9 +85,6 @@ impl Database {
     }
 
     /// One connection of the owner's, outside of any pool.
-    ///
-    /// # Errors
-    /// One line that names the host.
     pub fn connect(&self) -> Result<Client, String> {
         self.owner.connect().map_err(|error| self.no_connection(&error))
     }
@@ -160,9 +148,6 @@ impl Database {
     }
 
     /// Whether there is a pooler in transaction mode in between. If so, the log says what the role then needs.
-    ///
-    /// # Errors
-    /// One line if the database cannot be asked.
     pub fn is_pooled(&self, client: &mut Client) -> Result<bool, String> {
         let hears = hears(&mut self.connect()?, client).map_err(|error| explain(&error))?;
         if hears {

@@ -95,9 +95,6 @@ impl DatabaseUrl {
     }
 
     /// Opens a connection to the first host that accepts it and has the `target_session_attrs`.
-    ///
-    /// # Errors
-    /// What every host said, in one line.
     pub fn connect(&self) -> Result<Client, ConnectError> {
         self.open(connect::client)
     }

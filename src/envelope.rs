@@ -14,7 +14,7 @@ pub struct Response {
     pub status: u16,
     /// The headers beyond those that every answer carries.
     pub headers: Vec<(&'static str, Cow<'static, str>)>,
-    /// The media type of the body.
+    /// The media type; empty if there is no body.
     pub content_type: &'static str,
     /// The body; empty for 204 and 304.
     pub body: Vec<u8>,

@@ -112,7 +112,6 @@ pub enum Error {
 /// The state of a rate limit, for the headers of a 429 (draft-ietf-httpapi-ratelimit-headers).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RateLimit {
-    /// Which limit it is.
     pub counted: Counted,
     /// Requests a minute.
     pub per_minute: u32,
@@ -141,11 +140,8 @@ impl Counted {
 
 /// What the client gets: HTTP status, status word and message.
 pub struct Facts {
-    /// The HTTP status code.
     pub status: u16,
-    /// The `status` of the envelope.
     pub word: &'static str,
-    /// The `message` of the envelope.
     pub message: Cow<'static, str>,
 }
 

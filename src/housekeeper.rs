@@ -32,7 +32,7 @@ pub struct Housekeeper<'a> {
 }
 
 impl<'a> Housekeeper<'a> {
-    /// A housekeeper that has done nothing yet.
+    /// Nothing has failed yet.
     pub fn new(db: &'a Db, sql: &'a Queries) -> Housekeeper<'a> {
         let touching =
             Outage::new("database", "the use of sessions cannot be recorded", "the use of sessions is recorded again");
@@ -52,19 +52,14 @@ impl<'a> Housekeeper<'a> {
         }
     }
 
-    /// Records that these sessions were used. If that fails, a session that stays in use is recorded a minute later.
-    ///
-    /// # Returns
-    /// Whether it worked.
+    /// Records that these sessions were used, and returns whether that worked. If not, a session that stays in use is recorded a
+    /// minute later.
     pub fn touch(&self, used: &[i64]) -> bool {
         let touched = used.chunks(BATCH).try_for_each(|ids| self.db.exec(&self.sql.sessions.touch, &[&ids]));
         used.is_empty() || told(&self.touching, touched)
     }
 
-    /// Removes rows on which no answer depends any more.
-    ///
-    /// # Returns
-    /// Whether all of them are gone, or it was told to stop.
+    /// Removes rows on which no answer depends any more. False if that failed.
     pub fn prune(&self, stopping: &AtomicBool) -> bool {
         let pruned = self.prune_sessions(stopping).and_then(|()| {
             self.remove_all(&self.sql.sessions.prune_failures, &[&MOST], stopping)?;

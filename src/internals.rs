@@ -14,7 +14,7 @@ pub use crate::error::{Counted, Error};
 pub use crate::housekeeper::Housekeeper;
 pub use crate::metrics::Metrics;
 pub use crate::network::{client_address, client_network, client_site};
-pub use crate::private_postgres::{PrivatePostgres, Settings, find_programs};
+pub use crate::private_postgres::{PrivatePostgres, Settings};
 pub use crate::request::{Headers, Method, Request};
 pub use crate::routes::{Access, ROUTES, Route};
 pub use crate::sql::{Queries, Query, Rows, parse_file};

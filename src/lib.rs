@@ -23,7 +23,8 @@
 //! # Reading the source
 //!
 //! `src/lib.rs` lists the modules from the top: each names only those that stand below it. A request comes down the same way, from
-//! the threads and queues to its route, its handler and the database.
+//! the threads and queues to its route, its handler and the database. A function that returns `Result<_, String>` fails with one line
+//! for the operator: what is wrong and what to do.
 
 // What the tests see of the modules below.
 #[doc(hidden)]

@@ -86,19 +86,15 @@ fn quotes_values(record: &Record) -> bool {
 
 /// The log line of a request.
 pub struct RequestLine<'a> {
-    /// The request id.
     pub id: &'a str,
-    /// The method.
     pub method: &'static str,
     /// The route's pattern, not the path: a path holds ids.
     pub route: &'static str,
-    /// The HTTP status.
     pub status: u16,
     /// The time from the complete request to the answer.
     pub took: Duration,
     /// The id of the user, if one was recognised.
     pub user_id: Option<i64>,
-    /// The client.
     pub address: IpAddr,
 }
 

@@ -45,7 +45,6 @@ struct State {
 struct Usage {
     bytes: usize,
     long_reads: usize,
-    /// When the last long read began.
     last_begin: Option<Instant>,
 }
 

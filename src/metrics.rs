@@ -16,12 +16,10 @@ const BUCKETS_MICROS: [u64; 12] =
 pub struct Counter(AtomicU64);
 
 impl Counter {
-    /// Adds to it.
     pub fn add(&self, number: u64) {
         self.0.fetch_add(number, Ordering::Relaxed);
     }
 
-    /// Its value.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -44,18 +42,15 @@ impl Gauge {
         Guard(self)
     }
 
-    /// Sets it.
     pub fn set(&self, number: usize) {
         self.0.store(i64::try_from(number).unwrap_or(i64::MAX), Ordering::Relaxed);
     }
 
-    /// Its value.
     pub fn get(&self) -> i64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// The metrics of one route.
 #[derive(Debug, Default)]
 struct RouteNumbers {
     statuses: [Counter; STATUSES.len()],
@@ -130,42 +125,25 @@ impl Metrics {
     pub fn page(&self, extra: &[Family]) -> String {
         let mut page = String::with_capacity(16 * 1024);
         self.write_routes(&mut page);
-        let gauges: [(&str, &str, i64); 7] = [
-            ("http_requests_in_flight", "Requests being answered.", self.in_flight.get()),
-            (
-                "waiting_queue_length",
-                "Requests waiting for a thread that may wait for the database.",
-                self.waiting_queue.get(),
-            ),
-            ("long_read_queue_length", "Long reads waiting for a thread or for memory.", self.long_queue.get()),
-            ("hashing_queue_length", "Requests waiting for a hashing thread.", self.hashing_queue.get()),
-            ("database_pool_waiting", "Requests waiting for a database connection.", self.pool_waiting.get()),
-            ("audit_buffered_entries", "Audit entries waiting to be written.", self.audit_buffered.get()),
-            ("audit_refused_entries", "Audit entries that the database refused so far.", self.audit_refused.get()),
-        ];
-        for (name, help, value) in gauges {
-            Family { name, help, kind: "gauge", samples: vec![(String::new(), value as f64)] }.write(&mut page);
-        }
-        let counters: [(&str, &str, &Counter); 5] = [
-            ("hashing_refused_total", "Requests refused because the hashing queue was full.", &self.hashing_refused),
-            ("database_pool_timeouts_total", "Requests that got no database connection in time.", &self.pool_timeouts),
-            ("rate_limited_total", "Requests refused by a rate limit.", &self.rate_limited),
-            ("abandoned_requests_total", "Requests answered while their statement hung.", &self.abandoned),
-            ("panics_total", "Handlers that panicked.", &self.panics),
-        ];
-        for (name, help, counter) in counters {
-            Family { name, help, kind: "counter", samples: vec![(String::new(), counter.get() as f64)] }
-                .write(&mut page);
-        }
         let logins = [("ok", &self.logins_ok), ("failed", &self.logins_failed), ("locked", &self.logins_locked)];
-        Family {
-            name: "logins_total",
-            help: "Logins by result.",
-            kind: "counter",
-            samples: logins.map(|(result, counter)| (format!("result=\"{result}\""), counter.get() as f64)).to_vec(),
-        }
-        .write(&mut page);
-        for family in extra {
+        let logins = logins.map(|(result, counter)| (format!("result=\"{result}\""), counter.get() as f64)).to_vec();
+        #[rustfmt::skip]
+        let own = [
+            Family::gauge("http_requests_in_flight", "Requests being answered.", self.in_flight.get()),
+            Family::gauge("waiting_queue_length", "Requests waiting for a thread that may wait for the database.", self.waiting_queue.get()),
+            Family::gauge("long_read_queue_length", "Long reads waiting for a thread or for memory.", self.long_queue.get()),
+            Family::gauge("hashing_queue_length", "Requests waiting for a hashing thread.", self.hashing_queue.get()),
+            Family::gauge("database_pool_waiting", "Requests waiting for a database connection.", self.pool_waiting.get()),
+            Family::gauge("audit_buffered_entries", "Audit entries waiting to be written.", self.audit_buffered.get()),
+            Family::gauge("audit_refused_entries", "Audit entries that the database refused so far.", self.audit_refused.get()),
+            Family::counter("hashing_refused_total", "Requests refused because the hashing queue was full.", self.hashing_refused.get()),
+            Family::counter("database_pool_timeouts_total", "Requests that got no database connection in time.", self.pool_timeouts.get()),
+            Family::counter("rate_limited_total", "Requests refused by a rate limit.", self.rate_limited.get()),
+            Family::counter("abandoned_requests_total", "Requests answered while their statement hung.", self.abandoned.get()),
+            Family::counter("panics_total", "Handlers that panicked.", self.panics.get()),
+            Family { name: "logins_total", help: "Logins by result.", kind: "counter", samples: logins },
+        ];
+        for family in own.iter().chain(extra) {
             family.write(&mut page);
         }
         page
@@ -202,9 +180,7 @@ impl Metrics {
 
 /// One metric of the page.
 pub struct Family {
-    /// Its name.
     pub name: &'static str,
-    /// What it says.
     pub help: &'static str,
     /// `counter` or `gauge`.
     pub kind: &'static str,
@@ -213,6 +189,16 @@ pub struct Family {
 }
 
 impl Family {
+    /// A gauge of one value.
+    pub fn gauge(name: &'static str, help: &'static str, value: i64) -> Family {
+        Family { name, help, kind: "gauge", samples: vec![(String::new(), value as f64)] }
+    }
+
+    /// A counter of one value.
+    pub fn counter(name: &'static str, help: &'static str, value: u64) -> Family {
+        Family { name, help, kind: "counter", samples: vec![(String::new(), value as f64)] }
+    }
+
     fn write(&self, page: &mut String) {
         let _ = writeln!(page, "# HELP {} {}", self.name, self.help);
         let _ = writeln!(page, "# TYPE {} {}", self.name, self.kind);

@@ -43,9 +43,6 @@ const BUILT_IN: &[(&str, &str)] = built_in![
 pub(crate) const ADVISORY_LOCK: i64 = 0x6865_616c_7468;
 
 /// The steps from `folder`, or the built-in ones if it is `None`.
-///
-/// # Errors
-/// One line that names the file.
 pub fn load(folder: Option<&Path>) -> Result<Vec<Migration>, String> {
     let mut migrations = Vec::new();
     for (name, sql) in BUILT_IN {
@@ -68,10 +65,7 @@ pub fn load(folder: Option<&Path>) -> Result<Vec<Migration>, String> {
     Ok(migrations)
 }
 
-/// Brings the schema up to date.
-///
-/// # Returns
-/// The names of the steps that were applied now.
+/// Brings the schema up to date, and returns the names of the steps that were applied now.
 ///
 /// # Errors
 /// One line that says what is wrong, for example that the database is newer than this program. Steps that were applied before
@@ -97,9 +91,6 @@ fn problem(migration: &Migration, error: &postgres::Error) -> String {
 }
 
 /// The steps that the database still lacks.
-///
-/// # Errors
-/// One line if the database cannot be asked, or is newer than this program.
 pub fn pending(client: &mut Client, migrations: &[Migration]) -> Result<Vec<String>, String> {
     Ok(missing(client, migrations)?.iter().map(|step| step.name.clone()).collect())
 }

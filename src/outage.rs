@@ -47,10 +47,7 @@ impl Outage {
         Outage { most_causes: 1, ..self }
     }
 
-    /// Notes a failure.
-    ///
-    /// # Returns
-    /// Whether it was logged.
+    /// Notes a failure, and returns whether it was logged.
     pub fn failed(&self, cause: &str) -> bool {
         let mut now = self.lock();
         let instant = Instant::now();
@@ -66,10 +63,7 @@ impl Outage {
         is_news
     }
 
-    /// Notes a success.
-    ///
-    /// # Returns
-    /// Whether it ended an outage, which is then logged.
+    /// Notes a success, and returns whether it ended an outage, which is then logged.
     pub fn over(&self) -> bool {
         let Some(failing) = self.lock().take() else { return false };
         let lasted = failing.last.duration_since(failing.since).max(failing.since.elapsed().min(CALM));
@@ -84,7 +78,6 @@ impl Outage {
         is_calm && self.over()
     }
 
-    /// Whether an outage is going on.
     pub fn is_going_on(&self) -> bool {
         self.lock().is_some()
     }

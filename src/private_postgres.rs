@@ -24,7 +24,7 @@ mod system;
 
 use std::fs::{File, TryLockError};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::atomic::AtomicBool;
 use std::thread;
@@ -36,6 +36,7 @@ use postmaster::{Patience, bring_up, connection_to, shut_down};
 pub use settings::Settings;
 use settings::{POLL, STOP_LIMIT, USER};
 use system::cannot;
+pub use system::complaint;
 
 /// How long a start may take. Recovery after a crash is the slow case.
 const START_LIMIT: Duration = Duration::from_secs(120);
@@ -70,28 +71,13 @@ enum Found {
 }
 
 impl PrivatePostgres {
-    /// Starts the private PostgreSQL beneath `data_dir` for real data, or joins the one that runs there; see
-    /// [`start_with`](PrivatePostgres::start_with).
-    ///
-    /// # Errors
-    /// One line that says what is wrong and what to do.
-    pub fn start(data_dir: &Path) -> Result<PrivatePostgres, String> {
-        PrivatePostgres::start_with(data_dir, &Settings::default())
-    }
-
-    /// Finds the programs, makes the folder and the cluster on the first start, starts it and waits until it answers; 120 s at
-    /// the most. One that is already running is joined as it is, whatever its settings.
-    ///
-    /// # Errors
-    /// One line that says what is wrong and what to do.
-    pub fn start_with(data_dir: &Path, settings: &Settings) -> Result<PrivatePostgres, String> {
+    /// Finds the programs, makes the folder and the cluster on the first start, starts PostgreSQL and waits until it answers, 120 s
+    /// at most. One that is already running is joined as it is, whatever its settings.
+    pub fn start(data_dir: &Path, settings: &Settings) -> Result<PrivatePostgres, String> {
         PrivatePostgres::start_unless(&NEVER, data_dir, settings)
     }
 
-    /// The same, given up as soon as `stopping` is set: a PostgreSQL that was about to start is then stopped again.
-    ///
-    /// # Errors
-    /// One line that says what is wrong and what to do.
+    /// The same, but gives up as soon as `stopping` is set, and stops a PostgreSQL that was about to start.
     pub fn start_unless(
         stopping: &AtomicBool,
         data_dir: &Path,
@@ -134,11 +120,6 @@ impl PrivatePostgres {
         self.found != Found::Stopped
     }
 
-    /// The folder of PostgreSQL's programs that match this cluster's version.
-    pub fn programs(&self) -> &Path {
-        &self.cluster.programs.bin
-    }
-
     /// Whether another process was using it when this one came.
     pub fn is_shared(&self) -> bool {
         self.found == Found::InUse
@@ -149,14 +130,8 @@ impl PrivatePostgres {
         self.cluster.program(name)
     }
 
-    /// Starts PostgreSQL again if it has ended: killed, or out of disk. One that runs, is starting or recovers is left alone.
-    /// Given up as soon as `stopping` is set.
-    ///
-    /// # Returns
-    /// Whether it had ended and runs again.
-    ///
-    /// # Errors
-    /// One line that says why it does not start; the next call tries again.
+    /// Starts PostgreSQL again if it has ended (killed, or out of disk), and returns whether it had. One that runs, is starting or
+    /// recovers is left alone. It gives up as soon as `stopping` is set.
     pub fn revive(&mut self, stopping: &AtomicBool) -> Result<bool, String> {
         let has_ended = match &mut self.child {
             Some(child) => matches!(child.try_wait(), Ok(Some(_))),
@@ -176,9 +151,6 @@ impl PrivatePostgres {
     /// Stops PostgreSQL and returns when it is gone, unless another process is using it: the last one stops it. Sessions end
     /// at once, so the caller's connections should be at rest. After 20 s it is stopped the hard way, which loses nothing: the
     /// next start recovers.
-    ///
-    /// # Errors
-    /// One line, if it is still running after all.
     pub fn stop(mut self) -> Result<(), String> {
         self.is_left = true;
         self.leave()
@@ -213,15 +185,6 @@ impl Drop for PrivatePostgres {
             log::warn!("{problem}");
         }
     }
-}
-
-/// Finds PostgreSQL's programs and returns their folder: on the `PATH`, as `pg_config --bindir` says, in
-/// `/usr/lib/postgresql/*/bin` (the highest version first), where Homebrew has them, in `/usr/pgsql-*/bin`.
-///
-/// # Errors
-/// One line that says how to install them.
-pub fn find_programs() -> Result<PathBuf, String> {
-    programs::Search::of_this_process().best().map(|programs| programs.bin)
 }
 
 /// Waits until no other process is starting or stopping the cluster. The gate closes again with the returned file.

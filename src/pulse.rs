@@ -92,9 +92,6 @@ impl Pulse {
     }
 
     /// Listens in a thread of its own until [`Pulse::stop`].
-    ///
-    /// # Errors
-    /// If no thread can be started.
     pub fn listen(
         self: &Arc<Pulse>,
         url: DatabaseUrl,
@@ -223,9 +220,6 @@ impl Pulse {
 
 /// Whether a notification from one connection reaches another, idle one. Behind a pooler that shares connections between
 /// transactions, LISTEN succeeds but nothing arrives, and a named prepared statement does not stay on its connection.
-///
-/// # Errors
-/// If one of the two connections does not work.
 pub fn hears(resting: &mut Client, speaking: &mut Client) -> Result<bool, postgres::Error> {
     resting.batch_execute(&format!("listen {CHANNEL}"))?;
     speaking.query_typed("select pg_notify($1, 'hello')", &[(&CHANNEL, Type::TEXT)])?;

@@ -239,9 +239,6 @@ fn close_later(app: &Arc<App>) {
 }
 
 /// Opens the socket at `HOST` and `PORT`.
-///
-/// # Errors
-/// One line that says why the operating system refuses it and what to do.
 pub(crate) fn bind(config: &Config) -> Result<TcpListener, String> {
     let (host, port) = (config.host.as_str(), config.port);
     TcpListener::bind((host, port)).map_err(|error| {

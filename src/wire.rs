@@ -161,18 +161,13 @@ pub fn receive(socket: &tiny_http::Server, most: usize) -> std::io::Result<Vec<t
 #[cfg(own_transport)]
 pub fn numbers(socket: &tiny_http::Server) -> Vec<Family> {
     let stats = socket.stats();
-    let one = |name, help, kind, value: f64| Family { name, help, kind, samples: vec![(String::new(), value)] };
     let refused = stats.refused_total.iter();
     let refused = refused.map(|(cause, count)| (format!("cause=\"{}\"", cause.label()), *count as f64)).collect();
+    let pauses = "Times that the system had no descriptor or memory for a connection.";
     vec![
-        one("http_connections_open", "Client connections open now.", "gauge", stats.open_connections as f64),
-        one("http_connections_total", "Client connections accepted.", "counter", stats.accepted_total as f64),
-        one(
-            "http_accept_pauses_total",
-            "Times that the system had no descriptor or memory for a connection.",
-            "counter",
-            stats.accept_pauses_total as f64,
-        ),
+        Family::gauge("http_connections_open", "Client connections open now.", stats.open_connections as i64),
+        Family::counter("http_connections_total", "Client connections accepted.", stats.accepted_total),
+        Family::counter("http_accept_pauses_total", pauses, stats.accept_pauses_total),
         Family {
             name: "http_requests_refused_total",
             help: "Requests and connections refused before they reached a route, by cause.",

@@ -168,7 +168,7 @@ impl Place {
     fn data_dir(&self, name: &str) -> DataDir {
         let path = self.root.join(name);
         // Made with its own settings: nothing here needs to survive a loss of power.
-        PrivatePostgres::start_with(&path, &fast()).expect("a cluster").stop().expect("a stop");
+        PrivatePostgres::start(&path, &fast()).expect("a cluster").stop().expect("a stop");
         let conf = path.join("postgresql/postgresql.conf");
         let text = fs::read_to_string(&conf).expect("its settings");
         fs::write(&conf, text + "\nfsync = off\n").expect("its settings");
@@ -180,7 +180,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         for entry in fs::read_dir(&self.root).into_iter().flatten().flatten() {
             if entry.path().join("postgresql/postmaster.pid").exists() {
-                drop(PrivatePostgres::start(&entry.path())); // takes over what a failed test left, and stops it
+                drop(PrivatePostgres::start(&entry.path(), &Settings::default())); // takes over what a failed test left, and stops it
             }
         }
         let _ = fs::remove_dir_all(&self.root);
@@ -213,7 +213,7 @@ impl DataDir {
     }
 
     fn start(&self) -> PrivatePostgres {
-        PrivatePostgres::start_with(&self.path, &fast()).expect("a start")
+        PrivatePostgres::start(&self.path, &fast()).expect("a start")
     }
 
     fn sql(&self, sql: &str) -> String {

@@ -140,7 +140,7 @@ impl Folder {
         // Root's PostgreSQL runs as another user, which must be able to enter it.
         fs::set_permissions(&root, fs::Permissions::from_mode(0o755)).expect("its mode");
         let fast = Settings { fsync: false, ..Settings::default() };
-        PrivatePostgres::start_with(&root.join("data"), &fast).expect("a cluster").stop().expect("a stop");
+        PrivatePostgres::start(&root.join("data"), &fast).expect("a cluster").stop().expect("a stop");
         Folder(root)
     }
 
@@ -158,7 +158,7 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         if self.postmaster().is_some() {
-            drop(PrivatePostgres::start(&self.0.join("data"))); // takes over what a failed test left, and stops it
+            drop(PrivatePostgres::start(&self.0.join("data"), &Settings::default())); // takes over what a failed test left, and stops it
         }
         let _ = fs::remove_dir_all(&self.0);
     }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use healthcare_backend::internals::{PrivatePostgres, Settings, find_programs};
+use healthcare_backend::internals::{PrivatePostgres, Settings};
 use postgres::{Client, NoTls};
 
 /// Says to this program, started once more, in which `DATA_DIR` to serve.
@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[test]
 fn the_first_start_makes_a_closed_cluster_that_knows_unicode() {
     let place = Place::new("first");
-    let server = PrivatePostgres::start(&place.data).expect("the first start");
+    let server = PrivatePostgres::start(&place.data, &Settings::default()).expect("the first start");
     assert!(!server.was_running());
 
     let folder = place.data.join("postgresql.socket");
@@ -118,7 +118,7 @@ fn after_a_loss_of_power_the_committed_rows_are_there() {
     let mut killed = Server::start(&place);
     killed.wait_until_ready();
     let postmaster = place.postmaster().expect("it runs");
-    let joined = PrivatePostgres::start(&place.data).expect("a second user");
+    let joined = PrivatePostgres::start(&place.data, &Settings::default()).expect("a second user");
     write_row(&joined, "committed");
     joined.leave_running();
     killed.kill();
@@ -194,7 +194,7 @@ fn a_deep_data_dir_gets_a_short_socket_path() {
     // Somebody else's folder of that name is not trusted.
     fs::create_dir(&socket_folder).expect("an open folder");
     fs::set_permissions(&socket_folder, fs::Permissions::from_mode(0o755)).expect("its mode");
-    let line = PrivatePostgres::start(&place.data).expect_err("an open socket folder");
+    let line = PrivatePostgres::start(&place.data, &Settings::default()).expect_err("an open socket folder");
     assert!(line.contains(&socket_folder.display().to_string()) && line.contains("remove it"), "{line}");
     fs::remove_dir(&socket_folder).expect("removed");
 
@@ -209,21 +209,21 @@ fn a_problem_with_the_files_is_one_line_that_names_it() {
     let cluster = place.data.join("postgresql");
     fs::create_dir_all(&cluster).expect("a folder");
     fs::write(cluster.join("notes.txt"), "not a cluster").expect("a file");
-    let line = PrivatePostgres::start(&place.data).expect_err("not a cluster");
+    let line = PrivatePostgres::start(&place.data, &Settings::default()).expect_err("not a cluster");
     assert!(line.contains("is not a PostgreSQL cluster") && !line.contains('\n'), "{line}");
 
     fs::write(cluster.join("PG_VERSION"), "11\n").expect("a version");
-    let line = PrivatePostgres::start(&place.data).expect_err("a version that is not installed");
+    let line = PrivatePostgres::start(&place.data, &Settings::default()).expect_err("a version that is not installed");
     assert!(line.contains("version 11") && line.contains("install") && !line.contains('\n'), "{line}");
     fs::remove_dir_all(&cluster).expect("removed");
 
     let wrong = Settings { extra: vec![("shared_buffers".to_owned(), "much".to_owned())], ..test_settings() };
-    let line = PrivatePostgres::start_with(&place.data, &wrong).expect_err("a setting that does not work");
+    let line = PrivatePostgres::start(&place.data, &wrong).expect_err("a setting that does not work");
     assert!(line.contains("shared_buffers") && line.contains("postgresql.log") && !line.contains('\n'), "{line}");
 
     let file = place.root.join("file");
     fs::write(&file, "").expect("a file");
-    let line = PrivatePostgres::start(&file.join("data")).expect_err("a file in the way");
+    let line = PrivatePostgres::start(&file.join("data"), &Settings::default()).expect_err("a file in the way");
     assert!(line.contains("DATA_DIR") && !line.contains('\n'), "{line}");
 }
 
@@ -275,12 +275,6 @@ fn a_closed_folder_of_root_keeps_only_a_link() {
 }
 
 #[test]
-fn the_programs_are_found_where_this_test_runs() {
-    let bin = find_programs().expect("`make test` installs them");
-    assert!(bin.join("initdb").exists() && bin.join("postgres").exists());
-}
-
-#[test]
 fn a_user_who_cannot_become_root_is_told_the_command_for_root() {
     let place = Place::new("installer");
     let tools = place.root.join("bin");
@@ -317,7 +311,7 @@ fn server() {
     let Some(data_dir) = std::env::var_os(SERVE) else {
         return;
     };
-    let running = PrivatePostgres::start(Path::new(&data_dir)).expect("a start");
+    let running = PrivatePostgres::start(Path::new(&data_dir), &Settings::default()).expect("a start");
     writeln!(std::io::stdout(), "\nready {}", running.connection_string()).expect("a listening parent");
     // The parent never writes; at its end, were it to crash, this ends too.
     let _ = std::io::stdin().lines().next();
@@ -371,7 +365,7 @@ impl Place {
     }
 
     fn start(&self) -> PrivatePostgres {
-        PrivatePostgres::start_with(&self.data, &test_settings()).expect("a start")
+        PrivatePostgres::start(&self.data, &test_settings()).expect("a start")
     }
 
     /// The process id that the cluster's postmaster left in its file.
@@ -389,7 +383,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         if self.postmaster().is_some() {
-            drop(PrivatePostgres::start(&self.data)); // takes over what a failed test left, and stops it
+            drop(PrivatePostgres::start(&self.data, &Settings::default())); // takes over what a failed test left, and stops it
         }
         let _ = fs::remove_dir_all(&self.root);
     }

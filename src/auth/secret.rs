@@ -15,17 +15,11 @@ const FILE: &str = "jwt_secret";
 const SHORTEST: usize = 32;
 
 /// The operator's secret, or the kept one.
-///
-/// # Errors
-/// One line that says why the file cannot be read or written, and what to do.
 pub fn of(config: &Config) -> Result<String, String> {
     config.jwt_secret.clone().map_or_else(|| kept(&config.data_dir), Ok)
 }
 
 /// Reads the secret, or generates one if there is none. Replacing a damaged one is logged, because it ends all sessions.
-///
-/// # Errors
-/// As for [`of`].
 pub fn kept(data_dir: &Path) -> Result<String, String> {
     if let Some(secret) = look(data_dir)? {
         return Ok(secret);
@@ -54,9 +48,6 @@ pub fn kept(data_dir: &Path) -> Result<String, String> {
 }
 
 /// The secret, if there is one.
-///
-/// # Errors
-/// One line, if the file exists but cannot be read.
 pub fn look(data_dir: &Path) -> Result<Option<String>, String> {
     let path = data_dir.join(FILE);
     match File::open(&path).and_then(|mut file| read(&mut file)) {

@@ -7,9 +7,6 @@ use std::io::ErrorKind;
 use super::variables::VARIABLES;
 
 /// The process environment, and the `.env` file of the working directory; the environment wins.
-///
-/// # Errors
-/// One line that says why `.env` cannot be read, or which of its lines is not `NAME=value`.
 pub fn read() -> Result<HashMap<String, String>, String> {
     let mut variables = match fs::read_to_string(".env") {
         Ok(text) => read_file(&text)?,

@@ -139,18 +139,12 @@ impl Place {
 }
 
 /// A connection to one host, as the driver's own client.
-///
-/// # Errors
-/// What the host said.
 pub(super) fn client(config: &Config, tls: Tls) -> Result<Client, ConnectError> {
     Ok(PostgresConnectionManager::new(config.clone().into(), tls).connect()?)
 }
 
 /// Opens a connection to the first host that accepts it. A host that was silent recently comes last, so that after a failover a
 /// frozen primary costs its time limit once.
-///
-/// # Errors
-/// What every host said, in one line.
 pub(super) fn first<C: Send + 'static>(
     places: &[Arc<Place>],
     is_random: bool,

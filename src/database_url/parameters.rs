@@ -20,9 +20,6 @@ const KEEPALIVES_COUNT: u32 = 2;
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Takes every parameter that is not about TLS out of `settings` and sets it, or its default.
-///
-/// # Errors
-/// One line that names the parameter and its rule.
 pub(super) fn set_all(config: &mut Config, settings: &mut Settings) -> Result<(), String> {
     set_session(config, settings)?;
     set_patience(config, settings)?;
@@ -30,9 +27,6 @@ pub(super) fn set_all(config: &mut Config, settings: &mut Settings) -> Result<()
 }
 
 /// The same parameters with one of the hosts each, in their order.
-///
-/// # Errors
-/// As [`set_all`], which has checked them already.
 pub(super) fn one_host_each(settings: &Settings, all: &Config) -> Result<Vec<Config>, String> {
     let lists = ["host", "hostaddr", "port"];
     let mut configs = Vec::new();

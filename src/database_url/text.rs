@@ -14,9 +14,6 @@ const ESCAPE_HINT: &str =
     "write `@` as %40, `/` as %2F, `:` as %3A, `?` as %3F, `%` as %25 within a user or a password";
 
 /// Reads a `postgres://` or `postgresql://` URL or a list of `name=value`.
-///
-/// # Errors
-/// One line that says what cannot be read, without any of the text's values.
 pub(super) fn settings(text: &str) -> Result<Settings, String> {
     let text = text.trim();
     let url = text.strip_prefix("postgres://").or_else(|| text.strip_prefix("postgresql://"));

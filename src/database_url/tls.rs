@@ -28,9 +28,6 @@ pub struct Tls {
 
 impl Tls {
     /// A connector that insists on `check`.
-    ///
-    /// # Errors
-    /// One line, should the cryptography refuse its own default versions.
     pub(super) fn new(check: Check) -> Result<Tls, String> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let verifier = Verifier::new(check, &provider);

@@ -123,9 +123,6 @@ impl ServerCertVerifier for Verifier {
 
 impl Roots {
     /// Reads a PEM file of one or more certificates, or the system's store for [`SYSTEM`].
-    ///
-    /// # Errors
-    /// One line: the file cannot be read, has no certificate, or has one that is damaged.
     pub(super) fn read(file: &str) -> Result<Roots, String> {
         if file == SYSTEM {
             return Roots::of_the_system();

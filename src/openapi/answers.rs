@@ -11,9 +11,7 @@ use crate::routes::Route;
 pub struct Refusal {
     /// Its name among the document's responses.
     pub name: &'static str,
-    /// The HTTP status code.
     pub status: u16,
-    /// When it is given.
     pub when: &'static str,
     words: &'static [&'static str],
     /// The message, as an example.

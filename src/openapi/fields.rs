@@ -39,7 +39,6 @@ pub fn lines(max: usize) -> Json {
     object! { "type": "string", "maxLength": max, "pattern": SOME_LINES }
 }
 
-/// A telephone number.
 pub fn phone() -> Json {
     object! {
         "type": "string", "maxLength": PHONE_MAX, "pattern": PHONE,
@@ -47,7 +46,6 @@ pub fn phone() -> Json {
     }
 }
 
-/// An e-mail address.
 pub fn email() -> Json {
     object! {
         "type": "string", "format": "email", "maxLength": EMAIL_MAX,
@@ -55,7 +53,6 @@ pub fn email() -> Json {
     }
 }
 
-/// A date of birth.
 pub fn birth_date() -> Json {
     object! {
         "type": "string", "format": "date",
@@ -63,12 +60,10 @@ pub fn birth_date() -> Json {
     }
 }
 
-/// The id of a record.
 pub fn id() -> Json {
     object! { "type": "integer", "format": "int64", "minimum": 1, "maximum": i64::MAX }
 }
 
-/// A new password.
 pub fn new_password(min: usize, max_bytes: usize) -> Json {
     object! {
         "type": "string", "format": "password", "minLength": min, "maxLength": max_bytes, "pattern": ONE_LINE,
@@ -84,22 +79,18 @@ pub fn secret() -> Json {
     object! { "type": "string", "minLength": 1 }
 }
 
-/// A moment.
 pub fn time() -> Json {
     object! { "type": "string", "format": "date-time" }
 }
 
-/// One of a few words.
 pub fn one_of(words: &[&'static str]) -> Json {
     object! { "type": "string", "enum": words.iter().copied().collect::<Json>() }
 }
 
-/// Exactly this word.
 pub fn word(word: &'static str) -> Json {
     object! { "type": "string", "const": word }
 }
 
-/// Any text.
 pub fn text() -> Json {
     object! { "type": "string" }
 }

@@ -8,15 +8,11 @@ use serde::ser::{SerializeMap, Serializer};
 /// A JSON value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Json {
-    /// `null`
     Null,
-    /// `true` or `false`
     Truth(bool),
     /// A whole number; the document has no others.
     Number(i64),
-    /// A string.
     Text(Cow<'static, str>),
-    /// An array.
     List(Vec<Json>),
     /// An object, its members in order.
     Object(Vec<(Cow<'static, str>, Json)>),

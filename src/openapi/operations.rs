@@ -27,21 +27,17 @@ pub enum Gives {
 
 /// The description of one route.
 pub struct Operation {
-    /// The route's method.
     pub method: Method,
-    /// The route's pattern.
     pub pattern: &'static str,
     /// Its name in generated clients.
     pub id: &'static str,
     /// The section that it belongs to.
     pub tag: &'static str,
-    /// A few words.
     pub summary: &'static str,
     /// A few sentences, or nothing.
     pub about: &'static str,
     /// The schema of the body.
     pub takes: Option<&'static str>,
-    /// The answer on success.
     pub gives: Gives,
     /// The message of that answer.
     pub says: &'static str,

@@ -9,9 +9,6 @@ pub const PAGE: &str = include_str!("page.html");
 
 /// The `Content-Security-Policy` under which the page runs (W3C CSP Level 3): only its own style and script, by their hashes,
 /// and requests to where it came from.
-///
-/// # Errors
-/// If the page has no style or no script.
 pub fn policy() -> Result<String, String> {
     let (style, script) = (hash_of("style")?, hash_of("script")?);
     Ok(format!(

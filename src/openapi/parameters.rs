@@ -11,7 +11,6 @@ use crate::validate::{FILTER_MAX, PAGE_DEFAULT, PAGE_MAX};
 /// `*`, or entity tags (RFC 9110, 13.1.1).
 const ENTITY_TAGS: &str = r#"^(\*|(W/)?"[^"]*"( *, *(W/)?"[^"]*")*)$"#;
 
-/// A parameter in the path.
 pub fn in_path(name: &str) -> Json {
     object! { "name": name.to_string(), "in": "path", "required": true, "schema": id() }
 }
@@ -72,7 +71,6 @@ pub fn picks(fields: Json) -> Json {
     }
 }
 
-/// `Idempotency-Key`.
 pub fn idempotency_key() -> Json {
     let about = "A key that the client chooses, such as a UUID. If the same request is sent again with the same key within 24 hours, it \
                  gets the first answer and creates no second record.";
@@ -80,7 +78,6 @@ pub fn idempotency_key() -> Json {
     object! { "name": "Idempotency-Key", "in": "header", "description": about, "schema": schema }
 }
 
-/// `If-Match` or `If-None-Match`.
 pub fn in_header(name: &'static str) -> Json {
     let (about, schema) = match name {
         "If-Match" => (

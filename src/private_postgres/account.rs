@@ -8,7 +8,6 @@ use std::process::Command;
 
 use super::system::{cannot, first_line};
 
-/// A user and group id.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Account {
     pub uid: u32,

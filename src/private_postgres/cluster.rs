@@ -37,9 +37,6 @@ pub(super) struct Cluster {
 
 impl Cluster {
     /// The cluster beneath a `DATA_DIR`, if it is there.
-    ///
-    /// # Errors
-    /// One line: programs missing or of another version, folder not ours or out of reach.
     pub fn find(data_dir: &Path) -> Result<Option<Cluster>, String> {
         let link = data_dir.join("postgresql");
         let Some(version) = version_of(&link)? else { return Ok(None) };
@@ -84,9 +81,6 @@ impl Cluster {
     /// It is beneath `DATA_DIR` unless that cannot be: a socket's path may have some 100 bytes only, and commas or blanks
     /// would mean something else in a connection string. Then it is a folder in the runtime or temporary directory whose
     /// short name is derived from `DATA_DIR`'s path.
-    ///
-    /// # Errors
-    /// One line, such as when somebody else owns a folder of that name.
     pub fn socket_folder(&self) -> Result<PathBuf, String> {
         let near = self.files.with_file_name("postgresql.socket");
         let folder = if fits(&near) { near } else { self.short_socket_folder()? };
@@ -164,9 +158,6 @@ impl Cluster {
 ///
 /// A plain user's is closed to others (0700): the generated secret is there too. Root's can be passed through (0711),
 /// because the private PostgreSQL runs as another user; the cluster and the secret have modes of their own.
-///
-/// # Errors
-/// One line: which folder cannot be made and why.
 pub fn make_data_dir(data_dir: &Path) -> Result<PathBuf, String> {
     let missing: Vec<&Path> =
         data_dir.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists()).collect();

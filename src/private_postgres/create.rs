@@ -4,14 +4,13 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
-use std::process::Output;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::account::{effective_uid, out_of_reach, unprivileged_account};
 use super::cluster::{Cluster, make_data_dir, short_hash};
 use super::programs::Search;
 use super::settings::{Settings, USER};
-use super::system::cannot;
+use super::system::{cannot, complaint};
 
 /// Where root's clusters go when PostgreSQL's user cannot enter `DATA_DIR`.
 const FALLBACK: &str = "/var/lib/healthcare-backend";
@@ -29,9 +28,6 @@ log_checkpoints = off
 ";
 
 /// The cluster beneath a `DATA_DIR`, made now if it is not there. Only one process at a time may be in here.
-///
-/// # Errors
-/// One line: programs missing or of another version, folder not ours or out of reach, `initdb` failed.
 pub(super) fn find_or_make(data_dir: &Path, settings: &Settings) -> Result<Cluster, String> {
     Cluster::find(data_dir)?.map_or_else(|| make(data_dir, settings), Ok)
 }
@@ -132,7 +128,7 @@ fn initdb(cluster: &Cluster, folder: &Path, settings: &Settings) -> Result<(), S
         if output.status.success() {
             return Ok(());
         }
-        last = last_line(&output);
+        last = complaint(&output);
         if !last.contains("locale") {
             break; // another locale would not help
         }
@@ -141,11 +137,4 @@ fn initdb(cluster: &Cluster, folder: &Path, settings: &Settings) -> Result<(), S
         last += ": run as a user that has a line in /etc/passwd"; // a container's user may be a bare number
     }
     Err(format!("initdb failed in {}: {last}", folder.display()))
-}
-
-fn last_line(output: &Output) -> String {
-    let text = String::from_utf8_lossy(&output.stderr);
-    // "initdb: error: …" says more than the "removing contents of …" after it.
-    let error = text.lines().find(|line| line.contains("error:") || line.contains("FATAL"));
-    error.or(text.lines().last()).unwrap_or("it gave no reason").trim().to_owned()
 }

@@ -42,9 +42,6 @@ impl Search {
     }
 
     /// The first installation that is new enough to make a cluster with.
-    ///
-    /// # Errors
-    /// One line: nothing found, or all too old, and how to install it.
     pub fn best(&self) -> Result<Programs, String> {
         let mut too_old = None;
         for programs in self.installations() {
@@ -66,9 +63,6 @@ impl Search {
     }
 
     /// The installation that can run a cluster of this major version: no other one can read its files.
-    ///
-    /// # Errors
-    /// One line: which versions are installed instead, and how to install the right one.
     pub fn of_major(&self, major: u32) -> Result<Programs, String> {
         let mut others = Vec::new();
         for programs in self.installations() {

@@ -53,7 +53,7 @@ impl Cluster {
         // Nothing here survives a loss of power, but a commit waits for a standby where one is asked for.
         let mut settings = Settings { fsync: false, max_connections: 60, extra };
         settings.extra.push(("synchronous_commit".into(), "on".into()));
-        let running = PrivatePostgres::start_with(&data_dir, &settings).expect("a PostgreSQL");
+        let running = PrivatePostgres::start(&data_dir, &settings).expect("a PostgreSQL");
         Cluster { running: Some(running), data_dir, settings }
     }
 
@@ -84,7 +84,7 @@ impl Cluster {
     /// Starts it again after it was stopped or killed.
     pub fn start_again(&mut self) {
         drop(self.running.take());
-        self.running = Some(PrivatePostgres::start_with(&self.data_dir, &self.settings).expect("a PostgreSQL"));
+        self.running = Some(PrivatePostgres::start(&self.data_dir, &self.settings).expect("a PostgreSQL"));
     }
 
     /// The folder of its socket.

@@ -79,7 +79,7 @@ fn start_in(folder: &Folder) -> PrivatePostgres {
     // What was confirmed must survive the end of the processes, if not of the machine.
     let extra = vec![("synchronous_commit".to_string(), "on".to_string())];
     let settings = Settings { fsync: false, extra, ..Settings::default() };
-    PrivatePostgres::start_with(folder.path(), &settings).expect("a private PostgreSQL")
+    PrivatePostgres::start(folder.path(), &settings).expect("a private PostgreSQL")
 }
 
 fn signal(name: &str, pids: &[String]) {

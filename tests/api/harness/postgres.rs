@@ -80,7 +80,7 @@ fn in_database(cluster: &str, name: &str) -> String {
 fn start_cluster() -> String {
     let folder = temporary_folder();
     let settings = Settings { fsync: false, max_connections: 400, ..Settings::default() };
-    let cluster = PrivatePostgres::start_with(&folder, &settings).expect("a private PostgreSQL");
+    let cluster = PrivatePostgres::start(&folder, &settings).expect("a private PostgreSQL");
     let connection_string = cluster.connection_string().to_string();
     stop_with_this_process(&folder);
     cluster.leave_running();
