@@ -2,8 +2,8 @@
 --
 --   psql "$OWNER_URL" -v ON_ERROR_STOP=1 -f deploy/grants.sql
 --
--- Run it as the owner of the database, after `DATABASE_URL=$OWNER_URL healthcare-backend migrate`, and again after each `migrate`:
--- it may be repeated. Then set a password (`\password healthcare_run`) and start the service with
+-- Run it as the owner of the database after `DATABASE_URL=$OWNER_URL healthcare-backend migrate`, and again after each `migrate`. It
+-- can be repeated. Then set a password (`\password healthcare_run`) and start the service with
 -- DATABASE_URL=postgres://healthcare_run:…@…. From then on `migrate` is run as the owner, before the service is updated.
 
 do $$

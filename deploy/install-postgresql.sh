@@ -3,9 +3,9 @@
 #
 #   sh deploy/install-postgresql.sh
 #
-# `make run` and `make test` call it first. It does nothing when the programs are there, asks nothing, uses sudo when it is
-# not root, and ends with 0 when the programs are there, with 1 and one line otherwise. It makes no database and starts no
-# service: the server (or a test) runs a private PostgreSQL of its own.
+# `make run` and `make test` call it first. It does nothing if the programs are there, and asks nothing. If it is not root, it uses
+# sudo. Its exit code is 0 if the programs are there at the end; otherwise it prints one line, and its exit code is 1. It makes no
+# database and starts no service: the server, or a test, runs a private PostgreSQL of its own.
 set -u
 
 # The same places as src/private_postgres/programs.rs.
@@ -42,13 +42,13 @@ as_root() {
     fi
 }
 
-# Who is not root and has no sudo is told what root has to run, whole, before anything is begun.
+# Without root and without sudo, it prints the whole command for root and changes nothing.
 may_become_root() {
     [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null 2>&1
 }
 
-# Debian's package makes a cluster of its own and starts it as a service. A file that is there during the installation only
-# keeps it from that; a later installation by the system's owner does what it always does.
+# Debian's package makes a cluster of its own and starts it as a service. A configuration file prevents that, for this installation
+# only: it is removed afterwards.
 install_with_apt() {
     drop_in=/etc/postgresql-common/createcluster.d/healthcare-backend.conf
     as_root mkdir -p "${drop_in%/*}"

@@ -11,9 +11,10 @@ use std::process::Command;
 const SETTINGS: [(&str, &str); 2] = [("MALLOC_ARENA_MAX", "2"), ("MALLOC_TRIM_THRESHOLD_", "131072")];
 
 /// Starts the program again, as the same process, with the settings: glibc reads them only when a program starts. If one of
-/// them is set already, it changes nothing. It returns why that failed, if it did; the program then goes on with glibc's defaults.
+/// them is set already, or with another C library, it does nothing. If it fails, it returns why, and the program goes on with glibc's
+/// defaults.
 pub fn settle() -> Option<std::io::Error> {
-    let is_settled = SETTINGS.iter().any(|(name, _)| std::env::var_os(name).is_some());
+    let is_settled = !cfg!(target_env = "gnu") || SETTINGS.iter().any(|(name, _)| std::env::var_os(name).is_some());
     let mut words = std::env::args_os();
     match (std::env::current_exe(), words.next()) {
         (Ok(program), Some(name)) if !is_settled => {

@@ -1,7 +1,7 @@
-//! `backup` and `restore`: the private PostgreSQL's data as one file of `pg_dump`, counted on the way out and on the way in.
+//! `backup` and `restore`: the private PostgreSQL's data as one file of `pg_dump`. Both count the rows of each table.
 //!
-//! A backup is one snapshot; the service may be running. It is read back before it gets its name, so a file with that name is
-//! complete. Operators who set `DATABASE_URL` use `pg_dump` themselves.
+//! A backup is one snapshot; the service may be running. The file is read back before it gets its name, so a file with that name is
+//! complete. If `DATABASE_URL` is set, operators use `pg_dump` themselves.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -145,7 +145,7 @@ fn run(command: &mut Command, name: &str) -> Result<(), String> {
     if output.status.success() { Ok(()) } else { Err(complaint(&output)) }
 }
 
-/// Rows of all tables of ours. The server itself writes the statement that counts them, with its own quoting.
+/// Counts the rows of our tables. PostgreSQL writes the statement that counts them, so that the names are quoted correctly.
 fn count_tables(client: &mut impl GenericClient) -> Result<Counts, String> {
     let counting =
         "select string_agg(format('select %L::text, count(*) from public.%I', relname, relname), ' union all ')
@@ -157,7 +157,7 @@ fn count_tables(client: &mut impl GenericClient) -> Result<Counts, String> {
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
-/// Rows in the file, by reading all of it as `pg_restore` would.
+/// Counts the rows in the file: reads all of it, as `pg_restore` would.
 fn count_dump(private: &PrivatePostgres, file: &Path) -> Result<Counts, String> {
     let dump = File::open(file).map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
     let mut command = private.program("pg_restore");

@@ -24,20 +24,18 @@ impl Config {
     pub fn from_variables(variables: &HashMap<String, String>) -> Result<Config, Vec<String>> {
         let mut config = Config::default();
         let mut problems = Vec::new();
-        let mut is_set = Vec::new();
+        let value_of = |name: &str| variables.get(name).filter(|value| !value.trim().is_empty());
         for variable in VARIABLES {
-            let Some(value) = variables.get(variable.name).filter(|value| !value.trim().is_empty()) else { continue };
-            is_set.push(variable.name);
+            let Some(value) = value_of(variable.name) else { continue };
             if let Err(rule) = variable.read(&mut config, value) {
                 problems.push(format!("{} {rule}", variable.name));
             }
         }
-        if !is_set.contains(&"MAX_CONNECTIONS_PER_ADDRESS") {
+        if value_of("MAX_CONNECTIONS_PER_ADDRESS").is_none() {
             config.max_connections_per_address = default_per_address(config.max_connections);
         }
         // A field whose value could not be read keeps its default, which breaks no rule, so it is not reported twice.
-        let checked = config.checked();
-        match checked {
+        match config.checked() {
             Ok(config) if problems.is_empty() => Ok(config),
             Ok(_) => Err(problems),
             Err(more) => Err([problems, more].concat()),

@@ -36,13 +36,13 @@ use verify::{Check, Roots};
 /// Where the database is and how the connection is protected, as `DATABASE_URL` says.
 #[derive(Clone, Debug)]
 pub struct DatabaseUrl {
-    /// What the driver needs to know, everything but the trust in certificates.
+    /// The driver's settings: everything except the trust in certificates.
     pub config: Config,
-    /// Makes the connections' TLS, as far as `sslmode` wants any.
+    /// Makes TLS connections, if `sslmode` asks for them.
     pub tls: Tls,
     sslmode: SslMode,
     sslrootcert: Option<String>,
-    /// The hosts one by one; what is known of them is shared by all clones.
+    /// The hosts one by one. All clones share what is known of them.
     places: Arc<Vec<Arc<Place>>>,
 }
 
@@ -99,7 +99,7 @@ impl DatabaseUrl {
         self.open(connect::client)
     }
 
-    /// The same with another way of opening a connection.
+    /// The same, but `open` opens the connection.
     pub(crate) fn open<C: Send + 'static>(&self, open: Opening<C>) -> Result<C, ConnectError> {
         let is_random = self.config.get_load_balance_hosts() == LoadBalanceHosts::Random;
         connect::first(&self.places, is_random, &self.tls, open)

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use crate::audit::words::Resource;
-use crate::error::{Error, FieldError, FieldErrors};
+use crate::error::{Error, Facts, FieldError, FieldErrors};
 
 /// An answer: status, headers and a finished body.
 #[derive(Debug)]
@@ -79,16 +79,12 @@ impl Response {
 
     /// The answer to a request that failed. A 5xx says nothing but the request id.
     pub fn error(error: &Error, request_id: &str) -> Response {
-        let facts = error.facts();
-        let mut response = match error.fields() {
-            Some(errors) => Response::new(facts.status, facts.word, &facts.message, errors),
-            None if matches!(error, Error::Internal(_)) => {
-                let message = format!("{}; the request id is {request_id}", facts.message);
-                Response::new(facts.status, facts.word, &message, ())
-            }
-            None => Response::new(facts.status, facts.word, &facts.message, ()),
-        };
-        response.headers.extend(error.headers());
+        let Facts { status, word, mut message } = error.facts();
+        if let Error::Internal(_) = error {
+            message = format!("{message}; the request id is {request_id}").into();
+        }
+        let mut response = Response::new(status, word, &message, error.fields());
+        response.headers = error.headers();
         response
     }
 
@@ -96,12 +92,9 @@ impl Response {
     /// `failed`, everything else is `invalid`.
     pub fn refusal(status: u16, message: &str) -> Response {
         let word = if matches!(status, 408 | 500 | 503) { "failed" } else { "invalid" };
-        let response = if status == 400 {
-            let errors = FieldErrors::from(FieldError::new("request", message.to_string()));
-            Response::new(status, word, "The request is not valid HTTP/1.1", errors)
-        } else {
-            Response::new(status, word, message, ())
-        };
+        let errors = (status == 400).then(|| FieldErrors::from(FieldError::new("request", message.to_string())));
+        let message = if status == 400 { "The request is not valid HTTP/1.1" } else { message };
+        let response = Response::new(status, word, message, errors);
         if status == 503 { response.with_header("Retry-After", "1") } else { response }
     }
 

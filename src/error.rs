@@ -202,14 +202,9 @@ impl Error {
 
     /// Why, for the log.
     pub fn cause(&self) -> Cow<'_, str> {
-        self.for_log().map_or_else(|| self.facts().message, Cow::Borrowed)
-    }
-
-    /// The text for the log, if there is one.
-    pub fn for_log(&self) -> Option<&str> {
         match self {
-            Error::Internal(text) | Error::Unavailable(text) | Error::TooSlow(text) => Some(text),
-            _ => None,
+            Error::Internal(text) | Error::Unavailable(text) | Error::TooSlow(text) => text.into(),
+            _ => self.facts().message,
         }
     }
 }

@@ -16,7 +16,7 @@ pub use crate::metrics::Metrics;
 pub use crate::network::{client_address, client_network, client_site};
 pub use crate::private_postgres::{PrivatePostgres, Settings};
 pub use crate::request::{Headers, Method, Request};
-pub use crate::routes::{Access, ROUTES, Route};
+pub use crate::routes::{Access, ROUTES, Route, place_names};
 pub use crate::sql::{Queries, Query, Rows, parse_file};
 
 pub mod commands {
@@ -32,7 +32,7 @@ pub mod records {
 }
 
 pub mod openapi {
-    pub use crate::openapi::{document, page, path_of, places};
+    pub use crate::openapi::{document, page, path_of};
 }
 
 #[cfg(own_transport)]

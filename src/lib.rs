@@ -37,7 +37,6 @@ mod commands;
 mod backup;
 mod service;
 mod systemd;
-#[cfg(target_env = "gnu")]
 mod allocator;
 mod housekeeper;
 

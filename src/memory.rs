@@ -1,8 +1,8 @@
 //! How much memory long requests and answers hold together: bodies that arrive, rows, bodies of answers, and data that clients have
 //! not read yet. One counter for all connections.
 //!
-//! What is short is not counted. The body of a request takes its share when it turns out to be long. Nobody knows yet which user
-//! sends it, so all such bodies together have half of the memory. A list that shares a round trip grows its share as its rows
+//! Short bodies and answers are not counted. The body of a request takes its share when it turns out to be long. It is not known yet
+//! which user sends it, so all such bodies together have half of the memory. A list that shares a round trip grows its share as its rows
 //! arrive; if there is no room, it is read again as a long read. A long read takes the most memory that it can need before its
 //! query runs, and waits in a queue until that much is free. The share shrinks to the size of the body once that is made, and ends
 //! when the client has read it.

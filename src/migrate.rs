@@ -81,7 +81,7 @@ pub fn run(client: &mut Client, migrations: &[Migration]) -> Result<Vec<String>,
 }
 
 fn problem(migration: &Migration, error: &postgres::Error) -> String {
-    // The role of the service may well be one that cannot change the schema (deploy/grants.sql).
+    // The service's role may be one that cannot change the schema (deploy/grants.sql).
     let who = if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) {
         "; run `healthcare-backend migrate` as the owner of the database"
     } else {

@@ -5,13 +5,13 @@
 //! ```text
 //! DATA_DIR/postgresql          the cluster (or a link to it, see `cluster.rs`)
 //! DATA_DIR/postgresql.socket   mode 0700: the only way in; there is no TCP listener
-//! DATA_DIR/postgresql.log      what PostgreSQL says; never a value of a row
+//! DATA_DIR/postgresql.log      PostgreSQL's log; no value of a row is in it
 //! DATA_DIR/postgresql.lock     held while a process starts or stops it
 //! DATA_DIR/postgresql.users    held, shared, by every process that uses it
 //! ```
 //!
-//! **Several processes** may use one `DATA_DIR`: a server and a `create-admin`, or two servers on two ports. The first starts
-//! PostgreSQL, and the last to leave stops it. The locks are the kernel's and end with their process, so a killed server is not
+//! Several processes may use one `DATA_DIR`: a server and a `create-admin`, or two servers on two ports. The first one starts
+//! PostgreSQL, and the last one stops it. The locks are the kernel's and end with their process, so a killed server is not
 //! counted; the PostgreSQL that it left running is taken over by the next one.
 
 mod account;
@@ -41,7 +41,7 @@ pub use system::complaint;
 /// How long a start may take. Recovery after a crash is the slow case.
 const START_LIMIT: Duration = Duration::from_secs(120);
 
-/// For callers that nobody tells to stop.
+/// For callers that cannot be told to stop.
 static NEVER: AtomicBool = AtomicBool::new(false);
 
 /// A running private PostgreSQL. [`stop`](PrivatePostgres::stop) says whether stopping worked; dropping the value stops it too.
@@ -103,13 +103,12 @@ impl PrivatePostgres {
         Ok(PrivatePostgres { cluster, settings, socket_folder, connection_string, child, found, users, is_left: false })
     }
 
-    /// How to connect as the owner, in libpq's `key=value` form, which `postgres::Config` parses: socket folder, port, user,
-    /// database.
+    /// The connection string of the owner, as a list of `name=value`.
     pub fn connection_string(&self) -> &str {
         &self.connection_string
     }
 
-    /// The same as another role.
+    /// The connection string of another role.
     pub fn connection_string_as(&self, role: &str) -> String {
         connection_to(&self.socket_folder, role, USER)
     }
@@ -148,16 +147,16 @@ impl PrivatePostgres {
         Ok(true)
     }
 
-    /// Stops PostgreSQL and returns when it is gone, unless another process is using it: the last one stops it. Sessions end
-    /// at once, so the caller's connections should be at rest. After 20 s it is stopped the hard way, which loses nothing: the
-    /// next start recovers.
+    /// Stops PostgreSQL and returns when it is gone, unless another process is using it: then the last process stops it. Sessions
+    /// end at once, so the caller's connections should be idle. If PostgreSQL has not ended after 20 s, it is told to end without a
+    /// checkpoint. That loses nothing: the next start recovers.
     pub fn stop(mut self) -> Result<(), String> {
         self.is_left = true;
         self.leave()
     }
 
-    /// Goes away without stopping it, as a command does that found it running. If the server that was using it has stopped
-    /// meanwhile, and left it to this process, it is stopped after all.
+    /// Leaves PostgreSQL running, as a command does that found it running. If the server that used it has stopped in the meantime
+    /// and this process is the last one, PostgreSQL is stopped after all.
     pub fn leave_running(mut self) {
         self.is_left = true;
         if self.found == Found::InUse

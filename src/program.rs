@@ -14,7 +14,7 @@ use crate::command_line::{self, Argument, Asked, Command, Kind};
 use crate::config::{Config, environment};
 use crate::database::Database;
 use crate::service::Service;
-use crate::{backup, commands, logging, openapi, systemd};
+use crate::{allocator, backup, commands, logging, openapi, systemd};
 
 /// Every command. The first one runs if the command line names none.
 const COMMANDS: &[Command] = &[
@@ -123,25 +123,19 @@ const FILE: Argument = Argument { name: "FILE", about: "the file's name", kind: 
 /// healthcare_backend::run(vec!["create-admin".into(), "--help".into()]);
 /// ```
 pub fn run(words: Vec<OsString>) -> ExitCode {
-    let (problems, code) = match command_line::read(COMMANDS, &words) {
-        Ok(asked) => match obey(&asked) {
-            Ok(()) => return ExitCode::SUCCESS,
-            Err(problems) => (problems, 1),
-        },
-        Err(problem) => (problem, 2),
-    };
+    let done = command_line::read(COMMANDS, &words).map_err(|problem| (problem, 2)).and_then(|asked| {
+        let done = match asked {
+            Asked::Run(command, given) => (command.run)(&given),
+            Asked::Help(text) => print(&text),
+        };
+        done.map_err(|problems| (problems, 1))
+    });
+    let Err((problems, code)) = done else { return ExitCode::SUCCESS };
     let mut out = std::io::stderr().lock();
     for problem in problems.lines() {
         let _ = writeln!(out, "healthcare-backend: {problem}");
     }
     ExitCode::from(code)
-}
-
-fn obey(asked: &Asked) -> Result<(), String> {
-    match asked {
-        Asked::Run(command, given) => (command.run)(given),
-        Asked::Help(text) => print(text),
-    }
 }
 
 /// Reads the environment and starts the log. Misspelt names are reported even if other values are wrong: they may be the reason.
@@ -158,10 +152,8 @@ fn configure() -> Result<Config, String> {
 }
 
 fn serve() -> Result<(), String> {
-    #[cfg(target_env = "gnu")]
-    let unsettled = crate::allocator::settle();
+    let unsettled = allocator::settle();
     let config = configure()?;
-    #[cfg(target_env = "gnu")]
     if let Some(error) = unsettled {
         log::warn!(target: "server", "memory may not go back to the system after a flood: no new start with settings for glibc: {error}");
     }

@@ -160,7 +160,7 @@ impl Pulse {
                 return Err("stopping".into());
             }
             if let Err(reason) = self.beat(&mut client, hear, past, url.has_several_hosts()) {
-                // Closing a connection waits for the answers that are due, and from this one none may come.
+                // Closing a connection waits for the answers that are due, and this server may never send them.
                 let closing = std::thread::Builder::new().name("closing".into()).spawn(move || drop(client));
                 if let Err(error) = closing {
                     log::warn!(target: "database", "no thread to close a silent connection: {error}");
@@ -200,7 +200,7 @@ impl Pulse {
         Ok(())
     }
 
-    /// Unless an earlier question is still open.
+    /// Notes when a beat was sent, unless an earlier one is still unanswered.
     fn asked(&self) {
         let _ = self.asked_at.compare_exchange(0, self.now().max(1), Ordering::Relaxed, Ordering::Relaxed);
     }
@@ -227,7 +227,7 @@ pub fn hears(resting: &mut Client, speaking: &mut Client) -> Result<bool, postgr
     Ok(notifications.timeout_iter(ANSWER_WITHIN).next()?.is_some())
 }
 
-/// What the listening thread has experienced so far.
+/// What has happened to the listening thread so far.
 struct Past {
     outage: Outage,
     /// The server was left because it was silent.

@@ -105,7 +105,7 @@ pub struct Request {
     /// The raw query, without the question mark.
     pub raw_query: String,
     /// The values of the `{…}` in the route's path.
-    pub parameters: Vec<(String, String)>,
+    pub parameters: Vec<(&'static str, String)>,
     /// The query parameters that the route allows; set together with `parameters`.
     pub query_names: &'static [&'static str],
 }
@@ -128,7 +128,7 @@ impl Request {
     /// # Errors
     /// `invalid` for anything but a positive 64-bit integer in plain digits.
     pub fn id(&self, name: &'static str) -> Result<i64> {
-        let text = self.parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        let text = self.parameters.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str());
         parse_id(text.unwrap_or_default()).map_err(|rule| Error::invalid(name, rule))
     }
 

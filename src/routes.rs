@@ -473,6 +473,7 @@ fn with_numbered_places(pattern: &'static str) -> String {
     numbered
 }
 
-fn place_names(pattern: &'static str) -> impl Iterator<Item = String> {
-    pattern.split('/').filter_map(|part| Some(part.strip_prefix('{')?.strip_suffix('}')?.to_string()))
+/// The names of the places in a pattern.
+pub fn place_names(pattern: &str) -> impl Iterator<Item = &str> {
+    pattern.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
 }

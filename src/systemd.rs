@@ -22,7 +22,7 @@ fn send(name: &OsStr, state: &str) -> io::Result<()> {
     }
 }
 
-/// A socket name without a file, which only Linux has.
+/// Sends to a socket that has a name but no file. Only Linux has such sockets.
 #[cfg(target_os = "linux")]
 fn send_to_abstract(socket: &UnixDatagram, name: &[u8], state: &str) -> io::Result<()> {
     use std::os::linux::net::SocketAddrExt;

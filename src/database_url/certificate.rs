@@ -1,7 +1,7 @@
-//! What a server's certificate says that its verification does not hand out.
+//! Reads fields of a server's certificate that rustls does not hand out.
 //!
-//! A certificate is nested elements of one shape, a tag, a length and that many bytes (DER), so a reader of ten lines does
-//! instead of a parser crate. It decides about nobody's trust: that is the verifier's work.
+//! A certificate consists of nested elements of one shape: a tag, a length and that many bytes (DER). So ten lines read it, and no
+//! parser is needed. Whether a certificate is trusted is decided by the verifier, not here.
 
 /// What [`fields`] finds.
 pub(super) struct Fields<'a> {
@@ -20,7 +20,7 @@ struct Element<'a> {
     rest: &'a [u8],
 }
 
-/// Finds the fields; nothing if the bytes are no certificate.
+/// Finds the fields. `None` if the bytes are not a certificate.
 pub(super) fn fields(der: &[u8]) -> Option<Fields<'_>> {
     let signed = element(element(der)?.content)?;
     let signature_algorithm = element(element(signed.rest)?.content)?.content;

@@ -1,5 +1,5 @@
-//! The parameters that the driver takes as they are, each set on its [`Config`] after its rule is checked, and the defaults
-//! that suit a service: it gives up on a silent machine before its own clients give up on it.
+//! Checks the parameters that the driver knows, and sets them on its [`Config`]. The defaults suit a service: it gives up on a silent
+//! machine before its own clients give up on the service.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use super::text::Settings;
 const DEFAULT_PORT: u16 = 5432;
 /// How long one address may take to accept a connection, so that a dead host is passed over while a request still waits.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// When a silent machine counts as gone: after 2 s without a word it is asked every second, and 4 s without an answer, to
-/// that or to anything else sent, end the connection. So a request that waits on it fails within 5 s.
+/// When a silent machine counts as gone. After 2 s of silence it is asked every second, and a connection ends if nothing that was
+/// sent is acknowledged for 4 s. So a request that waits for it fails within 5 s.
 const KEEPALIVES_IDLE: Duration = Duration::from_secs(2);
 const KEEPALIVES_INTERVAL: Duration = Duration::from_secs(1);
 const KEEPALIVES_COUNT: u32 = 2;
@@ -46,7 +46,7 @@ pub(super) fn one_host_each(settings: &Settings, all: &Config) -> Result<Vec<Con
     Ok(configs)
 }
 
-/// Who speaks to which database, and as what.
+/// The user, the password, the database, and the settings of the session.
 fn set_session(config: &mut Config, settings: &mut Settings) -> Result<(), String> {
     if let Some(user) = settings.remove("user") {
         config.user(&user);
@@ -75,7 +75,7 @@ fn set_session(config: &mut Config, settings: &mut Settings) -> Result<(), Strin
     Ok(())
 }
 
-/// How long to wait for what; a zero leaves it to the system, as in libpq.
+/// The time limits. Zero leaves a limit to the system, as in libpq.
 fn set_patience(config: &mut Config, settings: &mut Settings) -> Result<(), String> {
     let seconds = Duration::from_secs(1);
     if let Some(limit) = duration(settings, "connect_timeout", seconds, CONNECT_TIMEOUT)? {
@@ -99,7 +99,7 @@ fn set_patience(config: &mut Config, settings: &mut Settings) -> Result<(), Stri
     Ok(())
 }
 
-/// The places to try, in what order, and what the server there must allow.
+/// The hosts, their order, and whether the server must allow writes.
 fn set_hosts(config: &mut Config, settings: &mut Settings) -> Result<(), String> {
     let hosts = settings.remove("host");
     let addresses = settings.remove("hostaddr");
@@ -141,7 +141,7 @@ fn set_hosts(config: &mut Config, settings: &mut Settings) -> Result<(), String>
     Ok(())
 }
 
-/// Takes a parameter that has few values; nothing if it is not given.
+/// Takes a parameter that has few values. `None` if it is not given.
 fn choice<T: Copy>(settings: &mut Settings, name: &str, choices: &[(&str, T)]) -> Result<Option<T>, String> {
     let Some(text) = settings.remove(name) else {
         return Ok(None);
@@ -153,7 +153,7 @@ fn choice<T: Copy>(settings: &mut Settings, name: &str, choices: &[(&str, T)]) -
     })
 }
 
-/// Takes a time in `unit`s: the default if it is not given, nothing if it is zero or less.
+/// Takes a time in `unit`s: the default if it is not given, `None` if it is zero or less.
 fn duration(
     settings: &mut Settings,
     name: &str,

@@ -1,7 +1,7 @@
-//! The two ways to write a connection down, a URL and a list of `name=value`, read into one map of settings.
+//! Reads the two forms of a connection string, a URL and a list of `name=value`, into one map of settings.
 //!
-//! Only the writing is understood here; what a setting means is its caller's business. Nothing of a value is ever put into
-//! an error, because a password with an unescaped character can turn up in any place.
+//! This module knows the syntax only; its caller knows what a setting means. No error quotes a value, because a part of a password
+//! with an unescaped character can appear in any place.
 
 use std::collections::BTreeMap;
 
@@ -60,7 +60,7 @@ fn url_settings(url: &str) -> Result<Settings, String> {
     Ok(settings)
 }
 
-/// Adds the two lists that `host:port,[host]:port,host` stands for.
+/// Adds the lists of hosts and ports of `host:port,[host]:port,host`.
 fn insert_hosts(settings: &mut Settings, text: &str) -> Result<(), String> {
     let (mut hosts, mut ports) = (Vec::new(), Vec::new());
     for place in text.split(',') {
@@ -110,7 +110,7 @@ fn listed_settings(text: &str) -> Result<Settings, String> {
     Ok(settings)
 }
 
-/// The value at the start of `text` and what follows it; nothing if its closing quote is missing.
+/// The value at the start of `text`, and the text behind it. `None` if its closing quote is missing.
 fn listed_value(text: &str) -> Option<(String, &str)> {
     let (quoted, text) = match text.strip_prefix('\'') {
         Some(inside) => (true, inside),

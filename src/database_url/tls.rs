@@ -20,7 +20,7 @@ use tokio_rustls::TlsConnector;
 use super::certificate;
 use super::verify::{Check, Verifier};
 
-/// Makes a connection's TLS. Cheap to clone; usable wherever the driver or its pool asks for a connector.
+/// Makes the TLS of a connection. It is cheap to clone, and fits wherever the driver or its pool asks for a connector.
 #[derive(Clone)]
 pub struct Tls {
     connector: TlsConnector,
@@ -54,7 +54,7 @@ impl MakeTlsConnect<Socket> for Tls {
     type TlsConnect = Handshake;
     type Error = Infallible;
 
-    // Called for sockets in the file system too, with an empty name: what is wrong with a name is said only when it is used.
+    // Also called for sockets in the file system, with an empty name. So a wrong name is reported only when it is used.
     fn make_tls_connect(&mut self, host: &str) -> Result<Handshake, Infallible> {
         Ok(Handshake { connector: self.connector.clone(), host: host.to_owned() })
     }
@@ -120,8 +120,8 @@ impl AsyncWrite for EncryptedStream {
     }
 }
 
-/// The certificate's digest by the hash function it was signed with, where MD5 and SHA-1 count as SHA-256 (RFC 5929); nothing
-/// for signatures that name none, such as Ed25519.
+/// The certificate's digest by the hash function that it was signed with; MD5 and SHA-1 count as SHA-256 (RFC 5929). `None` for
+/// signatures without a hash function of their own, such as Ed25519.
 fn binding_digest(certificate: &[u8]) -> Option<Vec<u8>> {
     const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01];
     const ECDSA: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04];

@@ -13,7 +13,7 @@ pub mod parameters;
 pub mod records;
 
 use crate::config::Config;
-use crate::routes::{Access, ROUTES, Route};
+use crate::routes::{Access, ROUTES, Route, place_names};
 use answers::{ALWAYS, REFUSALS, example, header_components, not_modified, response_of};
 use json::{Json, list, object};
 use operations::{Gives, OPERATIONS, Operation, TAGS};
@@ -66,11 +66,6 @@ pub fn path_of(pattern: &'static str) -> &'static str {
     if pattern == "/api/mappings/{patient_id}" { "/api/mappings/{id}" } else { pattern }
 }
 
-/// The names of the parameters in a path.
-pub fn places(path: &str) -> impl Iterator<Item = &str> {
-    path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
-}
-
 fn component(schema: Schema) -> (std::borrow::Cow<'static, str>, Json) {
     (schema.name.into(), schema.json.with("examples", list![schema.example]))
 }
@@ -110,7 +105,7 @@ fn operation(route: &Route, described: &Operation, schemas: &[Schema]) -> Result
 }
 
 fn parameters(route: &Route, described: &Operation, schemas: &[Schema]) -> Result<Json, String> {
-    let mut parameters: Vec<Json> = places(path_of(route.pattern)).map(parameters::in_path).collect();
+    let mut parameters: Vec<Json> = place_names(path_of(route.pattern)).map(parameters::in_path).collect();
     for name in route.query {
         let parameter = match (*name, described.gives) {
             ("fields", Gives::List(record)) => Some(parameters::picks(example(schemas, record).names())),

@@ -46,21 +46,13 @@ pub struct Operation {
 }
 
 /// The sections, in order.
+#[rustfmt::skip]
 pub const TAGS: &[(&str, &str)] = &[
     ("Accounts", "Register, log in, and manage your account and your sessions."),
-    (
-        "Patients",
-        "Each user sees and changes only the patients that this user created. The patients of other users are answered with 404.",
-    ),
-    (
-        "Doctors",
-        "A shared directory. Every user can read it; an entry can be changed by the user who created it and by admins.",
-    ),
+    ("Patients", "Each user sees and changes only the patients that this user created. The patients of other users are answered with 404."),
+    ("Doctors", "A shared directory. Every user can read it; an entry can be changed by the user who created it and by admins."),
     ("Mappings", "Which doctors care for which patient."),
-    (
-        "Admin",
-        "The records and accounts of all users, and the audit trail. Only for users with the role `admin`; everyone else gets 403.",
-    ),
+    ("Admin", "The records and accounts of all users, and the audit trail. Only for users with the role `admin`; everyone else gets 403."),
     ("Service", "Health checks, metrics, and this document."),
 ];
 

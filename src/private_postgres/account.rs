@@ -1,4 +1,4 @@
-//! Whose files and processes these are: PostgreSQL refuses to run as root, so root's private PostgreSQL runs as another user.
+//! The user of the private PostgreSQL. PostgreSQL refuses to run as root, so root's private PostgreSQL runs as another user.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

@@ -31,7 +31,7 @@ pub(super) struct Cluster {
     /// The cluster itself, links resolved.
     pub files: PathBuf,
     pub programs: Programs,
-    /// Another user than this process's, when that is root.
+    /// The user to become, if this process is root's.
     pub run_as: Option<Account>,
 }
 
@@ -78,9 +78,9 @@ impl Cluster {
 
     /// The folder for the socket, of mode 0700 and owned by PostgreSQL's user; made now if it is not there.
     ///
-    /// It is beneath `DATA_DIR` unless that cannot be: a socket's path may have some 100 bytes only, and commas or blanks
-    /// would mean something else in a connection string. Then it is a folder in the runtime or temporary directory whose
-    /// short name is derived from `DATA_DIR`'s path.
+    /// It is beneath `DATA_DIR` if possible. But the path of a socket has about 100 bytes at most, and commas and blanks mean
+    /// something else in a connection string. Otherwise it is a folder in the runtime or temporary directory, whose short name is
+    /// derived from the path of `DATA_DIR`.
     pub fn socket_folder(&self) -> Result<PathBuf, String> {
         let near = self.files.with_file_name("postgresql.socket");
         let folder = if fits(&near) { near } else { self.short_socket_folder()? };

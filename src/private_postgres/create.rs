@@ -1,4 +1,4 @@
-//! Making the private PostgreSQL's files on the first start, so that no interruption leaves half of them in the way.
+//! Makes the private PostgreSQL's files on the first start. A start that is interrupted leaves nothing in the way of the next one.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::Write;
@@ -32,7 +32,7 @@ pub(super) fn find_or_make(data_dir: &Path, settings: &Settings) -> Result<Clust
     Cluster::find(data_dir)?.map_or_else(|| make(data_dir, settings), Ok)
 }
 
-/// Makes a cluster beside its place and moves it there when it is whole: an `initdb` that was interrupted is never in the way.
+/// Makes a cluster beside its place, and moves it there when it is complete.
 fn make(data_dir: &Path, settings: &Settings) -> Result<Cluster, String> {
     let link = data_dir.join("postgresql");
     let programs = Search::of_this_process().best()?;
@@ -40,9 +40,9 @@ fn make(data_dir: &Path, settings: &Settings) -> Result<Cluster, String> {
     let run_as = if effective_uid()? == 0 { Some(unprivileged_account()?) } else { None };
     let mut files = link.clone();
     if let Some(blocked) = run_as.and_then(|account| out_of_reach(data_dir, account)) {
-        // Root's own folder, say. Opening somebody's folders is not ours to do, and failing would leave a newcomer without a
-        // server: the files go to where a system keeps such things, with a link in DATA_DIR. The name is new each time, so that
-        // data of an earlier DATA_DIR in the same place neither comes back nor is lost.
+        // Root's home, for example. We must not open somebody's folders, and an error would leave a newcomer without a server. So
+        // the files go to where systems keep such files, and DATA_DIR gets a link. The name is new each time, so that the data of
+        // an earlier DATA_DIR in the same place neither comes back nor is lost.
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let name = format!("{}-{seconds}", short_hash(data_dir.as_os_str()));
         files = make_data_dir(Path::new(FALLBACK))?.join(name).join("postgresql");
@@ -86,14 +86,14 @@ fn fill(cluster: &Cluster, folder: &Path, settings: &Settings) -> Result<(), Str
     written.map_err(|error| cannot("write", &path, &error))
 }
 
-/// Removes what interrupted starts left. An `initdb` that outlived its killed parent may still be writing there: it fails when
-/// its folder goes, and what it adds meanwhile is removed by a later start.
+/// Removes the folders of interrupted starts. An `initdb` that outlived its killed parent may still write there: it fails when its
+/// folder is gone, and a later start removes what it added.
 fn remove_leftovers(data_dir: &Path) {
     for entry in fs::read_dir(data_dir).into_iter().flatten().flatten() {
         if entry.file_name().as_encoded_bytes().starts_with(b"postgresql.new-")
             && let Err(error) = fs::remove_dir_all(entry.path())
         {
-            log::warn!("what an interrupted start left stays: {}", cannot("remove", &entry.path(), &error));
+            log::warn!("the folder of an interrupted start stays: {}", cannot("remove", &entry.path(), &error));
         }
     }
 }

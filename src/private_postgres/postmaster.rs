@@ -59,7 +59,7 @@ pub(super) fn bring_up(
         }
         match spawn(cluster, settings, patience)? {
             Spawned::Ready(child, socket_folder) => return Ok((Some(child), socket_folder)),
-            // One that is still starting or stopping, or whose last sessions are still ending.
+            // Another postmaster is still starting or stopping, or its last sessions are still ending.
             Spawned::Busy(line) if patience.is_over() => {
                 return Err(format!(
                     "the private PostgreSQL in {} is running but does not answer: {line}",
@@ -77,7 +77,7 @@ pub(super) fn bring_up(
     }
 }
 
-/// What became of a postmaster that was started.
+/// The outcome of starting a postmaster.
 enum Spawned {
     Ready(Child, String),
     /// It gave way to another one; its last line.
@@ -163,7 +163,7 @@ pub(super) fn shut_down(cluster: &Cluster, child: &mut Option<Child>) -> Result<
                 None => PidFile::read(&cluster.files).is_none_or(|now| now.pid != running.pid),
             };
             if is_gone {
-                // Made anew by each start; where it had to be in the temporary directory, nothing stays there.
+                // Each start makes it again, and nothing should stay behind in the temporary directory.
                 let _ = fs::remove_dir(&running.socket_folder);
                 return Ok(());
             }
@@ -195,8 +195,8 @@ fn must_hold(settings: &Settings, socket_folder: &str) -> Vec<(String, String)> 
         ("logging_collector", "off"),
         ("log_destination", "stderr"),
         ("lc_messages", "C"),
-        // A failed statement's message can quote a patient's data. The server logs such failures itself, without it; here
-        // stays what concerns PostgreSQL as a whole.
+        // The message of a failed statement can quote a patient's data. Our own log has such failures, without the data; this one
+        // has what concerns PostgreSQL as a whole.
         ("log_min_messages", "log"),
         ("log_min_error_statement", "panic"),
         ("log_error_verbosity", "terse"),
@@ -215,7 +215,7 @@ fn answers(socket_folder: &str) -> Result<(), String> {
     let (sender, receiver) = mpsc::channel();
     let socket_folder = socket_folder.to_owned();
     thread::spawn(move || {
-        let _ = sender.send(connect_once(&socket_folder)); // nobody listens any more when it took too long
+        let _ = sender.send(connect_once(&socket_folder)); // if it took too long, nobody listens any more
     });
     receiver
         .recv_timeout(CONNECT_LIMIT)
@@ -228,7 +228,7 @@ fn connect_once(socket_folder: &str) -> Result<(), String> {
     };
     let code = error.code();
     if code == Some(&SqlState::TOO_MANY_CONNECTIONS) {
-        return Ok(()); // it is up; the pool deals with a full house
+        return Ok(()); // it is up; the pool waits for a free connection
     }
     if code != Some(&SqlState::UNDEFINED_DATABASE) {
         return Err(error.to_string());
@@ -269,7 +269,7 @@ impl PidFile {
     fn remove_if_stale(&self, cluster: &Cluster) {
         let name = fs::read_to_string(format!("/proc/{}/comm", self.pid));
         if name.is_ok_and(|name| !matches!(name.trim(), "postgres" | "postmaster")) {
-            let _ = fs::remove_file(cluster.files.join("postmaster.pid")); // or PostgreSQL says what is in the way
+            let _ = fs::remove_file(cluster.files.join("postmaster.pid")); // if that fails, PostgreSQL says why it does not start
         }
     }
 }

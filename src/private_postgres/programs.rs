@@ -1,4 +1,4 @@
-//! Finding PostgreSQL's programs on this system, and the sentence to say when they are not there.
+//! Finds PostgreSQL's programs on this system, or says how to install them.
 
 use std::ffi::OsString;
 use std::fs;
@@ -11,7 +11,7 @@ use super::system::first_line;
 /// The oldest major version whose `initdb` knows the options used here, and which is still maintained.
 const OLDEST_MAJOR: u32 = 14;
 
-/// The programs that a folder must hold to count: all of one installation, so that versions are never mixed.
+/// The programs that a folder must hold. All come from one folder, so that versions are never mixed.
 const PROGRAMS: [&str; 3] = ["initdb", "postgres", "pg_ctl"];
 
 /// Where packages put the programs that they do not put on the `PATH`: folder, and how the names of the versions in it start.

@@ -1,4 +1,4 @@
-//! What all parts of the private PostgreSQL agree on.
+//! Constants and settings that all parts of the private PostgreSQL share.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ pub(super) const STOP_LIMIT: Duration = Duration::from_secs(20);
 /// How often to check what another process is doing.
 pub(super) const POLL: Duration = Duration::from_millis(4);
 
-/// What differs between real data (the default) and a test's.
+/// Settings that tests change. The default is for real data.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Whether a commit waits for the disk. Off only for data that may be lost in a power failure.

@@ -5,8 +5,8 @@ mod limits;
 use std::collections::BTreeSet;
 
 use healthcare_backend::Config;
-use healthcare_backend::internals::openapi::{self, page, path_of, places};
-use healthcare_backend::internals::{Access, Error, ROUTES, Response};
+use healthcare_backend::internals::openapi::{self, page, path_of};
+use healthcare_backend::internals::{Access, Error, ROUTES, Response, place_names};
 use serde_json::{Value, json};
 
 use crate::harness::app::{PASSWORD, Person};
@@ -136,7 +136,7 @@ fn every_route_is_in_the_document_with_its_parameters_and_no_other_is() {
             parameters.filter(|one| one["in"] == place).map(|one| one["name"].as_str().expect("a name")).collect()
         };
         assert_eq!(of("query"), route.query, "{}", route.pattern);
-        assert_eq!(of("path"), places(path_of(route.pattern)).collect::<Vec<_>>(), "{}", route.pattern);
+        assert_eq!(of("path"), place_names(path_of(route.pattern)).collect::<Vec<_>>(), "{}", route.pattern);
         let is_open = route.access() == Access::Anyone;
         assert_eq!(json["security"].as_array().expect("security").is_empty(), is_open, "{}", route.pattern);
         let is_admin = route.access() == Access::Admin;
