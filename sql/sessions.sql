@@ -70,12 +70,24 @@ select 'login_failed', 'user', $1, 'failed', $7, $8
  union all
 select 'lock', 'user', $1, 'failed', $7, $8 where exists (select from locked);
 
+-- name: forget_failures(email text, network text) :exec write
+-- After a password was right where nobody logs in: resets the count, which it locks in the order of `attempt`.
+with failures as (
+    select account, network
+      from login_failures
+     where account = sha256(convert_to($1, 'UTF8'))
+       and network in ($2, '*')
+     order by network = '*'
+       for update
+)
+delete from login_failures f using failures where f.account = failures.account and f.network = failures.network;
+
 -- name: create(user_id bigint, old_hash text, new_hash text, refresh_hash bytea, user_agent text, ip inet, network text, lifetime_seconds integer, idle_seconds integer, max_sessions bigint, request_id text) :opt write
 -- A successful login; runs after `users.lock`. Resets the failures, which it locks in the order of `attempt`, stores a stronger
 -- hash if one is given, ends the sessions beyond the limit (those unused longest), and creates the new one. No row: the account
 -- is disabled, or the password was changed meanwhile.
 with account as (
-    select id, name, email, role, disabled, version, created_at, updated_at
+    select id, name, email, role, disabled, invited, version, created_at, updated_at
       from users
      where id = $1
        and password_hash = $2
@@ -114,7 +126,8 @@ with account as (
      union all
     select $1, 'session_end', 'session', id, $6, $11 from ended
 )
-select created.id as session_id, created.expires_at, account.id, name, email, role, disabled, version, created_at, updated_at,
+select created.id as session_id, created.expires_at, account.id, name, email, role, disabled, invited, version, created_at,
+       updated_at,
        (select count(pg_notify('session_changes', 'session ' || ended.id)) from ended) as ended
   from created, account;
 
@@ -180,8 +193,8 @@ with found as (
      union all
     select user_id, 'session_end', 'session', session_id, 'success', $5, $6 from found where reused
 )
-select found.reused, found.session_id, found.expires_at, u.id, u.name, u.email, u.role, u.disabled, u.version, u.created_at,
-       u.updated_at,
+select found.reused, found.session_id, found.expires_at, u.id, u.name, u.email, u.role, u.disabled, u.invited, u.version,
+       u.created_at, u.updated_at,
        case when found.reused then pg_notify('session_changes', 'session ' || found.session_id)::text end as notified
   from found
   join users u on u.id = found.user_id;

@@ -4,21 +4,21 @@
 with created as (
     insert into users (name, email, password_hash, role)
     values ($1, $2, $3, $4)
-    returning id, name, email, role, disabled, version, created_at, updated_at
+    returning id, name, email, role, disabled, invited, version, created_at, updated_at
 ), audited as (
     insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id)
     select id, 'register', 'user', id, $5, $6 from created
 )
-select id, name, email, role, disabled, version, created_at, updated_at
+select id, name, email, role, disabled, invited, version, created_at, updated_at
   from created;
 
 -- name: find(id bigint[]) :opt batched
-select q.number, id, name, email, role, disabled, version, created_at, updated_at
+select q.number, id, name, email, role, disabled, invited, version, created_at, updated_at
   from unnest($1) with ordinality as q (user_id, number)
   join users on id = q.user_id;
 
 -- name: search(after_id bigint, page_size bigint, email_pattern text, role text, disabled boolean) :many planned
-select id, name, email, role, disabled, version, created_at, updated_at
+select id, name, email, role, disabled, invited, version, created_at, updated_at
   from users
  where id > $1
    and ($3 is null or email ilike $3)
@@ -35,10 +35,52 @@ select id
  where id = $1
    for no key update;
 
--- name: change_password(actor_id bigint, old_hash text, new_hash text, session_id bigint, refresh_hash bytea, email text, network text, ip inet, request_id text) :opt write
--- Runs after `lock`: sets the new hash if the old one is unchanged, resets the failed attempts, which it locks in the order of
--- `sessions.attempt`, and ends the user's sessions. The session of the request continues under a new id, so that no earlier token
--- is valid, with `refresh_hash` as its refresh token. No row: the password was changed meanwhile.
+-- name: update_profile(actor_id bigint, session_id bigint, name text, email text, old_hash text, versions text[], ip inet, request_id text) :opt write
+-- Runs after `lock`: changes the user's own name and e-mail address if they are given, and writes nothing if neither differs. A new
+-- address ends the other sessions and the one-time tokens. `matches` false: the record is at none of `versions`. No row: the
+-- password is no longer the one of `old_hash`, against which it was checked.
+with actor as (
+    select acting($1, $2, false) as id
+), found as (
+    select u.id, u.name, u.email, u.role, u.disabled, u.invited, u.version, u.created_at, u.updated_at,
+           $6 is null or version::text = any ($6) as matches, to_jsonb(u) - 'version' - 'password_hash' as before
+      from users u
+      join actor on actor.id = u.id
+     where $5 is null
+        or u.password_hash = $5
+), changed as (
+    update users u
+       set name = coalesce($3, u.name), email = coalesce($4, u.email), version = u.version + 1, updated_at = now()
+      from found
+     where u.id = found.id
+       and found.matches
+       and (found.name, found.email) <> (coalesce($3, found.name), coalesce($4, found.email))
+    returning u.id, u.name, u.email, u.role, u.disabled, u.invited, u.version, u.created_at, u.updated_at
+), moved as (
+    select changed.id from changed join found on found.email <> changed.email
+), spent as (
+    update one_time_tokens t set hash = null from moved where t.user_id = moved.id and t.hash is not null
+), ended as (
+    update sessions set ended_at = now() from moved where user_id = moved.id and sessions.id <> $2 and ended_at is null
+    returning sessions.id
+), audited as (
+    insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id, before)
+    select changed.id, 'profile_change', 'user', changed.id, $7, $8, before from changed, found
+     union all
+    select actor.id, 'session_end', 'session', ended.id, $7, $8, null from ended, actor
+)
+select true as matches, id, name, email, role, disabled, invited, version, created_at, updated_at,
+       (select count(pg_notify('session_changes', 'session ' || ended.id)) from ended) as ended
+  from changed
+ union all
+select matches, id, name, email, role, disabled, invited, version, created_at, updated_at, 0
+  from found
+ where not exists (select from changed);
+
+-- name: change_password(actor_id bigint, old_hash text, new_hash text, session_id bigint, refresh_hash bytea, ip inet, request_id text) :opt write
+-- Runs after `lock`: sets the new hash if the old one is unchanged, and ends the user's sessions and one-time tokens. The session of
+-- the request continues under a new id, so that no earlier token is valid, with `refresh_hash` as its refresh token. No row: the
+-- password was changed meanwhile.
 with actor as (
     select acting($1, $4, false) as id
 ), changed as (
@@ -47,16 +89,9 @@ with actor as (
       from actor
      where u.id = actor.id
        and u.password_hash = $2
-    returning u.id, u.name, u.email, u.role, u.disabled, u.version, u.created_at, u.updated_at
-), failures as (
-    select f.account, f.network
-      from login_failures f, changed
-     where f.account = sha256(convert_to($6, 'UTF8'))
-       and f.network in ($7, '*')
-     order by f.network = '*'
-       for update of f
-), forgotten as (
-    delete from login_failures f using failures where f.account = failures.account and f.network = failures.network
+    returning u.id, u.name, u.email, u.role, u.disabled, u.invited, u.version, u.created_at, u.updated_at
+), spent as (
+    update one_time_tokens t set hash = null from changed where t.user_id = changed.id and t.hash is not null
 ), ended as (
     update sessions s
        set ended_at = now()
@@ -72,13 +107,30 @@ with actor as (
     insert into refresh_tokens (hash, session_id) select $5, id from renewed
 ), audited as (
     insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id)
-    select id, 'password_change', 'user', id, $8, $9 from changed
+    select id, 'password_change', 'user', id, $6, $7 from changed
      union all
-    select actor.id, 'session_end', 'session', ended.id, $8, $9 from ended, actor where ended.id <> $4
+    select actor.id, 'session_end', 'session', ended.id, $6, $7 from ended, actor where ended.id <> $4
 )
-select changed.id, name, email, role, disabled, version, created_at, updated_at, renewed.id as session_id, expires_at,
+select changed.id, name, email, role, disabled, invited, version, created_at, updated_at, renewed.id as session_id, expires_at,
        (select count(pg_notify('session_changes', 'session ' || ended.id)) from ended) as ended
   from changed, renewed;
+
+-- name: create(name text, email text, password_hash text, role text, token_hash bytea, invitation_seconds integer, actor_id bigint, session_id bigint, ip inet, request_id text) :one write
+-- An account that an admin makes. Without a password it gets an invitation.
+with created as (
+    insert into users (name, email, password_hash, role)
+    values ($1, $2, $3, $4)
+    returning id, name, email, role, disabled, invited, version, created_at, updated_at
+), invitation as (
+    insert into one_time_tokens (user_id, purpose, hash, expires_at)
+    select id, 'invitation', $5, now() + make_interval(secs => $6) from created where invited
+    returning expires_at
+), audited as (
+    insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id)
+    select acting($7, $8, true), 'create', 'user', id, $9, $10 from created
+)
+select id, name, email, role, disabled, invited, version, created_at, updated_at, (select expires_at from invitation) as expires_at
+  from created;
 
 -- name: lock_admins(id bigint, actor_id bigint) :many write
 -- The same for a change of role or `disabled`: locks the user, the actor and all enabled admins in one order, so that two
@@ -90,19 +142,22 @@ select id
  order by id
    for no key update;
 
--- name: update(id bigint, role text, disabled boolean, versions text[], actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
--- Runs after `lock_admins`: changes role and `disabled` if they are given, and writes nothing if neither differs. Disabling an
--- account ends its sessions. The actor is checked before the change, because admins may change themselves. No row: no such user.
--- `matches` false: the record is at none of `versions`. `admin_remains` false: it is the last admin.
+-- name: update(id bigint, role text, disabled boolean, name text, email text, versions text[], actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
+-- Runs after `lock_admins`: changes role and `disabled` if they are given, name and e-mail address only of an invited account, and
+-- writes nothing if nothing differs. Disabling an account ends its sessions and one-time tokens, and a new address ends its tokens.
+-- The actor is checked before the change, because admins may change themselves. No row: no such user. `matches` false: the record is
+-- at none of `versions`. `admin_remains` false: it is the last admin.
 with seen as (
-    select id, name, email, role, disabled, version, created_at, updated_at,
-           $4 is null or version::text = any ($4) as matches, to_jsonb(users) - 'version' - 'password_hash' as before
+    select id, name, email, role, disabled, invited, version, created_at, updated_at,
+           $6 is null or version::text = any ($6) as matches, to_jsonb(users) - 'version' - 'password_hash' as before
       from users
      where id = $1
         or (role = 'admin' and not disabled)
 ), found as (
-    select id, name, email, role, disabled, version, created_at, updated_at, matches, before,
-           acting($5, $6, true) as actor_id,
+    select id, name, email, role, disabled, invited, version, created_at, updated_at, matches, before,
+           acting($7, $8, true) as actor_id,
+           case when invited then coalesce($4, name) else name end as new_name,
+           case when invited then coalesce($5, email) else email end as new_email,
            coalesce($2, role) = 'admin' and not coalesce($3, disabled)
            or not (role = 'admin' and not disabled)
            or exists (select from seen other where other.id <> $1 and other.role = 'admin' and not other.disabled)
@@ -111,13 +166,22 @@ with seen as (
      where id = $1
 ), changed as (
     update users u
-       set role = coalesce($2, u.role), disabled = coalesce($3, u.disabled), version = u.version + 1, updated_at = now()
+       set role = coalesce($2, u.role), disabled = coalesce($3, u.disabled), name = new_name, email = new_email,
+           version = u.version + 1, updated_at = now()
       from found
      where u.id = found.id
        and found.matches
        and found.admin_remains
-       and (found.role, found.disabled) <> (coalesce($2, found.role), coalesce($3, found.disabled))
-    returning u.id, u.name, u.email, u.role, u.disabled, u.version, u.created_at, u.updated_at
+       and (found.role, found.disabled, found.name, found.email)
+           <> (coalesce($2, found.role), coalesce($3, found.disabled), new_name, new_email)
+    returning u.id, u.name, u.email, u.role, u.disabled, u.invited, u.version, u.created_at, u.updated_at
+), spent as (
+    update one_time_tokens t
+       set hash = null
+      from changed, found
+     where t.user_id = changed.id
+       and t.hash is not null
+       and (changed.disabled or changed.email <> found.email)
 ), ended as (
     update sessions
        set ended_at = now()
@@ -128,19 +192,23 @@ with seen as (
     returning sessions.id
 ), audited as (
     insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id, before)
-    select actor_id, 'role_change', 'user', changed.id, $7, $8, before from changed, found where changed.role <> found.role
+    select actor_id, 'role_change', 'user', changed.id, $9, $10, before from changed, found where changed.role <> found.role
      union all
-    select actor_id, case when changed.disabled then 'disable' else 'enable' end, 'user', changed.id, $7, $8, before
+    select actor_id, case when changed.disabled then 'disable' else 'enable' end, 'user', changed.id, $9, $10, before
       from changed, found
      where changed.disabled <> found.disabled
      union all
-    select actor_id, 'session_end', 'session', ended.id, $7, $8, null from ended, found
+    select actor_id, 'profile_change', 'user', changed.id, $9, $10, before
+      from changed, found
+     where (changed.name, changed.email) <> (found.name, found.email)
+     union all
+    select actor_id, 'session_end', 'session', ended.id, $9, $10, null from ended, found
 )
-select true as matches, true as admin_remains, id, name, email, role, disabled, version, created_at, updated_at,
+select true as matches, true as admin_remains, id, name, email, role, disabled, invited, version, created_at, updated_at,
        pg_notify('session_changes', 'user ' || id)::text as notified
   from changed
  union all
-select matches, admin_remains, id, name, email, role, disabled, version, created_at, updated_at, null
+select matches, admin_remains, id, name, email, role, disabled, invited, version, created_at, updated_at, null
   from found
  where not exists (select from changed);
 
@@ -148,7 +216,7 @@ select matches, admin_remains, id, name, email, role, disabled, version, created
 -- Resets the failed logins of an account, from every network. Locks them in the order of `sessions.attempt`, and checks the actor
 -- after they are locked.
 with found as (
-    select id, name, email, role, disabled, version, created_at, updated_at from users where id = $1
+    select id, name, email, role, disabled, invited, version, created_at, updated_at from users where id = $1
 ), failures as (
     select f.account, f.network
       from login_failures f
@@ -163,7 +231,7 @@ with found as (
     insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id)
     select actor.id, 'unlock', 'user', found.id, $4, $5 from actor, found
 )
-select id, name, email, role, disabled, version, created_at, updated_at
+select id, name, email, role, disabled, invited, version, created_at, updated_at
   from found;
 
 -- name: set_role(email text, role text) :opt write

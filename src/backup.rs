@@ -98,7 +98,7 @@ pub fn restore(config: &Config, database: &Database, file: &Path) -> Result<Stri
     Ok(format!("restored {}: {}; {access}", file.display(), told(&restored)))
 }
 
-/// Ends all sessions: those that ended after the backup was made, by a logout or a password change, would be live again. Accounts
+/// Ends all sessions and one-time tokens: those that ended after the backup was made would be good again. Accounts
 /// that were disabled after it are enabled again, and only the operator can know which. Returns a sentence about both.
 fn renew_access(client: &mut impl GenericClient) -> Result<String, postgres::Error> {
     let end_sessions = "
@@ -109,10 +109,11 @@ fn renew_access(client: &mut impl GenericClient) -> Result<String, postgres::Err
         )
         select count(*) from ended";
     let sessions: i64 = client.query_one(end_sessions, &[])?.get(0);
+    client.execute("update one_time_tokens set hash = null where hash is not null", &[])?;
     let enabled = client.query("select email, role = 'admin' from users where not disabled order by id", &[])?;
     let admins: Vec<&str> = enabled.iter().filter(|row| row.get(1)).map(|row| row.get(0)).collect();
     Ok(format!(
-        "all sessions of the backup are ended ({sessions} were live); as of the backup {} accounts are enabled (disable again those that \
+        "all sessions of the backup are ended ({sessions} were live), and so are its one-time tokens; as of the backup {} accounts are enabled (disable again those that \
          were disabled after it), of these as admin: {}",
         enabled.len(),
         if admins.is_empty() { "none".to_string() } else { admins.join(", ") },

@@ -2,15 +2,16 @@
 
 use std::borrow::Cow;
 
+use postgres::GenericClient;
 use serde_json::Value;
 
 use crate::auth::{Role, passwords, secret};
 use crate::config::Config;
 use crate::database::Database;
+use crate::dispatch::Routes;
 use crate::error::explain;
 use crate::migrate;
 use crate::openapi;
-use crate::routes::Routes;
 use crate::service;
 use crate::sql::{Parameters, Queries, Query};
 use crate::validate;
@@ -55,15 +56,12 @@ pub fn create_admin(
     name: &str,
     password: String,
 ) -> Result<String, String> {
-    passwords::check_rules(&password, config).map_err(|rule| format!("the password {rule}"))?;
-    if passwords::is_the_email(&password, email) {
-        return Err("the password must not be the e-mail address or the part before its @".into());
-    }
-    let hash = passwords::hash(&password, config).map_err(|_| "the password cannot be hashed".to_string())?;
+    let hash = hash(config, email, &password)?;
     migrate(config, database)?;
     let queries = Queries::load(config.sql_dir.as_deref())?;
     let (role, ip, request_id): (&str, Option<std::net::IpAddr>, Option<&str>) = (Role::WORDS[1], None, None);
-    let row = one_row(database, &queries.users.register, &[&name, &email, &hash, &role, &ip, &request_id])?;
+    let row =
+        one_row(&mut database.connect()?, &queries.users.register, &[&name, &email, &hash, &role, &ip, &request_id])?;
     Ok(format!("created admin {} with the id {}", email, row.map_or(0, |row| row.get::<_, i64>("id"))))
 }
 
@@ -71,7 +69,7 @@ pub fn create_admin(
 pub fn set_role(config: &Config, database: &Database, email: &str, role: &str) -> Result<String, String> {
     migrate(config, database)?;
     let queries = Queries::load(config.sql_dir.as_deref())?;
-    let row = one_row(database, &queries.users.set_role, &[&email, &role])?;
+    let row = one_row(&mut database.connect()?, &queries.users.set_role, &[&email, &role])?;
     let row = row.ok_or_else(|| format!("there is no user with the e-mail {email}: the user must register first, or create-admin creates a new admin"))?;
     if !row.get::<_, bool>("admin_remains") {
         return Err(format!("{email} is the last enabled admin: make somebody else an admin first"));
@@ -79,8 +77,36 @@ pub fn set_role(config: &Config, database: &Database, email: &str, role: &str) -
     Ok(format!("{email} now has the role {role}"))
 }
 
-fn one_row(database: &Database, query: &Query, parameters: Parameters) -> Result<Option<postgres::Row>, String> {
+/// `set-password`: for somebody who forgot it and whom no admin can help. Ends all sessions and one-time tokens of the account.
+pub fn set_password(config: &Config, database: &Database, email: &str, password: String) -> Result<String, String> {
+    let hash = hash(config, email, &password)?;
+    migrate(config, database)?;
+    let queries = Queries::load(config.sql_dir.as_deref())?;
     let mut client = database.connect()?;
+    let mut transaction = client.transaction().map_err(|error| explain(&error))?;
+    let account = one_row(&mut transaction, &queries.resets.lock_by_email, &[&email])?;
+    let account =
+        account.ok_or_else(|| format!("there is no user with the e-mail {email}: create-admin creates a new admin"))?;
+    one_row(&mut transaction, &queries.resets.set_password, &[&account.get::<_, i64>("id"), &hash])?;
+    transaction.commit().map_err(|error| explain(&error))?;
+    let note = if account.get("disabled") { "; the account is still disabled: an admin can enable it" } else { "" };
+    Ok(format!("{email} has the new password, and all sessions and one-time tokens of the account are over{note}"))
+}
+
+/// The hash of a new password that follows the rules.
+fn hash(config: &Config, email: &str, password: &str) -> Result<String, String> {
+    passwords::check_rules(password, config).map_err(|rule| format!("the password {rule}"))?;
+    if passwords::is_the_email(password, email) {
+        return Err(format!("the password {}", passwords::IS_THE_EMAIL));
+    }
+    passwords::hash(password, config).map_err(|_| "the password cannot be hashed".to_string())
+}
+
+fn one_row(
+    client: &mut impl GenericClient,
+    query: &Query,
+    parameters: Parameters,
+) -> Result<Option<postgres::Row>, String> {
     let typed: Vec<_> = parameters.iter().copied().zip(query.parameters.iter().cloned()).collect();
     let rows = client.query_typed(&query.text, &typed);
     rows.map(|rows| rows.into_iter().next()).map_err(|error| {

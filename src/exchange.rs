@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::app::App;
+use crate::dispatch::{Routes, Target};
 use crate::envelope::Response;
 use crate::error::{Error, Result};
 use crate::logging::RequestLine;
 use crate::memory::Share;
 use crate::network;
 use crate::request::{Headers, Method, Request};
-use crate::routes::{ROUTES, Routes, Target};
+use crate::routes::ROUTES;
 use crate::wire::{self, RawRequest};
 
 /// The headers of an answer that a script may read, beyond the basic ones.
@@ -75,6 +76,7 @@ impl Exchange {
         let allowed = received.and_then(|mut request| {
             let target = routes.find(&mut request)?;
             exchange.route = target.route();
+            target.allowed(&app.config)?;
             // Before any queue, so that requests beyond the limit take no place in it.
             if target.is_rate_limited() {
                 app.guard.take_attempt(client)?;

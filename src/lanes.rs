@@ -13,6 +13,7 @@ use crate::audit::Entry;
 use crate::auth::User;
 use crate::config::hashing_threads;
 use crate::db::Question;
+use crate::dispatch::Target;
 use crate::envelope::Response;
 use crate::error::Result;
 use crate::exchange::Exchange;
@@ -21,7 +22,7 @@ use crate::memory::{NO_ROOM, Share, Wait};
 use crate::metrics::{Gauge, Metrics};
 use crate::network;
 use crate::request::Request;
-use crate::routes::{Lane, Target};
+use crate::routes::Lane;
 use turns::Turns;
 
 /// How many requests may wait for each hashing thread: at 200 ms each, the last one waits about six seconds. The queue for the

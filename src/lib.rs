@@ -52,6 +52,7 @@ mod logging;
 
 // The endpoints, and what each does.
 mod openapi;
+mod dispatch;
 mod routes;
 mod handlers;
 

@@ -37,6 +37,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "0011_over",
     "0012_refresh_chain",
     "0013_good_tokens",
+    "0014_one_time_tokens",
 ];
 
 /// The key of the advisory lock: any number that no other program uses in the same database.

@@ -58,6 +58,19 @@ output. Without DATABASE_URL it starts a private PostgreSQL in DATA_DIR and stop
         },
     },
     Command {
+        name: "set-password",
+        takes: &[EMAIL],
+        about: "set a user's password, read like that of create-admin; ends all sessions",
+        more: "\
+For an account whose password is forgotten, even the last admin's. It unlocks the account and ends its one-time tokens. A disabled
+account stays disabled. It can be used while serve is running.",
+        run: |given| {
+            with_database(|config, database| {
+                commands::set_password(config, database, given.text("--email"), read_password()?)
+            })
+        },
+    },
+    Command {
         name: "check",
         takes: &[],
         about: "check everything that serve needs, and change nothing",

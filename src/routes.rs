@@ -1,15 +1,13 @@
-//! THE table, one line per endpoint, and the path from a request to its handler. 404 and 405 are decided here.
-
-use matchit::Router;
+//! THE table, one line per endpoint.
 
 use crate::app::App;
 use crate::audit::Resource::{self, Audit, Doctor, Mapping, Patient, Session, User};
-use crate::audit::{Action, Entry};
 use crate::auth;
-use crate::envelope::{Response, Shown};
-use crate::error::{Error, Result};
+use crate::config::Config;
+use crate::envelope::Response;
+use crate::error::Result;
 use crate::handlers::ask::{Ask, Read};
-use crate::handlers::{audit, docs, doctors, health, mappings, patients, sessions, users};
+use crate::handlers::{audit, docs, doctors, health, mappings, patients, resets, sessions, users};
 use crate::request::Method::{self, Delete, Get, Patch, Post, Put};
 use crate::request::Request;
 
@@ -73,16 +71,24 @@ pub struct Route {
     pub has_fields: bool,
     /// Whether it counts against the rate limit of the client's address, because it checks a password or a token.
     pub is_rate_limited: bool,
+    /// Whether the configuration allows it; if not, its refusal.
+    pub gate: Option<Gate>,
 }
+
+/// A check of the configuration that refuses every request of a route.
+type Gate = fn(&Config) -> Result<()>;
 
 /// Every endpoint of the service, in README order. Only the endpoints in this list can be reached.
 #[rustfmt::skip]
 pub const ROUTES: &[Route] = &[
-    open      (Post,   "/api/auth/register",                                users::register).hashing(),
-    open      (Post,   "/api/auth/login",                                   sessions::login).hashing(),
+    open      (Post,   "/api/auth/register",                                users::register).checking().only_if(users::registration_is_open),
+    open      (Post,   "/api/auth/login",                                   sessions::login).checking(),
     open      (Post,   "/api/auth/refresh",                                 sessions::refresh).limited(),
     read      (Get,    "/api/auth/me",                             User,    users::me),
-    signed    (Post,   "/api/auth/password",                       User,    users::change_password).hashing(),
+    signed    (Put,    "/api/auth/me",                             User,    users::update).hashing(),
+    signed    (Patch,  "/api/auth/me",                             User,    users::update).hashing(),
+    open      (Post,   "/api/auth/reset",                                   resets::redeem).checking(),
+    signed    (Post,   "/api/auth/password",                       User,    users::change_password).checking(),
     signed    (Post,   "/api/auth/logout",                         Session, sessions::logout).bare(),
     read      (Get,    "/api/auth/sessions",                       Session, sessions::list),
     signed    (Delete, "/api/auth/sessions/{id}",                  Session, sessions::delete),
@@ -123,10 +129,12 @@ pub const ROUTES: &[Route] = &[
     admin_read(Get,    "/api/admin/mappings",                      Mapping, mappings::admin::list).query(mappings::ADMIN_FILTERS),
     admin_read(Get,    "/api/admin/mappings/{id}",                 Mapping, mappings::admin::find),
     admin     (Delete, "/api/admin/mappings/{id}",                 Mapping, mappings::admin::delete),
+    admin     (Post,   "/api/admin/users",                         User,    users::admin::create).hashing(),
     admin_read(Get,    "/api/admin/users",                         User,    users::admin::list).query(users::ADMIN_FILTERS),
     admin_read(Get,    "/api/admin/users/{id}",                    User,    users::admin::find),
     admin     (Put,    "/api/admin/users/{id}",                    User,    users::admin::update),
     admin     (Patch,  "/api/admin/users/{id}",                    User,    users::admin::update),
+    admin     (Post,   "/api/admin/users/{id}/reset",              User,    resets::admin::issue).bare(),
     admin     (Post,   "/api/admin/users/{id}/unlock",             User,    users::admin::unlock).bare(),
     admin     (Delete, "/api/admin/users/{id}/sessions",           User,    sessions::admin::delete_all),
     admin_read(Get,    "/api/admin/audit",                         Audit,   audit::list).query(audit::FILTERS),
@@ -181,7 +189,7 @@ const fn admin_read(
 const fn line(method: Method, pattern: &'static str, resource: Option<Resource>, handler: Handler) -> Route {
     let lane = if matches!(method, Get) { Lane::Reading } else { Lane::Waiting };
     let has_fields = matches!(method, Post | Put | Patch);
-    Route { method, pattern, lane, resource, handler, query: &[], has_fields, is_rate_limited: false }
+    Route { method, pattern, lane, resource, handler, query: &[], has_fields, is_rate_limited: false, gate: None }
 }
 
 impl Route {
@@ -198,9 +206,17 @@ impl Route {
         Route { lane: Lane::Waiting, ..self }
     }
 
-    /// A route that hashes passwords is rate-limited too.
     const fn hashing(self) -> Route {
-        Route { lane: Lane::Hashing, ..self }.limited()
+        Route { lane: Lane::Hashing, ..self }
+    }
+
+    /// It checks or sets a password of somebody who has to prove who it is.
+    const fn checking(self) -> Route {
+        self.hashing().limited()
+    }
+
+    const fn only_if(self, gate: Gate) -> Route {
+        Route { gate: Some(gate), ..self }
     }
 
     const fn limited(self) -> Route {
@@ -219,258 +235,6 @@ impl Route {
     pub fn is_change(&self) -> bool {
         self.method != Get && !matches!(self.handler, Handler::Open(_))
     }
-}
-
-/// The routes of one path.
-struct Path {
-    /// Indexes into [`ROUTES`].
-    routes: Vec<usize>,
-    /// The value of the `Allow` header.
-    allow: String,
-}
-
-/// What a request's path and method lead to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// An index into [`ROUTES`].
-    Route(usize),
-    /// `OPTIONS` on a known path; the index of the path.
-    Options(usize),
-}
-
-impl Target {
-    /// The lane that handles it.
-    pub fn lane(self) -> Lane {
-        self.route().map_or(Lane::Reading, |place| ROUTES[place].lane)
-    }
-
-    /// Whether it counts against the rate limit of the client's address.
-    pub fn is_rate_limited(self) -> bool {
-        self.route().is_some_and(|place| ROUTES[place].is_rate_limited)
-    }
-
-    /// The index into [`ROUTES`], if it is a route.
-    pub fn route(self) -> Option<usize> {
-        match self {
-            Target::Route(place) => Some(place),
-            Target::Options(_) => None,
-        }
-    }
-}
-
-/// The table, prepared for lookup.
-pub struct Routes {
-    router: Router<usize>,
-    paths: Vec<Path>,
-}
-
-impl Routes {
-    /// # Errors
-    /// If two lines of the table contradict each other.
-    pub fn new() -> std::result::Result<Routes, String> {
-        let mut patterns: Vec<String> = Vec::new();
-        let mut paths: Vec<Path> = Vec::new();
-        for (place, route) in ROUTES.iter().enumerate() {
-            let pattern = with_numbered_places(route.pattern);
-            match patterns.iter().position(|present| *present == pattern) {
-                Some(path) => paths[path].routes.push(place),
-                None => {
-                    patterns.push(pattern);
-                    paths.push(Path { routes: vec![place], allow: String::new() });
-                }
-            }
-        }
-        let mut router = Router::new();
-        for (place, (pattern, path)) in patterns.iter().zip(&mut paths).enumerate() {
-            router.insert(pattern.as_str(), place).map_err(|error| format!("{pattern}: {error}"))?;
-            let mut methods: Vec<&str> = path.routes.iter().map(|route| ROUTES[*route].method.name()).collect();
-            if methods.contains(&"GET") {
-                methods.push("HEAD");
-            }
-            methods.push("OPTIONS");
-            path.allow = methods.join(", ");
-        }
-        Ok(Routes { router, paths })
-    }
-
-    /// Finds the route of the request, and stores the values in its path for the handler. A trailing slash makes no difference.
-    ///
-    /// # Errors
-    /// `NoRoute`, `MethodNotAllowed`.
-    pub fn find(&self, request: &mut Request) -> Result<Target> {
-        let path = match request.path.strip_suffix('/') {
-            Some("") | None => request.path.as_str(),
-            Some(path) => path,
-        };
-        let found = self.router.at(path).map_err(|_| Error::NoRoute)?;
-        let (place, known) = (*found.value, &self.paths[*found.value]);
-        let method = if request.method == Method::Head { Get } else { request.method };
-        if method == Method::Options {
-            return Ok(Target::Options(place));
-        }
-        let route = known.routes.iter().copied().find(|route| ROUTES[*route].method == method);
-        let route = route.ok_or_else(|| Error::MethodNotAllowed(known.allow.clone()))?;
-        let values: Vec<String> = found.params.iter().map(|(_, value)| value.to_string()).collect();
-        request.parameters = place_names(ROUTES[route].pattern).zip(values).collect();
-        request.query_names = ROUTES[route].query;
-        Ok(Target::Route(route))
-    }
-
-    /// Takes a request as far as it goes without waiting for the database.
-    ///
-    /// # Errors
-    /// The refusal of a check or of the handler. `user` then says who was refused.
-    pub fn begin(&self, app: &App, request: &Request, target: Target, user: &mut Option<auth::User>) -> Result<Step> {
-        let route = match target {
-            Target::Options(path) => {
-                let allow = self.paths[path].allow.clone();
-                return Ok(Step::Answer(Response::empty(204).with_header("Allow", allow)));
-            }
-            Target::Route(place) => &ROUTES[place],
-        };
-        if route.access() != Access::Anyone {
-            *user = auth::remembered_user(&app.guard, request)?;
-            if user.is_none() {
-                return Ok(Step::Wait);
-            }
-        }
-        call(app, request, route, *user)
-    }
-
-    /// Continues a request on a thread that may wait for the database, until its answer or its question is known. `ask` is the
-    /// question, if it is known already.
-    ///
-    /// # Errors
-    /// As for [`Routes::begin`].
-    pub fn resume(
-        &self,
-        app: &App,
-        request: &Request,
-        target: Target,
-        ask: Option<Ask>,
-        user: &mut Option<auth::User>,
-    ) -> Result<Step> {
-        let Target::Route(place) = target else { return self.begin(app, request, target, user) };
-        let route = &ROUTES[place];
-        let mut is_same = true;
-        if route.access() != Access::Anyone {
-            // The request may have been in a queue for a while: the token is checked again.
-            let known = auth::user(&app.guard, &app.db, &app.sql, request)?;
-            is_same = user.replace(known) == Some(known);
-        }
-        match ask.filter(|_| is_same) {
-            Some(ask) => Ok(Step::Ask(ask)),
-            None => call(app, request, route, *user),
-        }
-    }
-}
-
-/// How far a request has come.
-pub enum Step {
-    /// The answer is known.
-    Answer(Response),
-    /// The question for the database is known.
-    Ask(Ask),
-    /// It must first wait for the database.
-    Wait,
-}
-
-/// Checks the request and calls its handler. The contract defines the order of the checks: token, role, content type, query, and
-/// then those of the handler.
-fn call(app: &App, request: &Request, route: &Route, user: Option<auth::User>) -> Result<Step> {
-    let user = || user.ok_or(Error::Unauthenticated);
-    match route.handler {
-        Handler::Open(handler) => {
-            check_shape(request, route)?;
-            handler(app, request).map(Step::Answer)
-        }
-        Handler::Signed(handler) => {
-            let user = user()?;
-            count_change(app, route, &user)?;
-            check_shape(request, route)?;
-            handler(app, request, &user).map(Step::Answer)
-        }
-        Handler::Admin(handler) => {
-            let admin = auth::admin(user()?)?;
-            count_change(app, route, admin.user())?;
-            check_shape(request, route)?;
-            handler(app, request, &admin).map(Step::Answer)
-        }
-        Handler::Read(handler) => {
-            let user = user()?;
-            check_shape(request, route)?;
-            handler(&Read::new(app, request), &user).map(Step::Ask)
-        }
-        Handler::AdminRead(handler) => {
-            let admin = auth::admin(user()?)?;
-            check_shape(request, route)?;
-            handler(&Read::new(app, request), &admin).map(Step::Ask)
-        }
-    }
-}
-
-/// A change that is refused later counts as well, because checking it costs just as much.
-fn count_change(app: &App, route: &Route, user: &auth::User) -> Result<()> {
-    if route.is_change() { app.guard.take_change(user.id) } else { Ok(()) }
-}
-
-/// The audit entry for this outcome: a read, or a refusal. A user whose token was valid a moment ago may be refused as well: see
-/// `acting` in `sql/`.
-pub fn entry(
-    app: &App,
-    request: &Request,
-    target: Target,
-    user: Option<auth::User>,
-    result: &Result<Response>,
-) -> Option<Entry> {
-    let (action, resource, resource_id, resource_ids) = match result {
-        Ok(response) if app.config.audit_reads => match response.shown.as_ref()? {
-            Shown::Record(resource, id) => (Action::Read, *resource, Some(*id), None),
-            Shown::List(resource, ids) => (Action::List, *resource, None, Some(ids.clone())),
-        },
-        Err(Error::Forbidden(_) | Error::Unauthenticated) => {
-            (Action::Denied, ROUTES[target.route()?].resource?, request.id("id").ok(), None)
-        }
-        _ => return None,
-    };
-    Some(Entry {
-        at: jiff::Timestamp::now(),
-        actor_id: user?.id,
-        action,
-        resource,
-        resource_id,
-        resource_ids,
-        ip: request.client,
-        request_id: request.id.clone(),
-    })
-}
-
-/// A body must be JSON without a content coding. If the route has no fields, the body must be absent or an empty object; if it
-/// has no query parameters, there must be none.
-fn check_shape(request: &Request, route: &Route) -> Result<()> {
-    if !request.body.is_empty() {
-        let media_type = request.headers.get("content-type").unwrap_or_default().split(';').next().unwrap_or_default();
-        if !media_type.trim().eq_ignore_ascii_case("application/json") {
-            return Err(Error::UnsupportedMediaType("The body must be application/json"));
-        }
-        let coding = request.headers.get("content-encoding").unwrap_or("identity");
-        if !coding.trim().eq_ignore_ascii_case("identity") {
-            return Err(Error::UnsupportedMediaType("The body must not have a Content-Encoding"));
-        }
-        if !route.has_fields {
-            request.new_record()?.finish(&[])?;
-        }
-    }
-    if route.query.is_empty() { request.query().finish() } else { Ok(()) }
-}
-
-/// `/api/patients/{id}` → `/api/patients/{p0}`: lines that differ only in these names have the same path.
-fn with_numbered_places(pattern: &'static str) -> String {
-    let mut numbered = pattern.to_string();
-    for (number, name) in place_names(pattern).enumerate() {
-        numbered = numbered.replace(&format!("{{{name}}}"), &format!("{{p{number}}}"));
-    }
-    numbered
 }
 
 /// The names of the places in a pattern.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use crate::app::App;
 use crate::auth::User;
 use crate::db::Question;
+use crate::dispatch::{Routes, Step, Target, entry};
 use crate::envelope::Response;
 use crate::error::{Error, Result};
 use crate::exchange::{Exchange, RequestIds};
@@ -20,7 +21,7 @@ use crate::lanes::{Admission, Job, Lanes, QUEUE_PATIENCE, Slot, Stage};
 use crate::memory::{NO_ROOM, SHORT_BYTES, Share};
 use crate::metrics::Family;
 use crate::request::Request;
-use crate::routes::{Lane, Routes, Step, Target, entry};
+use crate::routes::Lane;
 use crate::wire::{self, RawRequest, Socket};
 
 /// How many requests a worker takes at once.

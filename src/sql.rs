@@ -116,9 +116,11 @@ macro_rules! queries {
 
 queries! {
     /// `sql/users.sql`
-    users: Users { register, find, search, lock, change_password, lock_admins, update, unlock, set_role }
+    users: Users { register, find, search, lock, update_profile, change_password, create, lock_admins, update, unlock, set_role }
+    /// `sql/resets.sql`
+    resets: Resets { issue, find, lock_by_token, redeem, lock_by_email, set_password }
     /// `sql/sessions.sql`
-    sessions: Sessions { attempt, record_failure, create, lock_by_token, refresh, state, touch, list, end, end_all, prune_tokens, prune, prune_failures }
+    sessions: Sessions { attempt, record_failure, forget_failures, create, lock_by_token, refresh, state, touch, list, end, end_all, prune_tokens, prune, prune_failures }
     /// `sql/patients.sql`
     patients: Patients { create, list, search, search_by_name, search_newest, count, search_all, find, update, lock, delete }
     /// `sql/doctors.sql`

@@ -61,6 +61,14 @@ impl Attempt<'_> {
         Err(self.failed(user_id))
     }
 
+    /// The same where nobody logs in: a user confirms a change with the current password, and a right one resets the count.
+    pub fn confirm(&self, password: &str) -> Result<Credentials> {
+        let credentials = self.check(password)?;
+        let network = client_network(self.request.client).to_string();
+        self.db.exec(&self.sql.sessions.forget_failures, &[&self.email, &network])?;
+        Ok(credentials)
+    }
+
     /// Takes one of the attempts that the account has left. If other logins, which may be right, are using all of them, waits for
     /// a while without holding a connection. Those logins run on other threads and do not wait for this one.
     fn count(&self) -> Result<Row> {

@@ -31,6 +31,9 @@ pub fn check_rules(password: &str, config: &Config) -> Checked<()> {
     }
 }
 
+/// The rule that [`is_the_email`] checks.
+pub const IS_THE_EMAIL: &str = "must not be the e-mail address or the part before its @";
+
 /// Whether the password is the e-mail address or the part before its `@`.
 pub fn is_the_email(password: &str, email: &str) -> bool {
     let password = password.to_lowercase();

@@ -137,18 +137,18 @@ fn shard_of(token: &str) -> usize {
     token.bytes().rev().take(8).map(usize::from).sum::<usize>() % SHARDS
 }
 
-/// A refresh token: 256 random bits for the client, and their SHA-256 for the database.
+/// A refresh token or a one-time token: 256 random bits for the client, and their SHA-256 for the database.
 ///
 /// # Errors
 /// A text for the log if the operating system has no randomness.
-pub fn new_refresh_token() -> Result<(String, Vec<u8>), String> {
+pub fn new_random_token() -> Result<(String, Vec<u8>), String> {
     let token = random_hex::<32>()?;
-    let hash = refresh_token_hash(&token);
+    let hash = token_hash(&token);
     Ok((token, hash))
 }
 
-/// The hash by which a refresh token is looked up.
-pub fn refresh_token_hash(token: &str) -> Vec<u8> {
+/// The hash by which such a token is looked up.
+pub fn token_hash(token: &str) -> Vec<u8> {
     Sha256::digest(token.as_bytes()).to_vec()
 }
 

@@ -66,6 +66,8 @@ pub struct Config {
     pub password_min_length: usize,
     /// `PASSWORD_BLOCKLIST`
     pub password_blocklist: bool,
+    /// `REGISTRATION`
+    pub registration_open: bool,
     /// `AUDIT_READS`
     pub audit_reads: bool,
     /// `LOG_FORMAT`
@@ -146,6 +148,7 @@ impl Default for Config {
             login_lock_seconds: 900,
             password_min_length: 8,
             password_blocklist: true,
+            registration_open: true,
             audit_reads: true,
             log_format: LogFormat::Text,
             log_filter: "info".into(),

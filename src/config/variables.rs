@@ -94,6 +94,8 @@ pub const VARIABLES: &[Variable] = &[
         "the shortest new password, in characters"),
     variable("PASSWORD_BLOCKLIST", "on", Switch(|config| &mut config.password_blocklist),
         "off allows common passwords"),
+    variable("REGISTRATION", "open", Parsed(registration),
+        "closed: only admins make accounts"),
     variable("AUDIT_READS", "on", Switch(|config| &mut config.audit_reads),
         "off records changes and account events only"),
     variable("LOG_FORMAT", "text", Parsed(log_format),
@@ -220,6 +222,15 @@ fn allow_weak_hashing(config: &mut Config, text: &str) -> Checked {
         "1" => true,
         "0" => false,
         _ => return Err("must be 1 or 0".into()),
+    };
+    Ok(())
+}
+
+fn registration(config: &mut Config, text: &str) -> Checked {
+    config.registration_open = match text {
+        "open" => true,
+        "closed" => false,
+        _ => return Err("must be open or closed".into()),
     };
     Ok(())
 }

@@ -18,6 +18,8 @@ pub struct Account {
     pub email: String,
     role: Role,
     disabled: bool,
+    /// Whether it waits for its first password.
+    pub invited: bool,
     created_at: Timestamp,
     updated_at: Timestamp,
     #[serde(skip)]
@@ -33,6 +35,7 @@ impl Account {
             email: row.get("email"),
             role: Role::parse(row.get("role")),
             disabled: row.get("disabled"),
+            invited: row.get("invited"),
             created_at: row.get("created_at"),
             updated_at: row.get("updated_at"),
             version: row.get("version"),
@@ -73,4 +76,13 @@ impl Grant {
         let (token, expires_in) = issued.map_err(Error::Internal)?;
         Ok(Grant { token, token_type: "Bearer", expires_in, refresh_token, user })
     }
+}
+
+/// A one-time token, as the admin who made it sees it once.
+#[derive(Serialize)]
+pub struct OneTimeToken {
+    /// The token.
+    pub token: String,
+    /// When it ends, used or not.
+    pub expires_at: Timestamp,
 }

@@ -14,5 +14,6 @@ pub mod listing;
 pub mod mappings;
 pub mod patients;
 pub mod record;
+pub mod resets;
 pub mod sessions;
 pub mod users;

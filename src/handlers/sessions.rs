@@ -11,7 +11,7 @@ use super::account::Grant;
 use super::ask::{Ask, Read};
 use crate::app::App;
 use crate::auth::sessions::{IDLE_SECONDS, LIFETIME_SECONDS, MAX_PER_USER, RETRY_SECONDS};
-use crate::auth::tokens::{new_refresh_token, refresh_token_hash};
+use crate::auth::tokens::{new_random_token, token_hash};
 use crate::auth::{Admin, User, passwords};
 use crate::db::Question;
 use crate::envelope::Response;
@@ -44,7 +44,7 @@ pub fn login(app: &App, request: &Request) -> Result<Response> {
     let credentials = attempt.check(password)?;
     let outdated = passwords::is_outdated(&credentials.password_hash, &app.config);
     let new_hash = if outdated { Some(passwords::hash(password, &app.config)?) } else { None };
-    let (refresh_token, refresh_hash) = new_refresh_token().map_err(Error::Internal)?;
+    let (refresh_token, refresh_hash) = new_random_token().map_err(Error::Internal)?;
     let user_agent: Option<String> = request.headers.get("user-agent").map(|text| text.chars().take(255).collect());
     let network = client_network(request.client).to_string();
     let parameters: Parameters = &[
@@ -81,8 +81,8 @@ pub fn refresh(app: &App, request: &Request) -> Result<Response> {
     let mut form = request.new_record()?;
     form.required_verbatim("refresh_token", |_| Ok(()));
     let fields = form.finish(&[])?;
-    let (refresh_token, refresh_hash) = new_refresh_token().map_err(Error::Internal)?;
-    let old_hash = refresh_token_hash(fields.text("refresh_token"));
+    let (refresh_token, refresh_hash) = new_random_token().map_err(Error::Internal)?;
+    let old_hash = token_hash(fields.text("refresh_token"));
     let parameters: Parameters =
         &[&old_hash, &refresh_hash, &RETRY_SECONDS, &IDLE_SECONDS, &request.client, &request.id];
     let renew = &app.sql.sessions.refresh;

@@ -1,24 +1,42 @@
-//! Users: registration, a user's own account and password; and what an admin sees and changes of all accounts.
+//! Users: registration, a user's own account and password; and what an admin makes, sees and changes of all accounts.
 
-use super::account::{Account, Grant};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::account::{Account, Grant, OneTimeToken};
 use super::ask::{Ask, Read};
 use super::listing::listed;
-use super::record::{created, found, matched, updated};
+use super::record::{Record, created, found, matched, updated};
+use super::resets::INVITATION_SECONDS;
 use crate::app::App;
-use crate::auth::tokens::new_refresh_token;
+use crate::auth::tokens::new_random_token;
 use crate::auth::{Admin, Role, User, passwords};
+use crate::config::Config;
 use crate::db::Question;
 use crate::envelope::Response;
-use crate::error::{Error, Result};
-use crate::network::client_network;
+use crate::error::{Error, FieldError, FieldErrors, Result};
 use crate::request::Request;
 use crate::sql::Parameters;
-use crate::validate::{NAME_MAX, email, line, one_of, truth};
+use crate::validate::{Form, NAME_MAX, email, line, one_of, truth};
 
 /// The query parameters of an admin's list.
 pub const ADMIN_FILTERS: &[&str] = &["limit", "after", "email", "role", "disabled"];
-/// The fields that an admin cannot change, but may send back with a record.
-const READ_ONLY: &[&str] = &["id", "name", "email", "created_at", "updated_at"];
+/// The fields that nobody changes, but everybody may send back with a record.
+const READ_ONLY: &[&str] = &["id", "invited", "created_at", "updated_at"];
+/// The same for a user's own account: those that an admin changes as well.
+const READ_ONLY_OF_MINE: &[&str] = &["id", "role", "disabled", "invited", "created_at", "updated_at"];
+
+/// Whether anyone may register.
+///
+/// # Errors
+/// `Forbidden` if only admins make accounts.
+pub fn registration_is_open(config: &Config) -> Result<()> {
+    if config.registration_open {
+        Ok(())
+    } else {
+        Err(Error::Forbidden("Registration is closed: an admin makes accounts"))
+    }
+}
 
 /// `POST /api/auth/register`
 pub fn register(app: &App, request: &Request) -> Result<Response> {
@@ -26,17 +44,22 @@ pub fn register(app: &App, request: &Request) -> Result<Response> {
     form.required("name", line(NAME_MAX));
     form.required("email", email);
     form.required_verbatim("password", |password| passwords::check_rules(password, &app.config));
-    if let (Some(password), Some(email)) = (form.text("password"), form.text("email"))
-        && passwords::is_the_email(password, email)
-    {
-        form.refuse("password", "must not be the e-mail address or the part before its @");
-    }
+    refuse_the_email(&mut form);
     let fields = form.finish(&[])?;
     let hash = passwords::hash(fields.text("password"), &app.config)?;
     let (name, email, role) = (fields.text("name"), fields.text("email"), Role::WORDS[0]);
     let parameters: Parameters = &[&name, &email, &hash, &role, &request.client, &request.id];
     let account = Account::from_row(&app.db.query_one(&app.sql.users.register, parameters)?);
     Ok(created("User registered", "/api/auth/me".into(), &account))
+}
+
+/// A password must not be the e-mail address that is sent beside it.
+fn refuse_the_email(form: &mut Form) {
+    if let (Some(password), Some(email)) = (form.text("password"), form.text("email"))
+        && passwords::is_the_email(password, email)
+    {
+        form.refuse("password", passwords::IS_THE_EMAIL);
+    }
 }
 
 /// `GET /api/auth/me`
@@ -46,48 +69,126 @@ pub fn me(read: &Read, user: &User) -> Result<Ask> {
     }))
 }
 
+/// `PUT` and `PATCH /api/auth/me`: name and e-mail address. A new address needs the current password, and ends the user's other
+/// sessions and one-time tokens. A wrong current password counts as a failed login.
+pub fn update(app: &App, request: &Request, user: &User) -> Result<Response> {
+    let versions = request.if_match()?;
+    let mut form = request.changes()?;
+    form.required("name", line(NAME_MAX));
+    form.required("email", email);
+    form.optional_verbatim("current_password", |_| Ok(()));
+    if form.text("email").is_some() {
+        app.guard.take_attempt(request.client)?;
+    }
+    let account = own_account(app, user)?;
+    let is_new_email = form.text("email").is_some_and(|email| email != account.email);
+    if is_new_email && form.text("current_password").is_none() {
+        form.missing("current_password");
+    }
+    let fields = form.finish(READ_ONLY_OF_MINE)?;
+    let attempt = app.attempt(request, &account.email);
+    let old_hash = match is_new_email {
+        true => Some(attempt.confirm(fields.text("current_password"))?.password_hash),
+        false => None,
+    };
+    let (name, email) = (fields.optional_text("name"), fields.optional_text("email"));
+    let parameters: Parameters =
+        &[&user.id, &user.session_id, &name, &email, &old_hash, &versions, &request.client, &request.id];
+    let users = &app.sql.users;
+    let row = app.db.query_behind(&users.lock, &[&user.id], &users.update_profile, parameters)?;
+    // No row: the password was changed after it was checked.
+    let row = row.ok_or_else(|| attempt.failed(Some(user.id)))?;
+    matched(&row)?;
+    if row.get::<_, i64>("ended") > 0 {
+        app.guard.sessions.forget_user(user.id);
+    }
+    Ok(updated("Account updated", &Account::from_row(&row)))
+}
+
 /// `POST /api/auth/password`: ends the user's other sessions and every earlier token of this one, and answers with a new pair. A wrong
 /// current password counts as a failed login.
 pub fn change_password(app: &App, request: &Request, user: &User) -> Result<Response> {
     let mut form = request.new_record()?;
     form.required_verbatim("current_password", |_| Ok(()));
     form.required_verbatim("new_password", |password| passwords::check_rules(password, &app.config));
-    let account = Account::from_row(
-        &app.db.query_opt(&app.sql.users.find, &[&[user.id].as_slice()])?.ok_or(Error::Unauthenticated)?,
-    );
+    let account = own_account(app, user)?;
     if form.text("new_password").is_some_and(|password| passwords::is_the_email(password, &account.email)) {
-        form.refuse("new_password", "must not be the e-mail address or the part before its @");
+        form.refuse("new_password", passwords::IS_THE_EMAIL);
     }
     let fields = form.finish(&[])?;
     let attempt = app.attempt(request, &account.email);
-    let old_hash = attempt.check(fields.text("current_password"))?.password_hash;
+    let old_hash = attempt.confirm(fields.text("current_password"))?.password_hash;
     let new_hash = passwords::hash(fields.text("new_password"), &app.config)?;
-    let (refresh_token, refresh_hash) = new_refresh_token().map_err(Error::Internal)?;
-    let network = client_network(request.client).to_string();
-    let parameters: Parameters = &[
-        &user.id,
-        &old_hash,
-        &new_hash,
-        &user.session_id,
-        &refresh_hash,
-        &account.email,
-        &network,
-        &request.client,
-        &request.id,
-    ];
-    let change = &app.sql.users.change_password;
-    let row = app.db.transaction(change, |transaction| {
-        transaction.query_opt(&app.sql.users.lock, &[&user.id])?;
-        transaction.query_opt(change, parameters)
-    })?;
+    let (refresh_token, refresh_hash) = new_random_token().map_err(Error::Internal)?;
+    let parameters: Parameters =
+        &[&user.id, &old_hash, &new_hash, &user.session_id, &refresh_hash, &request.client, &request.id];
+    let users = &app.sql.users;
+    let row = app.db.query_behind(&users.lock, &[&user.id], &users.change_password, parameters)?;
     let row = row.ok_or_else(|| attempt.failed(Some(user.id)))?;
     app.guard.sessions.forget_user(user.id);
     Ok(Response::updated("Password changed", Grant::new(app, &row, refresh_token)?))
 }
 
+fn own_account(app: &App, user: &User) -> Result<Account> {
+    let row = app.db.query_opt(&app.sql.users.find, &[&[user.id].as_slice()])?;
+    row.as_ref().map(Account::from_row).ok_or(Error::Unauthenticated)
+}
+
 /// What an admin does with accounts.
 pub mod admin {
     use super::*;
+
+    /// A new account, and the invitation if it has no password yet.
+    #[derive(Serialize)]
+    struct NewAccount {
+        #[serde(flatten)]
+        account: Account,
+        invitation: Option<OneTimeToken>,
+    }
+
+    impl Record for NewAccount {
+        fn id(&self) -> i64 {
+            self.account.id()
+        }
+
+        fn version(&self) -> String {
+            self.account.version()
+        }
+    }
+
+    /// `POST /api/admin/users`: without a password, the answer has a one-time token that is shown only here.
+    pub fn create(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
+        let user = admin.user();
+        let mut form = request.new_record()?;
+        form.required("name", line(NAME_MAX));
+        form.required("email", email);
+        form.optional("role", one_of(&Role::WORDS));
+        form.optional_verbatim("password", |password| passwords::check_rules(password, &app.config));
+        refuse_the_email(&mut form);
+        let fields = form.finish(READ_ONLY)?;
+        let password = fields.optional_text("password");
+        let hash = password.map(|password| passwords::hash(password, &app.config)).transpose()?;
+        let (token, token_hash) = new_random_token().map_err(Error::Internal)?;
+        let (name, email) = (fields.text("name"), fields.text("email"));
+        let role = fields.optional_text("role").unwrap_or(Role::WORDS[0]);
+        let parameters: Parameters = &[
+            &name,
+            &email,
+            &hash,
+            &role,
+            &token_hash,
+            &INVITATION_SECONDS,
+            &user.id,
+            &user.session_id,
+            &request.client,
+            &request.id,
+        ];
+        let row = app.db.query_one(&app.sql.users.create, parameters)?;
+        let expires_at: Option<Timestamp> = row.get("expires_at");
+        let invitation = expires_at.map(|expires_at| OneTimeToken { token, expires_at });
+        let account = NewAccount { account: Account::from_row(&row), invitation };
+        Ok(created("User created", format!("/api/admin/users/{}", account.id()), &account))
+    }
 
     /// `GET /api/admin/users`
     pub fn list(read: &Read, _admin: &Admin) -> Result<Ask> {
@@ -111,26 +212,49 @@ pub mod admin {
         }))
     }
 
-    /// `PUT` and `PATCH /api/admin/users/{id}`: role and `disabled`. One enabled admin always remains.
+    /// `PUT` and `PATCH /api/admin/users/{id}`: role and `disabled`, and of an invited account also name and e-mail address. One
+    /// enabled admin always remains.
     pub fn update(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
         let (id, versions, user) = (request.id("id")?, request.if_match()?, admin.user());
         let mut form = request.changes()?;
         form.required("role", one_of(&Role::WORDS));
         form.required("disabled", truth);
+        form.required("name", line(NAME_MAX));
+        form.required("email", email);
         let fields = form.finish(READ_ONLY)?;
         let (role, disabled) = (fields.optional_text("role"), fields.truth("disabled"));
-        let parameters: Parameters =
-            &[&id, &role, &disabled, &versions, &user.id, &user.session_id, &request.client, &request.id];
+        let (name, email) = (fields.optional_text("name"), fields.optional_text("email"));
+        let parameters: Parameters = &[
+            &id,
+            &role,
+            &disabled,
+            &name,
+            &email,
+            &versions,
+            &user.id,
+            &user.session_id,
+            &request.client,
+            &request.id,
+        ];
         let keys: Parameters = &[&id, &user.id];
         let users = &app.sql.users;
         let row = app.db.query_behind(&users.lock_admins, keys, &users.update, parameters)?;
         let row = row.ok_or(Error::NotFound("User"))?;
+        let account = Account::from_row(&row);
+        // Their owner changes these once there is a password; like all read-only fields they may be sent back, but not alone.
+        if !account.invited && role.is_none() && disabled.is_none() {
+            let mut errors = FieldErrors::default();
+            for (field, _) in [("email", email), ("name", name)].into_iter().filter(|(_, value)| value.is_some()) {
+                errors.push(FieldError::new(field, "cannot be changed"));
+            }
+            return Err(Error::Invalid(errors));
+        }
         if row.get("matches") && !row.get::<_, bool>("admin_remains") {
             return Err(Error::Conflict("The last enabled admin cannot be demoted or disabled"));
         }
         matched(&row)?;
         app.guard.sessions.forget_user(id);
-        Ok(updated("User updated", &Account::from_row(&row)))
+        Ok(updated("User updated", &account))
     }
 
     /// `POST /api/admin/users/{id}/unlock`: resets the account's count of failed logins.

@@ -34,6 +34,8 @@ pub const REFUSALS: &[Refusal] = &[
     refusal("Unauthenticated", 401, &["forbidden"], "The token is missing, malformed, expired, forged or revoked.",
         "A valid access token is needed").headers(&["WWW-Authenticate"]),
     refusal("WrongCredentials", 401, &["invalid"], "The e-mail or the password is wrong. The answer does not say which.", "E-mail or password is wrong"),
+    refusal("WrongToken", 401, &["invalid"], "The one-time token is wrong, was used, or is over. The answer does not say which.",
+        "The one-time token is wrong, was used, or is over"),
     refusal("WrongPassword", 401, &["invalid", "forbidden"], "`invalid`: the current password is wrong. `forbidden`: the token is not valid.",
         "E-mail or password is wrong").headers(&["WWW-Authenticate"]),
     refusal("Forbidden", 403, &["forbidden"], "The token is valid, but this user may not do this.", "Only an admin may do this"),
@@ -81,7 +83,7 @@ const HEADERS: &[(&str, &str)] = &[
         "Identifies the request in the log and the audit trail. The client's own id if it sent a valid one, else a new one.",
     ),
     ("ETag", "The record's version, for `If-Match` and `If-None-Match`."),
-    ("Location", "The path of the new record."),
+    ("Location", "The path of the new record, or of the record that the answer is about."),
     ("Link", "`<…>; rel=\"next\"`: the next page of the list (RFC 8288). Absent on the last page."),
     ("X-Total-Count", "How many records there are on all pages. Sent with `count=true`."),
     ("Idempotency-Replayed", "`true`: this is the answer to an earlier request with the same `Idempotency-Key`."),
@@ -170,6 +172,7 @@ pub fn response_of(route: &Route, operation: &Operation, schemas: &[Schema]) -> 
             one(201, "created", name, &["Location", "ETag", "Idempotency-Replayed"])
         }
         Gives::New(name) => one(201, "created", name, &["Location", "ETag"]),
+        Gives::Made(name) => one(201, "created", name, &["Location"]),
         Gives::Changed(name) => one(200, "updated", name, &["ETag"]),
         Gives::Renewed(name) => one(200, "updated", name, &[]),
         Gives::List(name) => {

@@ -1,5 +1,7 @@
 //! JSON Schemas of single values. Each limit is the constant that `validate/` enforces.
 
+use std::borrow::Cow;
+
 use super::json::{Json, list, object};
 use crate::validate::{BIRTH_YEAR_MIN, EMAIL_MAX, PHONE_MAX};
 
@@ -112,6 +114,11 @@ pub fn or_null(schema: Json) -> Json {
         let blank = object! { "type": "string", "maxLength": 0 };
         return object! { "anyOf": list![Json::Object(members), blank, object! { "type": "null" }] };
     }
-    let nullable = |(name, value)| if name == "type" { (name, list![value, "null"]) } else { (name, value) };
+    let nullable = |(name, value): (Cow<'static, str>, Json)| match (&*name, value) {
+        ("type", value) => (name, list![value, "null"]),
+        // Only the listed values are allowed, so null is one of them.
+        ("enum", Json::List(words)) => (name, words.into_iter().chain([Json::Null]).collect()),
+        (_, value) => (name, value),
+    };
     Json::Object(members.into_iter().map(nullable).collect())
 }

@@ -2,7 +2,7 @@
 //! it, its parameters, and the answers that any request can get.
 
 use crate::request::Method::{self, Delete, Get, Patch, Post, Put};
-use Gives::{Changed, Data, List, New, Nothing, Page, Record, Renewed};
+use Gives::{Changed, Data, List, Made, New, Nothing, Page, Record, Renewed};
 
 /// The answer of an operation that succeeds.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub enum Gives {
     List(&'static str),
     /// 201 `created` with the new record.
     New(&'static str),
+    /// 201 `created` with this; no version.
+    Made(&'static str),
     /// 200 `updated` with the whole new record.
     Changed(&'static str),
     /// 200 `updated` with this; no version.
@@ -60,7 +62,8 @@ pub const TAGS: &[(&str, &str)] = &[
 #[rustfmt::skip]
 pub const OPERATIONS: &[Operation] = &[
     in_section("Accounts", Post, "/api/auth/register", "register", "Register")
-        .takes("Registration").gives(New("User"), "User registered").refuses(&["Conflict", "TooManyAttempts"]),
+        .about("Answered with 403 if registration is closed (`REGISTRATION`): then admins make accounts.")
+        .takes("Registration").gives(New("User"), "User registered").refuses(&["Forbidden", "Conflict", "TooManyAttempts"]),
     in_section("Accounts", Post, "/api/auth/login", "login", "Log in")
         .about("A wrong e-mail, a wrong password, a locked account and a disabled account all get the same answer after the same time.")
         .takes("Login").gives(Data("Grant"), "Logged in").refuses(&["WrongCredentials", "TooManyAttempts"]),
@@ -69,6 +72,13 @@ pub const OPERATIONS: &[Operation] = &[
         .takes("Refresh").gives(Data("Grant"), "Token refreshed").refuses(&["Unauthenticated", "TooManyAttempts"]),
     in_section("Accounts", Get, "/api/auth/me", "whoAmI", "Show your account")
         .gives(Record("User"), "User found"),
+    in_section("Accounts", Put, "/api/auth/me", "updateProfile", "Change your name or e-mail address").about(PROFILE)
+        .takes("ProfileChanges").gives(Changed("User"), "Account updated").refuses(&["WrongPassword", "Conflict", "Outdated"]),
+    in_section("Accounts", Patch, "/api/auth/me", "patchProfile", "Change your name or e-mail address").about(PROFILE)
+        .takes("ProfileChanges").gives(Changed("User"), "Account updated").refuses(&["WrongPassword", "Conflict", "Outdated"]),
+    in_section("Accounts", Post, "/api/auth/reset", "resetPassword", "Set a password with a one-time token")
+        .about("The token comes from an admin or from an invitation, and is good once. Unlocks the account, and ends all its sessions and other one-time tokens. A password that breaks a rule does not use the token up.")
+        .takes("PasswordReset").gives(Nothing("updated"), "Password set").refuses(&["WrongToken", "TooManyAttempts"]),
     in_section("Accounts", Post, "/api/auth/password", "changePassword", "Change your password")
         .about("Ends your other sessions and revokes every earlier token of this one. A wrong current password counts as a failed login.")
         .takes("PasswordChange").gives(Renewed("Grant"), "Password changed").refuses(&["WrongPassword", "TooManyAttempts"]),
@@ -154,6 +164,9 @@ pub const OPERATIONS: &[Operation] = &[
         .gives(Record("AdminMapping"), "Mapping found").refuses(&["NotFound"]),
     in_section("Admin", Delete, "/api/admin/mappings/{id}", "adminDeleteMapping", "Delete any mapping")
         .gives(Nothing("deleted"), "Mapping deleted").refuses(&["NotFound", "Outdated"]),
+    in_section("Admin", Post, "/api/admin/users", "adminCreateUser", "Make an account")
+        .about("Without a password, `invitation` has a one-time token, which is shown only here: with it the user sets the first password (`POST /api/auth/reset`) within 7 days.")
+        .takes("NewUser").gives(New("InvitedUser"), "User created").refuses(&["Conflict"]),
     in_section("Admin", Get, "/api/admin/users", "adminListUsers", "List all accounts")
         .gives(List("User"), "Users found"),
     in_section("Admin", Get, "/api/admin/users/{id}", "adminFindUser", "Show any account")
@@ -162,6 +175,9 @@ pub const OPERATIONS: &[Operation] = &[
         .takes("UserChanges").gives(Changed("User"), "User updated").refuses(&["NotFound", "Conflict", "Outdated"]),
     in_section("Admin", Patch, "/api/admin/users/{id}", "adminPatchUser", "Change a user's role, or disable or enable the account").about(LAST_ADMIN)
         .takes("UserChanges").gives(Changed("User"), "User updated").refuses(&["NotFound", "Conflict", "Outdated"]),
+    in_section("Admin", Post, "/api/admin/users/{id}/reset", "adminResetPassword", "Make a one-time token for a forgotten password")
+        .about("Shown only here, good once within 24 hours (`POST /api/auth/reset`). An earlier one ends. An account that never had a password gets a new invitation, good for 7 days. 409 for a disabled account.")
+        .gives(Made("OneTimeToken"), "One-time token created").refuses(&["NotFound", "Conflict"]),
     in_section("Admin", Post, "/api/admin/users/{id}/unlock", "adminUnlockUser", "Unlock an account: reset its count of failed logins")
         .gives(Changed("User"), "User unlocked").refuses(&["NotFound"]),
     in_section("Admin", Delete, "/api/admin/users/{id}/sessions", "adminEndSessions", "End all sessions of a user")
@@ -185,8 +201,10 @@ pub const OPERATIONS: &[Operation] = &[
 const PARTIAL: &str = "Changes the fields that are sent and leaves the others as they are; `null` clears an optional field. A request that changes \
                        nothing writes nothing: the version stays the same, and the audit trail gets no entry. Read-only fields may be \
                        sent back and are ignored; a request with nothing but read-only fields is refused.";
-const LAST_ADMIN: &str =
-    "The last enabled admin cannot be demoted or disabled: 409. Disabling an account ends its sessions.";
+const LAST_ADMIN: &str = "The last enabled admin cannot be demoted or disabled: 409. Disabling an account ends its sessions and one-time tokens. \
+                          Name and e-mail address can be changed only while the account is `invited`; otherwise they are ignored.";
+const PROFILE: &str = "A new e-mail address needs `current_password` beside it, and ends your other sessions and one-time tokens. A wrong \
+                       password counts as a failed login. The other fields of an account may be sent back and are ignored.";
 
 const fn in_section(
     tag: &'static str,

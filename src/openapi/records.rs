@@ -38,6 +38,10 @@ fn required(name: &'static str, schema: Json, example: impl Into<Json>) -> Field
     Field { name, set: Set::Always, schema, example: example.into() }
 }
 
+fn optional(name: &'static str, schema: Json, example: impl Into<Json>) -> Field {
+    Field { name, set: Set::Perhaps, schema: or_null(schema), example: example.into() }
+}
+
 /// Every component, in the order of the README.
 pub fn schemas(config: &Config) -> Vec<Schema> {
     let new_password = || new_password(config.password_min_length, MAX_BYTES);
@@ -65,6 +69,29 @@ pub fn schemas(config: &Config) -> Vec<Schema> {
                 required("new_password", new_password(), "a better horse battery"),
             ],
         ),
+        new(
+            "PasswordReset",
+            &[
+                required("token", secret(), REFRESH_TOKEN),
+                required("new_password", new_password(), "a better horse battery"),
+            ],
+        ),
+        changes("ProfileChanges", &profile()),
+        new(
+            "NewUser",
+            &[
+                server("id", id(), ()),
+                required("name", line(NAME_MAX), "Ann Baker"),
+                required("email", email(), "ann@example.org"),
+                optional("role", one_of(&Role::WORDS), "user"),
+                optional("password", new_password(), ()),
+                server("invited", truth(), ()),
+                server("created_at", time(), ()),
+                server("updated_at", time(), ()),
+            ],
+        ),
+        answer("InvitedUser", &invited_user()),
+        answer("OneTimeToken", &one_time_token()),
         answer("Grant", &grant()),
         answer("Session", &session()),
         answer("User", &user(Set::ByServer)),
@@ -88,13 +115,45 @@ fn user(privileges: Set) -> Vec<Field> {
     let privilege = |name, schema, example| Field { name, set: privileges, schema, example };
     vec![
         server("id", id(), 1),
-        server("name", line(NAME_MAX), "Ann Baker"),
-        server("email", email(), "ann@example.org"),
+        privilege("name", line(NAME_MAX), "Ann Baker".into()),
+        privilege("email", email(), "ann@example.org".into()),
         privilege("role", one_of(&Role::WORDS), "user".into()),
         privilege("disabled", truth(), false.into()),
+        server("invited", describe(truth(), "Whether the account waits for its first password."), false),
         server("created_at", time(), "2026-01-05T08:30:00.123456Z"),
         server("updated_at", time(), "2026-01-05T08:30:00.123456Z"),
     ]
+}
+
+/// What users change of their own account; the example changes the last of them.
+fn profile() -> Vec<Field> {
+    let mut fields = vec![
+        optional("current_password", describe(secret(), "Needed beside a new `email`."), ()),
+        required("email", email(), "ann@example.org"),
+        required("name", line(NAME_MAX), "Ann Baker"),
+    ];
+    let ours = |field: &Field| matches!(field.name, "name" | "email");
+    fields.extend(user(Set::ByServer).into_iter().filter(|field| !ours(field)));
+    fields
+}
+
+fn one_time_token() -> Vec<Field> {
+    vec![
+        server("token", describe(text(), "Good once."), REFRESH_TOKEN),
+        server("expires_at", time(), "2026-01-12T08:30:00.123456Z"),
+    ]
+}
+
+/// A new account as the admin who made it sees it.
+fn invited_user() -> Vec<Field> {
+    let invitation = one_time_token();
+    let mut fields = user(Set::ByServer);
+    for field in fields.iter_mut().filter(|field| field.name == "invited") {
+        field.example = true.into();
+    }
+    let schema = or_null(schema(&invitation, |_| true, |_| true));
+    fields.push(server("invitation", schema, example(&invitation, |_| true)));
+    fields
 }
 
 fn grant() -> Vec<Field> {

@@ -84,6 +84,18 @@ impl Form {
         }
     }
 
+    /// The same for a text that may be absent or null, but not empty.
+    pub fn optional_verbatim(&mut self, name: &'static str, rule: impl Fn(&str) -> Checked<()>) {
+        match self.sent.get(name) {
+            None | Some(Value::Null) => drop(self.sent.remove(name)),
+            Some(Value::String(text)) if text.is_empty() => {
+                self.sent.remove(name);
+                self.refuse(name, "must not be empty");
+            }
+            Some(_) => self.required_verbatim(name, rule),
+        }
+    }
+
     /// Adds an error that concerns several fields.
     pub fn refuse(&mut self, name: &'static str, rule: impl Into<Rule>) {
         self.errors.push(FieldError::new(name, rule));
@@ -131,9 +143,12 @@ impl Form {
         }
     }
 
-    fn missing(&mut self, name: &'static str) {
+    /// Adds the error that the field is required, unless the field is named already.
+    pub fn missing(&mut self, name: &'static str) {
         self.incomplete = true;
-        self.errors.push(FieldError::new(name, "is required"));
+        if !self.errors.iter().any(|error| error.field == name) {
+            self.errors.push(FieldError::new(name, "is required"));
+        }
     }
 
     fn check(&mut self, name: &'static str, value: Value, rule: impl Fn(Value) -> Checked<Value>) {

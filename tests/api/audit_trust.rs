@@ -105,7 +105,7 @@ fn a_changed_account_is_recorded_as_it_was_and_without_its_hash() {
         assert_eq!(before[field], was);
         let mut names: Vec<&String> = before.as_object().expect("a record").keys().collect();
         names.sort();
-        assert_eq!(names, ["created_at", "disabled", "email", "id", "name", "role", "updated_at"]);
+        assert_eq!(names, ["created_at", "disabled", "email", "id", "invited", "name", "role", "updated_at"]);
     }
 }
 
@@ -126,7 +126,14 @@ fn the_trail_holds_no_secrets() {
     for person in [&bob, &renewed] {
         secrets.extend([person.refresh_token.clone(), person.token.clone().expect("a token")]);
     }
-    let hashes = "select password_hash from users union all select encode(hash, 'hex') from refresh_tokens";
+    let root = app.admin("another-root");
+    for _ in 0..2 {
+        secrets.push(root.reset_token(bob.id));
+        app.anyone().reset(secrets.last().expect("a token"), NEW_PASSWORD).expect(200, "updated");
+    }
+    secrets.push(root.reset_token(bob.id));
+    let hashes = "select password_hash from users union all select encode(hash, 'hex') from refresh_tokens
+                   union all select encode(hash, 'hex') from one_time_tokens where hash is not null";
     secrets.extend(app.sql().query(hashes, &[]).expect("hashes").iter().map(|row| row.get::<_, String>(0)));
     let database = app.database.clone();
     app.stop();
@@ -181,6 +188,7 @@ fn a_change_that_cannot_be_recorded_does_not_happen() {
     let (patient, doctor) = (ann.new_patient("P"), ann.new_doctor("D"));
     let (free, mapping) = (ann.new_doctor("Free"), ann.new_mapping(patient, doctor));
     let elsewhere = app.logged_in(&ann.email, PASSWORD);
+    let token = root.reset_token(ann.id);
     ann.refresh().expect(200, "success");
     app.login(&ann.email, "not the password").expect(401, "invalid");
     let mut sql = app.sql();
@@ -195,7 +203,8 @@ fn a_change_that_cannot_be_recorded_does_not_happen() {
     let state = "select jsonb_build_array((select jsonb_agg(to_jsonb(t) order by id) from users t),
             (select jsonb_agg(to_jsonb(t) order by id) from sessions t), (select count(*) from refresh_tokens),
             (select jsonb_agg(to_jsonb(t) order by id) from patients t), (select jsonb_agg(to_jsonb(t) order by id) from doctors t),
-            (select jsonb_agg(to_jsonb(t) order by id) from mappings t), (select count(*) from login_failures))";
+            (select jsonb_agg(to_jsonb(t) order by id) from mappings t), (select count(*) from login_failures),
+            (select jsonb_agg(to_jsonb(t)) from one_time_tokens t))";
     let before: Value = sql.query_one(state, &[]).expect("the state").get(0);
     let user = format!("/api/admin/users/{}", ann.id);
     let person = json!({ "name": "N", "email": "new@example.org", "password": PASSWORD });
@@ -209,7 +218,6 @@ fn a_change_that_cannot_be_recorded_does_not_happen() {
         (&ann, "POST", "/api/auth/register".into(), Some(person)),
         (&ann, "POST", "/api/auth/login".into(), Some(login)),
         (&ann, "POST", "/api/auth/refresh".into(), Some(reused)),
-        (&ann, "POST", "/api/auth/password".into(), Some(passwords)),
         (&ann, "POST", "/api/auth/logout".into(), None),
         (&ann, "DELETE", other_session, None),
         (&ann, "POST", "/api/patients".into(), Some(a_patient)),
@@ -224,6 +232,10 @@ fn a_change_that_cannot_be_recorded_does_not_happen() {
         (&ann, "DELETE", format!("/api/mappings/{mapping}"), None),
         (&root, "PATCH", user.clone(), Some(json!({ "role": "admin" }))),
         (&root, "PATCH", user.clone(), Some(json!({ "disabled": true }))),
+        (&ann, "PATCH", "/api/auth/me".into(), Some(json!({ "name": "N" }))),
+        (&ann, "POST", "/api/auth/reset".into(), Some(json!({ "token": token, "new_password": NEW_PASSWORD }))),
+        (&root, "POST", "/api/admin/users".into(), Some(json!({ "name": "N", "email": "made@example.org" }))),
+        (&root, "POST", format!("{user}/reset"), None),
         (&root, "POST", format!("{user}/unlock"), None),
         (&root, "DELETE", format!("{user}/sessions"), None),
     ];
@@ -238,6 +250,10 @@ fn a_change_that_cannot_be_recorded_does_not_happen() {
         let after: Value = sql.query_one(state, &[]).expect("the state").get(0);
         assert_eq!(after, before, "{method} {target}");
     }
+    // The right password forgets the failures, which are no record; the password stays.
+    ann.post("/api/auth/password", passwords).expect(500, "failed");
+    let users = "select jsonb_agg(to_jsonb(t) order by id) from users t";
+    assert_eq!(sql.query_one(users, &[]).expect("the users").get::<_, Value>(0), before[0]);
     // Nor is an account locked without a trace.
     for _ in 0..20 {
         app.login(&ann.email, "not the password").expect(500, "failed");

@@ -16,8 +16,19 @@ use crate::harness::{PASSWORD, TestApp, postgres};
 use crate::tidy::read;
 
 /// The commands of the contract.
-const COMMANDS: [&str; 10] =
-    ["serve", "migrate", "create-admin", "set-role", "check", "backup", "restore", "openapi", "help", "version"];
+const COMMANDS: [&str; 11] = [
+    "serve",
+    "migrate",
+    "create-admin",
+    "set-role",
+    "set-password",
+    "check",
+    "backup",
+    "restore",
+    "openapi",
+    "help",
+    "version",
+];
 
 #[test]
 fn help_and_version_need_nothing() {
@@ -48,6 +59,7 @@ fn every_command_explains_itself() {
         ("serve", &["SIGTERM", "DATA_DIR"][..]),
         ("create-admin", &["--email ADDRESS", "--name NAME", "standard input"]),
         ("set-role", &["--email ADDRESS", "--role ROLE", "admin"]),
+        ("set-password", &["--email ADDRESS", "disabled"]),
         ("check", &["change nothing"]),
         ("backup", &["FILE", "pg_dump"]),
         ("restore", &["FILE"]),
@@ -95,6 +107,7 @@ fn a_wrong_command_line_is_exit_code_2_and_one_line() {
         (&["create-admin", "--email=a@example.org", "--name=A", "--password=secret-word"], "--password"),
         (&["set-role", "--email", "a@example.org"], "--role"),
         (&["set-role", "a@example.org", "admin"], "a@example.org"),
+        (&["set-password"], "--email"),
         (&["version", "extra"], "extra"),
         (&["help", "serve"], "serve"),
         (&["--version", "--loud"], "--loud"),
@@ -216,6 +229,42 @@ fn set_role_makes_an_admin_and_never_takes_the_last_one() {
     crate::harness::eventually("the old role holds", || ann.get("/api/admin/users").status == 403);
     bob.get("/api/admin/users").expect(200, "success");
     assert!(set("nobody@example.org", "admin").problem(1).contains("nobody@example.org"));
+}
+
+#[test]
+fn set_password_helps_somebody_whom_no_admin_can_help() {
+    let app = TestApp::start();
+    let (folder, ann) = (Folder::new(), app.admin("ann"));
+    let set =
+        |email: &str, input: &str| Program::on(&app.database, &folder, &["set-password", "--email", email]).run(input);
+    let token = ann.reset_token(ann.id);
+    for _ in 0..10 {
+        app.login(&ann.email, "not the password").expect(401, "invalid");
+    }
+    let ended = set("ANN@example.org", "a new pass phrase \nignored\n");
+    assert!(ended.said().contains("ann@example.org") && !format!("{ended:?}").contains("pass phrase"), "{ended:?}");
+    // It unlocks; every session and one-time token is over, at the running server too.
+    app.logged_in(&ann.email, "a new pass phrase ");
+    crate::harness::eventually("the old session is over", || ann.get("/api/auth/me").status == 401);
+    app.anyone().reset(&token, PASSWORD).expect(401, "invalid");
+    app.login(&ann.email, PASSWORD).expect(401, "invalid");
+    let entry = &app.audited("password_reset")[0];
+    assert_eq!((&entry["actor_id"], &entry["resource_id"]), (&json!(null), &json!(ann.id)));
+
+    // A disabled account has the new password, and stays disabled.
+    app.sql().execute("update users set disabled = true where id = $1", &[&ann.id]).expect("disabled");
+    assert!(set(&ann.email, "another new phrase\n").said().contains("disabled"));
+    app.login(&ann.email, "another new phrase").expect(401, "invalid");
+
+    for (email, input, named) in [
+        ("nobody@example.org", "a fine password\n", "nobody@example.org"),
+        ("ann@example.org", "short\n", "8 characters"),
+        ("ann@example.org", "\n", "password"),
+        ("ann@example.org", "ANN@example.org\n", "e-mail"),
+    ] {
+        let ended = set(email, input);
+        assert!(ended.problem(1).contains(named), "{ended:?}");
+    }
 }
 
 #[test]

@@ -80,6 +80,13 @@ impl<'a> World<'a> {
             (_, "/api/auth/refresh") => {
                 json!({ "refresh_token": self.app.logged_in(&self.owner.email, PASSWORD).refresh_token })
             }
+            (_, "/api/auth/me") => json!({ "name": "Sent" }),
+            (_, "/api/auth/reset") => {
+                json!({ "token": self.admin.reset_token(self.user_id), "new_password": "another horse battery" })
+            }
+            (Method::Post, "/api/admin/users") => {
+                json!({ "name": "New", "email": format!("made-{unique}@example.org") })
+            }
             (_, "/api/auth/password") => {
                 json!({ "current_password": PASSWORD, "new_password": "another horse battery" })
             }

@@ -61,6 +61,11 @@ impl World {
             }
             "logout" => person = self.app.logged_in(&person.email, PASSWORD),
             "changePassword" => person = self.app.signed_up(&format!("user{fresh}")),
+            "adminCreateUser" => replace(&mut body, "email", json!(format!("made{fresh}@example.org"))),
+            "resetPassword" => {
+                let user = self.app.signed_up(&format!("user{fresh}"));
+                replace(&mut body, "token", json!(self.admin.reset_token(user.id)));
+            }
             "createMapping" => {
                 replace(&mut body, "patient_id", json!(patient));
                 replace(&mut body, "doctor_id", json!(doctor));
@@ -241,8 +246,12 @@ fn body_schema<'a>(document: &'a Document, operation: &Operation<'a>) -> &'a Val
 #[test]
 fn the_document_names_every_field_that_a_handler_reads() {
     let document = document();
-    let sources: [(&str, &[&str]); 2] = [
-        (include_str!("../../src/handlers/users.rs"), &["Registration", "PasswordChange", "UserChanges"]),
+    let sources: [(&str, &[&str]); 3] = [
+        (
+            include_str!("../../src/handlers/users.rs"),
+            &["Registration", "ProfileChanges", "PasswordChange", "NewUser", "UserChanges"],
+        ),
+        (include_str!("../../src/handlers/resets.rs"), &["PasswordReset"]),
         (include_str!("../../src/handlers/sessions.rs"), &["Login", "Refresh"]),
     ];
     let records = ["NewPatient", "PatientChanges", "NewDoctor", "DoctorChanges", "NewMapping", "MappingChanges"];
@@ -313,6 +322,7 @@ fn every_refusal_looks_as_the_document_says() {
         ("Incomplete", ann.post("/api/doctors", json!({ "specialization": "Cardiology" }))),
         ("Unauthenticated", app.anyone().get("/api/auth/me")),
         ("WrongCredentials", app.anyone().post("/api/auth/login", login.clone())),
+        ("WrongToken", app.anyone().reset("wrong", PASSWORD)),
         ("WrongPassword", ann.post("/api/auth/password", password)),
         ("Forbidden", ann.get("/api/admin/users")),
         ("NotFound", ann.get("/api/patients/999")),

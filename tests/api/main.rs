@@ -33,6 +33,7 @@ mod plans;
 mod properties;
 mod rate_limits;
 mod records;
+mod resets;
 mod roles;
 mod round_trips;
 mod session_limits;

@@ -76,7 +76,7 @@ fn a_foreign_crate_is_named_in_one_place() {
         ("tiny_http", &["src/wire.rs", "src/transport/"][..]),
         ("httparse", &["src/transport/"]),
         ("rustix", &["src/transport/", "src/crew.rs"]),
-        ("matchit", &["src/routes.rs"]),
+        ("matchit", &["src/dispatch.rs"]),
         ("bcrypt", &["src/auth/passwords.rs"]),
         ("jsonwebtoken", &["src/auth/tokens.rs"]),
         ("hmac", &["src/auth/tokens.rs", "src/cursors.rs"]),

@@ -26,13 +26,14 @@ fn an_update_that_changes_nothing_answers_as_ever_and_writes_nothing() {
     let doctor = ann.post("/api/doctors", doctor).expect(201, "created").id();
     let mapping = ann.new_mapping(patient, doctor);
     let nested = format!("/api/patients/{patient}/mappings/{mapping}");
-    let records: [(&Person, String, String); 6] = [
+    let records: [(&Person, String, String); 7] = [
         (&ann, format!("/api/patients/{patient}"), format!("/api/patients/{patient}")),
         (&root, format!("/api/admin/patients/{patient}"), format!("/api/admin/patients/{patient}")),
         (&ann, format!("/api/doctors/{doctor}"), format!("/api/doctors/{doctor}")),
         (&root, format!("/api/admin/doctors/{doctor}"), format!("/api/admin/doctors/{doctor}")),
         (&ann, format!("/api/mappings/{mapping}"), nested),
         (&root, format!("/api/admin/users/{}", ann.id), format!("/api/admin/users/{}", ann.id)),
+        (&ann, "/api/auth/me".into(), "/api/auth/me".into()),
     ];
     let before = written(&app);
     for (person, path, read_at) in &records {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::harness::{PASSWORD, Person, TestApp, at_once, count};
 
 /// What the API shows of a user, and nothing else.
-const FIELDS: [&str; 7] = ["created_at", "disabled", "email", "id", "name", "role", "updated_at"];
+const FIELDS: [&str; 8] = ["created_at", "disabled", "email", "id", "invited", "name", "role", "updated_at"];
 
 fn a_user(email: &str) -> Value {
     json!({ "name": "Zoë Müller", "email": email, "password": PASSWORD })
@@ -257,4 +257,86 @@ fn an_admin_unlocks_an_account() {
     assert_eq!(unlocked.id(), ann.id);
     app.login(&ann.email, PASSWORD).expect(200, "success");
     root.send("POST", "/api/admin/users/999/unlock", &[], None).expect(404, "failed");
+}
+
+#[test]
+fn a_user_changes_the_name_without_and_the_address_only_with_the_password() {
+    let app = TestApp::start();
+    let ann = app.signed_up("ann");
+    let elsewhere = app.logged_in(&ann.email, PASSWORD);
+    let before = ann.get("/api/auth/me").expect(200, "success");
+    let renamed = ann.patch("/api/auth/me", json!({ "name": " Ann Lee " })).expect(200, "updated");
+    assert_eq!(renamed.data()["name"], "Ann Lee");
+    let stale = [("If-Match", &*before.etag())];
+    ann.send("PATCH", "/api/auth/me", &stale, Some(json!({ "name": "Other" }))).expect(412, "failed");
+    elsewhere.get("/api/auth/me").expect(200, "success");
+
+    let change = |change: Value| ann.patch("/api/auth/me", change);
+    let new = "Ann.Lee@Example.org";
+    let missing = change(json!({ "email": new })).expect(400, "incomplete");
+    assert_eq!(missing.fields(), ["current_password"]);
+    let empty = change(json!({ "email": new, "current_password": "" })).expect(400, "incomplete");
+    assert!(empty.fields().contains(&"current_password".to_string()));
+    change(json!({ "email": new, "current_password": "not the password" })).expect(401, "invalid");
+    assert_eq!(app.audited("login_failed").len(), 1);
+    // The present one, in whatever case, needs none.
+    change(json!({ "email": "ANN@example.org", "name": "Ann Lee" })).expect(200, "updated");
+    let moved = change(json!({ "email": new, "current_password": PASSWORD })).expect(200, "updated");
+    assert_eq!(moved.data()["email"], "ann.lee@example.org");
+    ann.get("/api/auth/me").expect(200, "success");
+    elsewhere.get("/api/auth/me").expect(401, "forbidden");
+    app.login(&ann.email, PASSWORD).expect(401, "invalid");
+    app.login(new, PASSWORD).expect(200, "success");
+
+    let entries = app.audited("profile_change");
+    let was: Vec<(&Value, &Value)> =
+        entries.iter().map(|entry| (&entry["before"]["name"], &entry["before"]["email"])).collect();
+    assert_eq!(was, [(&json!("ann"), &json!(ann.email)), (&json!("Ann Lee"), &json!(ann.email))]);
+    assert!(entries.iter().all(|entry| entry["actor_id"] == ann.id && entry["resource_id"] == ann.id));
+}
+
+#[test]
+fn a_taken_address_is_told_only_after_the_password() {
+    let app = TestApp::start();
+    let (ann, bob) = (app.signed_up("ann"), app.signed_up("bob"));
+    let change =
+        |password: &str| ann.patch("/api/auth/me", json!({ "email": bob.email, "current_password": password }));
+    change("not the password").expect(401, "invalid");
+    change(PASSWORD).expect(409, "failed");
+    // A right password is no failed login, whatever became of the change.
+    assert!(app.sql().query("select from login_failures", &[]).expect("rows").is_empty());
+}
+
+#[test]
+fn a_new_address_counts_against_the_rate_limit_and_a_new_name_does_not() {
+    let app = TestApp::with(|config| config.auth_rate_per_minute = 4);
+    let ann = app.signed_up("ann"); // two of the four
+    for _ in 0..5 {
+        ann.patch("/api/auth/me", json!({ "name": "N" })).expect(200, "updated");
+    }
+    for _ in 0..2 {
+        ann.patch("/api/auth/me", json!({ "email": ann.email })).expect(200, "updated");
+    }
+    ann.patch("/api/auth/me", json!({ "email": ann.email })).expect(429, "failed");
+}
+
+#[test]
+fn an_admin_mends_name_and_address_of_an_account_that_is_still_invited() {
+    let app = TestApp::start();
+    let root = app.admin("root");
+    let made = root.post("/api/admin/users", json!({ "name": "An", "email": "an@example.org" })).expect(201, "created");
+    let token = made.data()["invitation"]["token"].as_str().expect("a token").to_string();
+    let path = made.location();
+    root.patch(&path, json!({ "name": "Ann" })).expect(200, "updated");
+    let mended = root.patch(&path, json!({ "email": "ann@example.org" })).expect(200, "updated");
+    assert_eq!((&mended.data()["name"], &mended.data()["email"]), (&json!("Ann"), &json!("ann@example.org")));
+    root.patch(&path, json!({ "email": root.email })).expect(409, "failed");
+    assert_eq!(app.audited("profile_change").len(), 2);
+    // The invitation went to the wrong address, and is over.
+    app.anyone().reset(&token, PASSWORD).expect(401, "invalid");
+    app.anyone().reset(&root.reset_token(made.id()), PASSWORD).expect(200, "updated");
+    // From now on the account is its owner's.
+    assert_eq!(root.patch(&path, json!({ "name": "Other" })).expect(400, "invalid").fields(), ["name"]);
+    let kept = root.patch(&path, json!({ "name": "Other", "role": "admin" })).expect(200, "updated");
+    assert_eq!(kept.data()["name"], "Ann");
 }

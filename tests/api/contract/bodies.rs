@@ -331,6 +331,7 @@ fn the_read_only_fields_of_a_record_are_accepted_and_ignored() {
         format!("/api/admin/patients/{}", world.patient_id),
         format!("/api/admin/doctors/{}", world.doctor_id),
         format!("/api/admin/users/{}", world.user_id),
+        "/api/auth/me".to_string(),
     ];
     for path in paths {
         let person = if path.contains("admin") { &world.admin } else { &world.owner };

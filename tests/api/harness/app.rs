@@ -200,6 +200,17 @@ impl Person {
         self.with_pair(&self.post("/api/auth/password", change).expect(200, "updated").data())
     }
 
+    /// As an admin: a new one-time token for this user.
+    pub fn reset_token(&self, user_id: i64) -> String {
+        let made = self.send("POST", &format!("/api/admin/users/{user_id}/reset"), &[], None).expect(201, "created");
+        made.data()["token"].as_str().expect("a token").to_string()
+    }
+
+    /// Uses a one-time token.
+    pub fn reset(&self, token: &str, password: &str) -> Answer {
+        self.post("/api/auth/reset", json!({ "token": token, "new_password": password }))
+    }
+
     /// Sends a request with further headers.
     pub fn send(&self, method: &str, target: &str, headers: &[(&str, &str)], body: Option<Value>) -> Answer {
         let authorization = self.token.as_ref().map(|token| format!("Bearer {token}"));
