@@ -34,7 +34,7 @@ pub struct App {
     /// The outage that requests with the answer 503 belong to, and its causes.
     pub refusals: Outage,
     /// The transport's metrics, for `/metrics`; set when the socket is open.
-    pub transport: OnceLock<Box<dyn Fn() -> Vec<Family> + Send + Sync>>,
+    pub transport_metrics: OnceLock<Box<dyn Fn() -> Vec<Family> + Send + Sync>>,
     /// The contract, for programs and for people.
     pub contract: Contract,
     /// The schema version that this program knows.

@@ -1,7 +1,8 @@
 //! Everything that is needed to answer one request, from any thread. It parses the request on the way in, and adds id, CORS
 //! headers and the log line on the way out.
 
-use std::net::{IpAddr, SocketAddr};
+use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -15,6 +16,9 @@ use crate::network;
 use crate::request::{Headers, Method, Request};
 use crate::routes::ROUTES;
 use crate::wire::{self, RawRequest};
+
+/// Name and value of a header of an answer.
+type Header = (&'static str, Cow<'static, str>);
 
 /// The headers of an answer that a script may read, beyond the basic ones.
 const EXPOSED_HEADERS: &str = "ETag, Idempotency-Replayed, Link, Location, Retry-After, RateLimit, RateLimit-Policy, WWW-Authenticate, X-Request-Id, X-Total-Count";
@@ -65,9 +69,10 @@ impl Exchange {
         mut raw: RawRequest,
     ) -> Option<(Exchange, Request, Target)> {
         let started = Instant::now();
-        let headers = received_headers(&raw);
+        let mut headers = Headers::default();
+        wire::headers(&raw).for_each(|(name, value)| headers.add(name, value));
         let id = ids.choose(headers.get("x-request-id"));
-        let peer = raw.remote_addr().map_or(network::UNKNOWN, SocketAddr::ip);
+        let peer = wire::peer(&raw).unwrap_or(network::UNKNOWN);
         let client = network::client_address(peer, headers.get("x-forwarded-for"), &app.config.trusted_proxies);
         let origin = headers.get("origin").map(str::to_string);
         let method = Method::parse(raw.method().as_str());
@@ -118,11 +123,10 @@ impl Exchange {
         let status = response.status;
         let preflight = method == Some(Method::Options);
         let allow = response.headers.iter().find(|(name, _)| *name == "Allow").map(|(_, allow)| allow.to_string());
-        let mut headers = wire::headers(response.headers, response.content_type, &id);
-        let cors = cors_headers(&app.config.cors_origins, origin.as_deref(), allow.filter(|_| preflight));
-        headers.extend(cors.into_iter().filter_map(|(name, value)| wire::header(name, value.into())));
+        let mut headers = all_headers(response.headers, response.content_type, &id);
+        headers.extend(cors_headers(&app.config.cors_origins, origin.as_deref(), allow.filter(|_| preflight)));
         // The client may be gone, and then nobody misses the answer.
-        let _ = wire::respond(raw, status, headers, response.body, share);
+        let _ = wire::respond(raw, status, headers, Body { bytes: response.body, _share: share });
         let took = started.elapsed();
         app.metrics.record(route, status, took);
         let known = route.map(|place| &ROUTES[place]);
@@ -139,11 +143,35 @@ impl Exchange {
     }
 }
 
-fn received_headers(raw: &RawRequest) -> Headers {
-    let mut headers = Headers::default();
-    for header in raw.headers() {
-        headers.add(header.field.as_str().as_str(), header.value.as_str());
+/// A body whose memory is counted until the client has read it.
+struct Body {
+    bytes: Vec<u8>,
+    _share: Option<Share>,
+}
+
+impl AsRef<[u8]> for Body {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
+}
+
+/// The headers and the body of the answer to a request that the transport refuses itself.
+pub fn refusal(ids: &RequestIds, status: u16, message: &str, sent_id: Option<&str>) -> (Vec<Header>, Vec<u8>) {
+    let response = Response::refusal(status, message);
+    (all_headers(response.headers, response.content_type, &ids.choose(sent_id)), response.body)
+}
+
+/// The headers that every answer has, and its own.
+fn all_headers(own: Vec<Header>, content_type: &'static str, id: &str) -> Vec<Header> {
+    let mut headers = Vec::with_capacity(8 + own.len());
+    headers.push(("X-Request-Id", id.to_string().into()));
+    headers.push(("Cache-Control", "no-store".into()));
+    headers.push(("X-Content-Type-Options", "nosniff".into()));
+    headers.push(("Server", "healthcare-backend".into()));
+    if !content_type.is_empty() {
+        headers.push(("Content-Type", content_type.into()));
+    }
+    headers.extend(own);
     headers
 }
 
@@ -158,14 +186,7 @@ fn read(
 ) -> Result<Request> {
     let method = method.ok_or(Error::NotImplemented)?;
     let (path, raw_query) = Request::split_target(raw.url())?;
-    if raw.body_length().is_some_and(|length| length > max_body_bytes) {
-        return Err(Error::TooLarge(max_body_bytes));
-    }
-    let bound = u64::try_from(max_body_bytes).unwrap_or(u64::MAX).saturating_add(1);
-    let body = wire::take_body(raw, bound).map_err(|_| Error::invalid("body", "did not arrive as announced"))?;
-    if body.len() > max_body_bytes {
-        return Err(Error::TooLarge(max_body_bytes));
-    }
+    let body = wire::take_body(raw, max_body_bytes)?;
     let parameters = Vec::new();
     Ok(Request { id: id.into(), method, path, client, headers, body, raw_query, parameters, query_names: &[] })
 }
@@ -176,20 +197,20 @@ fn is_request_id(id: &str) -> bool {
 }
 
 /// The headers that let a listed origin's script read the answer (WHATWG Fetch, 3.3); `allow` for the answer to a preflight.
-fn cors_headers(origins: &[String], origin: Option<&str>, allow: Option<String>) -> Vec<(&'static str, String)> {
+fn cors_headers(origins: &[String], origin: Option<&str>, allow: Option<String>) -> Vec<Header> {
     if origins.is_empty() {
         return Vec::new();
     }
-    let mut headers = vec![("Vary", "Origin".to_string())];
+    let mut headers = vec![("Vary", "Origin".into())];
     let Some(origin) = origin.filter(|origin| origins.iter().any(|listed| listed == origin)) else { return headers };
-    headers.push(("Access-Control-Allow-Origin", origin.to_string()));
+    headers.push(("Access-Control-Allow-Origin", origin.to_string().into()));
     match allow {
         Some(allow) => {
-            headers.push(("Access-Control-Allow-Methods", allow));
-            headers.push(("Access-Control-Allow-Headers", ALLOWED_HEADERS.to_string()));
-            headers.push(("Access-Control-Max-Age", "600".to_string()));
+            headers.push(("Access-Control-Allow-Methods", allow.into()));
+            headers.push(("Access-Control-Allow-Headers", ALLOWED_HEADERS.into()));
+            headers.push(("Access-Control-Max-Age", "600".into()));
         }
-        None => headers.push(("Access-Control-Expose-Headers", EXPOSED_HEADERS.to_string())),
+        None => headers.push(("Access-Control-Expose-Headers", EXPOSED_HEADERS.into())),
     }
     headers
 }

@@ -35,11 +35,10 @@ pub mod openapi {
     pub use crate::openapi::{document, page, path_of};
 }
 
-#[cfg(own_transport)]
+#[cfg(target_os = "linux")]
 pub mod transport {
     pub use crate::transport::{
-        AddressHook, Cause, Config, Header, Intake, Message, Method, Refusal, Request, Response, Room, RoomHook,
-        Server, StatusCode,
+        AddressHook, Cause, Config, Field, Intake, Message, Refusal, Request, Room, RoomHook, Server,
     };
 }
 

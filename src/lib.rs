@@ -45,8 +45,9 @@ mod crew;
 mod server;
 mod lanes;
 mod exchange;
+#[cfg_attr(any(not(target_os = "linux"), feature = "upstream-tiny-http"), path = "wire/upstream.rs")]
 mod wire;
-#[cfg(own_transport)]
+#[cfg(target_os = "linux")]
 mod transport;
 mod logging;
 

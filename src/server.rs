@@ -1,6 +1,6 @@
 //! The thread-pool loop: receive → handle → respond.
 //!
-//! Workers wait in `recv()` and take the requests that have arrived. They answer those that need no database, and together the
+//! Workers wait for requests and take the requests that have arrived. They answer those that need no database, and together the
 //! reads of one turn (see [`crate::handlers::ask`]). Changes, and other requests that wait for the database, go to threads that
 //! may wait; requests that hash a password go to a few threads of their own. So reads stay fast during a flood of logins, and
 //! `/healthz` stays fast whatever the database does.
@@ -15,7 +15,7 @@ use crate::db::Question;
 use crate::dispatch::{Routes, Step, Target, entry};
 use crate::envelope::Response;
 use crate::error::{Error, Result};
-use crate::exchange::{Exchange, RequestIds};
+use crate::exchange::{self, Exchange, RequestIds};
 use crate::handlers::ask::Read;
 use crate::lanes::{Admission, Job, Lanes, QUEUE_PATIENCE, Slot, Stage};
 use crate::memory::{NO_ROOM, SHORT_BYTES, Share};
@@ -66,7 +66,9 @@ impl Server {
     pub fn new(app: Arc<App>, routes: Routes, listener: TcpListener, id_prefix: String) -> std::io::Result<Server> {
         let ids = Arc::new(RequestIds::new(id_prefix));
         let choosing = Arc::clone(&ids);
-        let socket = wire::open(listener, &app, move |sent| choosing.choose(sent))?;
+        let refusal =
+            move |status, message: &str, sent_id: Option<&str>| exchange::refusal(&choosing, status, message, sent_id);
+        let socket = wire::open(listener, &app, refusal)?;
         Ok(Server { app, routes, socket, ids })
     }
 
@@ -96,14 +98,14 @@ impl Server {
         }
     }
 
-    /// Accepts no new connections. Requests in flight finish, and then `recv()` fails in every worker.
+    /// Accepts no new connections. Requests in flight finish, and then every worker ends.
     pub fn close(&self, workers: usize) {
         wire::close(&self.socket, workers);
     }
 
     /// The transport's metrics: connections, and the requests that it refused itself.
-    pub fn numbers(&self) -> Vec<Family> {
-        wire::numbers(&self.socket)
+    pub fn transport_metrics(&self) -> Vec<Family> {
+        wire::metrics(&self.socket)
     }
 
     /// A panic of a handler is answered (see `caught`). If anything around it panics, the thread survives, and the transport answers

@@ -96,8 +96,8 @@ impl Service {
         let server = Server::new(Arc::clone(&app), routes, listener, random_hex::<4>()?);
         let server = Arc::new(server.map_err(|error| format!("cannot serve on {address}: {error}"))?);
         let counting = Arc::downgrade(&server);
-        let _ =
-            app.transport.set(Box::new(move || counting.upgrade().map_or_else(Vec::new, |server| server.numbers())));
+        let metrics = move || counting.upgrade().map_or_else(Vec::new, |server| server.transport_metrics());
+        let _ = app.transport_metrics.set(Box::new(metrics));
         let (crew, stopping) = (Arc::new(Crew::default()), Arc::new(AtomicBool::new(false)));
         let (background, reviver) = (Vec::new(), None);
         // From here on, an error drops the service, which ends the threads that were started.
@@ -213,7 +213,7 @@ fn make_app(
         audit: audit::Buffer::default(),
         memory: Memory::new(config.max_memory_bytes),
         refusals: Outage::new("server", "requests are answered 503", "no more requests are answered 503"),
-        transport: OnceLock::new(),
+        transport_metrics: OnceLock::new(),
         contract: Contract { document, page: openapi::page::PAGE, page_policy },
         schema_version: migrations.last().map_or(0, |migration| migration.version),
         started_at: unix_seconds(),

@@ -1,165 +1,89 @@
-//! The differences between our own transport and the crate `tiny_http`, and how our answers become theirs.
+//! The transport that serves, as the rest of the service sees it: ours. The crate `tiny_http` has the same functions in
+//! `wire/upstream.rs`, which takes this file's place on systems other than Linux and with the feature `upstream-tiny-http`.
 
-use std::borrow::Cow;
-#[cfg(not(own_transport))]
-use std::io::{Cursor, Read};
-use std::net::TcpListener;
-#[cfg(own_transport)]
+use std::net::{IpAddr, TcpListener};
 use std::sync::Arc;
 
 use crate::app::App;
-#[cfg(own_transport)]
-use crate::envelope::Response;
-#[cfg(own_transport)]
+use crate::error::Result;
 use crate::memory::SHORT_BYTES;
-use crate::memory::Share;
 use crate::metrics::Family;
-#[cfg(own_transport)]
-use crate::transport as tiny_http;
+use crate::transport::{Config, Field, Refusal, Room, Server};
 
 /// A request as the transport gives it.
-pub type RawRequest = tiny_http::Request;
+pub use crate::transport::Request as RawRequest;
+
 /// The listening socket and its connections.
-pub type Socket = tiny_http::Server;
+pub type Socket = Server;
 
-/// A header, if the value is a valid one (RFC 9110, 5.5).
-#[cfg(own_transport)]
-pub fn header(name: &'static str, value: Cow<'static, str>) -> Option<tiny_http::Header> {
-    tiny_http::Header::named(name, value)
-}
-
-#[cfg(not(own_transport))]
-pub fn header(name: &'static str, value: Cow<'static, str>) -> Option<tiny_http::Header> {
-    tiny_http::Header::from_bytes(name, value.as_bytes()).ok()
-}
-
-/// The headers that every answer has, and its own.
-pub fn headers(
-    own: Vec<(&'static str, Cow<'static, str>)>,
-    content_type: &'static str,
-    id: &str,
-) -> Vec<tiny_http::Header> {
-    let mut headers = Vec::with_capacity(8 + own.len());
-    let mut add = |name, value| headers.extend(header(name, value));
-    add("X-Request-Id", id.to_string().into());
-    add("Cache-Control", "no-store".into());
-    add("X-Content-Type-Options", "nosniff".into());
-    add("Server", "healthcare-backend".into());
-    if !content_type.is_empty() {
-        add("Content-Type", content_type.into());
-    }
-    for (name, value) in own {
-        add(name, value);
-    }
-    headers
-}
-
-/// Takes the body out of a request. At most `most` bytes of it are read; our own transport has refused a longer body already.
-#[cfg(own_transport)]
-pub fn take_body(raw: &mut tiny_http::Request, _most: u64) -> std::io::Result<Vec<u8>> {
-    Ok(raw.take_body())
-}
-
-#[cfg(not(own_transport))]
-pub fn take_body(raw: &mut tiny_http::Request, most: u64) -> std::io::Result<Vec<u8>> {
-    let mut body = Vec::new();
-    raw.as_reader().take(most).read_to_end(&mut body)?;
-    Ok(body)
-}
-
-/// A body whose memory is counted until the client has read it.
-struct Body {
-    bytes: Vec<u8>,
-    _share: Option<Share>,
-}
-
-impl AsRef<[u8]> for Body {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-/// Sends an answer. `share` is held until the client has read the answer.
-#[cfg(own_transport)]
-pub fn respond(
-    raw: tiny_http::Request,
-    status: u16,
-    headers: Vec<tiny_http::Header>,
-    body: Vec<u8>,
-    share: Option<Share>,
-) -> std::io::Result<()> {
-    raw.respond_with(status.into(), &headers, Body { bytes: body, _share: share })
-}
-
-#[cfg(not(own_transport))]
-pub fn respond(
-    raw: tiny_http::Request,
-    status: u16,
-    headers: Vec<tiny_http::Header>,
-    body: Vec<u8>,
-    share: Option<Share>,
-) -> std::io::Result<()> {
-    let (length, body) = (body.len(), Body { bytes: body, _share: share });
-    raw.respond(tiny_http::Response::new(status.into(), headers, Cursor::new(body), Some(length), None))
-}
-
-/// Opens the server on the listener. `choose_id` gives a request id to answers that the transport makes itself.
-#[cfg(own_transport)]
+/// Opens the server on the listener. `refusal` makes the headers and the body of an answer that the transport gives itself from the
+/// status, a sentence and the `X-Request-Id` that the client sent.
 pub fn open(
     listener: TcpListener,
     app: &App,
-    choose_id: impl Fn(Option<&str>) -> String + Send + Sync + 'static,
-) -> std::io::Result<tiny_http::Server> {
-    let refuse = move |refusal: &tiny_http::Refusal| {
-        let id = choose_id(refusal.request_id.as_deref());
-        let response = Response::refusal(refusal.status.0, &refusal.message);
-        (headers(response.headers, response.content_type, &id), response.body)
-    };
+    refusal: impl Fn(u16, &str, Option<&str>) -> (Vec<Field>, Vec<u8>) + Send + Sync + 'static,
+) -> std::io::Result<Socket> {
     let proxies = app.config.trusted_proxies.clone();
     let memory = Arc::clone(&app.memory);
     let body_room = move |bytes| {
         let mut share = memory.share(None);
-        share.grow_to(bytes).then(|| Box::new(share) as tiny_http::Room)
+        share.grow_to(bytes).then(|| Box::new(share) as Room)
     };
-    let config = tiny_http::Config {
+    let config = Config {
         max_connections: app.config.max_connections,
         max_connections_per_address: app.config.max_connections_per_address,
         is_shared_address: Arc::new(move |address| proxies.iter().any(|network| network.contains(address))),
         body_bytes: u64::try_from(app.config.max_body_bytes).unwrap_or(u64::MAX),
         short_body_bytes: SHORT_BYTES,
         body_room: Arc::new(body_room),
-        refusal: Arc::new(refuse),
-        ..tiny_http::Config::default()
+        refusal: Arc::new(move |refused: &Refusal| {
+            refusal(refused.cause.status(), &refused.message, refused.request_id.as_deref())
+        }),
+        ..Config::default()
     };
-    tiny_http::Server::with_config(listener, config)
-}
-
-#[cfg(not(own_transport))]
-pub fn open(
-    listener: TcpListener,
-    _app: &App,
-    _choose_id: impl Fn(Option<&str>) -> String,
-) -> std::io::Result<tiny_http::Server> {
-    tiny_http::Server::from_listener(listener, None).map_err(|error| std::io::Error::other(error.to_string()))
+    Server::new(listener, config)
 }
 
 /// Waits for a request, and also takes those that have arrived by then, `most` in all.
-#[cfg(own_transport)]
-pub fn receive(socket: &tiny_http::Server, most: usize) -> std::io::Result<Vec<tiny_http::Request>> {
-    socket.recv_all(most)
+pub fn receive(socket: &Socket, most: usize) -> std::io::Result<Vec<RawRequest>> {
+    socket.receive(most)
 }
 
-#[cfg(not(own_transport))]
-pub fn receive(socket: &tiny_http::Server, most: usize) -> std::io::Result<Vec<tiny_http::Request>> {
-    let mut requests = vec![socket.recv()?];
-    // The next `recv` will report an error that occurs here.
-    requests.extend(std::iter::from_fn(|| socket.try_recv().unwrap_or_default()).take(most - 1));
-    Ok(requests)
+/// The address at the other end of the connection.
+pub fn peer(raw: &RawRequest) -> Option<IpAddr> {
+    Some(raw.remote().ip())
+}
+
+/// Name and value of each header, in the order in which they came.
+pub fn headers(raw: &RawRequest) -> impl Iterator<Item = (&str, &str)> {
+    raw.fields()
+}
+
+/// Takes the body out of a request.
+///
+/// # Errors
+/// None: the transport has refused a body beyond its bound, or one that did not arrive.
+pub fn take_body(raw: &mut RawRequest, _max_bytes: usize) -> Result<Vec<u8>> {
+    Ok(raw.take_body())
+}
+
+/// Sends an answer. The body is dropped when the client has read it, or has gone.
+pub fn respond(
+    raw: RawRequest,
+    status: u16,
+    headers: Vec<Field>,
+    body: impl AsRef<[u8]> + Send + 'static,
+) -> std::io::Result<()> {
+    raw.respond(status, &headers, body)
+}
+
+/// Accepts no new connections; [`receive`] fails in every worker once all requests are answered.
+pub fn close(socket: &Socket, _workers: usize) {
+    socket.close();
 }
 
 /// The transport's metrics: connections, and the requests that it refused itself.
-#[cfg(own_transport)]
-pub fn numbers(socket: &tiny_http::Server) -> Vec<Family> {
+pub fn metrics(socket: &Socket) -> Vec<Family> {
     let stats = socket.stats();
     let refused = stats.refused_total.iter();
     let refused = refused.map(|(cause, count)| (format!("cause=\"{}\"", cause.label()), *count as f64)).collect();
@@ -175,22 +99,4 @@ pub fn numbers(socket: &tiny_http::Server) -> Vec<Family> {
             samples: refused,
         },
     ]
-}
-
-#[cfg(not(own_transport))]
-pub fn numbers(_socket: &tiny_http::Server) -> Vec<Family> {
-    Vec::new()
-}
-
-/// Accepts no new connections; `recv` fails in every worker once all requests are answered.
-#[cfg(own_transport)]
-pub fn close(socket: &tiny_http::Server, _workers: usize) {
-    socket.close();
-}
-
-#[cfg(not(own_transport))]
-pub fn close(socket: &tiny_http::Server, workers: usize) {
-    for _ in 0..workers {
-        socket.unblock();
-    }
 }

@@ -15,7 +15,8 @@ fn outcome(pieces: &mut dyn Iterator<Item = &[u8]>) -> String {
             match intake.feed(bytes, &config) {
                 Ok(Some(message)) => {
                     let (method, url, body) = (message.method(), message.url(), message.body());
-                    text.push_str(&format!("{method} {url} {:?} {body:?}\n", message.headers()));
+                    let fields: Vec<(&str, &str)> = message.fields().collect();
+                    text.push_str(&format!("{method} {url} {fields:?} {body:?}\n"));
                 }
                 Ok(None) => break,
                 Err(refusal) => return format!("{text}{:?}", refusal.cause),

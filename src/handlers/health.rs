@@ -49,6 +49,6 @@ pub fn metrics(app: &App, _request: &Request) -> Result<Response> {
         ),
         one("process_start_time_seconds", "When the process started, since 1970.", "gauge", app.started_at),
     ];
-    extra.extend(app.transport.get().map_or_else(Vec::new, |numbers| numbers()));
+    extra.extend(app.transport_metrics.get().map_or_else(Vec::new, |metrics| metrics()));
     Ok(Response::page("text/plain; version=0.0.4; charset=utf-8", app.metrics.page(&extra).into_bytes()))
 }

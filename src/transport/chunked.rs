@@ -1,7 +1,7 @@
 //! The chunked transfer coding (RFC 9112, section 7.1), decoded as its bytes come in.
 
 use super::config::Config;
-use super::grammar::is_token_byte;
+use super::grammar::{is_text, is_token_byte};
 use super::head::body_too_long;
 use super::refusal::{Cause, Refusal};
 
@@ -129,11 +129,6 @@ impl Decoder {
         }
         Ok(next)
     }
-}
-
-/// What may stand in a field value or an extension: anything but controls, and the tab.
-fn is_text(byte: u8) -> bool {
-    byte == b'\t' || !byte.is_ascii_control()
 }
 
 fn broken(message: &'static str) -> Refusal {

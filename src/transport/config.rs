@@ -6,11 +6,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::refusal::{Refusal, plain_text};
-use super::response::Header;
+use super::response::Field;
 
 /// Renders the answer to a [`Refusal`]: header fields and body. Framing fields (`Content-Length`, `Connection`,
 /// `Date`) are added by the transport. It is called with a connection locked: it must not block.
-pub type RefusalHook = Arc<dyn Fn(&Refusal) -> (Vec<Header>, Vec<u8>) + Send + Sync>;
+pub type RefusalHook = Arc<dyn Fn(&Refusal) -> (Vec<Field>, Vec<u8>) + Send + Sync>;
 
 /// Tells whether many clients come from an address, as from a proxy's. It must not block.
 pub type AddressHook = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;

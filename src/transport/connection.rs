@@ -262,10 +262,10 @@ impl Connection {
     /// Answers with a refusal, and closes.
     pub fn refuse(&mut self, refusal: &Refusal, env: &Env<'_>) -> Step {
         env.counters.refused(refusal.cause);
-        let (headers, body) = (env.config.refusal)(refusal);
+        let (fields, body) = (env.config.refusal)(refusal);
         let mut head = Vec::new();
         let manner = Manner { close: true, is_1_0: false };
-        append_head(&mut head, refusal.status, &headers, body.len(), manner);
+        append_head(&mut head, refusal.cause.status(), &fields, body.len(), manner);
         self.respond(&mut head, (!refusal.to_head).then_some(body), true, false, env)
     }
 

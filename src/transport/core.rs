@@ -7,7 +7,7 @@ mod places;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -53,7 +53,6 @@ pub(super) struct Core {
     pub(super) accept_paused: AtomicBool,
     closing: AtomicBool,
     finished: AtomicBool,
-    unblocks: AtomicUsize,
     pub counters: Counters,
     started: Instant,
 }
@@ -64,16 +63,6 @@ pub(super) struct Delivery {
     /// Of its connection.
     pub token: u64,
     pub remote: SocketAddr,
-}
-
-/// The result of a worker's turn.
-pub(super) enum Turn {
-    /// At least one.
-    Requests(Vec<Delivery>),
-    /// Somebody called `unblock`.
-    Unblocked,
-    /// The time is over.
-    TimedOut,
 }
 
 impl Core {
@@ -94,7 +83,6 @@ impl Core {
             accept_paused: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             finished: AtomicBool::new(false),
-            unblocks: AtomicUsize::new(0),
             counters: Counters::default(),
             started: Instant::now(),
         })
@@ -105,31 +93,17 @@ impl Core {
         self.started.elapsed().as_millis() as u64
     }
 
-    /// Waits, works, and returns when there is something for the caller: up to `most` requests of those that are there. `until_ms`
-    /// is when to give up.
-    pub fn turn(&self, until_ms: u64, most: usize) -> io::Result<Turn> {
-        loop {
+    /// Waits, works, and returns when there is something for the caller: up to `most` requests of those that are there.
+    pub fn turn(&self, most: usize) -> io::Result<Vec<Delivery>> {
+        let mut requests = Vec::new();
+        while requests.is_empty() {
             if self.finished.load(Ordering::Acquire) {
                 return Err(io::Error::other("the server is closed"));
             }
-            if self.take_unblock() {
-                return Ok(Turn::Unblocked);
-            }
-            let timeout_ms = (until_ms != NEVER).then(|| until_ms.saturating_sub(self.now_ms()));
-            let mut requests = Vec::new();
-            self.poll.wait(timeout_ms, most, |event| requests.extend(self.on_event(event)))?;
-            if !requests.is_empty() {
-                self.counters.requests.fetch_add(requests.len() as u64, Ordering::Relaxed);
-                return Ok(Turn::Requests(requests));
-            }
-            if until_ms != NEVER && self.now_ms() >= until_ms {
-                // A wake-up for an unblock may have been this worker's: it must not be lost.
-                return Ok(match self.take_unblock() {
-                    true => Turn::Unblocked,
-                    false => Turn::TimedOut,
-                });
-            }
+            self.poll.wait(most, |event| requests.extend(self.on_event(event)))?;
         }
+        self.counters.requests.fetch_add(requests.len() as u64, Ordering::Relaxed);
+        Ok(requests)
     }
 
     /// Does what an event asks for; a request may come of it.
@@ -185,12 +159,6 @@ impl Core {
         self.closing.load(Ordering::Acquire)
     }
 
-    /// Makes one [`Core::turn`] return.
-    pub fn unblock(&self) {
-        self.unblocks.fetch_add(1, Ordering::AcqRel);
-        self.poll.wake(1);
-    }
-
     /// Stops accepting, closes idle connections, and lets the others finish.
     pub fn close(&self) {
         if self.closing.swap(true, Ordering::AcqRel) {
@@ -238,13 +206,8 @@ impl Core {
     fn check_finished(&self) {
         if self.is_closing() && self.lock_listener().is_none() && self.lock_gate().taken() == 0 {
             self.finished.store(true, Ordering::Release);
-            self.poll.wake(u64::from(u32::MAX));
+            self.poll.wake_all();
         }
-    }
-
-    fn take_unblock(&self) -> bool {
-        self.unblocks.load(Ordering::Acquire) > 0
-            && self.unblocks.fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| count.checked_sub(1)).is_ok()
     }
 
     fn env(&self) -> Env<'_> {

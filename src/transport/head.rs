@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use tiny_http::{HTTPVersion, Method};
+use tiny_http::Method;
 
 use super::config::Config;
 use super::fields::{Fields, Framing};
@@ -31,7 +31,7 @@ struct Span {
 #[derive(Debug)]
 struct Meaning {
     method: Method,
-    version: HTTPVersion,
+    is_1_0: bool,
     target: Target,
     framing: Framing,
     keep_alive: bool,
@@ -55,8 +55,9 @@ impl Head {
         &self.meaning.method
     }
 
-    pub fn version(&self) -> &HTTPVersion {
-        &self.meaning.version
+    /// Whether the version is HTTP/1.0, and not 1.1 or a later one of HTTP/1.
+    pub fn is_1_0(&self) -> bool {
+        self.meaning.is_1_0
     }
 
     /// Path and query, undecoded.
@@ -79,30 +80,22 @@ impl Head {
         self.meaning.expects_continue
     }
 
+    /// The client's name for the request, unchecked.
+    fn request_id(&self) -> Option<String> {
+        let mut fields = self.fields();
+        fields.find(|(name, _)| name.eq_ignore_ascii_case("x-request-id")).map(|(_, value)| value.to_owned())
+    }
+
     /// Gives a refusal of this request what it needs of the head.
     pub fn label(&self, refusal: &mut Refusal) {
         refusal.to_head = self.meaning.method == Method::Head;
-        refusal.request_id = self.first("x-request-id").map(str::to_owned);
+        refusal.request_id = self.request_id();
     }
 
-    /// The number of fields.
-    pub fn len(&self) -> usize {
-        self.spans.len()
-    }
-
-    /// Name and value of a field, in the order of arrival.
-    pub fn field(&self, index: usize) -> Option<(&str, &str)> {
-        let Span { name, value } = self.spans.get(index)?;
+    /// Name and value of each field, in the order of arrival.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
         let text = |range: &Range<u32>| &self.text[range.start as usize..range.end as usize];
-        Some((text(name), text(value)))
-    }
-
-    /// The value of the first field of this name.
-    pub fn first(&self, wanted: &str) -> Option<&str> {
-        (0..self.len())
-            .filter_map(|index| self.field(index))
-            .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
-            .map(|(_, value)| value)
+        self.spans.iter().map(move |span| (text(&span.name), text(&span.value)))
     }
 }
 
@@ -151,14 +144,7 @@ fn interpret(text: &str, line: &RequestLine<'_>, fields: &Fields<'_>, config: &C
     {
         return Err(body_too_long(config));
     }
-    Ok(Meaning {
-        method,
-        version: HTTPVersion(1, u8::from(!is_1_0)),
-        target,
-        framing,
-        keep_alive: fields.keep_alive(is_1_0),
-        expects_continue,
-    })
+    Ok(Meaning { method, is_1_0, target, framing, keep_alive: fields.keep_alive(is_1_0), expects_continue })
 }
 
 /// The three parts of a request line (RFC 9112, section 3), their syntax checked.

@@ -8,7 +8,6 @@ use super::chunked::Decoder;
 use super::config::{Config, Room};
 use super::fields::Framing;
 use super::head::Head;
-use super::headers::Headers;
 use super::refusal::{Cause, Refusal};
 use super::scan::Scanner;
 
@@ -31,9 +30,9 @@ impl Message {
         self.head.target()
     }
 
-    /// The header fields. Those of a chunked body's trailer are not among them.
-    pub fn headers(&self) -> Headers<'_> {
-        Headers::new(&self.head)
+    /// Name and value of each header field, in the order in which they came. Those of a chunked body's trailer are not among them.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.head.fields()
     }
 
     /// The decoded body.

@@ -1,18 +1,18 @@
-//! HTTP/1.1 for a pool of threads, on Linux, with the names and the meaning of `tiny_http`'s API.
+//! HTTP/1.1 for a pool of threads, on Linux.
 //!
 //! ```no_run
-//! # use healthcare_backend::internals::transport as tiny_http;
 //! # fn main() -> std::io::Result<()> {
-//! use tiny_http::{Config, Response, Server, StatusCode};
+//! use healthcare_backend::internals::transport::{Config, Server};
 //!
 //! let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-//! let server = Server::with_config(listener, Config::default())?;
+//! let server = Server::new(listener, Config::default())?;
 //! std::thread::scope(|scope| {
 //!     for _ in 0..4 {
 //!         scope.spawn(|| {
-//!             while let Ok(request) = server.recv() {
-//!                 let hello = Response::whole(StatusCode(200), Vec::new(), b"hello".to_vec());
-//!                 let _ = request.respond(hello); // fails if the client has gone
+//!             while let Ok(requests) = server.receive(1) {
+//!                 for request in requests {
+//!                     let _ = request.respond(200, &[], "hello"); // fails if the client has gone
+//!                 }
 //!             }
 //!         });
 //!     }
@@ -23,10 +23,10 @@
 //!
 //! # From the socket to the request and back
 //!
-//! A thread in `recv` takes a turn: it waits for an event, reads what has come, and either has a whole request, which it
+//! A thread in `receive` takes a turn: it waits for an event, reads what has come, and either has a whole request, which it
 //! returns to its own caller, or waits again. Idle connections have neither thread nor buffer.
 //!
-//! - `server` the public face; `request`, `headers`, `response` what the application gets and gives
+//! - `server` the public face; `request` what the application gets; `response` the head of what it gives
 //! - `core` the table of connections and a worker's turn; `poll` is epoll, `timers` the deadlines
 //! - `accept`, `gate` who comes in
 //! - `connection` what an event makes of a connection: the state machine, and all reading and writing
@@ -51,7 +51,6 @@ mod fields;
 mod gate;
 mod grammar;
 mod head;
-mod headers;
 mod intake;
 mod poll;
 mod refusal;
@@ -67,6 +66,5 @@ pub use config::{AddressHook, Config, Room, RoomHook};
 pub use intake::{Intake, Message};
 pub use refusal::{Cause, Refusal};
 pub use request::Request;
-pub use response::{Header, Response};
+pub use response::Field;
 pub use server::Server;
-pub use tiny_http::{Method, StatusCode};

@@ -8,7 +8,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
+use rustix::event::{EventfdFlags, epoll, eventfd};
 use rustix::io::Errno;
 
 /// The token of the listening socket.
@@ -39,8 +39,7 @@ impl Poll {
     /// An instance that tells of `timer` too.
     pub fn new(timer: BorrowedFd<'_>) -> io::Result<Poll> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK | EventfdFlags::SEMAPHORE;
-        let waker = eventfd(0, flags)?;
+        let waker = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let data = epoll::EventData::new_u64(WAKER);
         epoll::add(&epoll, &waker, data, epoll::EventFlags::IN)?;
         let data = epoll::EventData::new_u64(TIMER);
@@ -75,12 +74,11 @@ impl Poll {
         Ok(epoll::modify(&self.epoll, listener, data, flags)?)
     }
 
-    /// Waits until something happens, at most `timeout_ms` (`None` is for ever), and lets `act` have what has happened, up to
-    /// `most` events. There may be none after a wake-up, the timeout or a signal.
-    pub fn wait(&self, timeout_ms: Option<u64>, most: usize, mut act: impl FnMut(Event)) -> io::Result<()> {
-        let timeout = timeout_ms.map(timespec);
+    /// Waits until something happens, and lets `act` have what has happened, up to `most` events. There may be none after a
+    /// wake-up or a signal.
+    pub fn wait(&self, most: usize, mut act: impl FnMut(Event)) -> io::Result<()> {
         let mut room = [MaybeUninit::<epoll::Event>::uninit(); MOST_EVENTS];
-        let events = match epoll::wait(&self.epoll, &mut room[..most.clamp(1, MOST_EVENTS)], timeout.as_ref()) {
+        let events = match epoll::wait(&self.epoll, &mut room[..most.clamp(1, MOST_EVENTS)], None) {
             Ok((events, _)) => events,
             Err(Errno::INTR) => return Ok(()),
             Err(error) => return Err(error.into()),
@@ -88,8 +86,6 @@ impl Poll {
         for event in events {
             let (token, flags) = (event.data.u64(), event.flags);
             if token == WAKER {
-                // One count for each wake-up; another worker may have been quicker.
-                let _ = rustix::io::read(&self.waker, &mut [0; 8]);
                 continue;
             }
             let ended = flags.intersects(epoll::EventFlags::RDHUP | epoll::EventFlags::HUP | epoll::EventFlags::ERR);
@@ -98,17 +94,11 @@ impl Poll {
         Ok(())
     }
 
-    /// Makes `count` waiting workers return from [`Poll::wait`]; where fewer wait, the next ones to wait.
-    pub fn wake(&self, count: u64) {
-        // Fails only if the counter is full, and then everyone wakes anyway.
-        let _ = rustix::io::write(&self.waker, &count.to_ne_bytes());
+    /// Makes every worker return from [`Poll::wait`], now and from now on.
+    pub fn wake_all(&self) {
+        // Nobody reads the counter, so it stays readable. Writing fails only if it is full already.
+        let _ = rustix::io::write(&self.waker, &1u64.to_ne_bytes());
     }
-}
-
-/// A span of time as the system takes it; what is longer than a day is a day.
-pub(super) fn timespec(ms: u64) -> Timespec {
-    let ms = ms.min(24 * 60 * 60 * 1000);
-    Timespec { tv_sec: (ms / 1000) as i64, tv_nsec: (ms % 1000 * 1_000_000) as _ }
 }
 
 fn connection_flags() -> epoll::EventFlags {

@@ -2,9 +2,7 @@
 
 use std::borrow::Cow;
 
-use tiny_http::StatusCode;
-
-use super::response::Header;
+use super::response::Field;
 
 macro_rules! causes {
     ($($(#[$doc:meta])* $name:ident = $status:literal, $label:literal;)*) => {
@@ -18,8 +16,8 @@ macro_rules! causes {
             pub const ALL: &'static [Cause] = &[$(Cause::$name,)*];
 
             /// The HTTP status of the answer.
-            pub fn status(self) -> StatusCode {
-                StatusCode(match self { $(Cause::$name => $status,)* })
+            pub fn status(self) -> u16 {
+                match self { $(Cause::$name => $status,)* }
             }
 
             /// A short lower-case name, fit for a metric's label.
@@ -82,8 +80,6 @@ causes! {
 pub struct Refusal {
     /// Why.
     pub cause: Cause,
-    /// The HTTP status of the answer.
-    pub status: StatusCode,
     /// One plain sentence for a person. It quotes nothing of the request.
     pub message: Cow<'static, str>,
     /// The header field that is at fault, in lower case, where it is one field of known name.
@@ -97,14 +93,7 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal for `cause` with a sentence for a person.
     pub fn new(cause: Cause, message: impl Into<Cow<'static, str>>) -> Refusal {
-        Refusal {
-            cause,
-            status: cause.status(),
-            message: message.into(),
-            field: None,
-            request_id: None,
-            to_head: false,
-        }
+        Refusal { cause, message: message.into(), field: None, request_id: None, to_head: false }
     }
 
     /// Names the header field that is at fault.
@@ -115,10 +104,10 @@ impl Refusal {
 }
 
 /// The default hook: the sentence, as text.
-pub(super) fn plain_text(refusal: &Refusal) -> (Vec<Header>, Vec<u8>) {
-    let mut headers = vec![Header::from_static("Content-Type", "text/plain; charset=utf-8")];
-    if refusal.status.0 == 503 {
-        headers.push(Header::from_static("Retry-After", "1"));
+pub(super) fn plain_text(refusal: &Refusal) -> (Vec<Field>, Vec<u8>) {
+    let mut fields: Vec<Field> = vec![("Content-Type", "text/plain; charset=utf-8".into())];
+    if refusal.cause.status() == 503 {
+        fields.push(("Retry-After", "1".into()));
     }
-    (headers, format!("{}\n", refusal.message).into_bytes())
+    (fields, format!("{}\n", refusal.message).into_bytes())
 }

@@ -82,8 +82,8 @@ impl Timers {
         }
         // Zero would switch it off.
         let delay_ms = due_ms.saturating_sub(now_ms).max(1);
-        let none = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let value = Itimerspec { it_interval: none, it_value: super::poll::timespec(delay_ms) };
+        let delay = Timespec { tv_sec: (delay_ms / 1000) as i64, tv_nsec: (delay_ms % 1000 * 1_000_000) as _ };
+        let value = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: delay };
         // It fails for an invalid time or descriptor only.
         if timerfd_settime(&self.descriptor, TimerfdTimerFlags::empty(), &value).is_ok() {
             schedule.armed_ms = due_ms;

@@ -364,7 +364,7 @@ fn every_status_that_the_transport_answers_with_is_documented_everywhere() {
     let document = document();
     for cause in healthcare_backend::internals::transport::Cause::ALL {
         for operation in document.operations() {
-            document.response(&operation, cause.status().0);
+            document.response(&operation, cause.status());
         }
     }
 }

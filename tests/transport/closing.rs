@@ -1,13 +1,12 @@
 //! Stopping: requests in flight finish, nothing new begins, every worker ends.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
+use std::sync::Mutex;
 use std::sync::mpsc;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use healthcare_backend::internals::transport::{Config, Request, Response, Server, StatusCode};
+use healthcare_backend::internals::transport::{Config, Request};
 
-use crate::harness::{Client, TestServer, echo, eventually};
+use crate::harness::{Client, PATIENCE, TestServer, echo, eventually, next, server_without_workers};
 
 #[test]
 fn closing_lets_requests_under_way_finish() {
@@ -18,7 +17,7 @@ fn closing_lets_requests_under_way_finish() {
             sender.lock().unwrap().send(request).unwrap();
         } else if request.url() == "/big" {
             let body = vec![b'x'; 20_000_000];
-            let _ = request.respond(Response::whole(StatusCode(200), Vec::new(), body));
+            let _ = request.respond(200, &[], body);
         } else {
             echo(request);
         }
@@ -67,8 +66,7 @@ fn closing_an_idle_server_sends_every_worker_home() {
     server.server.close();
     let handle = server.server.clone();
     server.join();
-    assert!(handle.recv().is_err());
-    assert!(handle.recv_timeout(Duration::from_secs(100)).is_err());
+    assert!(handle.receive(1).is_err());
 }
 
 #[test]
@@ -88,71 +86,50 @@ fn a_stray_blank_line_does_not_delay_a_closing_server() {
 
 #[test]
 fn a_request_that_is_unread_at_closing_is_served() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let server = Server::with_config(listener, Config::default()).unwrap();
-    let address = server.server_addr().to_ip().unwrap();
-    // Nobody has called `recv` yet: one connection is not even accepted.
+    let (server, address) = server_without_workers(Config::default());
+    // Nobody has called `receive` yet: one connection is not even accepted.
     let mut client = Client::connect(address);
     client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     server.close();
     std::thread::scope(|scope| {
-        scope.spawn(|| while server.recv().map(echo).is_ok() {});
+        scope.spawn(|| {
+            while let Some(request) = next(&server) {
+                echo(request);
+            }
+        });
         assert_eq!(client.reply().status, 200);
         assert_eq!(client.rest(), b"");
         drop(client);
     });
 }
 
-#[test]
-fn unblock_lets_one_worker_go() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let server = Arc::new(Server::with_config(listener, Config::default()).unwrap());
-    let (sender, receiver) = mpsc::channel();
-    for _ in 0..3 {
-        let (server, sender) = (server.clone(), sender.clone());
-        std::thread::spawn(move || sender.send(server.recv().is_err()).unwrap());
-    }
-    for _ in 0..3 {
-        server.unblock();
-        assert!(receiver.recv_timeout(Duration::from_secs(10)).unwrap());
-    }
-    // Called before anyone waits, it is not forgotten; for a worker with a time limit it is the end of the time.
-    server.unblock();
-    assert!(server.recv().is_err());
-    server.unblock();
-    assert!(server.recv_timeout(Duration::from_secs(100)).unwrap().is_none());
-    assert!(server.recv_timeout(Duration::from_millis(20)).unwrap().is_none());
-    assert!(server.try_recv().unwrap().is_none());
-}
-
 /// Bytes that arrive between an answer and the look at a request that came before them make no event of their own.
 #[test]
 fn bytes_that_come_while_a_pipelined_request_waits_its_turn_are_not_forgotten() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let server = Server::with_config(listener, Config::default()).unwrap();
-    let mut client = Client::connect(server.server_addr().to_ip().unwrap());
+    let (server, address) = server_without_workers(Config::default());
+    let mut client = Client::connect(address);
     client.send(b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n");
     // Nobody waits for events in between, so that those of the second and the third request fall together.
-    echo(server.recv().unwrap());
+    echo(next(&server).unwrap());
     client.send(b"GET /3 HTTP/1.1\r\nHost: a\r\n\r\n");
-    echo(server.recv().unwrap());
-    let third = server.recv_timeout(Duration::from_secs(10)).unwrap().expect("the third request");
+    echo(next(&server).unwrap());
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || drop(sender.send(next(&server))));
+    let third = receiver.recv_timeout(PATIENCE).expect("the third request").unwrap();
     assert_eq!(third.url(), "/3");
     echo(third);
 }
 
 #[test]
-fn recv_all_takes_what_is_there_up_to_a_number() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let server = Server::with_config(listener, Config::default()).unwrap();
-    let address = server.server_addr().to_ip().unwrap();
+fn receive_takes_what_is_there_up_to_a_number() {
+    let (server, address) = server_without_workers(Config::default());
     let mut clients: Vec<Client> = (0..7).map(|_| Client::connect(address)).collect();
     for (number, client) in clients.iter_mut().enumerate() {
         client.send(format!("GET /{number} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
     }
     let (mut seen, mut most) = (Vec::new(), 0);
     while seen.len() < 7 {
-        let requests = server.recv_all(3).unwrap();
+        let requests = server.receive(3).unwrap();
         assert!((1..=3).contains(&requests.len()));
         most = most.max(requests.len());
         for request in requests {
@@ -166,17 +143,17 @@ fn recv_all_takes_what_is_there_up_to_a_number() {
     for (number, client) in clients.iter_mut().enumerate() {
         assert!(client.reply().text().contains(&format!("/{number}")));
     }
-    server.unblock();
-    assert!(server.recv_all(3).is_err());
+    server.close();
+    drop(clients);
+    assert!(server.receive(3).is_err());
 }
 
 #[test]
 fn a_dropped_server_answers_the_requests_that_are_out() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let server = Server::with_config(listener, Config::default()).unwrap();
-    let mut client = Client::connect(server.server_addr().to_ip().unwrap());
+    let (server, address) = server_without_workers(Config::default());
+    let mut client = Client::connect(address);
     client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    let request = server.recv().unwrap();
+    let request = next(&server).unwrap();
     drop(server);
     echo(request);
     assert_eq!(client.reply().status, 200);
@@ -193,6 +170,6 @@ fn a_client_that_goes_away_is_forgotten() {
     client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     let request = receiver.recv().unwrap();
     drop(client);
-    let _ = request.respond(Response::whole(StatusCode(200), Vec::new(), vec![0; 1000]));
+    let _ = request.respond(200, &[], vec![0; 1000]);
     eventually("its place is free", || server.server.stats().open_connections == 0);
 }

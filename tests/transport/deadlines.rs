@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use healthcare_backend::internals::transport::{Config, Response, StatusCode};
+use healthcare_backend::internals::transport::Config;
 
 use crate::harness::{Client, TestServer, echo, parse_replies};
 
@@ -114,7 +114,7 @@ fn handling_has_no_deadline() {
 fn an_answer_that_nobody_takes_is_given_up() {
     let server = TestServer::with(quick(), |request| {
         let body = vec![b'x'; 20_000_000];
-        let _ = request.respond(Response::whole(StatusCode(200), Vec::new(), body));
+        let _ = request.respond(200, &[], body);
     });
     let mut client = server.client();
     client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -129,7 +129,7 @@ fn an_answer_that_nobody_takes_is_given_up() {
 fn read_at_a_rate(bytes: usize) -> usize {
     let config = Config { idle_ms: 100, answer_ms: 500, answer_bytes: 1_000_000, ..Config::default() };
     let server = TestServer::with(config, |request| {
-        let _ = request.respond(Response::whole(StatusCode(200), Vec::new(), vec![b'x'; 20_000_000]));
+        let _ = request.respond(200, &[], vec![b'x'; 20_000_000]);
     });
     let mut client = server.client();
     client.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
@@ -166,11 +166,13 @@ fn a_closed_connection_is_read_only_for_a_while() {
 #[test]
 fn a_deadline_comes_though_every_worker_was_busy_before() {
     // One worker only, which sleeps without a timer until the connection comes.
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let server = healthcare_backend::internals::transport::Server::with_config(listener, quick()).unwrap();
-    let address = server.server_addr().to_ip().unwrap();
+    let (server, address) = crate::harness::server_without_workers(quick());
     std::thread::scope(|scope| {
-        scope.spawn(|| while server.recv().map(echo).is_ok() {});
+        scope.spawn(|| {
+            while let Some(request) = crate::harness::next(&server) {
+                echo(request);
+            }
+        });
         let mut client = Client::connect(address);
         assert_eq!(client.get("/").status, 200);
         assert_eq!(client.rest(), b"");

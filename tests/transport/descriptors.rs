@@ -2,15 +2,15 @@
 //! test binary once more — because the limit is the process's, and the clients need descriptors too.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use healthcare_backend::internals::transport::{Config, Request, Response, Server, StatusCode};
+use healthcare_backend::internals::transport::{Config, Request, Server};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::harness::Client;
+use crate::harness::{Client, next, server_without_workers};
 
 /// A server in a process of its own, with a limit on descriptors; it ends when this is dropped.
 struct ChildServer {
@@ -56,13 +56,17 @@ fn child() {
     };
     limit_descriptors(descriptors.parse().unwrap());
     let config = Config { max_connections: 20_000, max_connections_per_address: 20_000, ..Config::default() };
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let server = Arc::new(Server::with_config(listener, config).unwrap());
+    let (server, address) = server_without_workers(config);
+    let server = Arc::new(server);
     for _ in 0..4 {
         let server = server.clone();
-        std::thread::spawn(move || while server.recv().map(|request| answer(&server, request)).is_ok() {});
+        std::thread::spawn(move || {
+            while let Some(request) = next(&server) {
+                answer(&server, request);
+            }
+        });
     }
-    println!("\nlistening on {}", server.server_addr().to_ip().unwrap());
+    println!("\nlistening on {}", address);
     std::io::stdout().flush().unwrap();
     // Until the parent goes.
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
@@ -74,7 +78,7 @@ fn answer(server: &Server, request: Request) {
         "/memory" => resident_kilobytes().to_string(),
         _ => "hello".to_owned(),
     };
-    let _ = request.respond(Response::whole(StatusCode(200), Vec::new(), text.into_bytes()));
+    let _ = request.respond(200, &[], text.into_bytes());
 }
 
 fn resident_kilobytes() -> u64 {

@@ -107,10 +107,7 @@ fn read_by_us(stream: &[u8]) -> (Vec<(Message, Seen)>, Option<Refusal>) {
     loop {
         match intake.feed(bytes, &config) {
             Ok(Some(message)) => {
-                let fields = message.headers().map(|header| {
-                    let name = header.field.as_str().to_ascii_lowercase();
-                    (name, ascii(header.value.as_bytes()))
-                });
+                let fields = message.fields().map(|(name, value)| (name.to_ascii_lowercase(), ascii(value.as_bytes())));
                 let mut fields: Vec<_> = fields.collect();
                 fields.sort_by(|a, b| a.0.cmp(&b.0));
                 let seen = Seen {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketType};
 
-use healthcare_backend::internals::transport::{Config, Header, Request, Response, Server, StatusCode};
+use healthcare_backend::internals::transport::{Config, Request, Server};
 
 /// No test waits longer for anything.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -33,15 +33,14 @@ impl TestServer {
     }
 
     pub fn with(config: Config, handle: impl Fn(Request) + Send + Sync + 'static) -> TestServer {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let server = Arc::new(Server::with_config(listener, config).unwrap());
-        let address = server.server_addr().to_ip().unwrap();
+        let (server, address) = server_without_workers(config);
+        let server = Arc::new(server);
         let delivered = Arc::new(AtomicUsize::new(0));
         let handle = Arc::new(handle);
         let workers = (0..4).map(|_| {
             let (server, delivered, handle) = (server.clone(), delivered.clone(), handle.clone());
             std::thread::spawn(move || {
-                while let Ok(request) = server.recv() {
+                while let Some(request) = next(&server) {
                     delivered.fetch_add(1, Ordering::SeqCst);
                     handle(request);
                 }
@@ -83,32 +82,35 @@ impl TestServer {
 impl Drop for TestServer {
     fn drop(&mut self) {
         self.server.close();
-        for _ in &self.workers {
-            self.server.unblock();
-        }
     }
+}
+
+/// A server whose requests the test takes itself, and its address.
+pub fn server_without_workers(config: Config) -> (Server, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    (Server::new(listener, config).unwrap(), address)
+}
+
+/// Waits for one request; `None` when the server is closed and everything is answered.
+pub fn next(server: &Server) -> Option<Request> {
+    server.receive(1).ok()?.pop()
 }
 
 /// Answers 200 with the request's [`account`].
 pub fn echo(mut request: Request) {
     let body = account(&mut request);
-    let headers = vec![Header::from_static("Content-Type", "text/plain")];
-    let _ = request.respond(Response::whole(StatusCode(200), headers, body));
+    let _ = request.respond(200, &[("Content-Type", "text/plain".into())], body);
 }
 
 /// Method, target, fields in lower case except `Host`, a blank line, the body.
 pub fn account(request: &mut Request) -> Vec<u8> {
     let mut text = format!("{} {}\n", request.method(), request.url());
-    for header in request.headers() {
-        if !header.field.equiv("host") {
-            let name = header.field.as_str().to_ascii_lowercase();
-            text.push_str(&format!("{name}: {}\n", header.value.as_str()));
-        }
+    for (name, value) in request.fields().filter(|(name, _)| !name.eq_ignore_ascii_case("host")) {
+        text.push_str(&format!("{}: {value}\n", name.to_ascii_lowercase()));
     }
     text.push('\n');
-    let mut bytes = text.into_bytes();
-    request.as_reader().read_to_end(&mut bytes).unwrap();
-    bytes
+    [text.into_bytes(), request.take_body()].concat()
 }
 
 /// An answer as it came.

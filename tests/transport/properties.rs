@@ -29,7 +29,7 @@ fn read(pieces: &[&[u8]]) -> Outcome {
                 Ok(Some(message)) => requests.push((
                     message.method().to_string(),
                     message.url().to_owned(),
-                    message.headers().len(),
+                    message.fields().count(),
                     message.body().to_vec(),
                 )),
                 Ok(None) => break,
