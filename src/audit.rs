@@ -8,11 +8,12 @@
 pub mod words;
 
 use std::net::IpAddr;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::db::Db;
 use crate::error::{Error, Result};
+use crate::lock::{lock, wait_at_most};
 use crate::outage::Outage;
 use crate::sql::Query;
 pub use words::{Action, Resource};
@@ -115,14 +116,14 @@ impl Buffer {
     /// # Errors
     /// `Unavailable` if no place came free: a read that cannot be recorded is not answered.
     pub fn record(&self, entry: Entry) -> Result<()> {
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         let deadline = Instant::now() + PATIENCE;
         while !state.has_room_for(&entry) {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(Error::Unavailable("the audit buffer is full".into()));
             }
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = wait_at_most(&self.changed, state, left);
         }
         self.add(&mut state, entry);
         Ok(())
@@ -130,7 +131,7 @@ impl Buffer {
 
     /// Adds an entry without waiting, or gives it back if the buffer is full.
     pub fn try_record(&self, entry: Entry) -> Option<Entry> {
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         if !state.has_room_for(&entry) {
             return Some(entry);
         }
@@ -147,17 +148,17 @@ impl Buffer {
 
     /// How many entries are not in the database yet.
     pub fn len(&self) -> usize {
-        self.lock().len()
+        lock(&self.state).len()
     }
 
     /// How many of them the database refused.
     pub fn refused(&self) -> usize {
-        self.lock().refused.len()
+        lock(&self.state).refused.len()
     }
 
     /// Asks [`Buffer::write_until_stopped`] to write what is left and return.
     pub fn stop(&self) {
-        self.lock().stopping = true;
+        lock(&self.state).stopping = true;
         self.changed.notify_all();
     }
 
@@ -171,7 +172,7 @@ impl Buffer {
             }
             let Unwritten { waiting, refused, cause } = write_all(db, record, batch);
             let (is_away, is_refused) = (!waiting.is_empty(), !refused.is_empty());
-            let mut state = self.lock();
+            let mut state = lock(&self.state);
             state.writing = 0;
             state.entries.splice(0..0, waiting);
             let stopping = state.stopping;
@@ -205,14 +206,14 @@ impl Buffer {
     /// Waits for entries, gives them time to gather, and takes a batch. Refused entries are taken when it is time to try them
     /// again. Empty only if the buffer is stopping and nothing is left.
     fn next_batch(&self, refused_again_at: Instant) -> Vec<Entry> {
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         let left = |moment: Instant| moment.saturating_duration_since(Instant::now());
         while state.entries.is_empty() && !state.stopping {
             let patience = if state.refused.is_empty() { Duration::MAX } else { left(refused_again_at) };
             if patience.is_zero() {
                 break;
             }
-            state = self.changed.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner).0;
+            state = wait_at_most(&self.changed, state, patience);
         }
         let gathered_at = Instant::now() + GATHER;
         while !state.stopping && !state.entries.is_empty() && state.entries.len() < BATCH {
@@ -220,7 +221,7 @@ impl Buffer {
             if left.is_zero() {
                 break;
             }
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = wait_at_most(&self.changed, state, left);
         }
         let is_time = left(refused_again_at).is_zero() || (state.stopping && state.entries.is_empty());
         let state = &mut *state;
@@ -229,10 +230,6 @@ impl Buffer {
         let batch: Vec<Entry> = from.drain(..count).collect();
         state.writing = batch.len();
         batch
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -8,7 +8,8 @@ use crate::app::App;
 use crate::config::hashing_threads;
 use crate::error::Error;
 use crate::exchange::Exchange;
-use crate::lanes::{Lanes, Slot, lock};
+use crate::lanes::{Lanes, Slot};
+use crate::lock::lock;
 use crate::routes::Lane;
 use crate::server::Server;
 

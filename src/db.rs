@@ -12,8 +12,7 @@ mod pipe;
 mod question;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
 
 use postgres::Row;
 use r2d2::ManageConnection;
@@ -23,8 +22,10 @@ use connection::{Connection, Manager, POOL_WAIT};
 use pipe::PipeManager;
 pub use question::Question;
 
+use crate::clock::now_ms;
 use crate::database_url::{ConnectError, DatabaseUrl};
 use crate::error::{ADMINS_ONLY, Error, Result, explain};
+use crate::lock::lock;
 use crate::memory::Share;
 use crate::metrics::Metrics;
 use crate::pulse::Pulse;
@@ -34,7 +35,7 @@ use crate::sql::{Parameters, Query};
 const POOL_THREADS: usize = 3;
 /// How long a connection may be idle before it must prove that it is alive. Only then may it carry a change, which must not be
 /// repeated.
-const PROVE_AFTER: Duration = Duration::from_secs(1);
+const PROVE_AFTER_MS: u64 = 1000;
 /// How often a change is sent at most if PostgreSQL ends it and it has done nothing, mostly because of a deadlock. The order of locks (`sql/README.md`) leaves one
 /// way to meet: two records that take over each other's unique value.
 const CHANGE_TRIES: u32 = 4;
@@ -54,15 +55,14 @@ impl r2d2::HandleError<ConnectError> for QuietErrors {
 
 /// The pool.
 pub struct Db {
-    pools: RwLock<Pools>,
+    pools: Mutex<Pools>,
     manager: Manager,
     size: u32,
     /// How many pipes there are at most: one for each worker.
     workers: u32,
     pulse: Arc<Pulse>,
     metrics: Arc<Metrics>,
-    started: Instant,
-    /// Milliseconds after `started`: connections last used before this moment must prove first that they are alive.
+    /// Connections last used before this moment ([`now_ms`]) must prove first that they are alive.
     distrust_before: AtomicU64,
     /// How often a statement turned out to be prepared for a table that has changed since.
     table_changes: AtomicU64,
@@ -93,9 +93,9 @@ impl Db {
     ) -> Db {
         let manager = Manager { url: url.clone(), is_pooled };
         let [size, workers] = [size, workers].map(|count| u32::try_from(count).unwrap_or(u32::MAX));
-        let pools = RwLock::new(Pools::new(&manager, size, workers, pulse.moves()));
-        let (started, distrust_before, table_changes) = (Instant::now(), AtomicU64::new(0), AtomicU64::new(0));
-        Db { pools, manager, size, workers, pulse, metrics, started, distrust_before, table_changes }
+        let pools = Mutex::new(Pools::new(&manager, size, workers, pulse.moves()));
+        let (distrust_before, table_changes) = (AtomicU64::new(0), AtomicU64::new(0));
+        Db { pools, manager, size, workers, pulse, metrics, distrust_before, table_changes }
     }
 
     /// Asks all questions in one round trip. `None` for each question that must be asked again on its own connection: the server
@@ -257,12 +257,10 @@ impl Db {
                 Some(connection) => connection,
                 None => self.wait_for_connection()?,
             };
-            let idle = connection.last_used.elapsed();
-            let used_at = connection.last_used.duration_since(self.started).as_millis();
-            let distrusted = used_at < u128::from(self.distrust_before.load(Ordering::Relaxed));
-            let unproven = distrusted || (writes && idle > PROVE_AFTER);
+            let distrusted = connection.last_used_ms < self.distrust_before.load(Ordering::Relaxed);
+            let unproven = distrusted || (writes && now_ms() > connection.last_used_ms + PROVE_AFTER_MS);
             if !unproven || connection.client.is_valid(POOL_WAIT).is_ok() {
-                connection.last_used = Instant::now();
+                connection.last_used_ms = now_ms();
                 connection.forget_before(self.table_changes.load(Ordering::Relaxed));
                 return Ok(connection);
             }
@@ -285,13 +283,7 @@ impl Db {
     /// The pools. When a silent server has been left for another one, the pools are replaced; the old connections end with the
     /// old pools, and so do the statements that wait on them.
     fn pools(&self) -> Pools {
-        let moves = self.pulse.moves();
-        let current = self.pools.read().unwrap_or_else(PoisonError::into_inner);
-        if current.moves == moves {
-            return current.clone();
-        }
-        drop(current);
-        let mut current = self.pools.write().unwrap_or_else(PoisonError::into_inner);
+        let (moves, mut current) = (self.pulse.moves(), lock(&self.pools));
         if current.moves != moves {
             let new = Pools::new(&self.manager, self.size, self.workers, moves);
             let left = std::mem::replace(&mut *current, new);
@@ -302,8 +294,7 @@ impl Db {
     }
 
     fn distrust_all(&self) {
-        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.distrust_before.store(now.saturating_add(1), Ordering::Relaxed);
+        self.distrust_before.store(now_ms() + 1, Ordering::Relaxed);
     }
 }
 

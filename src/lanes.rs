@@ -5,7 +5,7 @@ mod turns;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::app::App;
@@ -18,6 +18,7 @@ use crate::envelope::Response;
 use crate::error::Result;
 use crate::exchange::Exchange;
 use crate::handlers::ask::Ask;
+use crate::lock::{lock, wait, wait_at_most};
 use crate::memory::{NO_ROOM, Share, Wait};
 use crate::metrics::{Gauge, Metrics};
 use crate::network;
@@ -259,11 +260,11 @@ impl Lanes {
             }
             jobs = if lane == Lane::LongReading && !jobs.long.is_empty() {
                 // A client that reads its answer frees memory without notifying us.
-                queue.arrived.wait_timeout(jobs, LOOK_FOR_ROOM_EVERY).unwrap_or_else(PoisonError::into_inner).0
+                wait_at_most(&queue.arrived, jobs, LOOK_FOR_ROOM_EVERY)
             } else if self.complete.load(Ordering::Relaxed) {
                 return None;
             } else {
-                queue.arrived.wait(jobs).unwrap_or_else(PoisonError::into_inner)
+                wait(&queue.arrived, jobs)
             };
         }
     }
@@ -295,9 +296,4 @@ fn length(metrics: &Metrics, lane: Lane) -> &Gauge {
         Lane::LongReading => &metrics.long_queue,
         Lane::Hashing => &metrics.hashing_queue,
     }
-}
-
-/// Locks, whether or not a thread has panicked meanwhile: what the mutex holds is whole between two statements.
-pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

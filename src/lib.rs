@@ -86,6 +86,8 @@ mod outage;
 mod network;
 mod percent;
 mod error;
+mod clock;
+mod lock;
 
 pub use config::{Config, LogFormat};
 pub use network::Network;

@@ -11,8 +11,10 @@
 //! answers, but never from a search whose answer is short.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
+
+use crate::lock::lock;
 
 /// How much a long read can need: the rows of a page (4 MiB, and up to as much again in the driver's buffers), and their JSON.
 pub const LONG_READ_BYTES: usize = 12 * 1024 * 1024;
@@ -92,7 +94,7 @@ impl Memory {
     /// What the read has to wait for.
     pub fn begin_read(self: &Arc<Memory>, user_id: Option<i64>) -> Result<Share, Wait> {
         let mut share = self.share(user_id);
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         let of_user = state.users.get(&share.user_id).copied().unwrap_or_default();
         if of_user.long_reads >= LONG_READS_OF_ONE {
             return Err(Wait::Turn);
@@ -115,16 +117,12 @@ impl Memory {
 
     /// The bytes that are held now.
     pub fn held(&self) -> usize {
-        self.lock().all.bytes
+        lock(&self.state).all.bytes
     }
 
     fn fits(&self, state: &State, user_id: i64, bytes: usize) -> bool {
         let of_user = state.users.get(&user_id).map_or(0, |usage| usage.bytes);
         state.all.bytes + bytes <= self.max_bytes - LONG_READ_BYTES && of_user + bytes <= self.max_bytes / 2
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -146,7 +144,7 @@ impl Share {
             return true;
         }
         let more = bytes.next_multiple_of(STEP_BYTES) - self.bytes;
-        let mut state = self.memory.lock();
+        let mut state = lock(&self.memory.state);
         let fits = self.memory.fits(&state, self.user_id, more);
         if fits {
             state.change(self.user_id, |usage| usage.bytes += more);
@@ -158,7 +156,7 @@ impl Share {
     /// Shrinks or grows to a body of this many bytes that exists already. False if it was read in the reserve and there is no
     /// other room for it.
     pub fn hold(&mut self, bytes: usize) -> bool {
-        if self.in_reserve && !self.memory.fits(&self.memory.lock(), self.user_id, bytes) {
+        if self.in_reserve && !self.memory.fits(&lock(&self.memory.state), self.user_id, bytes) {
             return false;
         }
         self.set(bytes);
@@ -168,20 +166,20 @@ impl Share {
 
     fn leave_reserve(&mut self) {
         if std::mem::take(&mut self.in_reserve) {
-            self.memory.lock().reserve_taken = false;
+            lock(&self.memory.state).reserve_taken = false;
         }
     }
 
     /// Holds exactly this many bytes.
     fn set(&mut self, bytes: usize) {
         let before = std::mem::replace(&mut self.bytes, bytes);
-        self.memory.lock().change(self.user_id, |usage| usage.bytes = usage.bytes + bytes - before);
+        lock(&self.memory.state).change(self.user_id, |usage| usage.bytes = usage.bytes + bytes - before);
     }
 
     /// Ends the long read, so that the next one may begin.
     pub fn end_read(&mut self) {
         if std::mem::take(&mut self.is_reading) {
-            self.memory.lock().change(self.user_id, |usage| usage.long_reads -= 1);
+            lock(&self.memory.state).change(self.user_id, |usage| usage.long_reads -= 1);
         }
     }
 }
@@ -216,7 +214,7 @@ mod tests {
         assert!(memory.begin_read(Some(1)).is_ok());
         drop(first);
         assert_eq!(memory.held(), 0);
-        assert!(memory.lock().users.is_empty());
+        assert!(lock(&memory.state).users.is_empty());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// The statuses that the service answers with. The transport counts those of its own refusals.
 const STATUSES: [u16; 18] = [200, 201, 204, 304, 400, 401, 403, 404, 405, 409, 412, 413, 415, 422, 429, 500, 501, 503];
@@ -211,5 +211,5 @@ impl Family {
 
 /// Seconds since 1970, for the start time.
 pub fn unix_seconds() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+    jiff::Timestamp::now().as_duration().as_secs_f64()
 }

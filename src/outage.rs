@@ -2,10 +2,12 @@
 //! when the outage is over. So no failure is silent, and none fills the log.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use log::Level;
+
+use crate::lock::lock;
 
 /// How many causes of one outage are logged; further ones are only counted.
 const MOST_CAUSES: usize = 32;
@@ -49,7 +51,7 @@ impl Outage {
 
     /// Notes a failure, and returns whether it was logged.
     pub fn failed(&self, cause: &str) -> bool {
-        let mut now = self.lock();
+        let mut now = lock(&self.now);
         let instant = Instant::now();
         let failing =
             now.get_or_insert_with(|| Failing { since: instant, last: instant, tries: 0, said: BTreeSet::new() });
@@ -65,7 +67,7 @@ impl Outage {
 
     /// Notes a success, and returns whether it ended an outage, which is then logged.
     pub fn over(&self) -> bool {
-        let Some(failing) = self.lock().take() else { return false };
+        let Some(failing) = lock(&self.now).take() else { return false };
         let lasted = failing.last.duration_since(failing.since).max(failing.since.elapsed().min(CALM));
         let (seconds, tries) = (lasted.as_secs_f64(), failing.tries);
         log::warn!(target: self.target, "{} after {seconds:.1} s and {tries} tries", self.ends);
@@ -74,16 +76,12 @@ impl Outage {
 
     /// The same for operations that work and fail by turns: the outage ends when nothing has failed for 10 s.
     pub fn over_when_calm(&self) -> bool {
-        let is_calm = self.lock().as_ref().is_some_and(|failing| failing.last.elapsed() > CALM);
+        let is_calm = lock(&self.now).as_ref().is_some_and(|failing| failing.last.elapsed() > CALM);
         is_calm && self.over()
     }
 
     pub fn is_going_on(&self) -> bool {
-        self.lock().is_some()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Failing>> {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.now).is_some()
     }
 }
 

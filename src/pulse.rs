@@ -12,6 +12,7 @@ use postgres::Client;
 use postgres::fallible_iterator::FallibleIterator;
 use postgres::types::Type;
 
+use crate::clock::now_ms;
 use crate::database_url::DatabaseUrl;
 use crate::error::explain;
 use crate::outage::Outage;
@@ -39,35 +40,22 @@ pub enum Event<'a> {
 }
 
 /// Whether the database answers.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Pulse {
-    started: Instant,
-    /// Milliseconds after `started` at which an unanswered beat was sent; 0 if there is none.
+    /// When an unanswered beat was sent ([`now_ms`]); 0 if there is none.
     asked_at: AtomicU64,
-    /// Milliseconds after `started` since when there has been no connection; 0 if there is one.
+    /// Since when there has been no connection; 0 if there is one.
     away_since: AtomicU64,
     /// How often a silent server was left for another one.
     moves: AtomicU64,
     stopping: AtomicBool,
 }
 
-impl Default for Pulse {
-    fn default() -> Pulse {
-        Pulse {
-            started: Instant::now(),
-            asked_at: AtomicU64::new(0),
-            away_since: AtomicU64::new(0),
-            moves: AtomicU64::new(0),
-            stopping: AtomicBool::new(false),
-        }
-    }
-}
-
 impl Pulse {
     /// True while a heartbeat has waited for its answer for too long.
     pub fn is_frozen(&self) -> bool {
         let asked_at = self.asked_at.load(Ordering::Relaxed);
-        asked_at != 0 && self.now().saturating_sub(asked_at) > ANSWER_WITHIN.as_millis() as u64
+        asked_at != 0 && now_ms().saturating_sub(asked_at) > ANSWER_WITHIN.as_millis() as u64
     }
 
     /// True while the listening connection is lost and has not been replaced.
@@ -78,7 +66,7 @@ impl Pulse {
     /// True while it has been lost for longer than a restart takes. Waiting for a connection is then pointless.
     pub fn is_long_away(&self) -> bool {
         let since = self.away_since.load(Ordering::Relaxed);
-        since != 0 && self.now().saturating_sub(since) > RESTART.as_millis() as u64
+        since != 0 && now_ms().saturating_sub(since) > RESTART.as_millis() as u64
     }
 
     /// Grows when a silent server has been left for another one: connections from before then lead to the silent one.
@@ -103,7 +91,7 @@ impl Pulse {
             let mut past = Past { outage, silent: false, deaf: false };
             while !pulse.stopping() {
                 let Err(reason) = pulse.listen_once(&url, &hear, &mut past);
-                let now = pulse.now().max(1);
+                let now = now_ms();
                 let _ = pulse.away_since.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
                 hear(Event::Deaf);
                 if !pulse.stopping() {
@@ -202,15 +190,11 @@ impl Pulse {
 
     /// Notes when a beat was sent, unless an earlier one is still unanswered.
     fn asked(&self) {
-        let _ = self.asked_at.compare_exchange(0, self.now().max(1), Ordering::Relaxed, Ordering::Relaxed);
+        let _ = self.asked_at.compare_exchange(0, now_ms(), Ordering::Relaxed, Ordering::Relaxed);
     }
 
     fn answered(&self) {
         self.asked_at.store(0, Ordering::Relaxed);
-    }
-
-    fn now(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     fn stopping(&self) -> bool {

@@ -3,10 +3,11 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use crate::error::{Counted, RateLimit};
+use crate::lock::lock;
 
 /// How many keys are remembered; beyond that, the one unused longest is forgotten.
 const CAPACITY: usize = 10_000;
@@ -46,7 +47,7 @@ impl<K: Copy + Eq + Hash> Limiter<K> {
             return Ok(());
         }
         let full = f64::from(self.per_minute);
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buckets = lock(&self.buckets);
         if buckets.len() >= CAPACITY && !buckets.contains_key(&key) {
             make_room(&mut buckets, now);
         }

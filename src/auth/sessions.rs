@@ -5,12 +5,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::role::Role;
 use crate::db::Db;
 use crate::error::Result;
+use crate::lock::lock;
 use crate::sql::Queries;
 
 /// How long a session lives, used or not.
@@ -134,8 +135,4 @@ impl Sessions {
     fn shard(&self, session_id: i64) -> MutexGuard<'_, HashMap<i64, State>> {
         lock(&self.shards[session_id.unsigned_abs() as usize % SHARDS])
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

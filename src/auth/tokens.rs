@@ -1,7 +1,7 @@
 //! Access tokens: JSON Web Tokens (RFC 7519) signed with HMAC-SHA-256, and the random refresh tokens beside them.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::{Mutex, Once};
 
 use hmac::{Hmac, KeyInit, Mac};
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
@@ -10,6 +10,8 @@ use jsonwebtoken::signature::{self, Signer, Verifier};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+use crate::lock::lock;
 
 /// The issuer. It is checked, so that a token of another service with the same secret is refused.
 pub const ISSUER: &str = "healthcare-backend";
@@ -108,7 +110,7 @@ impl Tokens {
 
     /// The claims of a token if its signature and issuer are right. The caller checks its times.
     fn signed(&self, token: &str) -> Option<Signed> {
-        let shard = || self.recent[shard_of(token)].lock().unwrap_or_else(PoisonError::into_inner);
+        let shard = || lock(&self.recent[shard_of(token)]);
         if let Some(signed) = shard().get(token) {
             return Some(*signed);
         }

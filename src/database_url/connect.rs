@@ -6,11 +6,11 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
-use std::sync::{Arc, LazyLock};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use postgres::Client;
 use postgres::config::Host;
@@ -19,6 +19,7 @@ use r2d2_postgres::PostgresConnectionManager;
 use tokio_postgres::Config;
 
 use super::tls::Tls;
+use crate::clock::now_ms;
 use crate::error::explain;
 
 /// How much longer our limit is than the driver's own limit for the socket, whose error says more.
@@ -27,9 +28,7 @@ const LOGIN: Duration = Duration::from_millis(500);
 /// threads.
 const MAX_ATTEMPTS: usize = 16;
 /// How long a host that took too long is tried after the others.
-const LAST_FOR: Duration = Duration::from_secs(30);
-
-static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+const LAST_FOR_MS: u64 = 30_000;
 
 /// Why there is no connection: the error of each host.
 #[derive(Debug)]
@@ -132,8 +131,7 @@ impl Place {
     }
 
     fn silent(&self) -> ConnectError {
-        let until = now_ms().saturating_add(u64::try_from(LAST_FOR.as_millis()).unwrap_or(u64::MAX));
-        self.slow_until.store(until, Ordering::Relaxed);
+        self.slow_until.store(now_ms() + LAST_FOR_MS, Ordering::Relaxed);
         ConnectError { text: "it does not answer".into(), timed_out: true, may_pass: true }
     }
 }
@@ -172,8 +170,4 @@ pub(super) fn first<C: Send + 'static>(
         }
     }
     Err(ConnectError { text: said.join("; "), timed_out, may_pass })
-}
-
-fn now_ms() -> u64 {
-    u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,11 +1,12 @@
 //! One connection: how it is opened, its time limits, and the ways in which a statement is sent.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use postgres::{Client, Row, Statement};
 use r2d2::ManageConnection;
 
 use super::page::{self, STEP_ROWS};
+use crate::clock::now_ms;
 use crate::database_url::{ConnectError, DatabaseUrl};
 use crate::sql::{Parameters, Query};
 
@@ -30,7 +31,7 @@ pub struct Connection {
     pub prepared: Vec<Option<Statement>>,
     /// How many changes of tables had been noticed when the first of them was prepared.
     pub table_changes: u64,
-    pub last_used: Instant,
+    pub last_used_ms: u64,
     /// See [`Db::new`](super::Db::new).
     pub is_pooled: bool,
     /// It leads to a server that accepts no changes.
@@ -125,13 +126,12 @@ impl ManageConnection for Manager {
     fn connect(&self) -> std::result::Result<Connection, ConnectError> {
         let mut client = self.url.connect()?;
         client.batch_execute(if self.is_pooled { POOLED_SETTINGS } else { SESSION_SETTINGS })?;
-        let (last_used, is_pooled) = (Instant::now(), self.is_pooled);
         Ok(Connection {
             client,
             prepared: Vec::new(),
             table_changes: 0,
-            last_used,
-            is_pooled,
+            last_used_ms: now_ms(),
+            is_pooled: self.is_pooled,
             is_read_only: false,
             is_for_long_reads: false,
             in_transaction: false,

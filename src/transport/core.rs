@@ -8,8 +8,7 @@ mod places;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::{Mutex, MutexGuard};
 
 use super::buffers;
 use super::config::Config;
@@ -19,6 +18,8 @@ use super::intake::Message;
 use super::poll::{Event, LISTENER, Poll, TIMER};
 use super::stats::{Counters, Stats};
 use super::timers::{NEVER, Timers};
+use crate::clock::now_ms;
+use crate::lock::lock;
 
 /// How many batches a closing server still accepts: as many as the full queue of the operating system holds.
 const CLOSING_BATCHES: usize = 64;
@@ -54,7 +55,6 @@ pub(super) struct Core {
     closing: AtomicBool,
     finished: AtomicBool,
     pub counters: Counters,
-    started: Instant,
 }
 
 /// A request for a worker's caller.
@@ -84,13 +84,7 @@ impl Core {
             closing: AtomicBool::new(false),
             finished: AtomicBool::new(false),
             counters: Counters::default(),
-            started: Instant::now(),
         })
-    }
-
-    /// Milliseconds since the start.
-    pub fn now_ms(&self) -> u64 {
-        self.started.elapsed().as_millis() as u64
     }
 
     /// Waits, works, and returns when there is something for the caller: up to `most` requests of those that are there.
@@ -186,7 +180,7 @@ impl Core {
 
     /// Accepts again after `delay_ms`.
     pub(super) fn accept_again_in(&self, delay_ms: u64) {
-        let now_ms = self.now_ms();
+        let now_ms = now_ms();
         self.timers.push(now_ms + delay_ms, LISTENER_PLACE, now_ms);
     }
 
@@ -199,7 +193,7 @@ impl Core {
     }
 
     pub(super) fn lock_listener(&self) -> MutexGuard<'_, Option<TcpListener>> {
-        self.listener.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.listener)
     }
 
     /// Tells every worker when the last connection of a closing server has gone.
@@ -211,16 +205,15 @@ impl Core {
     }
 
     fn env(&self) -> Env<'_> {
-        Env { config: &self.config, counters: &self.counters, now_ms: self.now_ms(), closing: self.is_closing() }
+        Env { config: &self.config, counters: &self.counters, now_ms: now_ms(), closing: self.is_closing() }
     }
 
     fn lock(&self, index: u32) -> Option<MutexGuard<'_, Occupancy>> {
-        let place = self.places.get(index as usize)?;
-        Some(place.0.lock().unwrap_or_else(PoisonError::into_inner))
+        self.places.get(index as usize).map(|place| lock(&place.0))
     }
 
     fn lock_gate(&self) -> MutexGuard<'_, Gate> {
-        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.gate)
     }
 }
 

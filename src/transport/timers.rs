@@ -11,11 +11,13 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
+
+use crate::lock::lock;
 
 /// No deadline: a moment, in milliseconds, that never comes.
 pub(super) const NEVER: u64 = u64::MAX;
@@ -50,14 +52,14 @@ impl Timers {
 
     /// Adds an entry.
     pub fn push(&self, due_ms: u64, place: u32, now_ms: u64) {
-        let mut schedule = self.schedule.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut schedule = lock(&self.schedule);
         schedule.entries.push(Reverse((due_ms, place)));
         self.arm(&mut schedule, now_ms);
     }
 
     /// Takes out all entries that are due at `now_ms`.
     pub fn take_due(&self, now_ms: u64) -> Vec<(u64, u32)> {
-        let mut schedule = self.schedule.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut schedule = lock(&self.schedule);
         let _ = rustix::io::read(&self.descriptor, &mut [0; 8]); // nothing, if another worker was quicker
         let mut due = Vec::new();
         while let Some(&Reverse(entry)) = schedule.entries.peek() {

@@ -10,6 +10,7 @@ use super::super::gate::client;
 use super::super::refusal::{Cause, Refusal};
 use super::super::timers::NEVER;
 use super::{Core, LISTENER_PLACE, Occupancy, token};
+use crate::clock::now_ms;
 
 impl Core {
     /// Gives a new connection a place, if necessary that of an idle one, or tells it that there is none.
@@ -86,7 +87,7 @@ impl Core {
     }
 
     pub(super) fn on_timer(&self) {
-        let now_ms = self.now_ms();
+        let now_ms = now_ms();
         for (due_ms, index) in self.timers.take_due(now_ms) {
             self.look_at(index, due_ms, now_ms);
         }
