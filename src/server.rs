@@ -55,9 +55,6 @@ impl Turn {
     }
 }
 
-/// The outcome of a handler: its answer, its error, or a panic.
-type Outcome<T> = std::thread::Result<Result<T>>;
-
 impl Server {
     /// Serves what arrives on this listener.
     ///
@@ -142,14 +139,13 @@ impl Server {
     fn begin(&self, mut job: Box<Job>, turn: &mut Turn) {
         let Job { request, target, user, .. } = &mut *job;
         match self.caught(|| self.routes.begin(&self.app, request, *target, user)) {
-            Ok(Ok(Step::Ask(ask))) => {
+            Ok(Step::Ask(ask)) => {
                 job.stage = Stage::Asks(ask);
                 if job.question().is_some() { turn.asking.push(job) } else { turn.send_elsewhere(job) }
             }
-            Ok(Ok(Step::Wait)) => turn.send_elsewhere(job),
-            Ok(Ok(Step::Answer(response))) => self.answer(job, Ok(Ok(response)), turn),
-            Ok(Err(error)) => self.answer(job, Ok(Err(error)), turn),
-            Err(panic) => self.answer(job, Err(panic), turn),
+            Ok(Step::Wait) => turn.send_elsewhere(job),
+            Ok(Step::Answer(response)) => self.answer(job, Ok(response), turn),
+            Err(error) => self.answer(job, Err(error), turn),
         }
     }
 
@@ -164,8 +160,8 @@ impl Server {
             match (std::mem::replace(&mut job.stage, Stage::Found), result) {
                 (Stage::Asks(ask), Some((rows, share))) => {
                     job.share = Some(share);
-                    let outcome = self.caught(|| ask.answer(&Read::new(&self.app, &job.request), rows));
-                    self.answer(job, outcome, turn);
+                    let result = self.caught(|| ask.answer(&Read::new(&self.app, &job.request), rows));
+                    self.answer(job, result, turn);
                 }
                 (stage, _) => {
                     job.stage = stage;
@@ -176,14 +172,10 @@ impl Server {
     }
 
     /// Answers on a worker. If there is no room for its audit entry, the answer waits on another thread.
-    fn answer(&self, mut job: Box<Job>, outcome: Outcome<Response>, turn: &mut Turn) {
-        let result = match outcome {
-            Ok(result) => result,
-            Err(panic) => return self.finish(job.exchange, job.user, Err(panic), job.share),
-        };
+    fn answer(&self, mut job: Box<Job>, result: Result<Response>, turn: &mut Turn) {
         let entry = entry(&self.app, &job.request, job.target, job.user, &result);
         match entry.and_then(|entry| self.app.audit.try_record(entry)) {
-            None => self.finish(job.exchange, job.user, Ok(result), job.share),
+            None => self.finish(job.exchange, job.user, result, job.share),
             Some(entry) => {
                 job.stage = Stage::Answered(result, entry);
                 turn.send_elsewhere(job);
@@ -204,25 +196,24 @@ impl Server {
         let Job { exchange, request, target, mut user, stage, mut share, .. } = *job;
         slot.hold(exchange);
         let may_be_long = share.is_some();
-        let outcome = self.caught(|| self.wait(&request, target, stage, &mut user, may_be_long));
+        let step = self.caught(|| self.wait(&request, target, stage, &mut user, may_be_long));
         let Some(exchange) = slot.release() else { return };
         if let Some(share) = &mut share {
             share.end_read();
         }
-        let outcome = match outcome {
-            Ok(Ok(Step::Answer(response))) => Ok(Ok(response)),
-            Ok(Ok(Step::Ask(ask))) => {
+        let result = match step {
+            Ok(Step::Answer(response)) => Ok(response),
+            Ok(Step::Ask(ask)) => {
                 let mut turn = Turn::default();
                 let mut job = Job::new(exchange, request, target);
                 (job.user, job.stage) = (user, Stage::Asks(ask));
                 turn.send_elsewhere(Box::new(job));
                 return self.queue(&mut turn, lanes);
             }
-            Ok(Ok(Step::Wait)) => Ok(Err(Error::Internal("a thread that may wait was told to wait".into()))),
-            Ok(Err(error)) => Ok(Err(error)),
-            Err(panic) => Err(panic),
+            Ok(Step::Wait) => Err(Error::Internal("a thread that may wait was told to wait".into())),
+            Err(error) => Err(error),
         };
-        self.finish(exchange, user, outcome, share);
+        self.finish(exchange, user, result, share);
     }
 
     fn wait(
@@ -254,26 +245,26 @@ impl Server {
         result.map(Step::Answer)
     }
 
-    fn caught<T>(&self, work: impl FnOnce() -> Result<T>) -> Outcome<T> {
+    /// Runs a handler. A panic is one of its errors.
+    fn caught<T>(&self, handler: impl FnOnce() -> Result<T>) -> Result<T> {
         let _in_flight = self.app.metrics.in_flight.enter();
-        catch_unwind(AssertUnwindSafe(work))
+        catch_unwind(AssertUnwindSafe(handler)).unwrap_or_else(|_| {
+            self.app.metrics.panics.add(1);
+            Err(Error::Internal("a handler panicked".into()))
+        })
     }
 
-    fn finish(&self, exchange: Exchange, user: Option<User>, outcome: Outcome<Response>, share: Option<Share>) {
+    fn finish(&self, exchange: Exchange, user: Option<User>, result: Result<Response>, share: Option<Share>) {
         let exchange = exchange.of_user(user.map(|user| user.id));
-        match outcome {
-            Ok(Ok(response)) => {
+        match result {
+            Ok(response) => {
                 let mut share = share.filter(|_| response.body.len() > SHORT_BYTES);
                 match share.as_mut().is_none_or(|share| share.hold(response.body.len())) {
                     true => exchange.answer(&self.app, response, share),
                     false => exchange.refuse(&self.app, &Error::Unavailable(NO_ROOM.into())),
                 }
             }
-            Ok(Err(error)) => exchange.refuse(&self.app, &error),
-            Err(_) => {
-                self.app.metrics.panics.add(1);
-                exchange.refuse(&self.app, &Error::Internal("a handler panicked".into()));
-            }
+            Err(error) => exchange.refuse(&self.app, &error),
         }
     }
 }
