@@ -2,6 +2,7 @@
 -- that must match, or null for an admin.
 
 -- name: create(fields jsonb, actor_id bigint, session_id bigint, ip inet, request_id text) :one write
+-- conflict doctors_license_number_key: A doctor with this license_number already exists
 with created as (
     insert into doctors overriding user value
     select new.*
@@ -69,6 +70,7 @@ select q.number, d.*
   join doctors d on d.id = q.doctor_id;
 
 -- name: update(id bigint, owner_id bigint, fields jsonb, versions text[], actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
+-- conflict doctors_license_number_key: A doctor with this license_number already exists
 -- Changes the fields that are sent, and writes nothing if none of them differs. No row: no such doctor. `allowed` false: another
 -- user's entry. `matches` false: the record is at none of `versions`.
 with found as (
@@ -114,6 +116,7 @@ select id
    for update;
 
 -- name: delete(id bigint, owner_id bigint, versions text[], cascade boolean, actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
+-- conflict mappings_doctor_id_fkey: The doctor is still assigned to a patient
 -- Runs after `lock`. Without `cascade`, the foreign key of a mapping refuses the delete; with it, the doctor's mappings are
 -- deleted too.
 with found as (

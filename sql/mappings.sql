@@ -2,6 +2,7 @@
 -- which only the admin routes ask for. A mapping shows parts of its patient and doctor, so its version is made from all three.
 
 -- name: create(fields jsonb, actor_id bigint, session_id bigint, ip inet, request_id text) :one write
+-- conflict mappings_patient_id_doctor_id_key: This doctor is already assigned to this patient
 -- Always one row: which of the two were found, and the mapping if both were. The doctor is looked up only if the patient was
 -- found. If the pair exists already, the unique constraint refuses.
 with new as (
@@ -109,6 +110,7 @@ select m.id, patient.id as patient_id, doctor.id as doctor_id
    for no key update of m;
 
 -- name: update(id bigint, owner_id bigint, fields jsonb, versions text[], actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
+-- conflict mappings_patient_id_doctor_id_key: This doctor is already assigned to this patient
 -- Runs after `lock`: changes the fields that are sent, and writes nothing if none of them differs. No row: no such mapping of
 -- this owner. Otherwise the row says which of the new patient and doctor were found, and `matches` is false if the record is at
 -- none of `versions`. The trail does not repeat long notes that stay the same.

@@ -1,6 +1,7 @@
 -- Users: registration, a user's own account, and what an admin sees and changes of all accounts.
 
 -- name: register(name text, email text, password_hash text, role text, ip inet, request_id text) :one write
+-- conflict users_email_key: A user with this e-mail already exists
 with created as (
     insert into users (name, email, password_hash, role)
     values ($1, $2, $3, $4)

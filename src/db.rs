@@ -144,7 +144,7 @@ impl Db {
     /// All rows.
     ///
     /// # Errors
-    /// `Unavailable` if no connection can be had or the time limit passed, `Conflict` if a named constraint refused, `Internal`
+    /// `Unavailable` if no connection can be had or the time limit passed, `Conflict` if a constraint refused that the statement names, `Internal`
     /// for everything else.
     pub fn query_many(&self, query: &Query, parameters: Parameters) -> Result<Vec<Row>> {
         let mut tries = if query.writes { CHANGE_TRIES } else { READ_TRIES };
@@ -405,8 +405,8 @@ fn translate(query: &Query, error: &postgres::Error) -> Error {
         // What `acting` (sql/migrations/0009_acting.sql) says of somebody who may not act any more.
         ("HC401", _) => Error::Unauthenticated,
         ("HC403", _) => ADMINS_ONLY,
-        ("23505" | "23503", Some(constraint)) => match conflict(constraint) {
-            Some(message) => Error::Conflict(message),
+        ("23505" | "23503", Some(constraint)) => match query.conflict(constraint) {
+            Some(message) => Error::Conflict(message.to_string().into()),
             None => Error::Internal(text),
         },
         ("57014", _) if query.is_long() => Error::TooSlow(text),
@@ -415,15 +415,4 @@ fn translate(query: &Query, error: &postgres::Error) -> Error {
         (code, _) if code.starts_with("53") || code.starts_with("08") => Error::Unavailable(text),
         _ => Error::Internal(text),
     }
-}
-
-/// The named constraints that a client can run into.
-fn conflict(constraint: &str) -> Option<&'static str> {
-    Some(match constraint {
-        "users_email_key" => "A user with this e-mail already exists",
-        "doctors_license_number_key" => "A doctor with this license_number already exists",
-        "mappings_patient_id_doctor_id_key" => "This doctor is already assigned to this patient",
-        "mappings_doctor_id_fkey" => "The doctor is still assigned to a patient",
-        _ => return None,
-    })
 }

@@ -90,7 +90,7 @@ pub enum Error {
     /// A known path, but a method that it does not have; the text lists the methods that it has, as in the `Allow` header.
     MethodNotAllowed(String),
     /// A rule between records: a duplicate, or a record that is still needed.
-    Conflict(&'static str),
+    Conflict(Cow<'static, str>),
     /// An `Idempotency-Key` that was used before with a different request.
     KeyReused,
     /// `If-Match` names an older version.
@@ -166,7 +166,7 @@ impl Error {
             Error::NoRoute                 => (404, "failed",     "There is nothing at this path".into()),
             Error::NotFound(resource)      => (404, "failed",     format!("{resource} not found").into()),
             Error::MethodNotAllowed(_)     => (405, "failed",     "This path does not support this method".into()),
-            Error::Conflict(why)           => (409, "failed",     (*why).into()),
+            Error::Conflict(why)           => (409, "failed",     why.clone()),
             Error::PreconditionFailed      => (412, "failed",     "The record has changed since it was read".into()),
             Error::TooLarge(bytes)         => (413, "invalid",    format!("The body is larger than {bytes} bytes").into()),
             Error::UnsupportedMediaType(w) => (415, "invalid",    (*w).into()),

@@ -12,6 +12,12 @@
 //! answers the questions of several requests. A parameter `page_size bigint` says how many rows come at most; such a page ends
 //! early if its rows are long.
 //!
+//! A line below the name says what a client is told if a constraint refuses the change:
+//!
+//! ```sql
+//! -- conflict users_email_key: A user with this e-mail already exists
+//! ```
+//!
 //! The parameters of a `batched` statement are arrays with an element for each question, and its rows begin with the number of
 //! their question, from 1. The word that says how many rows come back is about one question. Such a read must be quick whatever
 //! its values are, because the requests wait for each other.
@@ -60,12 +66,19 @@ pub struct Query {
     pub planned: bool,
     /// It answers the questions of several requests.
     pub batched: bool,
+    /// The constraints that a client can run into, each with what the client is told.
+    pub conflicts: Vec<(String, String)>,
 }
 
 impl Query {
     /// Whether it may take long and return many rows: a page, or a read that is planned for its values.
     pub fn is_long(&self) -> bool {
         self.page_size.is_some() || self.planned
+    }
+
+    /// What a client is told whom this constraint refuses; `None` if no client can run into it.
+    pub fn conflict(&self, constraint: &str) -> Option<&str> {
+        self.conflicts.iter().find(|(name, _)| name == constraint).map(|(_, message)| message.as_str())
     }
 }
 
@@ -136,16 +149,22 @@ queries! {
 }
 
 impl Queries {
-    /// Prepares every statement once, on a database whose schema is up to date.
+    /// Prepares every statement once, on a database whose schema is up to date, and looks for the constraints that they name.
     ///
     /// # Errors
-    /// One line that names the first statement that PostgreSQL does not accept.
+    /// One line that names the first statement that PostgreSQL does not accept, or whose constraint does not exist.
     pub fn prove(&self, client: &mut postgres::Client) -> Result<(), String> {
         // In one transaction: a pooler keeps that on one connection.
         let mut transaction = client.transaction().map_err(|error| explain(&error))?;
         for query in self.all() {
             let prepared = transaction.prepare_typed(&query.text, &query.parameters);
             prepared.map_err(|error| format!("{}: {}", query.name, explain(&error)))?;
+            for (constraint, _) in &query.conflicts {
+                let known = transaction.query_opt("select from pg_constraint where conname = $1", &[constraint]);
+                if known.map_err(|error| explain(&error))?.is_none() {
+                    return Err(format!("{}: there is no constraint {constraint}", query.name));
+                }
+            }
         }
         Ok(())
     }
@@ -174,11 +193,14 @@ pub fn parse_file(file: &str, text: &str) -> Result<Vec<Query>, String> {
                 return Err(format!("{file}.sql: {} is declared twice", query.name));
             }
             queries.push(query);
-        } else if let Some(query) = queries.last_mut()
-            && !line.trim_start().starts_with("--")
-        {
-            query.text.push_str(line);
-            query.text.push('\n');
+        } else if let Some(query) = queries.last_mut() {
+            if let Some(conflict) = line.strip_prefix("-- conflict ") {
+                let parts = conflict.split_once(": ").ok_or_else(|| format!("{file}.sql: not a conflict: {line}"))?;
+                query.conflicts.push((parts.0.to_string(), parts.1.to_string()));
+            } else if !line.trim_start().starts_with("--") {
+                query.text.push_str(line);
+                query.text.push('\n');
+            }
         }
     }
     for query in &mut queries {
@@ -212,7 +234,18 @@ fn parse_declaration(file: &str, declaration: &str) -> Option<Query> {
     let parameters = declared.iter().map(|(_, type_)| type_named(type_.trim())).collect::<Option<_>>()?;
     let page_size = declared.iter().position(|(name, _)| *name == "page_size");
     let name = format!("{file}.{}", name.trim());
-    Some(Query { index: 0, name, text: String::new(), parameters, rows, page_size, writes, planned, batched })
+    Some(Query {
+        index: 0,
+        name,
+        text: String::new(),
+        parameters,
+        rows,
+        page_size,
+        writes,
+        planned,
+        batched,
+        conflicts: Vec::new(),
+    })
 }
 
 fn type_named(name: &str) -> Option<Type> {

@@ -35,7 +35,7 @@ pub fn once(
     let hash = request_hash(request);
     app.db.transaction(&app.sql.idempotency.claim, |transaction| {
         if !transaction.query_one(&app.sql.idempotency.claim, &[&user.id, &key])?.get::<_, bool>("claimed") {
-            return Err(Error::Conflict("The first request with this Idempotency-Key is still in flight"));
+            return Err(Error::Conflict("The first request with this Idempotency-Key is still in flight".into()));
         }
         if let Some(row) = transaction.query_opt(&app.sql.idempotency.find, &[&user.id, &key, &LIFETIME_SECONDS])? {
             if row.get::<_, Vec<u8>>("request_hash") != hash {

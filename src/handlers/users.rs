@@ -250,7 +250,7 @@ pub mod admin {
             return Err(Error::Invalid(errors));
         }
         if row.get("matches") && !row.get::<_, bool>("admin_remains") {
-            return Err(Error::Conflict("The last enabled admin cannot be demoted or disabled"));
+            return Err(Error::Conflict("The last enabled admin cannot be demoted or disabled".into()));
         }
         matched(&row)?;
         app.guard.sessions.forget_user(id);

@@ -39,9 +39,9 @@ fn make(data_dir: &Path, settings: &Settings) -> Result<Cluster, String> {
     let run_as = if effective_uid()? == 0 { Some(unprivileged_account()?) } else { None };
     let mut files = link.clone();
     if let Some(blocked) = run_as.and_then(|account| out_of_reach(data_dir, account)) {
-        // Root's own folder, say. Opening somebody's folders is not ours to do, and failing would leave a newcomer without a
-        // server: the files go to where a system keeps such things, with a link in DATA_DIR. The name is new each time, so that
-        // data of an earlier DATA_DIR in the same place neither comes back nor is lost.
+        // Root's home, for example. We must not open somebody's folders, and an error would leave a newcomer without a server. So
+        // the files go to where systems keep such files, and DATA_DIR gets a link. The name is new each time, so that the data of
+        // an earlier DATA_DIR in the same place neither comes back nor is lost.
         let name = format!("{}-{}", short_hash(data_dir.as_os_str()), jiff::Timestamp::now().as_second());
         files = make_data_dir(Path::new(FALLBACK))?.join(name).join("postgresql");
         log::warn!(

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use healthcare_backend::internals::Queries;
 use serde_json::Value;
 
-use crate::harness::postgres;
+use crate::harness::{folder::Folder, postgres};
 
 #[test]
 fn a_statement_says_write_exactly_if_a_read_only_transaction_refuses_it() {
@@ -91,4 +91,17 @@ fn a_batched_statement_answers_each_of_its_questions_as_if_it_were_the_only_one(
             assert_eq!(together.get(&number), alone.as_ref(), "{}: {question:?}", query.name);
         }
     }
+}
+
+#[test]
+fn a_constraint_that_a_statement_names_must_exist() {
+    let folder = Folder::with_sql();
+    let mut client = postgres::connect(&postgres::new_database());
+    let mut prove = || Queries::load(Some(folder.path())).and_then(|queries| queries.prove(&mut client));
+    assert_eq!(prove(), Ok(()));
+    folder.replace("users.sql", "conflict users_email_key:", "conflict users_mail_key:");
+    assert_eq!(prove(), Err("users.register: there is no constraint users_mail_key".into()));
+    folder.replace("users.sql", "users_mail_key: A", "users_mail_key A");
+    let problem = prove().expect_err("a line without a colon");
+    assert!(problem.starts_with("users.sql: not a conflict: -- conflict users_mail_key A"), "{problem}");
 }

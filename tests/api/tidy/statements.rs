@@ -184,7 +184,7 @@ fn migrations_are_numbered_without_gaps_and_all_built_in() {
 
 #[test]
 fn every_constraint_that_a_client_can_run_into_has_its_sentence() {
-    let db = read("src/db.rs");
+    let statements: String = files().iter().map(|(path, _)| read(path)).collect();
     let schema: String = sources("sql/migrations", ".sql").iter().map(|source| source.text.clone()).collect();
     let schema: String = schema.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
     let named: Vec<&str> =
@@ -193,7 +193,10 @@ fn every_constraint_that_a_client_can_run_into_has_its_sentence() {
     for constraint in named {
         // The helper of the foreign key: two patients cannot share an id. And a mapping locks its patient before it is made.
         if !["patients_id_created_by_key", "mappings_patient_id_fkey"].contains(&constraint) {
-            assert!(db.contains(&format!("\"{constraint}\" =>")), "src/db.rs has no message for {constraint}");
+            assert!(
+                statements.contains(&format!("\n-- conflict {constraint}: ")),
+                "sql/ has no sentence for {constraint}"
+            );
         }
     }
 }
