@@ -33,7 +33,7 @@ pub enum Target {
 impl Target {
     /// The lane that handles it.
     pub fn lane(self) -> Lane {
-        self.route().map_or(Lane::Reading, |place| ROUTES[place].lane)
+        self.route().map_or(Lane::Reading, |index| ROUTES[index].lane)
     }
 
     /// Whether the configuration allows it.
@@ -41,18 +41,18 @@ impl Target {
     /// # Errors
     /// The refusal of its gate.
     pub fn allowed(self, config: &Config) -> Result<()> {
-        self.route().and_then(|place| ROUTES[place].gate).map_or(Ok(()), |gate| gate(config))
+        self.route().and_then(|index| ROUTES[index].gate).map_or(Ok(()), |gate| gate(config))
     }
 
     /// Whether it counts against the rate limit of the client's address.
     pub fn is_rate_limited(self) -> bool {
-        self.route().is_some_and(|place| ROUTES[place].is_rate_limited)
+        self.route().is_some_and(|index| ROUTES[index].is_rate_limited)
     }
 
     /// The index into [`ROUTES`], if it is a route.
     pub fn route(self) -> Option<usize> {
         match self {
-            Target::Route(place) => Some(place),
+            Target::Route(index) => Some(index),
             Target::Options(_) => None,
         }
     }
@@ -70,19 +70,19 @@ impl Routes {
     pub fn new() -> std::result::Result<Routes, String> {
         let mut patterns: Vec<String> = Vec::new();
         let mut paths: Vec<Path> = Vec::new();
-        for (place, route) in ROUTES.iter().enumerate() {
+        for (index, route) in ROUTES.iter().enumerate() {
             let pattern = with_numbered_places(route.pattern);
             match patterns.iter().position(|present| *present == pattern) {
-                Some(path) => paths[path].routes.push(place),
+                Some(path) => paths[path].routes.push(index),
                 None => {
                     patterns.push(pattern);
-                    paths.push(Path { routes: vec![place], allow: String::new() });
+                    paths.push(Path { routes: vec![index], allow: String::new() });
                 }
             }
         }
         let mut router = Router::new();
-        for (place, (pattern, path)) in patterns.iter().zip(&mut paths).enumerate() {
-            router.insert(pattern.as_str(), place).map_err(|error| format!("{pattern}: {error}"))?;
+        for (index, (pattern, path)) in patterns.iter().zip(&mut paths).enumerate() {
+            router.insert(pattern.as_str(), index).map_err(|error| format!("{pattern}: {error}"))?;
             let mut methods: Vec<&str> = path.routes.iter().map(|route| ROUTES[*route].method.name()).collect();
             if methods.contains(&"GET") {
                 methods.push("HEAD");
@@ -103,10 +103,10 @@ impl Routes {
             Some(path) => path,
         };
         let found = self.router.at(path).map_err(|_| Error::NoRoute)?;
-        let (place, known) = (*found.value, &self.paths[*found.value]);
+        let (index, known) = (*found.value, &self.paths[*found.value]);
         let method = if request.method == Method::Head { Method::Get } else { request.method };
         if method == Method::Options {
-            return Ok(Target::Options(place));
+            return Ok(Target::Options(index));
         }
         let route = known.routes.iter().copied().find(|route| ROUTES[*route].method == method);
         let route = route.ok_or_else(|| Error::MethodNotAllowed(known.allow.clone()))?;
@@ -126,7 +126,7 @@ impl Routes {
                 let allow = self.paths[path].allow.clone();
                 return Ok(Step::Answer(Response::empty(204).with_header("Allow", allow)));
             }
-            Target::Route(place) => &ROUTES[place],
+            Target::Route(index) => &ROUTES[index],
         };
         if route.access() != Access::Anyone {
             *user = auth::remembered_user(&app.guard, request)?;
@@ -150,8 +150,8 @@ impl Routes {
         ask: Option<Ask>,
         user: &mut Option<auth::User>,
     ) -> Result<Step> {
-        let Target::Route(place) = target else { return self.begin(app, request, target, user) };
-        let route = &ROUTES[place];
+        let Target::Route(index) = target else { return self.begin(app, request, target, user) };
+        let route = &ROUTES[index];
         let mut is_same = true;
         if route.access() != Access::Anyone {
             // The request may have been in a queue for a while: the token is checked again.

@@ -129,7 +129,7 @@ impl Exchange {
         let _ = wire::respond(raw, status, headers, Body { bytes: response.body, _share: share });
         let took = started.elapsed();
         app.metrics.record(route, status, took);
-        let known = route.map(|place| &ROUTES[place]);
+        let known = route.map(|index| &ROUTES[index]);
         RequestLine {
             id: &id,
             method: method.map_or("other", Method::name),

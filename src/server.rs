@@ -1,7 +1,7 @@
 //! The thread-pool loop: receive → handle → respond.
 //!
 //! Workers wait for requests and take the requests that have arrived. They answer those that need no database, and together the
-//! reads of one turn (see [`crate::handlers::ask`]). Changes, and other requests that wait for the database, go to threads that
+//! reads that came together (see [`crate::handlers::ask`]). Changes, and other requests that wait for the database, go to threads that
 //! may wait; requests that hash a password go to a few threads of their own. So reads stay fast during a flood of logins, and
 //! `/healthz` stays fast whatever the database does.
 
@@ -39,7 +39,7 @@ pub struct Server {
 
 /// What becomes of requests that arrived at the same time.
 #[derive(Default)]
-struct Turn {
+struct Arrivals {
     /// The requests whose questions share a round trip.
     #[expect(clippy::vec_box, reason = "a job goes from list to queue and is large")]
     asking: Vec<Box<Job>>,
@@ -47,7 +47,7 @@ struct Turn {
     elsewhere: Vec<(Box<Job>, Lane)>,
 }
 
-impl Turn {
+impl Arrivals {
     /// Sends it to a thread that may wait.
     fn send_elsewhere(&mut self, job: Box<Job>) {
         let is_long = matches!(&job.stage, Stage::Asks(ask) if ask.is_long());
@@ -115,44 +115,44 @@ impl Server {
 
     /// Serves requests that arrived at the same time. Those for other threads go there first; then the reads share a round trip.
     fn serve(&self, requests: Vec<RawRequest>, lanes: &Lanes) {
-        let mut turn = Turn::default();
+        let mut arrivals = Arrivals::default();
         for raw in requests {
             let Some((exchange, request, target)) = Exchange::open(&self.app, &self.routes, &self.ids, raw) else {
                 continue;
             };
             let job = Box::new(Job::new(exchange, request, target));
             match job.target.lane() {
-                Lane::Reading => self.begin(job, &mut turn),
-                lane => turn.elsewhere.push((job, lane)),
+                Lane::Reading => self.begin(job, &mut arrivals),
+                lane => arrivals.elsewhere.push((job, lane)),
             }
         }
-        self.queue(&mut turn, lanes);
-        let mut asking = std::mem::take(&mut turn.asking);
+        self.queue(&mut arrivals, lanes);
+        let mut asking = std::mem::take(&mut arrivals.asking);
         while !asking.is_empty() {
             let rest = asking.split_off(one_round(&asking));
-            self.ask(std::mem::replace(&mut asking, rest), &mut turn);
+            self.ask(std::mem::replace(&mut asking, rest), &mut arrivals);
         }
-        self.queue(&mut turn, lanes);
+        self.queue(&mut arrivals, lanes);
     }
 
     /// Handles a request until its answer or its question is known.
-    fn begin(&self, mut job: Box<Job>, turn: &mut Turn) {
+    fn begin(&self, mut job: Box<Job>, arrivals: &mut Arrivals) {
         let Job { request, target, user, .. } = &mut *job;
         match self.caught(|| self.routes.begin(&self.app, request, *target, user)) {
             Ok(Step::Ask(ask)) => {
                 job.stage = Stage::Asks(ask);
-                if job.question().is_some() { turn.asking.push(job) } else { turn.send_elsewhere(job) }
+                if job.question().is_some() { arrivals.asking.push(job) } else { arrivals.send_elsewhere(job) }
             }
-            Ok(Step::Wait) => turn.send_elsewhere(job),
-            Ok(Step::Answer(response)) => self.answer(job, Ok(response), turn),
-            Err(error) => self.answer(job, Err(error), turn),
+            Ok(Step::Wait) => arrivals.send_elsewhere(job),
+            Ok(Step::Answer(response)) => self.answer(job, Ok(response), arrivals),
+            Err(error) => self.answer(job, Err(error), arrivals),
         }
     }
 
     /// Sends the questions of these reads in one round trip, and answers those whose rows come back. The others go to threads
     /// that may wait.
-    #[expect(clippy::vec_box, reason = "as in Turn")]
-    fn ask(&self, jobs: Vec<Box<Job>>, turn: &mut Turn) {
+    #[expect(clippy::vec_box, reason = "as in Arrivals")]
+    fn ask(&self, jobs: Vec<Box<Job>>, arrivals: &mut Arrivals) {
         let questions: Vec<&Question> = jobs.iter().filter_map(|job| job.question()).collect();
         let shares = jobs.iter().map(|job| self.app.memory.share(job.user_id())).collect();
         let results = self.app.db.ask(&questions, shares);
@@ -161,30 +161,30 @@ impl Server {
                 (Stage::Asks(ask), Some((rows, share))) => {
                     job.share = Some(share);
                     let result = self.caught(|| ask.answer(&Read::new(&self.app, &job.request), rows));
-                    self.answer(job, result, turn);
+                    self.answer(job, result, arrivals);
                 }
                 (stage, _) => {
                     job.stage = stage;
-                    turn.send_elsewhere(job);
+                    arrivals.send_elsewhere(job);
                 }
             }
         }
     }
 
     /// Answers on a worker. If there is no room for its audit entry, the answer waits on another thread.
-    fn answer(&self, mut job: Box<Job>, result: Result<Response>, turn: &mut Turn) {
+    fn answer(&self, mut job: Box<Job>, result: Result<Response>, arrivals: &mut Arrivals) {
         let entry = entry(&self.app, &job.request, job.target, job.user, &result);
         match entry.and_then(|entry| self.app.audit.try_record(entry)) {
             None => self.finish(job.exchange, job.user, result, job.share),
             Some(entry) => {
                 job.stage = Stage::Answered(result, entry);
-                turn.send_elsewhere(job);
+                arrivals.send_elsewhere(job);
             }
         }
     }
 
-    fn queue(&self, turn: &mut Turn, lanes: &Lanes) {
-        for refused in lanes.queue(turn.elsewhere.drain(..), &self.app.metrics) {
+    fn queue(&self, arrivals: &mut Arrivals, lanes: &Lanes) {
+        for refused in lanes.queue(arrivals.elsewhere.drain(..), &self.app.metrics) {
             refused.exchange.refuse(&self.app, &Error::Unavailable("the hashing queue is full".into()));
         }
     }
@@ -204,11 +204,11 @@ impl Server {
         let result = match step {
             Ok(Step::Answer(response)) => Ok(response),
             Ok(Step::Ask(ask)) => {
-                let mut turn = Turn::default();
+                let mut arrivals = Arrivals::default();
                 let mut job = Job::new(exchange, request, target);
                 (job.user, job.stage) = (user, Stage::Asks(ask));
-                turn.send_elsewhere(Box::new(job));
-                return self.queue(&mut turn, lanes);
+                arrivals.send_elsewhere(Box::new(job));
+                return self.queue(&mut arrivals, lanes);
             }
             Ok(Step::Wait) => Err(Error::Internal("a thread that may wait was told to wait".into())),
             Err(error) => Err(error),

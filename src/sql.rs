@@ -48,7 +48,7 @@ pub enum Rows {
 /// One statement of one file.
 #[derive(Debug)]
 pub struct Query {
-    /// Its place among all queries; a connection keeps its prepared statement there.
+    /// Its index among all queries; a connection keeps its prepared statement there.
     pub index: usize,
     /// `file.name`, for messages and log lines.
     pub name: String,
@@ -58,7 +58,7 @@ pub struct Query {
     pub parameters: Vec<Type>,
     /// How many rows it answers with.
     pub rows: Rows,
-    /// The place of the parameter `page_size`, which says how many rows it brings at most.
+    /// The index of the parameter `page_size`, which says how many rows it brings at most.
     pub page_size: Option<usize>,
     /// It changes or locks something. Any other statement may be repeated on another connection.
     pub writes: bool,
@@ -172,8 +172,8 @@ impl Queries {
 
 fn take(parsed: &mut Vec<Query>, file: &str, name: &str, count: &mut usize) -> Result<Arc<Query>, String> {
     let full_name = format!("{}.{name}", file.trim_end_matches(".sql"));
-    let place = parsed.iter().position(|query| query.name == full_name);
-    let mut query = parsed.remove(place.ok_or_else(|| format!("{file}: the query {name} is missing"))?);
+    let index = parsed.iter().position(|query| query.name == full_name);
+    let mut query = parsed.remove(index.ok_or_else(|| format!("{file}: the query {name} is missing"))?);
     query.index = *count;
     *count += 1;
     Ok(Arc::new(query))
@@ -275,14 +275,14 @@ fn check_parameters(query: &Query) -> Result<(), String> {
     let mut used = vec![false; query.parameters.len()];
     for after in query.text.split('$').skip(1) {
         let digits: String = after.chars().take_while(char::is_ascii_digit).collect();
-        let place = digits.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
-        match place.and_then(|place| used.get_mut(place)) {
+        let index = digits.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+        match index.and_then(|index| used.get_mut(index)) {
             Some(used) => *used = true,
             None => return Err(format!("{} uses ${digits}, which it does not declare", query.name)),
         }
     }
     match used.iter().position(|used| !used) {
-        Some(place) => Err(format!("{} does not use ${}", query.name, place + 1)),
+        Some(index) => Err(format!("{} does not use ${}", query.name, index + 1)),
         None => Ok(()),
     }
 }

@@ -13,7 +13,7 @@ pub mod tokens;
 pub use self::role::Role;
 
 use self::guard::Guard;
-use self::sessions::State;
+use self::sessions::Session;
 use self::tokens::Claims;
 use crate::db::Db;
 use crate::error::{ADMINS_ONLY, Error, Result};
@@ -77,7 +77,7 @@ fn claims(guard: &Guard, request: &Request) -> Result<Claims> {
     guard.tokens.verify(token).ok_or(Error::Unauthenticated)
 }
 
-fn behind(claims: Claims, session: State) -> Result<User> {
+fn behind(claims: Claims, session: Session) -> Result<User> {
     if session.user_id != claims.user_id {
         return Err(Error::Unauthenticated);
     }

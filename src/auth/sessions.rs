@@ -31,7 +31,7 @@ const SHARDS: usize = 16;
 
 /// What a token check needs to know of a session.
 #[derive(Clone, Copy, Debug)]
-pub struct State {
+pub struct Session {
     /// The user whose session it is.
     pub user_id: i64,
     /// The user's role now, whatever it was when the token was made.
@@ -43,7 +43,7 @@ pub struct State {
 /// Remembered sessions.
 #[derive(Default)]
 pub struct Sessions {
-    shards: [Mutex<HashMap<i64, State>>; SHARDS],
+    shards: [Mutex<HashMap<i64, Session>>; SHARDS],
     /// Grows with every change that is notified. A state that was read before a change is not remembered after it.
     changes: AtomicU64,
     hearing: AtomicBool,
@@ -56,7 +56,7 @@ impl Sessions {
     ///
     /// # Errors
     /// `Unavailable` if the database must be asked and does not answer: an unknown session is not let in.
-    pub fn state(&self, db: &Db, sql: &Queries, session_id: i64) -> Result<Option<State>> {
+    pub fn state(&self, db: &Db, sql: &Queries, session_id: i64) -> Result<Option<Session>> {
         if let Some(state) = self.remembered(session_id) {
             return Ok(Some(state));
         }
@@ -65,7 +65,7 @@ impl Sessions {
         let row = db.query_opt(&sql.sessions.state, &[&session_id, &IDLE_SECONDS])?;
         let Some(row) = row else { return Ok(None) };
         let expires_at: jiff::Timestamp = row.get("expires_at");
-        let state = State {
+        let state = Session {
             user_id: row.get("user_id"),
             role: Role::parse(row.get("role")),
             expires_at: expires_at.as_second(),
@@ -123,7 +123,7 @@ impl Sessions {
     }
 
     /// The remembered state of a session; `None` if the database must be asked.
-    pub fn remembered(&self, session_id: i64) -> Option<State> {
+    pub fn remembered(&self, session_id: i64) -> Option<Session> {
         if !self.hearing.load(Ordering::Acquire) {
             return None;
         }
@@ -132,7 +132,7 @@ impl Sessions {
         (state.loaded_at.elapsed() < FRESH_FOR && now < state.expires_at).then_some(state)
     }
 
-    fn shard(&self, session_id: i64) -> MutexGuard<'_, HashMap<i64, State>> {
+    fn shard(&self, session_id: i64) -> MutexGuard<'_, HashMap<i64, Session>> {
         lock(&self.shards[session_id.unsigned_abs() as usize % SHARDS])
     }
 }
