@@ -37,6 +37,7 @@ select id
    for no key update;
 
 -- name: update_profile(actor_id bigint, session_id bigint, name text, email text, old_hash text, versions text[], ip inet, request_id text) :opt write
+-- conflict users_email_key: A user with this e-mail already exists
 -- Runs after `lock`: changes the user's own name and e-mail address if they are given, and writes nothing if neither differs. A new
 -- address ends the other sessions and the one-time tokens. `matches` false: the record is at none of `versions`. No row: the
 -- password is no longer the one of `old_hash`, against which it was checked.
@@ -117,6 +118,7 @@ select changed.id, name, email, role, disabled, invited, version, created_at, up
   from changed, renewed;
 
 -- name: create(name text, email text, password_hash text, role text, token_hash bytea, invitation_seconds integer, actor_id bigint, session_id bigint, ip inet, request_id text) :one write
+-- conflict users_email_key: A user with this e-mail already exists
 -- An account that an admin makes. Without a password it gets an invitation.
 with created as (
     insert into users (name, email, password_hash, role)
@@ -144,6 +146,7 @@ select id
    for no key update;
 
 -- name: update(id bigint, role text, disabled boolean, name text, email text, versions text[], actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
+-- conflict users_email_key: A user with this e-mail already exists
 -- Runs after `lock_admins`: changes role and `disabled` if they are given, name and e-mail address only of an invited account, and
 -- writes nothing if nothing differs. Disabling an account ends its sessions and one-time tokens, and a new address ends its tokens.
 -- The actor is checked before the change, because admins may change themselves. No row: no such user. `matches` false: the record is

@@ -55,7 +55,7 @@ pub mod admin {
         let row = app.db.query_behind(&app.sql.users.lock, &[&id], &app.sql.resets.issue, parameters)?;
         let row = row.ok_or(Error::NotFound("User"))?;
         if row.get("disabled") {
-            return Err(Error::Conflict("The account is disabled: enable it first"));
+            return Err(Error::Conflict("The account is disabled: enable it first".into()));
         }
         let token = OneTimeToken { token, expires_at: row.get("expires_at") };
         Ok(Response::created("One-time token created", format!("/api/admin/users/{id}"), token))
