@@ -18,6 +18,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How long a thread may work on a request while the database is frozen, before the request counts as stuck.
 const STUCK_AFTER: Duration = Duration::from_millis(500);
 
+/// The same for a request that hashes first, which takes long while all cores are busy.
+const HASHING_STUCK_AFTER: Duration = Duration::from_secs(2);
 /// The same while the listening connection finds the database away: longer than waiting for a connection takes. A pooler would
 /// keep a statement waiting for a server for minutes.
 const STUCK_WHILE_AWAY: Duration = Duration::from_millis(3500);
@@ -124,6 +126,7 @@ impl Crew {
             let stuck: Vec<(Lane, Exchange)> = {
                 let members = lock(&self.members);
                 let take = |member: &Member| {
+                    let limit = if member.lane == Lane::Hashing { limit.max(HASHING_STUCK_AFTER) } else { limit };
                     let exchange = member.slot.take_if_stuck(limit)?;
                     member.slot.replace();
                     Some((member.lane, exchange))

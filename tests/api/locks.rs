@@ -141,7 +141,7 @@ fn change_in_a_deadlock(app: &TestApp, person: &Person, path: &str, body: Value,
         change.join().expect("an answer")
     });
     let deadlocks = "select deadlocks from pg_stat_database where datname = current_database()";
-    eventually("the deadlock is counted", || watcher.query_one(deadlocks, &[]).expect("a count").get::<_, i64>(0) == 1);
+    eventually("the deadlock is counted", || watcher.query_one(deadlocks, &[]).expect("a count").get::<_, i64>(0) >= 1);
     answer
 }
 
