@@ -14,13 +14,13 @@ const SETTINGS: [(&str, &str); 2] = [("MALLOC_ARENA_MAX", "2"), ("MALLOC_TRIM_TH
 /// them is set already, or with another C library, it does nothing. If it fails, it returns why, and the program goes on with glibc's
 /// defaults.
 pub fn settle() -> Option<std::io::Error> {
-    let is_settled = !cfg!(target_env = "gnu") || SETTINGS.iter().any(|(name, _)| std::env::var_os(name).is_some());
+    if !cfg!(target_env = "gnu") || SETTINGS.iter().any(|(name, _)| std::env::var_os(name).is_some()) {
+        return None;
+    }
     let mut words = std::env::args_os();
-    match (std::env::current_exe(), words.next()) {
-        (Ok(program), Some(name)) if !is_settled => {
-            Some(Command::new(program).arg0(name).args(words).envs(SETTINGS).exec())
-        }
-        (Err(error), _) if !is_settled => Some(error),
-        _ => None,
+    let name = words.next()?;
+    match std::env::current_exe() {
+        Ok(program) => Some(Command::new(program).arg0(name).args(words).envs(SETTINGS).exec()),
+        Err(error) => Some(error),
     }
 }

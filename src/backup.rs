@@ -43,17 +43,18 @@ pub fn backup(database: &Database, file: &Path) -> Result<String, String> {
     let mut part = file.as_os_str().to_owned();
     part.push(".part");
     let part = Unfinished(part.into());
-    let out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part.0);
-    let out = out.map_err(|error| format!("{} cannot be written: {error}", part.0.display()))?;
-    let synced = out.try_clone().map_err(|error| format!("{} cannot be written: {error}", part.0.display()))?;
+    let unwritable = |error| format!("{} cannot be written: {error}", file.display());
+    let out =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part.0).map_err(unwritable)?;
+    let synced = out.try_clone().map_err(unwritable)?;
     let mut dump = private.program("pg_dump");
     dump.arg("--format=custom").arg(format!("--snapshot={}", row.get::<_, &str>(0)));
     dump.arg("--no-owner").arg("--no-privileges").arg(private.connection_string());
     run(dump.stdout(out), "pg_dump")?;
-    synced.sync_all().map_err(|error| format!("{} cannot be written: {error}", part.0.display()))?;
+    synced.sync_all().map_err(unwritable)?;
 
     compare(&expected, &count_dump(private, &part.0)?, "the new backup")?;
-    fs::rename(&part.0, file).map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
+    fs::rename(&part.0, file).map_err(unwritable)?;
     Ok(format!("wrote {}: {}", file.display(), told(&expected)))
 }
 

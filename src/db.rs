@@ -36,8 +36,8 @@ const POOL_THREADS: usize = 3;
 /// How long a connection may be idle before it must prove that it is alive. Only then may it carry a change, which must not be
 /// repeated.
 const PROVE_AFTER_MS: u64 = 1000;
-/// How often a change is sent at most if PostgreSQL ends it and it has done nothing, mostly because of a deadlock. The order of locks (`sql/README.md`) leaves one
-/// way to meet: two records that take over each other's unique value.
+/// How often a change is sent at most if PostgreSQL ends it and it has done nothing, mostly because of a deadlock. The order of locks
+/// (`sql/README.md`) leaves one way to meet: two records that take over each other's unique value.
 const CHANGE_TRIES: u32 = 4;
 /// How often a read is sent at most if its connection ends. One retry is not enough, since at a restart connections end one by
 /// one.

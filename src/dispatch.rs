@@ -179,6 +179,7 @@ pub enum Step {
 /// then those of the handler.
 fn call(app: &App, request: &Request, route: &Route, user: Option<auth::User>) -> Result<Step> {
     let user = || user.ok_or(Error::Unauthenticated);
+    let admin = || auth::admin(user()?);
     match route.handler {
         Handler::Open(handler) => {
             check_shape(request, route)?;
@@ -186,32 +187,34 @@ fn call(app: &App, request: &Request, route: &Route, user: Option<auth::User>) -
         }
         Handler::Signed(handler) => {
             let user = user()?;
-            count_change(app, route, &user)?;
-            check_shape(request, route)?;
+            check(app, request, route, &user)?;
             handler(app, request, &user).map(Step::Answer)
         }
         Handler::Admin(handler) => {
-            let admin = auth::admin(user()?)?;
-            count_change(app, route, admin.user())?;
-            check_shape(request, route)?;
+            let admin = admin()?;
+            check(app, request, route, admin.user())?;
             handler(app, request, &admin).map(Step::Answer)
         }
         Handler::Read(handler) => {
             let user = user()?;
-            check_shape(request, route)?;
+            check(app, request, route, &user)?;
             handler(&Read::new(app, request), &user).map(Step::Ask)
         }
         Handler::AdminRead(handler) => {
-            let admin = auth::admin(user()?)?;
-            check_shape(request, route)?;
+            let admin = admin()?;
+            check(app, request, route, admin.user())?;
             handler(&Read::new(app, request), &admin).map(Step::Ask)
         }
     }
 }
 
-/// A change that is refused later counts as well, because checking it costs just as much.
-fn count_change(app: &App, route: &Route, user: &auth::User) -> Result<()> {
-    if route.is_change() { app.guard.take_change(user.id) } else { Ok(()) }
+/// The rate limit of the user's changes, and the shape of the request. A change that is refused later counts as well, because
+/// checking it costs just as much.
+fn check(app: &App, request: &Request, route: &Route, user: &auth::User) -> Result<()> {
+    if route.is_change() {
+        app.guard.take_change(user.id)?;
+    }
+    check_shape(request, route)
 }
 
 /// The audit entry for this outcome: a read, or a refusal. A user whose token was valid a moment ago may be refused as well: see

@@ -69,10 +69,10 @@ mod records;
 // The database: the audit trail, connections, statements, schema.
 mod audit;
 mod db;
-mod sql;
 mod database;
 mod pulse;
 mod migrate;
+mod sql;
 mod private_postgres;
 
 // The configuration, including the connection string.

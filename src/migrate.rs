@@ -7,6 +7,7 @@ use postgres::error::SqlState;
 use postgres::types::Type;
 
 use crate::error::explain;
+use crate::sql::read_file;
 
 /// One step of the schema. A step that has been released is never edited; the next change is the next file.
 pub struct Migration {
@@ -47,18 +48,7 @@ pub(crate) const ADVISORY_LOCK: i64 = 0x6865_616c_7468;
 pub fn load(folder: Option<&Path>) -> Result<Vec<Migration>, String> {
     let mut migrations = Vec::new();
     for (name, sql) in BUILT_IN {
-        let sql = match folder {
-            Some(folder) => {
-                let path = folder.join("migrations").join(format!("{name}.sql"));
-                std::fs::read_to_string(&path).map_err(|error| {
-                    format!(
-                        "{} cannot be read: {error}; SQL_DIR must hold every file of this version's sql/",
-                        path.display()
-                    )
-                })?
-            }
-            None => (*sql).to_string(),
-        };
+        let sql = read_file(folder, &format!("migrations/{name}.sql"), sql)?;
         let version = name.split('_').next().and_then(|number| number.parse().ok());
         let version = version.ok_or_else(|| format!("{name}.sql must begin with its number"))?;
         migrations.push(Migration { version, name: (*name).to_string(), sql });

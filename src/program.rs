@@ -136,14 +136,12 @@ const FILE: Argument = Argument { name: "FILE", about: "the file's name", kind: 
 /// healthcare_backend::run(vec!["create-admin".into(), "--help".into()]);
 /// ```
 pub fn run(words: Vec<OsString>) -> ExitCode {
-    let done = command_line::read(COMMANDS, &words).map_err(|problem| (problem, 2)).and_then(|asked| {
-        let done = match asked {
-            Asked::Run(command, given) => (command.run)(&given),
-            Asked::Help(text) => print(&text),
-        };
-        done.map_err(|problems| (problems, 1))
-    });
-    let Err((problems, code)) = done else { return ExitCode::SUCCESS };
+    let (done, code) = match command_line::read(COMMANDS, &words) {
+        Ok(Asked::Run(command, given)) => ((command.run)(&given), 1),
+        Ok(Asked::Help(text)) => (print(&text), 1),
+        Err(problem) => (Err(problem), 2),
+    };
+    let Err(problems) = done else { return ExitCode::SUCCESS };
     let mut out = std::io::stderr().lock();
     for problem in problems.lines() {
         let _ = writeln!(out, "healthcare-backend: {problem}");

@@ -98,18 +98,11 @@ macro_rules! queries {
 
         impl Queries {
             /// Reads the files from `folder`, or the built-in ones if it is `None`.
-            ///
-            /// # Errors
-            /// One line that names the file and the statement.
             pub fn load(folder: Option<&Path>) -> Result<Queries, String> {
                 let mut count = 0;
                 $(
                     let file = concat!(stringify!($file), ".sql");
-                    let text = match folder {
-                        Some(folder) => std::fs::read_to_string(folder.join(file))
-                            .map_err(|error| format!("{} cannot be read: {error}; SQL_DIR must hold every file of this version's sql/", folder.join(file).display()))?,
-                        None => include_str!(concat!("../sql/", stringify!($file), ".sql")).to_string(),
-                    };
+                    let text = read_file(folder, file, include_str!(concat!("../sql/", stringify!($file), ".sql")))?;
                     let mut parsed = parse_file(stringify!($file), &text)?;
                     let $file = $struct { $($query: take(&mut parsed, file, stringify!($query), &mut count)?,)* };
                     if let Some(extra) = parsed.first() {
@@ -150,9 +143,6 @@ queries! {
 
 impl Queries {
     /// Prepares every statement once, on a database whose schema is up to date, and looks for the constraints that they name.
-    ///
-    /// # Errors
-    /// One line that names the first statement that PostgreSQL does not accept, or whose constraint does not exist.
     pub fn prove(&self, client: &mut postgres::Client) -> Result<(), String> {
         // In one transaction: a pooler keeps that on one connection.
         let mut transaction = client.transaction().map_err(|error| explain(&error))?;
@@ -170,6 +160,15 @@ impl Queries {
     }
 }
 
+/// The text of a file of `folder`, or the built-in text if there is no folder.
+pub fn read_file(folder: Option<&Path>, file: &str, built_in: &str) -> Result<String, String> {
+    let Some(folder) = folder else { return Ok(built_in.to_string()) };
+    let path = folder.join(file);
+    std::fs::read_to_string(&path).map_err(|error| {
+        format!("{} cannot be read: {error}; SQL_DIR must hold every file of this version's sql/", path.display())
+    })
+}
+
 fn take(parsed: &mut Vec<Query>, file: &str, name: &str, count: &mut usize) -> Result<Arc<Query>, String> {
     let full_name = format!("{}.{name}", file.trim_end_matches(".sql"));
     let index = parsed.iter().position(|query| query.name == full_name);
@@ -180,9 +179,6 @@ fn take(parsed: &mut Vec<Query>, file: &str, name: &str, count: &mut usize) -> R
 }
 
 /// Splits a file at its `-- name:` lines.
-///
-/// # Errors
-/// One line that names the file and what is wrong in it.
 pub fn parse_file(file: &str, text: &str) -> Result<Vec<Query>, String> {
     let mut queries: Vec<Query> = Vec::new();
     for line in text.lines() {

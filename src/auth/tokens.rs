@@ -140,9 +140,6 @@ fn shard_of(token: &str) -> usize {
 }
 
 /// A refresh token or a one-time token: 256 random bits for the client, and their SHA-256 for the database.
-///
-/// # Errors
-/// A text for the log if the operating system has no randomness.
 pub fn new_random_token() -> Result<(String, Vec<u8>), String> {
     let token = random_hex::<32>()?;
     let hash = token_hash(&token);
@@ -155,9 +152,6 @@ pub fn token_hash(token: &str) -> Vec<u8> {
 }
 
 /// `N` random bytes as hexadecimal digits.
-///
-/// # Errors
-/// A text if the operating system has no randomness.
 pub fn random_hex<const N: usize>() -> Result<String, String> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| format!("no random numbers: {error}"))?;

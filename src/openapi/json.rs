@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use serde::Serialize;
-use serde::ser::{SerializeMap, Serializer};
+use serde::{Serialize, Serializer};
 
 /// A JSON value.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
 pub enum Json {
     Null,
     Truth(bool),
@@ -15,6 +15,7 @@ pub enum Json {
     Text(Cow<'static, str>),
     List(Vec<Json>),
     /// An object, its members in order.
+    #[serde(serialize_with = "members")]
     Object(Vec<(Cow<'static, str>, Json)>),
 }
 
@@ -73,63 +74,27 @@ impl<T: Into<Json>> FromIterator<T> for Json {
     }
 }
 
-impl From<()> for Json {
-    fn from((): ()) -> Json {
-        Json::Null
-    }
-}
-
-impl From<bool> for Json {
-    fn from(value: bool) -> Json {
-        Json::Truth(value)
-    }
-}
-
-impl From<i64> for Json {
-    fn from(value: i64) -> Json {
-        Json::Number(value)
-    }
-}
-
-impl From<i32> for Json {
-    fn from(value: i32) -> Json {
-        Json::Number(value.into())
-    }
-}
-
-impl From<usize> for Json {
-    fn from(value: usize) -> Json {
-        Json::Number(i64::try_from(value).unwrap_or(i64::MAX))
-    }
-}
-
-impl From<&'static str> for Json {
-    fn from(value: &'static str) -> Json {
-        Json::Text(value.into())
-    }
-}
-
-impl From<String> for Json {
-    fn from(value: String) -> Json {
-        Json::Text(value.into())
-    }
-}
-
-impl Serialize for Json {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Json::Null => serializer.serialize_unit(),
-            Json::Truth(value) => serializer.serialize_bool(*value),
-            Json::Number(value) => serializer.serialize_i64(*value),
-            Json::Text(value) => serializer.serialize_str(value),
-            Json::List(values) => serializer.collect_seq(values),
-            Json::Object(members) => {
-                let mut map = serializer.serialize_map(Some(members.len()))?;
-                for (name, value) in members {
-                    map.serialize_entry(name, value)?;
-                }
-                map.end()
+/// What else becomes a value, and which.
+macro_rules! become_json {
+    ($($kind:ty => $json:expr,)*) => {
+        $(impl From<$kind> for Json {
+            fn from(value: $kind) -> Json {
+                $json(value)
             }
-        }
-    }
+        })*
+    };
+}
+
+become_json! {
+    () => |()| Json::Null,
+    bool => Json::Truth,
+    i64 => Json::Number,
+    i32 => |number: i32| Json::Number(number.into()),
+    usize => |number| Json::Number(i64::try_from(number).unwrap_or(i64::MAX)),
+    &'static str => |text: &'static str| Json::Text(text.into()),
+    String => |text: String| Json::Text(text.into()),
+}
+
+fn members<S: Serializer>(members: &[(Cow<'static, str>, Json)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(members.iter().map(|(name, value)| (name, value)))
 }

@@ -30,10 +30,7 @@ Strings are trimmed, except passwords. A blank required string counts as missing
 characters. Times are RFC 3339 in UTC, dates are `YYYY-MM-DD`. Lists come in ascending order of ids, one page at a time; the `Link` header \
 leads to the next page, in sorted lists too.";
 
-/// The document, as it is served.
-///
-/// # Errors
-/// If a route or a query parameter has no description, or a description has no route.
+/// The document, as it is served. It fails if a route or a query parameter has no description, or a description has no route.
 pub fn document(config: &Config) -> Result<String, String> {
     let schemas = schemas(config);
     let paths = paths(&schemas)?;
