@@ -35,21 +35,15 @@ const CUTS: u32 = 32;
 /// One read of a record, one list, or one refusal.
 #[derive(Debug)]
 pub struct Entry {
-    /// When.
     pub at: jiff::Timestamp,
-    /// Who.
     pub actor_id: i64,
-    /// What.
     pub action: Action,
-    /// Of which kind of record.
     pub resource: Resource,
     /// The record of a read or a refusal.
     pub resource_id: Option<i64>,
     /// The records that a list showed.
     pub resource_ids: Option<Vec<i64>>,
-    /// From where.
     pub ip: IpAddr,
-    /// By which request.
     pub request_id: String,
 }
 
@@ -65,7 +59,6 @@ impl Entry {
     }
 }
 
-/// The buffer.
 pub struct Buffer {
     state: Mutex<State>,
     changed: Condvar,
@@ -111,10 +104,8 @@ impl Default for Buffer {
 }
 
 impl Buffer {
-    /// Adds an entry, waiting for a place while the buffer is full.
-    ///
-    /// # Errors
-    /// `Unavailable` if no place came free: a read that cannot be recorded is not answered.
+    /// Adds an entry, waiting for a place while the buffer is full. `Unavailable` if no place came free: a read that cannot be
+    /// recorded is not answered.
     pub fn record(&self, entry: Entry) -> Result<()> {
         let mut state = lock(&self.state);
         let deadline = Instant::now() + PATIENCE;

@@ -116,18 +116,12 @@ impl Db {
     }
 
     /// Sends the question by itself and waits for its rows.
-    ///
-    /// # Errors
-    /// See [`Db::query_many`].
     pub fn answer(&self, question: &Question) -> Result<Vec<Row>> {
         let parameters = Question::parameters(&[question]);
         self.query_many(&question.query, &parameters.iter().map(|value| &**value).collect::<Vec<_>>())
     }
 
-    /// The only row.
-    ///
-    /// # Errors
-    /// See [`Db::query_many`]; `Internal` for any other number of rows.
+    /// The only row. Any other number of rows is an `Internal` error.
     pub fn query_one(&self, query: &Query, parameters: Parameters) -> Result<Row> {
         self.query_opt(query, parameters)?.ok_or_else(|| no_row(query))
     }

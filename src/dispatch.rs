@@ -31,15 +31,11 @@ pub enum Target {
 }
 
 impl Target {
-    /// The lane that handles it.
     pub fn lane(self) -> Lane {
         self.route().map_or(Lane::Reading, |index| ROUTES[index].lane)
     }
 
     /// Whether the configuration allows it.
-    ///
-    /// # Errors
-    /// The refusal of its gate.
     pub fn allowed(self, config: &Config) -> Result<()> {
         self.route().and_then(|index| ROUTES[index].gate).map_or(Ok(()), |gate| gate(config))
     }
@@ -94,9 +90,6 @@ impl Routes {
     }
 
     /// Finds the route of the request, and stores the values in its path for the handler. A trailing slash makes no difference.
-    ///
-    /// # Errors
-    /// `NoRoute`, `MethodNotAllowed`.
     pub fn find(&self, request: &mut Request) -> Result<Target> {
         let path = match request.path.strip_suffix('/') {
             Some("") | None => request.path.as_str(),
@@ -139,9 +132,6 @@ impl Routes {
 
     /// Continues a request on a thread that may wait for the database, until its answer or its question is known. `ask` is the
     /// question, if it is known already.
-    ///
-    /// # Errors
-    /// As for [`Routes::begin`].
     pub fn resume(
         &self,
         app: &App,
@@ -167,7 +157,6 @@ impl Routes {
 
 /// How far a request has come.
 pub enum Step {
-    /// The answer is known.
     Answer(Response),
     /// The question for the database is known.
     Ask(Ask),

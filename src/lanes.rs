@@ -40,7 +40,6 @@ const ROOM_PATIENCE: Duration = Duration::from_secs(3);
 pub struct Job {
     /// Everything that is needed to answer it.
     pub exchange: Exchange,
-    /// What the client sent.
     pub request: Request,
     /// The route that its path and method lead to.
     pub target: Target,
@@ -67,9 +66,7 @@ pub enum Stage {
 /// Whether a long read begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// It begins now.
     Begins,
-    /// It keeps waiting.
     Waits,
     /// It is refused, for this reason.
     Refused(&'static str),

@@ -112,9 +112,6 @@ pub struct Request {
 
 impl Request {
     /// Splits the request target into path and query. The transport has already reduced an absolute form to these.
-    ///
-    /// # Errors
-    /// `invalid` for a path that is not percent-encoded UTF-8.
     pub fn split_target(target: &str) -> Result<(String, String)> {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         // Encoded once more, an encoded slash stays encoded.
@@ -123,10 +120,7 @@ impl Request {
         Ok((path, query.to_string()))
     }
 
-    /// The id in the path that has this name.
-    ///
-    /// # Errors
-    /// `invalid` for anything but a positive 64-bit integer in plain digits.
+    /// The id in the path that has this name. It must be a positive 64-bit integer in plain digits.
     pub fn id(&self, name: &'static str) -> Result<i64> {
         let text = self.parameters.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str());
         parse_id(text.unwrap_or_default()).map_err(|rule| Error::invalid(name, rule))
@@ -156,10 +150,8 @@ impl Request {
         Form::parse(&self.body, Mode::Update)
     }
 
-    /// The versions that `If-Match` allows; `None` if it allows every version.
-    ///
-    /// # Errors
-    /// `invalid` if the header is not a list of entity tags (RFC 9110, 13.1.1).
+    /// The versions that `If-Match` allows; `None` if it allows every version. The header must be a list of entity tags (RFC 9110,
+    /// 13.1.1).
     pub fn if_match(&self) -> Result<Option<Vec<String>>> {
         let Some(value) = self.headers.get("if-match") else { return Ok(None) };
         match parse_entity_tags(value) {

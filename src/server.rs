@@ -57,9 +57,6 @@ impl Arrivals {
 
 impl Server {
     /// Serves what arrives on this listener.
-    ///
-    /// # Errors
-    /// If the operating system refuses.
     pub fn new(app: Arc<App>, routes: Routes, listener: TcpListener, id_prefix: String) -> std::io::Result<Server> {
         let ids = Arc::new(RequestIds::new(id_prefix));
         let choosing = Arc::clone(&ids);

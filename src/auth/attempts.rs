@@ -24,13 +24,10 @@ const PLACE_RETRY: Duration = Duration::from_millis(20);
 pub struct Attempt<'a> {
     /// The limits, and the cost of a hash.
     pub config: &'a Config,
-    /// The connections.
     pub db: &'a Db,
-    /// The statements.
     pub sql: &'a Queries,
     /// Counts the failures.
     pub metrics: &'a Metrics,
-    /// What the client sent.
     pub request: &'a Request,
     /// The account, lower-case.
     pub email: &'a str,

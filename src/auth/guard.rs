@@ -37,17 +37,11 @@ impl Guard {
     }
 
     /// Counts a request that checks a password or a token against the client's rate limit.
-    ///
-    /// # Errors
-    /// `TooManyRequests`.
     pub fn take_attempt(&self, client: IpAddr) -> Result<()> {
         self.attempts.take(client_network(client)).map_err(|limit| self.limited(limit))
     }
 
     /// Counts a change against the user's rate limit.
-    ///
-    /// # Errors
-    /// `TooManyRequests`.
     pub fn take_change(&self, user_id: i64) -> Result<()> {
         self.changes.take(user_id).map_err(|limit| self.limited(limit))
     }

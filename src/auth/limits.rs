@@ -30,18 +30,12 @@ impl<K: Copy + Eq + Hash> Limiter<K> {
         Limiter { counted, per_minute, buckets: Mutex::new(HashMap::new()) }
     }
 
-    /// Takes one token from the bucket of the key.
-    ///
-    /// # Errors
-    /// The limit, with the time until the next token.
+    /// Takes one token from the bucket of the key. If there is none, the error says when there will be one.
     pub fn take(&self, key: K) -> Result<(), Box<RateLimit>> {
         self.take_at(key, Instant::now())
     }
 
     /// The same at a given moment.
-    ///
-    /// # Errors
-    /// The limit, with the time until the next token.
     pub fn take_at(&self, key: K, now: Instant) -> Result<(), Box<RateLimit>> {
         if self.per_minute == 0 {
             return Ok(());

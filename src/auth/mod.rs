@@ -23,7 +23,6 @@ use crate::sql::Queries;
 /// Someone whose token and session are good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct User {
-    /// The user's id.
     pub id: i64,
     /// The session that the token belongs to.
     pub session_id: i64,
@@ -54,19 +53,13 @@ impl User {
 }
 
 /// The user behind `Authorization: Bearer …` (RFC 6750). A token that is malformed, forged or expired costs no database
-/// connection.
-///
-/// # Errors
-/// `Unauthenticated` for a missing or refused token; `Unavailable` if the session cannot be looked up.
+/// connection. `Unauthenticated` for a missing or refused token; `Unavailable` if the session cannot be looked up.
 pub fn user(guard: &Guard, db: &Db, sql: &Queries, request: &Request) -> Result<User> {
     let claims = claims(guard, request)?;
     behind(claims, guard.sessions.state(db, sql, claims.session_id)?.ok_or(Error::Unauthenticated)?)
 }
 
 /// The same without asking the database: `None` if the session has to be looked up there.
-///
-/// # Errors
-/// `Unauthenticated` for a missing or refused token.
 pub fn remembered_user(guard: &Guard, request: &Request) -> Result<Option<User>> {
     let claims = claims(guard, request)?;
     guard.sessions.remembered(claims.session_id).map(|session| behind(claims, session)).transpose()
@@ -85,9 +78,6 @@ fn behind(claims: Claims, session: Session) -> Result<User> {
 }
 
 /// The user as an admin.
-///
-/// # Errors
-/// `Forbidden` for everyone else.
 pub fn admin(user: User) -> Result<Admin> {
     if user.is_admin() { Ok(Admin(user)) } else { Err(ADMINS_ONLY) }
 }

@@ -14,9 +14,6 @@ pub const MAX_BYTES: usize = 72;
 static COMMON: LazyLock<HashSet<&str>> = LazyLock::new(|| include_str!("common_passwords.txt").lines().collect());
 
 /// Checks a new password on its own. It is taken exactly as it was sent.
-///
-/// # Errors
-/// The rule that it breaks.
 pub fn check_rules(password: &str, config: &Config) -> Checked<()> {
     if password.chars().count() < config.password_min_length {
         Err(format!("must have at least {} characters", config.password_min_length).into())
@@ -43,9 +40,6 @@ pub fn is_the_email(password: &str, email: &str) -> bool {
 
 /// Hashes a new password, which must have passed the rules: the library would cut a longer one. (Its variant that refuses to cut
 /// also counts the terminating zero byte, and so has no room for the 72nd byte.)
-///
-/// # Errors
-/// `Internal` if the operating system has no randomness.
 pub fn hash(password: &str, config: &Config) -> Result<String, Error> {
     bcrypt::hash(password, config.bcrypt_cost).map_err(|error| Error::Internal(format!("bcrypt: {error}")))
 }

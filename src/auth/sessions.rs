@@ -52,10 +52,8 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// The state of an active session; `None` if it has ended.
-    ///
-    /// # Errors
-    /// `Unavailable` if the database must be asked and does not answer: an unknown session is not let in.
+    /// The state of an active session; `None` if it has ended. `Unavailable` if the database must be asked and does not answer: an
+    /// unknown session is not let in.
     pub fn state(&self, db: &Db, sql: &Queries, session_id: i64) -> Result<Option<Session>> {
         if let Some(state) = self.remembered(session_id) {
             return Ok(Some(state));

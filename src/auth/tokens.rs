@@ -85,9 +85,6 @@ impl Tokens {
     }
 
     /// A token for a session, and how many seconds it is valid: never longer than the session.
-    ///
-    /// # Errors
-    /// A text for the log; the signing itself cannot fail with a secret.
     pub fn issue(&self, user_id: i64, session_id: i64, session_ends_at: i64) -> Result<(String, i64), String> {
         let now = jiff::Timestamp::now().as_second();
         let exp = now.saturating_add(self.ttl_seconds).min(session_ends_at);

@@ -85,7 +85,7 @@ pub(super) struct Place {
     config: Config,
     name: String,
     attempts: AtomicUsize,
-    /// Milliseconds after [`START`].
+    /// A moment of [`now_ms`].
     slow_until: AtomicU64,
 }
 

@@ -51,7 +51,6 @@ impl Connection {
         }
     }
 
-    /// Runs a statement.
     pub fn run(&mut self, query: &Query, parameters: Parameters) -> std::result::Result<Vec<Row>, postgres::Error> {
         if self.in_transaction {
             return self.send(query, parameters);

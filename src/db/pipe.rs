@@ -24,7 +24,6 @@ use crate::memory::{SHORT_BYTES, Share};
 /// one of them.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// The connection.
 pub struct Pipe {
     runtime: Runtime,
     client: Client,

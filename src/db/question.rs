@@ -14,7 +14,6 @@ const LIST_WEIGHT: usize = 4;
 /// One statement and the values of its parameters, encoded for PostgreSQL. A `batched` statement takes arrays, so that it answers
 /// many questions at once; the values here are those of one of them.
 pub struct Question {
-    /// The statement.
     pub query: Arc<Query>,
     values: Vec<Encoded>,
 }

@@ -66,9 +66,6 @@ pub struct Grant {
 impl Grant {
     /// The pair of tokens of a session: this refresh token, and a new access token. The row has the session's and the user's
     /// columns.
-    ///
-    /// # Errors
-    /// `Internal` if nothing can be signed.
     pub fn new(app: &App, row: &Row, refresh_token: String) -> Result<Grant> {
         let user = Account::from_row(row);
         let expires_at: Timestamp = row.get("expires_at");
@@ -81,7 +78,6 @@ impl Grant {
 /// A one-time token, as the admin who made it sees it once.
 #[derive(Serialize)]
 pub struct OneTimeToken {
-    /// The token.
     pub token: String,
     /// When it ends, used or not.
     pub expires_at: Timestamp,

@@ -14,9 +14,7 @@ use crate::sql::Queries;
 
 /// What both halves of a read can use.
 pub struct Read<'a> {
-    /// What the client sent.
     pub request: &'a Request,
-    /// The statements.
     pub sql: &'a Queries,
     /// Seals and opens the cursors of sorted lists.
     pub cursors: &'a Cursors,
@@ -73,17 +71,11 @@ impl Ask {
     }
 
     /// The second half, once the rows of [`Ask::batched`] are there.
-    ///
-    /// # Errors
-    /// `NotFound`, mostly.
     pub fn answer(self, read: &Read, rows: Vec<Row>) -> Result<Response> {
         (self.answer)(read, rows, None)
     }
 
     /// Asks by itself, waits for the rows and makes the answer.
-    ///
-    /// # Errors
-    /// Those of the statements and of the answer.
     pub fn wait(self, db: &Db, read: &Read) -> Result<Response> {
         let rows = db.answer(&self.question)?;
         let total = match &self.count {

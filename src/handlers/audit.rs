@@ -17,7 +17,7 @@ use crate::sql::Parameters;
 
 /// The query parameters of the list.
 pub const FILTERS: &[&str] = &["limit", "before", "actor_id", "action", "resource", "resource_id"];
-/// What can be done.
+/// Every action in the trail.
 pub const ACTIONS: [&str; 29] = [
     "register",
     "login",
@@ -49,9 +49,9 @@ pub const ACTIONS: [&str; 29] = [
     "emergency_read",
     "emergency_review",
 ];
-/// To what.
+/// Every kind of record in the trail.
 pub const RESOURCES: [&str; 8] = ["user", "session", "patient", "doctor", "mapping", "care_group", "grant", "audit"];
-/// How it went.
+/// Every outcome in the trail.
 pub const OUTCOMES: [&str; 3] = ["success", "failed", "forbidden"];
 
 /// Who did what to which record, when, and from where.

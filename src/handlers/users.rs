@@ -27,9 +27,6 @@ const READ_ONLY: &[&str] = &["id", "invited", "created_at", "updated_at"];
 const READ_ONLY_OF_MINE: &[&str] = &["id", "role", "disabled", "invited", "created_at", "updated_at"];
 
 /// Whether anyone may register.
-///
-/// # Errors
-/// `Forbidden` if only admins make accounts.
 pub fn registration_is_open(config: &Config) -> Result<()> {
     if config.registration_open {
         Ok(())

@@ -32,10 +32,7 @@ pub struct Form {
 }
 
 impl Form {
-    /// Reads the body as one JSON object.
-    ///
-    /// # Errors
-    /// `invalid` for anything else, and for repeated keys.
+    /// Reads the body as one JSON object. Anything else is `invalid`, and so are repeated keys.
     pub fn parse(body: &[u8], mode: Mode) -> Result<Form> {
         let Object { fields, repeated } = serde_json::from_slice(body).map_err(|error| {
             // The parser's message may quote the body; the position is enough to find the mistake.
@@ -107,9 +104,6 @@ impl Form {
     }
 
     /// The fields of a record, each checked by the rule of its kind.
-    ///
-    /// # Errors
-    /// See [`Form::finish`].
     pub fn record(mut self, fields: &[Field]) -> Result<Fields> {
         let mut read_only = Vec::new();
         for Field { name, kind, set, .. } in fields {
@@ -123,10 +117,8 @@ impl Form {
     }
 
     /// The accepted fields, if there was no error. `read_only` fields, which cannot be changed, are accepted and ignored, so that
-    /// clients can send back a record that they read. An update with only read-only fields is refused.
-    ///
-    /// # Errors
-    /// `incomplete` or `invalid`, naming every field, unknown ones included.
+    /// clients can send back a record that they read. An update with only read-only fields is refused. The error names every field,
+    /// unknown ones included.
     pub fn finish(mut self, read_only: &[&str]) -> Result<Fields> {
         for name in self.sent.keys().filter(|name| !read_only.contains(&name.as_str())) {
             self.errors.push(FieldError::new(shown(name), "is not a field of this record"));

@@ -142,10 +142,7 @@ impl Query {
         }
     }
 
-    /// Succeeds if there was no error in any parameter.
-    ///
-    /// # Errors
-    /// `invalid`, naming every parameter.
+    /// Succeeds if there was no error in any parameter. The error names every parameter.
     pub fn finish(self) -> Result<()> {
         if self.errors.is_empty() { Ok(()) } else { Err(Error::Invalid(self.errors)) }
     }
