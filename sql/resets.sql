@@ -24,6 +24,24 @@ with found as (
 select found.disabled, found.expires_at
   from found, actor;
 
+-- name: issue_by_mail(id bigint, hash bytea, lifetime_seconds integer, pause_seconds integer, ip inet, request_id text) :opt write
+-- Runs after `lock_by_email`: a token that is mailed to the account. No row: the account is disabled, or got one within the last
+-- `pause_seconds`, which stays good.
+with issued as (
+    insert into one_time_tokens as present (user_id, purpose, hash, expires_at)
+    select id, 'mail', $2, now() + make_interval(secs => $3) from users where id = $1 and not disabled
+        on conflict (user_id, purpose) do update
+       set hash = excluded.hash, created_at = now(), expires_at = excluded.expires_at
+     where present.created_at <= now() - make_interval(secs => $4)
+    returning user_id
+), audited as (
+    insert into audit_entries (action, resource, resource_id, ip, request_id)
+    select 'reset_issue', 'user', user_id, $5, $6 from issued
+)
+select u.name, u.email
+  from issued
+  join users u on u.id = issued.user_id;
+
 -- name: find(hash bytea) :opt
 -- The account of a good token.
 select u.email
@@ -79,7 +97,7 @@ select id, pg_notify('session_changes', 'user ' || id)::text as notified
   from account;
 
 -- name: lock_by_email(email text) :opt write
--- Runs first in the transaction of a command: the next statement then sees every session that was created or ended before.
+-- Runs first in the transaction of a command or of a mail: the next statement then sees every session that was created or ended before.
 select id, disabled
   from users
  where email = $1

@@ -8,6 +8,7 @@ use crate::auth::guard::Guard;
 use crate::config::Config;
 use crate::cursors::Cursors;
 use crate::db::Db;
+use crate::mail::Mail;
 use crate::memory::Memory;
 use crate::metrics::{Family, Metrics};
 use crate::outage::Outage;
@@ -26,6 +27,8 @@ pub struct App {
     pub cursors: Cursors,
     /// Audit entries on their way to the database.
     pub audit: audit::Buffer,
+    /// Mail that waits to be sent.
+    pub mail: Mail,
     /// The memory that long answers hold.
     pub memory: Arc<Memory>,
     pub metrics: Arc<Metrics>,

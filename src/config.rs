@@ -2,6 +2,7 @@
 
 pub mod environment;
 mod fields;
+mod mail;
 pub mod variables;
 
 use std::collections::HashMap;
@@ -62,6 +63,7 @@ impl Config {
                     .into(),
             );
         }
+        problems.extend(mail::is_whole(&self).err());
         // All bodies together have half of it, and one body may not use that up.
         if self.max_body_bytes > self.max_memory_bytes / 4 {
             problems.push("MAX_MEMORY_BYTES must be at least four times MAX_BODY_BYTES".into());

@@ -45,6 +45,11 @@ impl Response {
         Response::new(200, "success", message, data)
     }
 
+    /// 202 `success`: taken on, done later.
+    pub fn accepted(message: &str) -> Response {
+        Response::new(202, "success", message, ())
+    }
+
     /// 201 `created`: a new record, and the path that names it.
     pub fn created(message: &str, location: String, data: impl Serialize) -> Response {
         Response::new(201, "created", message, data).with_header("Location", location)

@@ -59,6 +59,7 @@ mod handlers;
 
 // What handlers share: who asks, what was sent and whether it is well-formed, what is answered.
 mod app;
+mod mail;
 mod auth;
 mod cursors;
 mod request;
@@ -85,6 +86,7 @@ mod metrics;
 mod outage;
 mod network;
 mod percent;
+mod address;
 mod error;
 mod clock;
 mod lock;

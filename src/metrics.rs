@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// The statuses that the service answers with. The transport counts those of its own refusals.
-const STATUSES: [u16; 18] = [200, 201, 204, 304, 400, 401, 403, 404, 405, 409, 412, 413, 415, 422, 429, 500, 501, 503];
+const STATUSES: [u16; 19] =
+    [200, 201, 202, 204, 304, 400, 401, 403, 404, 405, 409, 412, 413, 415, 422, 429, 500, 501, 503];
 
 /// Upper bounds of the latency histogram, in microseconds.
 const BUCKETS_MICROS: [u64; 12] =
@@ -84,6 +85,12 @@ pub struct Metrics {
     pub logins_failed: Counter,
     /// Logins refused because of a lock.
     pub logins_locked: Counter,
+    /// Mails that the mail program took.
+    pub mails_sent: Counter,
+    /// Mails that it did not take.
+    pub mails_failed: Counter,
+    /// Mails for which the queue had no room.
+    pub mails_dropped: Counter,
     /// Requests refused by a rate limit.
     pub rate_limited: Counter,
     /// Audit entries that wait to be written.
@@ -127,6 +134,8 @@ impl Metrics {
         self.write_routes(&mut page);
         let logins = [("ok", &self.logins_ok), ("failed", &self.logins_failed), ("locked", &self.logins_locked)];
         let logins = logins.map(|(result, counter)| (format!("result=\"{result}\""), counter.get() as f64)).to_vec();
+        let mails = [("sent", &self.mails_sent), ("failed", &self.mails_failed), ("dropped", &self.mails_dropped)];
+        let mails = mails.map(|(result, counter)| (format!("result=\"{result}\""), counter.get() as f64)).to_vec();
         #[rustfmt::skip]
         let own = [
             Family::gauge("http_requests_in_flight", "Requests being answered.", self.in_flight.get()),
@@ -142,6 +151,7 @@ impl Metrics {
             Family::counter("abandoned_requests_total", "Requests answered while their statement hung.", self.abandoned.get()),
             Family::counter("panics_total", "Handlers that panicked.", self.panics.get()),
             Family { name: "logins_total", help: "Logins by result.", kind: "counter", samples: logins },
+            Family { name: "mails_total", help: "Mails by result.", kind: "counter", samples: mails },
         ];
         for family in own.iter().chain(extra) {
             family.write(&mut page);

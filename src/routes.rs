@@ -87,6 +87,7 @@ pub const ROUTES: &[Route] = &[
     read      (Get,    "/api/auth/me",                             User,    users::me),
     signed    (Put,    "/api/auth/me",                             User,    users::update).hashing(),
     signed    (Patch,  "/api/auth/me",                             User,    users::update).hashing(),
+    open      (Post,   "/api/auth/forgot",                                  resets::forget).limited().only_if(resets::mail_is_set),
     open      (Post,   "/api/auth/reset",                                   resets::redeem).checking(),
     signed    (Post,   "/api/auth/password",                       User,    users::change_password).checking(),
     signed    (Post,   "/api/auth/logout",                         Session, sessions::logout).bare(),

@@ -20,6 +20,7 @@ use crate::database::Database;
 use crate::db::Db;
 use crate::dispatch::Routes;
 use crate::housekeeper::Housekeeper;
+use crate::mail::{Mail, Post};
 use crate::memory::Memory;
 use crate::metrics::{Metrics, unix_seconds};
 use crate::outage::Outage;
@@ -120,7 +121,7 @@ impl Service {
         self.shut_down()
     }
 
-    /// The listener, the writer of audit entries, the housekeeper, the reviver, and the threads that answer requests.
+    /// The listener, the writer of audit entries, the sender of mail, the housekeeper, the reviver, and the threads that answer requests.
     fn start_threads(&mut self, database: Database) -> std::io::Result<()> {
         let hearing = Arc::clone(&self.app);
         self.background.push(self.app.pulse.listen(database.url, move |event| match event {
@@ -131,6 +132,11 @@ impl Service {
         let writing = Arc::clone(&self.app);
         self.background.push(thread::Builder::new().name("audit".into()).spawn(move || {
             writing.audit.write_until_stopped(&writing.db, &writing.sql.audit.record, GRACE);
+        })?);
+        let sending = Arc::clone(&self.app);
+        self.background.push(thread::Builder::new().name("mail".into()).spawn(move || {
+            let App { config, db, sql, metrics, .. } = &*sending;
+            sending.mail.deliver_until_stopped(&Post { config, db, sql, metrics }, GRACE);
         })?);
         let (keeping, stopping) = (Arc::clone(&self.app), Arc::clone(&self.stopping));
         let keep = move || Housekeeper::new(&keeping.db, &keeping.sql).keep(&keeping.guard.sessions, &stopping);
@@ -148,6 +154,7 @@ impl Service {
         self.crew.stop(&self.server, Instant::now() + GRACE);
         self.stopping.store(true, Ordering::Relaxed);
         let is_frozen = self.app.pulse.is_frozen();
+        self.app.mail.stop();
         self.app.audit.stop();
         self.app.pulse.stop();
         let deadline = Instant::now() + LAST_WRITES;
@@ -211,6 +218,7 @@ fn make_app(
         guard: Guard::new(&secret, &config, Arc::clone(&metrics)),
         cursors: Cursors::new(&secret, config.jwt_secret_previous.as_deref())?,
         audit: audit::Buffer::default(),
+        mail: Mail::default(),
         memory: Memory::new(config.max_memory_bytes),
         refusals: Outage::new("server", "requests are answered 503", "no more requests are answered 503"),
         transport_metrics: OnceLock::new(),

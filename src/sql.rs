@@ -124,7 +124,7 @@ queries! {
     /// `sql/users.sql`
     users: Users { register, find, search, lock, update_profile, change_password, create, lock_admins, update, unlock, set_role }
     /// `sql/resets.sql`
-    resets: Resets { issue, find, lock_by_token, redeem, lock_by_email, set_password }
+    resets: Resets { issue, issue_by_mail, find, lock_by_token, redeem, lock_by_email, set_password }
     /// `sql/sessions.sql`
     sessions: Sessions { attempt, record_failure, forget_failures, create, lock_by_token, refresh, state, touch, list, end, end_all, prune_tokens, prune, prune_failures }
     /// `sql/patients.sql`

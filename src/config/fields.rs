@@ -68,6 +68,12 @@ pub struct Config {
     pub password_blocklist: bool,
     /// `REGISTRATION`
     pub registration_open: bool,
+    /// `SENDMAIL`
+    pub sendmail: Option<String>,
+    /// `MAIL_FROM`
+    pub mail_from: Option<String>,
+    /// `RESET_URL`
+    pub reset_url: Option<String>,
     /// `AUDIT_READS`
     pub audit_reads: bool,
     /// `LOG_FORMAT`
@@ -149,6 +155,9 @@ impl Default for Config {
             password_min_length: 8,
             password_blocklist: true,
             registration_open: true,
+            sendmail: None,
+            mail_from: None,
+            reset_url: None,
             audit_reads: true,
             log_format: LogFormat::Text,
             log_filter: "info".into(),

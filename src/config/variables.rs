@@ -7,6 +7,7 @@
 use std::net::ToSocketAddrs;
 
 use super::fields::{Config, LogFormat};
+use super::mail;
 use crate::database_url::DatabaseUrl;
 use crate::network::Network;
 
@@ -96,6 +97,12 @@ pub const VARIABLES: &[Variable] = &[
         "off allows common passwords"),
     variable("REGISTRATION", "open", Parsed(registration),
         "closed: only admins make accounts"),
+    variable("SENDMAIL", "—", Text(|config, text| config.sendmail = Some(text.into()), mail::sendmail),
+        "the program that sends mail from standard input (sendmail, msmtp), with its arguments; `-t -i` are added"),
+    variable("MAIL_FROM", "—", Text(|config, text| config.mail_from = Some(text.into()), mail::mail_from),
+        "the sender of mail: clinic@example.org or Clinic <clinic@example.org>"),
+    variable("RESET_URL", "—", Text(|config, text| config.reset_url = Some(text.into()), mail::reset_url),
+        "the page of the front end to which a one-time token is appended; SENDMAIL, MAIL_FROM and RESET_URL are set together"),
     variable("AUDIT_READS", "on", Switch(|config| &mut config.audit_reads),
         "off records changes and account events only"),
     variable("LOG_FORMAT", "text", Parsed(log_format),

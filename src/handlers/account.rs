@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 #[derive(Debug, Serialize)]
 pub struct Account {
     id: i64,
-    name: String,
+    pub name: String,
     /// Its e-mail address, lower-case.
     pub email: String,
     role: Role,

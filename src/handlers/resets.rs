@@ -1,18 +1,41 @@
-//! Resets: somebody who has no password, or has forgotten it, sets one with a one-time token.
+//! Resets: somebody who has no password, or has forgotten it, sets one with a one-time token from an admin or a mail.
 
 use super::account::OneTimeToken;
 use crate::app::App;
 use crate::auth::tokens::{new_random_token, token_hash};
 use crate::auth::{Admin, passwords};
+use crate::config::Config;
 use crate::envelope::Response;
 use crate::error::{Error, Result};
+use crate::mail::Job;
 use crate::request::Request;
 use crate::sql::Parameters;
+use crate::validate::email;
 
 /// How long a one-time token is good.
 const LIFETIME_SECONDS: i32 = 24 * 60 * 60;
 /// How long an invitation is good.
 pub const INVITATION_SECONDS: i32 = 7 * 24 * 60 * 60;
+
+/// Whether a token can be mailed.
+///
+/// # Errors
+/// `NoRoute` if no mail program is set.
+pub fn mail_is_set(config: &Config) -> Result<()> {
+    if config.sendmail.is_some() { Ok(()) } else { Err(Error::NoRoute) }
+}
+
+/// `POST /api/auth/forgot`: mails a one-time token to the account of this address, if there is one. That is looked up after the answer,
+/// which is always the same.
+pub fn forget(app: &App, request: &Request) -> Result<Response> {
+    let mut form = request.new_record()?;
+    form.required("email", email);
+    let fields = form.finish(&[])?;
+    let (client, request_id) = (request.client, request.id.clone());
+    let job = Job::Forgotten { email: fields.text("email").to_string(), client, request_id };
+    app.mail.put(&app.config, &app.metrics, job);
+    Ok(Response::accepted("A mail is sent if there is an account with this address"))
+}
 
 /// `POST /api/auth/reset`: sets the password, unlocks the account, and ends all its sessions and one-time tokens. A password that
 /// breaks a rule does not use the token up.

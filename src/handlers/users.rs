@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::db::Question;
 use crate::envelope::Response;
 use crate::error::{Error, FieldError, FieldErrors, Result};
+use crate::mail::Job;
 use crate::request::Request;
 use crate::sql::Parameters;
 use crate::validate::{Form, NAME_MAX, email, line, one_of, truth};
@@ -98,6 +99,10 @@ pub fn update(app: &App, request: &Request, user: &User) -> Result<Response> {
     matched(&row)?;
     if row.get::<_, i64>("ended") > 0 {
         app.guard.sessions.forget_user(user.id);
+    }
+    if is_new_email {
+        let job = Job::Moved { name: account.name.clone(), email: account.email.clone() };
+        app.mail.put(&app.config, &app.metrics, job);
     }
     Ok(updated("Account updated", &Account::from_row(&row)))
 }

@@ -185,6 +185,10 @@ pub fn response_of(route: &Route, operation: &Operation, schemas: &[Schema]) -> 
             };
             (200, response(says, headers, Some(envelope(word("success"), items, example))))
         }
+        Gives::Taken => {
+            let body = envelope(word("success"), object! { "type": "null" }, envelope_of("success", says, Json::Null));
+            (202, response(says, &[], Some(body)))
+        }
         Gives::Nothing(word_of) => {
             let body = envelope(word(word_of), object! { "type": "null" }, envelope_of(word_of, says, Json::Null));
             (200, response(says, &[], Some(body)))

@@ -2,7 +2,7 @@
 //! it, its parameters, and the answers that any request can get.
 
 use crate::request::Method::{self, Delete, Get, Patch, Post, Put};
-use Gives::{Changed, Data, List, Made, New, Nothing, Page, Record, Renewed};
+use Gives::{Changed, Data, List, Made, New, Nothing, Page, Record, Renewed, Taken};
 
 /// The answer of an operation that succeeds.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub enum Gives {
     Changed(&'static str),
     /// 200 `updated` with this; no version.
     Renewed(&'static str),
+    /// 202 `success` without data.
+    Taken,
     /// 200 with this word and without data.
     Nothing(&'static str),
     /// 200 with a body of this media type, outside the envelope.
@@ -76,8 +78,11 @@ pub const OPERATIONS: &[Operation] = &[
         .takes("ProfileChanges").gives(Changed("User"), "Account updated").refuses(&["WrongPassword", "Conflict", "Outdated"]),
     in_section("Accounts", Patch, "/api/auth/me", "patchProfile", "Change your name or e-mail address").about(PROFILE)
         .takes("ProfileChanges").gives(Changed("User"), "Account updated").refuses(&["WrongPassword", "Conflict", "Outdated"]),
+    in_section("Accounts", Post, "/api/auth/forgot", "forgotPassword", "Ask for a mail with a one-time token")
+        .about("The answer is the same whether there is such an account or not. An account gets one mail in 5 minutes at most; its token is good for 24 hours. Answered with 404 where the service sends no mail (`SENDMAIL`).")
+        .takes("ForgottenPassword").gives(Taken, "A mail is sent if there is an account with this address").refuses(&["NotFound", "TooManyAttempts"]),
     in_section("Accounts", Post, "/api/auth/reset", "resetPassword", "Set a password with a one-time token")
-        .about("The token comes from an admin or from an invitation, and is good once. Unlocks the account, and ends all its sessions and other one-time tokens. A password that breaks a rule does not use the token up.")
+        .about("The token comes from an admin, an invitation or a mail, and is good once. Unlocks the account, and ends all its sessions and other one-time tokens. A password that breaks a rule does not use the token up.")
         .takes("PasswordReset").gives(Nothing("updated"), "Password set").refuses(&["WrongToken", "TooManyAttempts"]),
     in_section("Accounts", Post, "/api/auth/password", "changePassword", "Change your password")
         .about("Ends your other sessions and revokes every earlier token of this one. A wrong current password counts as a failed login.")

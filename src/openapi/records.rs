@@ -69,6 +69,7 @@ pub fn schemas(config: &Config) -> Vec<Schema> {
                 required("new_password", new_password(), "a better horse battery"),
             ],
         ),
+        new("ForgottenPassword", &[required("email", email(), "ann@example.org")]),
         new(
             "PasswordReset",
             &[

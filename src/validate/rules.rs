@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use jiff::civil::Date;
 use serde_json::Value;
 
+use crate::address::is_email;
 use crate::records::Kind;
 
 /// A rule that a value breaks, as the end of a sentence: "must be …".
@@ -147,33 +148,17 @@ pub fn parse_birth_date(text: &str) -> Checked<Date> {
 /// An e-mail address as HTML defines it (WHATWG HTML, "valid e-mail address") with a dot in its domain, stored lower-case.
 pub fn email(value: Value) -> Checked<Value> {
     let text = plain_text(string(&value)?, EMAIL_MAX, false)?;
-    let valid = text.split_once('@').is_some_and(|(local, domain)| is_local_part(local) && is_domain(domain));
-    if valid { Ok(lower_email(&text).into()) } else { Err("must be an e-mail address like name@example.org".into()) }
+    if is_email(&text) {
+        Ok(lower_email(&text).into())
+    } else {
+        Err("must be an e-mail address like name@example.org".into())
+    }
 }
 
 /// An e-mail address as it is stored and looked up. Only ASCII letters are lowered: Unicode's lower case would turn the Kelvin
 /// sign into a `k`, so that two addresses would lead to one account.
 pub fn lower_email(text: &str) -> String {
     text.to_ascii_lowercase()
-}
-
-fn is_local_part(local: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".!#$%&'*+/=?^_`{|}~-".contains(&byte);
-    (1..=64).contains(&local.len())
-        && local.bytes().all(allowed)
-        && !local.starts_with('.')
-        && !local.ends_with('.')
-        && !local.contains("..")
-}
-
-fn is_domain(domain: &str) -> bool {
-    let is_label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    domain.contains('.') && domain.split('.').all(is_label)
 }
 
 /// A telephone number: at least 5 digits, with spaces and `+ - ( ) . /` between them; an extension (`x12`, `ext. 12`) may follow.

@@ -81,6 +81,7 @@ impl<'a> World<'a> {
                 json!({ "refresh_token": self.app.logged_in(&self.owner.email, PASSWORD).refresh_token })
             }
             (_, "/api/auth/me") => json!({ "name": "Sent" }),
+            (_, "/api/auth/forgot") => json!({ "email": self.owner.email }),
             (_, "/api/auth/reset") => {
                 json!({ "token": self.admin.reset_token(self.user_id), "new_password": "another horse battery" })
             }
@@ -174,6 +175,7 @@ fn check_envelope(answer: &Answer) {
     let word = json["status"].as_str().expect("a word");
     let words: &[&str] = match answer.status {
         200 => &["success", "updated", "deleted"],
+        202 => &["success"],
         201 => &["created"],
         400 => &["incomplete", "invalid"],
         401 => &["invalid", "forbidden"],

@@ -251,7 +251,7 @@ fn the_document_names_every_field_that_a_handler_reads() {
             include_str!("../../src/handlers/users.rs"),
             &["Registration", "ProfileChanges", "PasswordChange", "NewUser", "UserChanges"],
         ),
-        (include_str!("../../src/handlers/resets.rs"), &["PasswordReset"]),
+        (include_str!("../../src/handlers/resets.rs"), &["ForgottenPassword", "PasswordReset"]),
         (include_str!("../../src/handlers/sessions.rs"), &["Login", "Refresh"]),
     ];
     let records = ["NewPatient", "PatientChanges", "NewDoctor", "DoctorChanges", "NewMapping", "MappingChanges"];

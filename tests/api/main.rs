@@ -24,6 +24,7 @@ mod listing;
 mod locks;
 mod login_races;
 mod long_answers;
+mod mail;
 mod mappings;
 mod memory;
 mod nodes;

@@ -11,7 +11,7 @@ set -u
 # One program a package; Debian keeps most of them out of a plain user's PATH.
 PATH=$PATH:/usr/sbin:/sbin
 missing=
-for pair in pgbouncer:pgbouncer nginx:nginx-light caddy:caddy promtool:prometheus zsh:zsh dash:dash curl:curl openssl:openssl systemd-analyze:systemd; do
+for pair in pgbouncer:pgbouncer nginx:nginx-light caddy:caddy promtool:prometheus zsh:zsh dash:dash curl:curl openssl:openssl systemd-analyze:systemd msmtp:msmtp; do
     command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
 done
 [ -z "$missing" ] && exit 0

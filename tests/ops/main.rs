@@ -17,6 +17,7 @@ mod failover;
 mod faults;
 mod first_session;
 mod full_disk;
+mod mail;
 mod metrics;
 mod pages;
 mod pooler;

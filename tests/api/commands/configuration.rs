@@ -338,3 +338,39 @@ fn a_bad_database_url_is_one_line_without_its_password() {
         assert!(problem.contains("DATABASE_URL") && !problem.contains("secret-word"), "{problem}");
     }
 }
+
+#[test]
+fn the_variables_of_mail_belong_together_and_each_has_its_rule() {
+    let good = [
+        ("SENDMAIL", "true -C /etc/msmtprc"),
+        ("MAIL_FROM", "Clinic <c@example.org>"),
+        ("RESET_URL", "https://c.example/r#"),
+    ];
+    assert!(config(&good).is_ok());
+    for missing in 0..3 {
+        let some: Vec<_> =
+            good.into_iter().enumerate().filter(|(place, _)| *place != missing).map(|(_, pair)| pair).collect();
+        let problems = config(&some).expect_err("not whole");
+        assert!(problems.len() == 1 && problems[0].starts_with(good[missing].0), "{problems:?}");
+        assert!(config(&[good[missing]]).is_err());
+    }
+    for (place, value) in [
+        (0, "/no/such/program -t"),
+        (0, "no-such-program"),
+        (0, "/etc/passwd"),
+        (1, "clinic"),
+        (1, "Clinic <c@example.org"),
+        (1, "Clinic <c@example.org>, Eve <e@example.org>"),
+        (1, "c@example.org\u{7}"),
+        (2, "clinic.example/reset"),
+        (2, "ftp://clinic.example/"),
+        (2, "https://"),
+        (2, "https://clinic.example/a b"),
+        (2, "https://clinic.example/ü"),
+    ] {
+        let mut all = good;
+        all[place].1 = value;
+        let problems = config(&all).expect_err(value);
+        assert!(problems.len() == 1 && problems[0].starts_with(good[place].0), "{value}: {problems:?}");
+    }
+}

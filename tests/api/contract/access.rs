@@ -12,6 +12,7 @@ const FOR_ANYONE: &[&str] = &[
     "/api/auth/register",
     "/api/auth/login",
     "/api/auth/refresh",
+    "/api/auth/forgot",
     "/api/auth/reset",
     "/healthz",
     "/readyz",

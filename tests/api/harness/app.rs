@@ -44,6 +44,10 @@ impl TestApp {
             database_pool: 5,
             auth_rate_per_minute: 0,
             changes_per_minute: 0,
+            // A mail program that takes every message.
+            sendmail: Some("true".into()),
+            mail_from: Some("Clinic <clinic@example.org>".into()),
+            reset_url: Some("https://clinic.example/reset?token=".into()),
             ..Config::default()
         };
         change(&mut config);

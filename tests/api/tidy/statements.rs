@@ -89,6 +89,7 @@ const WITHOUT_ACTOR: &[(&str, &str)] = &[
     ("idempotency.prune", "the service removes what is too old"),
     ("users.register", "nobody has logged in yet"),
     ("users.set_role", "the operator's command line"),
+    ("resets.issue_by_mail", "the token goes to the owner of the account only"),
     ("resets.redeem", "the token stands for its user, who has not logged in"),
     ("resets.set_password", "the operator's command line"),
     ("sessions.forget_failures", "a right password stands before it"),
