@@ -27,8 +27,8 @@ pub struct Variable {
 enum Field {
     /// A whole number from the first bound to the second, both included.
     Whole(fn(&mut Config) -> &mut dyn Number, u64, u64),
-    /// `on` or `off`.
-    Switch(fn(&mut Config) -> &mut bool),
+    /// One of two words: the one for true, and the one for false.
+    Switch(fn(&mut Config) -> &mut bool, &'static str, &'static str),
     /// A key of 32 bytes or more, used exactly as given, blanks included.
     Secret(fn(&mut Config) -> &mut Option<String>),
     /// A text, and the rule that it must follow.
@@ -63,7 +63,7 @@ pub const VARIABLES: &[Variable] = &[
         "how long an access token is valid"),
     variable("BCRYPT_COST", "12", Whole(|config| &mut config.bcrypt_cost, 4, 16),
         "10 to 16; a login with a cheaper stored hash renews the hash, and every login takes the time of the most expensive stored hash"),
-    variable("ALLOW_WEAK_HASHING", "0", Parsed(allow_weak_hashing),
+    variable("ALLOW_WEAK_HASHING", "0", Switch(|config| &mut config.allow_weak_hashing, "1", "0"),
         "1 allows a BCRYPT_COST from 4, for tests"),
     variable("WORKERS", "one per core, 2 to 64", Whole(|config| &mut config.workers, 1, 1024),
         "threads that receive requests and answer reads, with one connection to PostgreSQL each"),
@@ -93,9 +93,9 @@ pub const VARIABLES: &[Variable] = &[
         "how long the account stays locked"),
     variable("PASSWORD_MIN_LENGTH", "8", Whole(|config| &mut config.password_min_length, 1, 72),
         "the shortest new password, in characters"),
-    variable("PASSWORD_BLOCKLIST", "on", Switch(|config| &mut config.password_blocklist),
+    variable("PASSWORD_BLOCKLIST", "on", Switch(|config| &mut config.password_blocklist, "on", "off"),
         "off allows common passwords"),
-    variable("REGISTRATION", "open", Parsed(registration),
+    variable("REGISTRATION", "open", Switch(|config| &mut config.registration_open, "open", "closed"),
         "closed: only admins make accounts"),
     variable("SENDMAIL", "—", Text(|config, text| config.sendmail = Some(text.into()), mail::sendmail),
         "the program that sends mail from standard input (sendmail, msmtp), with its arguments; `-t -i` are added"),
@@ -103,7 +103,7 @@ pub const VARIABLES: &[Variable] = &[
         "the sender of mail: clinic@example.org or Clinic <clinic@example.org>"),
     variable("RESET_URL", "—", Text(|config, text| config.reset_url = Some(text.into()), mail::reset_url),
         "the page of the front end to which a one-time token is appended; SENDMAIL, MAIL_FROM and RESET_URL are set together"),
-    variable("AUDIT_READS", "on", Switch(|config| &mut config.audit_reads),
+    variable("AUDIT_READS", "on", Switch(|config| &mut config.audit_reads, "on", "off"),
         "off records changes and account events only"),
     variable("LOG_FORMAT", "text", Parsed(log_format),
         "json writes one object per line"),
@@ -122,11 +122,8 @@ impl Variable {
                 let number = text.parse().ok().filter(|number| field(config).set(*number));
                 return number.map(drop).ok_or_else(|| whole_number(least, most));
             }
-            Switch(field) => match text {
-                "on" => *field(config) = true,
-                "off" => *field(config) = false,
-                _ => return Err("must be on or off".into()),
-            },
+            Switch(field, on, off) if text == on || text == off => *field(config) = text == on,
+            Switch(_, on, off) => return Err(format!("must be {on} or {off}")),
             Secret(field) => *field(config) = Some(value.into()),
             Text(read, _) => read(config, text),
             Parsed(read) => return read(config, text),
@@ -145,7 +142,7 @@ impl Variable {
                 Err("must be 32 bytes or more: `openssl rand -hex 32` prints one".into())
             }
             Text(_, rule) => rule(config),
-            Secret(_) | Switch(_) | Parsed(_) => Ok(()),
+            Secret(_) | Switch(..) | Parsed(_) => Ok(()),
         }
     }
 }
@@ -221,24 +218,6 @@ fn cors_origins(config: &Config) -> Checked {
 fn trusted_proxies(config: &mut Config, text: &str) -> Checked {
     let networks: Option<Vec<Network>> = items(text).iter().map(|item| Network::parse(item)).collect();
     config.trusted_proxies = networks.ok_or("must list addresses or networks like 10.0.0.0/8")?;
-    Ok(())
-}
-
-fn allow_weak_hashing(config: &mut Config, text: &str) -> Checked {
-    config.allow_weak_hashing = match text {
-        "1" => true,
-        "0" => false,
-        _ => return Err("must be 1 or 0".into()),
-    };
-    Ok(())
-}
-
-fn registration(config: &mut Config, text: &str) -> Checked {
-    config.registration_open = match text {
-        "open" => true,
-        "closed" => false,
-        _ => return Err("must be open or closed".into()),
-    };
     Ok(())
 }
 
