@@ -34,6 +34,8 @@ grant insert (action, resource, at, actor_id, resource_id, resource_ids, ip, req
 grant select, insert on audit_batch_actors to healthcare_run;
 -- The sequence of the ids of entries and batches.
 grant usage on sequence audit_entries_id_seq to healthcare_run;
+-- New patients are made several at a time, which take their ids first.
+grant usage on sequence patients_id_seq to healthcare_run;
 -- Read for the version of the schema.
 grant select on schema_migrations to healthcare_run;
 

@@ -1,20 +1,26 @@
 -- Patients belong to the user who registered them. Every statement carries the owner; `owner_id` null means any owner, which only
 -- the admin routes ask for.
 
--- name: create(fields jsonb, actor_id bigint, session_id bigint, ip inet, request_id text) :one write
--- A new patient, owned by the actor, and its audit entry.
-with created as (
-    insert into patients overriding user value
+-- name: create(fields jsonb[], actor_id bigint[], session_id bigint[], ip inet[], request_id text[]) :one write batched
+-- New patients, each owned by its actor, and their audit entries. The only lock is `for key share` on the row of the actor, by the
+-- foreign key.
+with asked as materialized (
+    select q.*, nextval('patients_id_seq') as id
+      from unnest($1, $2, $3, $4, $5) with ordinality as q (fields, actor_id, session_id, ip, request_id, number)
+), created as (
+    insert into patients overriding system value
     select new.*
-      from jsonb_populate_record(null::patients, $1 || jsonb_build_object(
-               'created_by', $2, 'version', 1, 'created_at', now(), 'updated_at', now())) as new
+      from asked
+     cross join lateral jsonb_populate_record(null::patients, asked.fields || jsonb_build_object(
+               'id', asked.id, 'created_by', asked.actor_id, 'version', 1, 'created_at', now(), 'updated_at', now())) as new
     returning *
 ), audited as (
     insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id)
-    select acting($2, $3, false), 'create', 'patient', id, $4, $5 from created
+    select acting(actor_id, session_id, false), 'create', 'patient', id, ip, request_id from asked
 )
-select *
-  from created;
+select asked.number, created.*
+  from created
+  join asked on asked.id = created.id;
 
 -- name: list(owner_id bigint[], after_id bigint[], page_size bigint[]) :many batched
 -- One page of an owner's patients, read from patients_created_by_id_idx: page 1000 costs what page 1 costs. `= any` instead of

@@ -10,6 +10,7 @@ mod connection;
 pub mod page;
 mod pipe;
 mod question;
+mod together;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -21,6 +22,8 @@ use scheduled_thread_pool::{OnPoolDropBehavior, ScheduledThreadPool};
 use connection::{Connection, Manager, POOL_WAIT};
 use pipe::PipeManager;
 pub use question::Question;
+use question::no_row;
+use together::{Failure, Together};
 
 use crate::clock::now_ms;
 use crate::database_url::{ConnectError, DatabaseUrl};
@@ -66,6 +69,7 @@ pub struct Db {
     distrust_before: AtomicU64,
     /// How often a statement turned out to be prepared for a table that has changed since.
     table_changes: AtomicU64,
+    together: Together,
 }
 
 /// The connections.
@@ -95,7 +99,8 @@ impl Db {
         let [size, workers] = [size, workers].map(|count| u32::try_from(count).unwrap_or(u32::MAX));
         let pools = Mutex::new(Pools::new(&manager, size, workers, pulse.moves()));
         let (distrust_before, table_changes) = (AtomicU64::new(0), AtomicU64::new(0));
-        Db { pools, manager, size, workers, pulse, metrics, distrust_before, table_changes }
+        let together = Together::default();
+        Db { pools, manager, size, workers, pulse, metrics, distrust_before, table_changes, together }
     }
 
     /// Asks all questions in one round trip. `None` for each question that must be asked again on its own connection: the server
@@ -117,8 +122,14 @@ impl Db {
 
     /// Sends the question by itself and waits for its rows.
     pub fn answer(&self, question: &Question) -> Result<Vec<Row>> {
-        let parameters = Question::parameters(&[question]);
-        self.query_many(&question.query, &parameters.iter().map(|value| &**value).collect::<Vec<_>>())
+        self.answer_all(&[question]).map_err(|failure| failure.error)
+    }
+
+    /// Sends all questions, which are of one kind, in one statement, and waits for its rows.
+    fn answer_all(&self, questions: &[&Question]) -> std::result::Result<Vec<Row>, Failure> {
+        let Some(first) = questions.first() else { return Ok(Vec::new()) };
+        let parameters = Question::parameters(questions);
+        self.run(&first.query, &parameters.iter().map(|value| &**value).collect::<Vec<_>>())
     }
 
     /// The only row. Any other number of rows is an `Internal` error.
@@ -141,9 +152,14 @@ impl Db {
     /// `Unavailable` if no connection can be had or the time limit passed, `Conflict` if a constraint refused that the statement names, `Internal`
     /// for everything else.
     pub fn query_many(&self, query: &Query, parameters: Parameters) -> Result<Vec<Row>> {
+        self.run(query, parameters).map_err(|failure| failure.error)
+    }
+
+    fn run(&self, query: &Query, parameters: Parameters) -> std::result::Result<Vec<Row>, Failure> {
         let mut tries = if query.writes { CHANGE_TRIES } else { READ_TRIES };
         loop {
-            let mut connection = self.connection(query.writes)?;
+            let mut connection =
+                self.connection(query.writes).map_err(|error| Failure { error, changed_nothing: false })?;
             let error = match connection.run(query, parameters) {
                 Ok(rows) => return Ok(rows),
                 Err(error) => error,
@@ -153,7 +169,8 @@ impl Db {
             // When its connection ends, a change may have been executed; only the client can know whether to repeat it.
             let may_repeat = has_done_nothing(&error) || (is_dead(&error) && !query.writes);
             if tries == 0 || !may_repeat {
-                return Err(translate(query, &error));
+                let changed_nothing = error.as_db_error().is_some() && !is_dead(&error);
+                return Err(Failure { error: translate(query, &error), changed_nothing });
             }
         }
     }
@@ -292,26 +309,28 @@ impl Db {
     }
 }
 
-/// Runs single statements, each on its own or all in one transaction.
-pub trait Statements {
-    /// The only row; see [`Db::query_one`].
-    fn query_one(&mut self, query: &Query, parameters: Parameters) -> Result<Row>;
+/// Makes single changes, each on its own or all in one transaction.
+pub trait Changes {
+    /// The only row of the change; see [`Db::query_one`].
+    fn change(&mut self, change: Question) -> Result<Row>;
 }
 
-impl Statements for &Db {
-    fn query_one(&mut self, query: &Query, parameters: Parameters) -> Result<Row> {
-        Db::query_one(self, query, parameters)
+impl Changes for &Db {
+    /// A `batched` change shares its statement and its commit with others.
+    fn change(&mut self, change: Question) -> Result<Row> {
+        if change.query.batched {
+            return self.together.change(change, &|changes| self.answer_all(changes));
+        }
+        self.answer(&change)?.pop().ok_or_else(|| no_row(&change.query))
     }
 }
 
-impl Statements for Transaction<'_> {
-    fn query_one(&mut self, query: &Query, parameters: Parameters) -> Result<Row> {
-        self.query_opt(query, parameters)?.ok_or_else(|| no_row(query))
+impl Changes for Transaction<'_> {
+    fn change(&mut self, change: Question) -> Result<Row> {
+        let parameters = Question::parameters(&[&change]);
+        let mut rows = self.query_many(&change.query, &parameters.iter().map(|value| &**value).collect::<Vec<_>>())?;
+        rows.pop().ok_or_else(|| no_row(&change.query))
     }
-}
-
-fn no_row(query: &Query) -> Error {
-    Error::Internal(format!("{} answered without a row", query.name))
 }
 
 impl Pools {

@@ -20,7 +20,8 @@
 //!
 //! The parameters of a `batched` statement are arrays with an element for each question, and its rows begin with the number of
 //! their question, from 1. The word that says how many rows come back is about one question. Such a read must be quick whatever
-//! its values are, because the requests wait for each other.
+//! its values are, because the requests wait for each other. A change may be `write batched` if it takes no locks that two batches
+//! could take in different orders.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -223,6 +224,7 @@ fn parse_declaration(file: &str, declaration: &str) -> Option<Query> {
         (Some("write"), None) => (true, false, false),
         (Some("planned"), None) => (false, true, false),
         (Some("batched"), None) => (false, false, true),
+        (Some("write"), Some("batched")) => (true, false, true),
         _ => return None,
     };
     let declared = parameters.split(',').map(str::trim).filter(|parameter| !parameter.is_empty());
@@ -255,6 +257,7 @@ fn type_named(name: &str) -> Option<Type> {
         "inet[]" => Type::INET_ARRAY,
         "integer" => Type::INT4,
         "jsonb" => Type::JSONB,
+        "jsonb[]" => Type::JSONB_ARRAY,
         "text" => Type::TEXT,
         "text[]" => Type::TEXT_ARRAY,
         "timestamptz" => Type::TIMESTAMPTZ,

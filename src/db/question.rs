@@ -61,6 +61,11 @@ impl Question {
     }
 }
 
+/// A statement that always has a row had none.
+pub(super) fn no_row(query: &Query) -> Error {
+    Error::Internal(format!("{} answered without a row", query.name))
+}
+
 impl ToSql for Encoded {
     fn to_sql(
         &self,

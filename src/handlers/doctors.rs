@@ -32,7 +32,7 @@ pub fn create(app: &App, request: &Request, user: &User) -> Result<Response> {
     let fields = request.new_record()?.record(records::DOCTOR)?;
     let parameters: Parameters = &[&Json(&fields), &user.id, &user.session_id, &request.client, &request.id];
     once(app, request, user, DOCTOR.reads_of, |db| {
-        let row = db.query_one(&app.sql.doctors.create, parameters)?;
+        let row = db.change(Question::new(&app.sql.doctors.create, parameters)?)?;
         let doctor = DOCTOR.of(&row);
         Ok(created("Doctor created", format!("/api/doctors/{}", doctor.id()), &doctor))
     })

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::app::App;
 use crate::audit::Resource;
 use crate::auth::User;
-use crate::db::Statements;
+use crate::db::{Changes, Question};
 use crate::envelope::{Response, Shown};
 use crate::error::{Error, Result};
 use crate::request::Request;
@@ -29,12 +29,13 @@ pub fn once(
     request: &Request,
     user: &User,
     reads_of: Option<Resource>,
-    create: impl Fn(&mut dyn Statements) -> Result<Response>,
+    create: impl Fn(&mut dyn Changes) -> Result<Response>,
 ) -> Result<Response> {
     let Some(key) = key(request)? else { return create(&mut &app.db) };
     let hash = request_hash(request);
     app.db.transaction(&app.sql.idempotency.claim, |transaction| {
-        if !transaction.query_one(&app.sql.idempotency.claim, &[&user.id, &key])?.get::<_, bool>("claimed") {
+        if !transaction.change(Question::new(&app.sql.idempotency.claim, &[&user.id, &key])?)?.get::<_, bool>("claimed")
+        {
             return Err(Error::Conflict("The first request with this Idempotency-Key is still in flight".into()));
         }
         if let Some(row) = transaction.query_opt(&app.sql.idempotency.find, &[&user.id, &key, &LIFETIME_SECONDS])? {

@@ -35,7 +35,7 @@ pub fn create(app: &App, request: &Request, user: &User) -> Result<Response> {
     let fields = request.new_record()?.record(records::MAPPING)?;
     let parameters: Parameters = &[&Json(&fields), &user.id, &user.session_id, &request.client, &request.id];
     once(app, request, user, MAPPING.reads_of, |db| {
-        let row = db.query_one(&app.sql.mappings.create, parameters)?;
+        let row = db.change(Question::new(&app.sql.mappings.create, parameters)?)?;
         both_found(&row)?;
         let location =
             format!("/api/patients/{}/mappings/{}", row.get::<_, i64>("patient_id"), row.get::<_, i64>("id"));

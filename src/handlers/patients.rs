@@ -31,7 +31,7 @@ pub fn create(app: &App, request: &Request, user: &User) -> Result<Response> {
     let fields = request.new_record()?.record(records::PATIENT)?;
     let parameters: Parameters = &[&Json(&fields), &user.id, &user.session_id, &request.client, &request.id];
     once(app, request, user, PATIENT.reads_of, |db| {
-        let row = db.query_one(&app.sql.patients.create, parameters)?;
+        let row = db.change(Question::new(&app.sql.patients.create, parameters)?)?;
         let patient = PATIENT.of(&row);
         Ok(created("Patient created", format!("/api/patients/{}", patient.id()), &patient))
     })

@@ -42,6 +42,7 @@ mod session_races;
 mod sessions;
 mod statements;
 mod tidy;
+mod together;
 mod tokens;
 mod unchanged;
 mod users;
