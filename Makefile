@@ -4,7 +4,7 @@
 PREFIX ?= /usr/local
 BINARY := $(or $(CARGO_TARGET_DIR),target)/release/healthcare-backend
 
-.PHONY: help run test test-ops test-docs test-browser test-deps fuzz postman check bench install install-files setup
+.PHONY: help run test test-upstream test-ops test-docs test-browser test-deps fuzz postman check bench install install-files setup
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -15,6 +15,9 @@ run: setup ## build and start the server, with a private PostgreSQL unless DATAB
 
 test: setup ## run all tests against a real PostgreSQL; the last line has the totals
 	@sh .ci/test
+
+test-upstream: setup ## run the API tests against the crate tiny_http, which serves on systems other than Linux
+	@sh .ci/test-upstream
 
 test-ops: setup ## run the tests with nginx, Caddy, PgBouncer, promtool, two PostgreSQLs; installs them (Debian)
 	@sh tests/ops/install.sh

@@ -67,7 +67,9 @@ pub fn respond(
     let header = |(name, value): (&str, Cow<str>)| tiny_http::Header::from_bytes(name, value.as_bytes()).ok();
     let headers = headers.into_iter().filter_map(header).collect();
     let length = Some(body.as_ref().len());
-    raw.respond(tiny_http::Response::new(status.into(), headers, Cursor::new(body), length, None))
+    let response = tiny_http::Response::new(status.into(), headers, Cursor::new(body), length, None);
+    // Without this a long answer would be chunked, although its length is known.
+    raw.respond(response.with_chunked_threshold(usize::MAX))
 }
 
 /// Ends the wait of each worker in [`receive`].
