@@ -13,7 +13,7 @@ fn a_panic_is_a_500_that_says_only_the_request_id_and_the_thread_lives() {
     let sql = Folder::with_sql();
     // A column of another type than the handler reads makes it panic.
     sql.replace("health.sql", "coalesce(max(version), 0) as version", "max('secret'::text) as version");
-    let users = "select id, name, email, role, disabled, version, created_at, updated_at\n  from created;";
+    let users = "select id, name, email, role, disabled, invited, version, created_at, updated_at\n  from created;";
     sql.replace("users.sql", users, &users.replace("select id", "select id::text"));
     let app = TestApp::with(|config| {
         config.sql_dir = Some(sql.path().to_path_buf());
