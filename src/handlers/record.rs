@@ -88,17 +88,32 @@ impl Record for Stored<'_> {
 
 impl Serialize for Stored<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_map(None)?;
+        let (mut object, mut next) = (serializer.serialize_map(None)?, 0);
         for field in self.record_type.fields.iter().filter(|field| self.shows(field)) {
             match field.kind {
                 Kind::Part(fields, names) => {
                     object.serialize_entry(field.name, &Part { name: field.name, fields, names, row: self.row })?;
                 }
-                _ => object.serialize_entry(field.name, &self.value(field.name))?,
+                _ => {
+                    let value: Option<Value> = match place(self.row, field.name, next) {
+                        Some(place) => {
+                            next = place + 1;
+                            self.row.get(place)
+                        }
+                        None => self.row.get(field.name),
+                    };
+                    object.serialize_entry(field.name, &value)?;
+                }
             }
         }
         object.end()
     }
+}
+
+/// The place of a column. Columns mostly come in the order of the fields, so the search begins behind the last one that was found.
+fn place(row: &Row, name: &str, next: usize) -> Option<usize> {
+    let columns = row.columns();
+    (next..columns.len()).chain(0..next).find(|place| columns[*place].name() == name)
 }
 
 /// What a record shows of another one; see [`Kind::Part`].
