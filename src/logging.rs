@@ -1,23 +1,43 @@
 //! Log lines on standard error, for people or as JSON. A request has one line; nothing in it is about a person.
+//!
+//! A system call for each line would cost a short read much of its time. So lines gather for a moment, and a thread writes them
+//! together, in order.
 
-use std::io::Write as _;
+use std::io::Write;
 use std::net::IpAddr;
+use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
+use env_logger::Target;
 use log::Record;
 use log::kv::{self, Key, VisitSource, VisitValue};
 use serde_json::{Map, Value, json};
 
 use crate::config::{Config, LogFormat};
+use crate::lock::{lock, wait};
 
 /// How long a request may take before it is logged as slow.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// Sends log lines to standard error; `RUST_LOG` chooses which, `info` and above by default. Only for our own program: a program
-/// that embeds the service brings its own logger.
+/// How long a line waits for others.
+const GATHER: Duration = Duration::from_millis(50);
+/// How many bytes of lines may wait. Beyond that, whoever logs waits until standard error takes them.
+const GATHERED_MAX: usize = 256 * 1024;
+
+/// The lines that are not written yet.
+static GATHERED: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+/// Notified at the first line that gathers.
+static ARRIVED: Condvar = Condvar::new();
+/// Held while lines are written, so that they stay in order.
+static WRITING: Mutex<()> = Mutex::new(());
+
+/// Sends log lines to standard error; `RUST_LOG` chooses which, `info` and above by default. Only for our own program, which calls
+/// [`write_gathered`] at its end: a program that embeds the service brings its own logger.
 pub fn init(config: &Config) {
     let is_json = config.log_format == LogFormat::Json;
+    let writer = std::thread::Builder::new().name("log".into()).spawn(write_from_time_to_time);
     env_logger::Builder::new()
+        .target(Target::Pipe(Box::new(Gathering { alone: writer.is_err() })))
         .parse_filters(&config.log_filter)
         .format(move |out, record| {
             if quotes_values(record) {
@@ -32,6 +52,53 @@ pub fn init(config: &Config) {
             }
         })
         .init();
+}
+
+/// Takes the lines from the logger.
+struct Gathering {
+    /// Whether no thread writes them.
+    alone: bool,
+}
+
+impl Write for Gathering {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        let length = {
+            let mut gathered = lock(&GATHERED);
+            gathered.extend_from_slice(line);
+            gathered.len()
+        };
+        if self.alone || length > GATHERED_MAX {
+            write_gathered();
+        } else if length == line.len() {
+            ARRIVED.notify_one();
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The loop of the thread that writes the lines.
+fn write_from_time_to_time() {
+    loop {
+        let mut gathered = lock(&GATHERED);
+        while gathered.is_empty() {
+            gathered = wait(&ARRIVED, gathered);
+        }
+        drop(gathered);
+        std::thread::park_timeout(GATHER);
+        write_gathered();
+    }
+}
+
+/// Writes the lines that have gathered.
+pub fn write_gathered() {
+    let _in_order = lock(&WRITING);
+    let lines = std::mem::take(&mut *lock(&GATHERED));
+    // Nobody is left to hear that standard error is closed.
+    let _ = std::io::stderr().write_all(&lines);
 }
 
 /// A line as JSON: its fields if it has some, else its text as `message`.

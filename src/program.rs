@@ -136,17 +136,28 @@ const FILE: Argument = Argument { name: "FILE", about: "the file's name", kind: 
 /// healthcare_backend::run(vec!["create-admin".into(), "--help".into()]);
 /// ```
 pub fn run(words: Vec<OsString>) -> ExitCode {
+    let lines = LastLines;
     let (done, code) = match command_line::read(COMMANDS, &words) {
         Ok(Asked::Run(command, given)) => ((command.run)(&given), 1),
         Ok(Asked::Help(text)) => (print(&text), 1),
         Err(problem) => (Err(problem), 2),
     };
+    drop(lines);
     let Err(problems) = done else { return ExitCode::SUCCESS };
     let mut out = std::io::stderr().lock();
     for problem in problems.lines() {
         let _ = writeln!(out, "healthcare-backend: {problem}");
     }
     ExitCode::from(code)
+}
+
+/// Writes the log lines that have gathered when the program ends, even by a panic.
+struct LastLines;
+
+impl Drop for LastLines {
+    fn drop(&mut self) {
+        logging::write_gathered();
+    }
 }
 
 /// Reads the environment and starts the log. Misspelt names are reported even if other values are wrong: they may be the reason.
@@ -207,7 +218,9 @@ fn read_password() -> Result<String, String> {
     Ok(line.strip_suffix('\n').map_or(line.as_str(), |line| line.strip_suffix('\r').unwrap_or(line)).to_string())
 }
 
+/// Prints to standard output, after the log lines that came before.
 fn print(text: &str) -> Result<(), String> {
+    logging::write_gathered();
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| format!("standard output: {error}"))
 }

@@ -285,6 +285,7 @@ fn an_entry_that_the_database_refuses_is_separated_from_its_neighbours_and_delay
         });
         eventually("it is counted", || server.metric("audit_refused_entries") == f64::from(round + 1));
     }
+    eventually("it is logged", || !server.lines_with("audit: entries cannot be written and wait").is_empty());
     let said = server.lines_with("audit: entries cannot be written and wait");
     assert!(said.len() == 1 && said[0].contains("not this one") && said[0].contains(" warn "), "{said:?}");
     sql.batch_execute("drop trigger fail on audit_batches").expect("no trigger");

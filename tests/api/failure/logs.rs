@@ -124,6 +124,7 @@ fn the_reason_for_503_is_logged_once_and_so_is_its_end() {
     at_once(3, |place| change(place).expect(503, "failed"));
     held.commit().expect("an end");
     change(0).expect(200, "updated");
+    eventually("the outage is logged", || !server.lines_with("requests are answered 503").is_empty());
     let said = server.lines_with("requests are answered 503");
     assert!(said.len() == 1 && said[0].contains(" warn ") && said[0].contains("55P03"), "{said:?}");
     eventually("the end of the outage is logged", || {
@@ -131,4 +132,25 @@ fn the_reason_for_503_is_logged_once_and_so_is_its_end() {
     });
     let over = server.lines_with("no more requests are answered 503");
     assert!(over.len() == 1 && over[0].contains("3 tries"), "{over:?}");
+}
+
+#[test]
+fn every_request_has_its_line_once_although_lines_gather_and_the_program_is_stopped() {
+    let folder = Folder::new();
+    let server = Program::new(&folder, &["serve"]).serve();
+    let ann = server.anyone().signed_up("ann");
+    let get = |id: &str| ann.send("GET", "/api/patients", &[("X-Request-Id", id)], None).expect(200, "success");
+    get("first");
+    // Without a stop, the line comes soon.
+    eventually("the line is written", || !server.lines_with("id=first ").is_empty());
+    let wanted: Vec<String> = (0..300).map(|number| format!("line-{number:03}")).collect();
+    for id in &wanted {
+        get(id);
+    }
+    let ended = server.stop();
+    let ids = ended.stderr.lines().filter_map(|line| line.split(" id=").nth(1)?.split(' ').next());
+    let mut found: Vec<&str> = ids.filter(|id| id.starts_with("line-")).collect();
+    // A line is written after its answer, so that of the next request may overtake it at another worker.
+    found.sort_unstable();
+    assert_eq!(found, wanted);
 }
