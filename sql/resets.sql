@@ -85,6 +85,8 @@ with account as (
        for update of f
 ), forgotten as (
     delete from login_failures f using failures where f.account = failures.account and f.network = failures.network
+), codes as (
+    update totp_secrets t set wrong_codes = 0 from account where t.user_id = account.id and t.wrong_codes > 0
 ), ended as (
     update sessions set ended_at = now() from account where user_id = account.id and ended_at is null returning sessions.id
 ), audited as (
@@ -117,6 +119,8 @@ with changed as (
        for update of f
 ), forgotten as (
     delete from login_failures f using failures where f.account = failures.account and f.network = failures.network
+), codes as (
+    update totp_secrets t set wrong_codes = 0 from changed where t.user_id = changed.id and t.wrong_codes > 0
 ), ended as (
     update sessions set ended_at = now() from changed where user_id = changed.id and ended_at is null returning sessions.id
 ), audited as (

@@ -1,12 +1,13 @@
 -- Sessions: a login creates one, a refresh renews it, a logout ends it. Also the count of failed logins that locks an account.
 
--- name: attempt(email text, network text, max_failures integer, max_failures_total integer, lock_seconds integer, has_place boolean) :one write
+-- name: attempt(email text, network text, max_failures integer, max_failures_total integer, lock_seconds integer, has_place boolean, max_wrong_codes integer) :one write
 -- Counts the attempt as failed before the password is checked: first for the network (unless it `has_place` there from an earlier
 -- try), and then, if the network had a place, in total. So however many logins run at once, no more passwords are checked than
 -- the limits allow. A success resets the count, and `record_failure` turns a full count into a lock. If `record_failure` never
 -- runs, the count stays full just as long. `allowed` false: no place was left. `undecided`: the logins that took the places may
 -- still be checking their passwords, which never takes ten seconds, so a place may become free. `most_expensive` is the highest
--- cost of any stored hash, whose time every check takes; served by users_hash_cost_idx.
+-- cost of any stored hash, whose time every check takes; served by users_hash_cost_idx. `closed`: the account is disabled, or had
+-- too many wrong codes of its second factor.
 with in_network as (
     insert into login_failures as f (account, network, failures)
     select sha256(convert_to($1, 'UTF8')), $2, 1 where not $6
@@ -40,11 +41,13 @@ with in_network as (
             or (failures >= case network when '*' then $4 else $3 end and last_failed_at < now() - interval '10 seconds'))
 )
 select in_total.account is not null as allowed, in_total.account is null and not exists (select from decided) as undecided,
-       exists (select from placed) as has_place, users.id, users.password_hash, users.disabled,
+       exists (select from placed) as has_place, users.id, users.password_hash,
+       users.disabled or coalesce(totp_secrets.wrong_codes >= $7, false) as closed,
        (select max(substr(password_hash, 5, 2)) from users) as most_expensive
   from (select) as always
   left join in_total on true
-  left join users on users.email = $1;
+  left join users on users.email = $1
+  left join totp_secrets on totp_secrets.user_id = users.id;
 
 -- name: record_failure(user_id bigint, email text, network text, max_failures integer, max_failures_total integer, lock_seconds integer, ip inet, request_id text) :exec write
 -- A refused login: its audit entry, and, if the count is full, the lock and its audit entry. `user_id` null: no such user. The
@@ -70,6 +73,31 @@ select 'login_failed', 'user', $1, 'failed', $7, $8
  union all
 select 'lock', 'user', $1, 'failed', $7, $8 where exists (select from locked);
 
+-- name: take_back(email text, network text) :exec write
+-- The password was right and a code is missing: the attempt, which was counted as failed, does not count. Locked in the order of
+-- `attempt`.
+with counted as (
+    select account, network, failures
+      from login_failures
+     where account = sha256(convert_to($1, 'UTF8'))
+       and network in ($2, '*')
+       and locked_until is null
+     order by network = '*'
+       for update
+), lowered as (
+    update login_failures f
+       set failures = f.failures - 1
+      from counted
+     where f.account = counted.account
+       and f.network = counted.network
+       and f.failures > 1
+)
+delete from login_failures f
+ using counted
+ where f.account = counted.account
+   and f.network = counted.network
+   and f.failures <= 1;
+
 -- name: forget_failures(email text, network text) :exec write
 -- After a password was right where nobody logs in: resets the count, which it locks in the order of `attempt`.
 with failures as (
@@ -87,7 +115,7 @@ delete from login_failures f using failures where f.account = failures.account a
 -- hash if one is given, ends the sessions beyond the limit (those unused longest), and creates the new one. No row: the account
 -- is disabled, or the password was changed meanwhile.
 with account as (
-    select id, name, email, role, disabled, invited, version, created_at, updated_at
+    select id, name, email, role, disabled, invited, totp, version, created_at, updated_at
       from users
      where id = $1
        and password_hash = $2
@@ -126,7 +154,7 @@ with account as (
      union all
     select $1, 'session_end', 'session', id, $6, $11 from ended
 )
-select created.id as session_id, created.expires_at, account.id, name, email, role, disabled, invited, version, created_at,
+select created.id as session_id, created.expires_at, account.id, name, email, role, disabled, invited, totp, version, created_at,
        updated_at,
        (select count(pg_notify('session_changes', 'session ' || ended.id)) from ended) as ended
   from created, account;
@@ -193,7 +221,7 @@ with found as (
      union all
     select user_id, 'session_end', 'session', session_id, 'success', $5, $6 from found where reused
 )
-select found.reused, found.session_id, found.expires_at, u.id, u.name, u.email, u.role, u.disabled, u.invited, u.version,
+select found.reused, found.session_id, found.expires_at, u.id, u.name, u.email, u.role, u.disabled, u.invited, u.totp, u.version,
        u.created_at, u.updated_at,
        case when found.reused then pg_notify('session_changes', 'session ' || found.session_id)::text end as notified
   from found

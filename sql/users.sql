@@ -5,21 +5,21 @@
 with created as (
     insert into users (name, email, password_hash, role)
     values ($1, $2, $3, $4)
-    returning id, name, email, role, disabled, invited, version, created_at, updated_at
+    returning id, name, email, role, disabled, invited, totp, version, created_at, updated_at
 ), audited as (
     insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id)
     select id, 'register', 'user', id, $5, $6 from created
 )
-select id, name, email, role, disabled, invited, version, created_at, updated_at
+select id, name, email, role, disabled, invited, totp, version, created_at, updated_at
   from created;
 
 -- name: find(id bigint[]) :opt batched
-select q.number, id, name, email, role, disabled, invited, version, created_at, updated_at
+select q.number, id, name, email, role, disabled, invited, totp, version, created_at, updated_at
   from unnest($1) with ordinality as q (user_id, number)
   join users on id = q.user_id;
 
 -- name: search(after_id bigint, page_size bigint, email_pattern text, role text, disabled boolean) :many planned
-select id, name, email, role, disabled, invited, version, created_at, updated_at
+select id, name, email, role, disabled, invited, totp, version, created_at, updated_at
   from users
  where id > $1
    and ($3 is null or email ilike $3)
@@ -31,7 +31,7 @@ select id, name, email, role, disabled, invited, version, created_at, updated_at
 -- name: lock(id bigint) :opt write
 -- Runs first in a transaction that creates or ends the user's sessions: the next statement then sees every session that was
 -- created or ended before. (A single statement that waits for the row would continue with what it saw before it waited.)
-select id
+select id, disabled, totp
   from users
  where id = $1
    for no key update;
@@ -44,7 +44,7 @@ select id
 with actor as (
     select acting($1, $2, false) as id
 ), found as (
-    select u.id, u.name, u.email, u.role, u.disabled, u.invited, u.version, u.created_at, u.updated_at,
+    select u.id, u.name, u.email, u.role, u.disabled, u.invited, u.totp, u.version, u.created_at, u.updated_at,
            $6 is null or version::text = any ($6) as matches, to_jsonb(u) - 'version' - 'password_hash' as before
       from users u
       join actor on actor.id = u.id
@@ -57,7 +57,7 @@ with actor as (
      where u.id = found.id
        and found.matches
        and (found.name, found.email) <> (coalesce($3, found.name), coalesce($4, found.email))
-    returning u.id, u.name, u.email, u.role, u.disabled, u.invited, u.version, u.created_at, u.updated_at
+    returning u.id, u.name, u.email, u.role, u.disabled, u.invited, u.totp, u.version, u.created_at, u.updated_at
 ), moved as (
     select changed.id from changed join found on found.email <> changed.email
 ), spent as (
@@ -71,11 +71,11 @@ with actor as (
      union all
     select actor.id, 'session_end', 'session', ended.id, $7, $8, null from ended, actor
 )
-select true as matches, id, name, email, role, disabled, invited, version, created_at, updated_at,
+select true as matches, id, name, email, role, disabled, invited, totp, version, created_at, updated_at,
        (select count(pg_notify('session_changes', 'session ' || ended.id)) from ended) as ended
   from changed
  union all
-select matches, id, name, email, role, disabled, invited, version, created_at, updated_at, 0
+select matches, id, name, email, role, disabled, invited, totp, version, created_at, updated_at, 0
   from found
  where not exists (select from changed);
 
@@ -91,7 +91,7 @@ with actor as (
       from actor
      where u.id = actor.id
        and u.password_hash = $2
-    returning u.id, u.name, u.email, u.role, u.disabled, u.invited, u.version, u.created_at, u.updated_at
+    returning u.id, u.name, u.email, u.role, u.disabled, u.invited, u.totp, u.version, u.created_at, u.updated_at
 ), spent as (
     update one_time_tokens t set hash = null from changed where t.user_id = changed.id and t.hash is not null
 ), ended as (
@@ -113,7 +113,7 @@ with actor as (
      union all
     select actor.id, 'session_end', 'session', ended.id, $6, $7 from ended, actor where ended.id <> $4
 )
-select changed.id, name, email, role, disabled, invited, version, created_at, updated_at, renewed.id as session_id, expires_at,
+select changed.id, name, email, role, disabled, invited, totp, version, created_at, updated_at, renewed.id as session_id, expires_at,
        (select count(pg_notify('session_changes', 'session ' || ended.id)) from ended) as ended
   from changed, renewed;
 
@@ -123,7 +123,7 @@ select changed.id, name, email, role, disabled, invited, version, created_at, up
 with created as (
     insert into users (name, email, password_hash, role)
     values ($1, $2, $3, $4)
-    returning id, name, email, role, disabled, invited, version, created_at, updated_at
+    returning id, name, email, role, disabled, invited, totp, version, created_at, updated_at
 ), invitation as (
     insert into one_time_tokens (user_id, purpose, hash, expires_at)
     select id, 'invitation', $5, now() + make_interval(secs => $6) from created where invited
@@ -132,7 +132,7 @@ with created as (
     insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id)
     select acting($7, $8, true), 'create', 'user', id, $9, $10 from created
 )
-select id, name, email, role, disabled, invited, version, created_at, updated_at, (select expires_at from invitation) as expires_at
+select id, name, email, role, disabled, invited, totp, version, created_at, updated_at, (select expires_at from invitation) as expires_at
   from created;
 
 -- name: lock_admins(id bigint, actor_id bigint) :many write
@@ -152,13 +152,13 @@ select id
 -- The actor is checked before the change, because admins may change themselves. No row: no such user. `matches` false: the record is
 -- at none of `versions`. `admin_remains` false: it is the last admin.
 with seen as (
-    select id, name, email, role, disabled, invited, version, created_at, updated_at,
+    select id, name, email, role, disabled, invited, totp, version, created_at, updated_at,
            $6 is null or version::text = any ($6) as matches, to_jsonb(users) - 'version' - 'password_hash' as before
       from users
      where id = $1
         or (role = 'admin' and not disabled)
 ), found as (
-    select id, name, email, role, disabled, invited, version, created_at, updated_at, matches, before,
+    select id, name, email, role, disabled, invited, totp, version, created_at, updated_at, matches, before,
            acting($7, $8, true) as actor_id,
            case when invited then coalesce($4, name) else name end as new_name,
            case when invited then coalesce($5, email) else email end as new_email,
@@ -178,7 +178,7 @@ with seen as (
        and found.admin_remains
        and (found.role, found.disabled, found.name, found.email)
            <> (coalesce($2, found.role), coalesce($3, found.disabled), new_name, new_email)
-    returning u.id, u.name, u.email, u.role, u.disabled, u.invited, u.version, u.created_at, u.updated_at
+    returning u.id, u.name, u.email, u.role, u.disabled, u.invited, u.totp, u.version, u.created_at, u.updated_at
 ), spent as (
     update one_time_tokens t
        set hash = null
@@ -208,19 +208,19 @@ with seen as (
      union all
     select actor_id, 'session_end', 'session', ended.id, $9, $10, null from ended, found
 )
-select true as matches, true as admin_remains, id, name, email, role, disabled, invited, version, created_at, updated_at,
+select true as matches, true as admin_remains, id, name, email, role, disabled, invited, totp, version, created_at, updated_at,
        pg_notify('session_changes', 'user ' || id)::text as notified
   from changed
  union all
-select matches, admin_remains, id, name, email, role, disabled, invited, version, created_at, updated_at, null
+select matches, admin_remains, id, name, email, role, disabled, invited, totp, version, created_at, updated_at, null
   from found
  where not exists (select from changed);
 
 -- name: unlock(id bigint, actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
--- Resets the failed logins of an account, from every network. Locks them in the order of `sessions.attempt`, and checks the actor
--- after they are locked.
+-- Runs after `lock`: resets the failed logins of an account, from every network, and its wrong codes. Locks the logins in the order of
+-- `sessions.attempt`, and checks the actor after they are locked.
 with found as (
-    select id, name, email, role, disabled, invited, version, created_at, updated_at from users where id = $1
+    select id, name, email, role, disabled, invited, totp, version, created_at, updated_at from users where id = $1
 ), failures as (
     select f.account, f.network
       from login_failures f
@@ -231,11 +231,13 @@ with found as (
     select acting($2, $3, true) as id, locked.failures from (select count(*) as failures from failures) as locked
 ), forgotten as (
     delete from login_failures f using failures where f.account = failures.account and f.network = failures.network
+), codes as (
+    update totp_secrets t set wrong_codes = 0 from found, actor where t.user_id = found.id and t.wrong_codes > 0
 ), audited as (
     insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id)
     select actor.id, 'unlock', 'user', found.id, $4, $5 from actor, found
 )
-select id, name, email, role, disabled, invited, version, created_at, updated_at
+select id, name, email, role, disabled, invited, totp, version, created_at, updated_at
   from found;
 
 -- name: set_role(email text, role text) :opt write

@@ -14,6 +14,7 @@ use crate::metrics::{Family, Metrics};
 use crate::outage::Outage;
 use crate::pulse::Pulse;
 use crate::request::Request;
+use crate::seal::Seals;
 use crate::sql::Queries;
 
 /// Everything that lives longer than a request.
@@ -23,6 +24,8 @@ pub struct App {
     pub db: Db,
     /// The access tokens, the sessions, and the rate limits.
     pub guard: Guard,
+    /// Seals the secrets of second factors.
+    pub seals: Arc<Seals>,
     /// Seals the cursors of sorted lists.
     pub cursors: Cursors,
     /// Audit entries on their way to the database.

@@ -93,6 +93,22 @@ pub fn set_password(config: &Config, database: &Database, email: &str, password:
     Ok(format!("{email} has the new password, and all sessions and one-time tokens of the account are over{note}"))
 }
 
+/// `remove-totp`: for somebody who lost the phone and whom no admin can help. Ends all sessions of the account.
+pub fn remove_totp(config: &Config, database: &Database, email: &str) -> Result<String, String> {
+    migrate(config, database)?;
+    let queries = Queries::load(config.sql_dir.as_deref())?;
+    let mut client = database.connect()?;
+    let mut transaction = client.transaction().map_err(|error| explain(&error))?;
+    let account = one_row(&mut transaction, &queries.resets.lock_by_email, &[&email])?;
+    let account = account.ok_or_else(|| format!("there is no user with the e-mail {email}"))?;
+    let removed = one_row(&mut transaction, &queries.totp.clear, &[&account.get::<_, i64>("id")])?;
+    transaction.commit().map_err(|error| explain(&error))?;
+    Ok(match removed {
+        Some(_) => format!("{email} has no second factor any more, and all sessions of the account are over"),
+        None => format!("{email} has no second factor"),
+    })
+}
+
 /// The hash of a new password that follows the rules.
 fn hash(config: &Config, email: &str, password: &str) -> Result<String, String> {
     passwords::check_rules(password, config).map_err(|rule| format!("the password {rule}"))?;

@@ -39,6 +39,13 @@ struct Envelope<'a, T: Serialize> {
     data: T,
 }
 
+/// Tells those who know the password that a code is needed beside it.
+#[derive(Serialize)]
+struct CodeNeeded {
+    code_required: bool,
+}
+const CODE_NEEDED: CodeNeeded = CodeNeeded { code_required: true };
+
 impl Response {
     /// 200 `success`: a read, a login, a logout.
     pub fn success(message: &str, data: impl Serialize) -> Response {
@@ -88,7 +95,10 @@ impl Response {
         if let Error::Internal(_) = error {
             message = format!("{message}; the request id is {request_id}").into();
         }
-        let mut response = Response::new(status, word, &message, error.fields());
+        let mut response = match error {
+            Error::CodeRequired | Error::WrongCode => Response::new(status, word, &message, CODE_NEEDED),
+            _ => Response::new(status, word, &message, error.fields()),
+        };
         response.headers = error.headers();
         response
     }

@@ -77,6 +77,10 @@ pub enum Error {
     Invalid(FieldErrors),
     /// A login with a wrong e-mail or password, a locked or a disabled account: always the same answer.
     WrongCredentials,
+    /// A right password without the code that the second factor asks for.
+    CodeRequired,
+    /// A right password with a wrong code.
+    WrongCode,
     /// A one-time token that does not exist, was used, or is over: always the same answer.
     WrongToken,
     /// No access token, or one that is not valid or no longer valid.
@@ -160,6 +164,8 @@ impl Error {
             Error::Incomplete(_)           => (400, "incomplete", "Required fields are missing".into()),
             Error::Invalid(_)              => (400, "invalid",    "The request is not valid".into()),
             Error::WrongCredentials        => (401, "invalid",    "E-mail or password is wrong".into()),
+            Error::CodeRequired            => (401, "invalid",    "A code of the second factor is needed".into()),
+            Error::WrongCode               => (401, "invalid",    "E-mail or password is wrong".into()),
             Error::WrongToken              => (401, "invalid",    "The one-time token is wrong, was used, or is over".into()),
             Error::Unauthenticated         => (401, "forbidden",  "A valid access token is needed".into()),
             Error::Forbidden(why)          => (403, "forbidden",  (*why).into()),

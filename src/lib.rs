@@ -62,6 +62,7 @@ mod app;
 mod mail;
 mod auth;
 mod cursors;
+mod seal;
 mod request;
 mod validate;
 mod envelope;

@@ -39,6 +39,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "0012_refresh_chain",
     "0013_good_tokens",
     "0014_one_time_tokens",
+    "0015_totp",
 ];
 
 /// The key of the advisory lock: any number that no other program uses in the same database.

@@ -71,6 +71,13 @@ account stays disabled. It can be used while serve is running.",
         },
     },
     Command {
+        name: "remove-totp",
+        takes: &[EMAIL],
+        about: "take a user's second factor away, for a lost phone; ends all sessions",
+        more: "For an account that no admin can help. It can be used while serve is running.",
+        run: |given| with_database(|config, database| commands::remove_totp(config, database, given.text("--email"))),
+    },
+    Command {
         name: "check",
         takes: &[],
         about: "check everything that serve needs, and change nothing",

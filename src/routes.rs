@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::envelope::Response;
 use crate::error::Result;
 use crate::handlers::ask::{Ask, Read};
-use crate::handlers::{audit, docs, doctors, health, mappings, patients, resets, sessions, users};
+use crate::handlers::{audit, docs, doctors, health, mappings, patients, resets, sessions, totp, users};
 use crate::request::Method::{self, Delete, Get, Patch, Post, Put};
 use crate::request::Request;
 
@@ -89,6 +89,9 @@ pub const ROUTES: &[Route] = &[
     signed    (Patch,  "/api/auth/me",                             User,    users::update).hashing(),
     open      (Post,   "/api/auth/forgot",                                  resets::forget).limited().only_if(resets::mail_is_set),
     open      (Post,   "/api/auth/reset",                                   resets::redeem).checking(),
+    signed    (Post,   "/api/auth/totp",                           User,    totp::prepare).checking(),
+    signed    (Post,   "/api/auth/totp/confirm",                   User,    totp::confirm).limited(),
+    signed    (Post,   "/api/auth/totp/remove",                    User,    totp::remove).checking(),
     signed    (Post,   "/api/auth/password",                       User,    users::change_password).checking(),
     signed    (Post,   "/api/auth/logout",                         Session, sessions::logout).bare(),
     read      (Get,    "/api/auth/sessions",                       Session, sessions::list),
@@ -136,6 +139,7 @@ pub const ROUTES: &[Route] = &[
     admin     (Put,    "/api/admin/users/{id}",                    User,    users::admin::update),
     admin     (Patch,  "/api/admin/users/{id}",                    User,    users::admin::update),
     admin     (Post,   "/api/admin/users/{id}/reset",              User,    resets::admin::issue).bare(),
+    admin     (Delete, "/api/admin/users/{id}/totp",               User,    totp::admin::take_away),
     admin     (Post,   "/api/admin/users/{id}/unlock",             User,    users::admin::unlock).bare(),
     admin     (Delete, "/api/admin/users/{id}/sessions",           User,    sessions::admin::delete_all),
     admin_read(Get,    "/api/admin/audit",                         Audit,   audit::list).query(audit::FILTERS),

@@ -27,6 +27,7 @@ use crate::outage::Outage;
 use crate::private_postgres::PrivatePostgres;
 use crate::pulse::{Event, Pulse};
 use crate::routes::ROUTES;
+use crate::seal::Seals;
 use crate::server::Server;
 use crate::sql::Queries;
 use crate::{audit, migrate, openapi};
@@ -203,6 +204,7 @@ fn make_app(
     let sql = Queries::load(config.sql_dir.as_deref())?;
     let migrations = migrate::load(config.sql_dir.as_deref())?;
     let secret = secret::of(&config)?;
+    let seals = Arc::new(Seals::new(&secret, config.jwt_secret_previous.as_deref())?);
     let mut client = connect(database)?;
     database.migrate(&mut client, &migrations)?;
     if config.sql_dir.is_some() {
@@ -216,7 +218,8 @@ fn make_app(
     Ok(App {
         db: Db::new(&database.url, pool, workers, is_pooled, Arc::clone(&pulse), Arc::clone(&metrics)),
         guard: Guard::new(&secret, &config, Arc::clone(&metrics)),
-        cursors: Cursors::new(&secret, config.jwt_secret_previous.as_deref())?,
+        cursors: Cursors(Arc::clone(&seals)),
+        seals,
         audit: audit::Buffer::default(),
         mail: Mail::default(),
         memory: Memory::new(config.max_memory_bytes),

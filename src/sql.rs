@@ -124,10 +124,12 @@ macro_rules! queries {
 queries! {
     /// `sql/users.sql`
     users: Users { register, find, search, lock, update_profile, change_password, create, lock_admins, update, unlock, set_role }
+    /// `sql/totp.sql`
+    totp: Totp { prepare, find, find_recovery, confirm, use_code, use_recovery, record_wrong, remove, take_away, clear }
     /// `sql/resets.sql`
     resets: Resets { issue, issue_by_mail, find, lock_by_token, redeem, lock_by_email, set_password }
     /// `sql/sessions.sql`
-    sessions: Sessions { attempt, record_failure, forget_failures, create, lock_by_token, refresh, state, touch, list, end, end_all, prune_tokens, prune, prune_failures }
+    sessions: Sessions { attempt, record_failure, take_back, forget_failures, create, lock_by_token, refresh, state, touch, list, end, end_all, prune_tokens, prune, prune_failures }
     /// `sql/patients.sql`
     patients: Patients { create, list, search, search_by_name, search_newest, count, search_all, find, update, lock, delete }
     /// `sql/doctors.sql`
@@ -252,6 +254,7 @@ fn type_named(name: &str) -> Option<Type> {
         "bigint[]" => Type::INT8_ARRAY,
         "boolean" => Type::BOOL,
         "bytea" => Type::BYTEA,
+        "bytea[]" => Type::BYTEA_ARRAY,
         "date" => Type::DATE,
         "inet" => Type::INET,
         "inet[]" => Type::INET_ARRAY,

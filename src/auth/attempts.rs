@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use postgres::Row;
 
 use super::passwords;
+use super::totp::WRONG_CODES_MAX;
 use crate::config::Config;
 use crate::db::Db;
 use crate::error::{Error, Result};
@@ -50,7 +51,7 @@ impl Attempt<'_> {
         let work_cost = passwords::work_cost(row.get("most_expensive"), self.config);
         let matches = passwords::verify(password, hash.as_deref(), work_cost);
         let allowed: bool = row.get("allowed");
-        let enabled = row.get::<_, Option<bool>>("disabled") == Some(false);
+        let enabled = row.get::<_, Option<bool>>("closed") == Some(false);
         if let (true, true, true, Some(user_id), Some(password_hash)) = (allowed, enabled, matches, user_id, hash) {
             return Ok(Credentials { user_id, password_hash });
         }
@@ -61,9 +62,20 @@ impl Attempt<'_> {
     /// The same where nobody logs in: a user confirms a change with the current password, and a right one resets the count.
     pub fn confirm(&self, password: &str) -> Result<Credentials> {
         let credentials = self.check(password)?;
-        let network = client_network(self.request.client).to_string();
-        self.db.exec(&self.sql.sessions.forget_failures, &[&self.email, &network])?;
+        self.forget()?;
         Ok(credentials)
+    }
+
+    /// Resets the count.
+    pub fn forget(&self) -> Result<()> {
+        let network = client_network(self.request.client).to_string();
+        self.db.exec(&self.sql.sessions.forget_failures, &[&self.email, &network])
+    }
+
+    /// The password was right, but a code of the second factor is missing: nothing is counted.
+    pub fn take_back(&self) -> Result<()> {
+        let network = client_network(self.request.client).to_string();
+        self.db.exec(&self.sql.sessions.take_back, &[&self.email, &network])
     }
 
     /// Takes one of the attempts that the account has left. If other logins, which may be right, are using all of them, waits for
@@ -75,7 +87,8 @@ impl Attempt<'_> {
         let deadline = Instant::now() + PLACE_WAIT;
         let mut has_place = false;
         loop {
-            let parameters: Parameters = &[&email, &network, &limits.0, &limits.1, &limits.2, &has_place];
+            let parameters: Parameters =
+                &[&email, &network, &limits.0, &limits.1, &limits.2, &has_place, &WRONG_CODES_MAX];
             let row = self.db.query_one(&self.sql.sessions.attempt, parameters)?;
             if !row.get::<_, bool>("undecided") || Instant::now() >= deadline {
                 return Ok(row);

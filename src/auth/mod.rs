@@ -9,6 +9,7 @@ mod role;
 pub mod secret;
 pub mod sessions;
 pub mod tokens;
+pub mod totp;
 
 pub use self::role::Role;
 

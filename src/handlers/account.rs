@@ -20,6 +20,8 @@ pub struct Account {
     disabled: bool,
     /// Whether it waits for its first password.
     pub invited: bool,
+    /// Whether a login needs a code of the second factor.
+    totp: bool,
     created_at: Timestamp,
     updated_at: Timestamp,
     #[serde(skip)]
@@ -36,6 +38,7 @@ impl Account {
             role: Role::parse(row.get("role")),
             disabled: row.get("disabled"),
             invited: row.get("invited"),
+            totp: row.get("totp"),
             created_at: row.get("created_at"),
             updated_at: row.get("updated_at"),
             version: row.get("version"),
@@ -61,6 +64,9 @@ pub struct Grant {
     expires_in: i64,
     refresh_token: String,
     user: Account,
+    /// After a login with a recovery code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovery_codes_left: Option<i64>,
 }
 
 impl Grant {
@@ -71,7 +77,7 @@ impl Grant {
         let expires_at: Timestamp = row.get("expires_at");
         let issued = app.guard.tokens.issue(row.get("id"), row.get("session_id"), expires_at.as_second());
         let (token, expires_in) = issued.map_err(Error::Internal)?;
-        Ok(Grant { token, token_type: "Bearer", expires_in, refresh_token, user })
+        Ok(Grant { token, token_type: "Bearer", expires_in, refresh_token, user, recovery_codes_left: None })
     }
 }
 

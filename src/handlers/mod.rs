@@ -16,4 +16,5 @@ pub mod patients;
 pub mod record;
 pub mod resets;
 pub mod sessions;
+pub mod totp;
 pub mod users;

@@ -9,9 +9,12 @@ use serde::Serialize;
 
 use super::account::Grant;
 use super::ask::{Ask, Read};
+use super::totp;
 use crate::app::App;
+use crate::auth::attempts::Credentials;
 use crate::auth::sessions::{IDLE_SECONDS, LIFETIME_SECONDS, MAX_PER_USER, RETRY_SECONDS};
 use crate::auth::tokens::{new_random_token, token_hash};
+use crate::auth::totp::CODE_MAX;
 use crate::auth::{Admin, User, passwords};
 use crate::db::Question;
 use crate::envelope::Response;
@@ -33,22 +36,66 @@ struct Session {
     current: bool,
 }
 
-/// `POST /api/auth/login`
+/// What becomes of a login whose password was right.
+enum Login {
+    /// The session, and how many recovery codes are left if one was used.
+    Begun(Row, Option<i64>),
+    NeedsCode,
+    WrongCode,
+}
+
+/// `POST /api/auth/login`: with a second factor in force, a right password needs a code beside it.
 pub fn login(app: &App, request: &Request) -> Result<Response> {
     let mut form = request.new_record()?;
     form.required("email", line(EMAIL_MAX));
     form.required_verbatim("password", |_| Ok(()));
+    form.optional("code", line(CODE_MAX));
     let fields = form.finish(&[])?;
     let (email, password) = (lower_email(fields.text("email")), fields.text("password"));
     let attempt = app.attempt(request, &email);
     let credentials = attempt.check(password)?;
+    let (refresh_token, refresh_hash) = new_random_token().map_err(Error::Internal)?;
+    let error = match begin(app, request, &credentials, password, fields.optional_text("code"), &refresh_hash) {
+        Ok(Login::Begun(row, codes_left)) => {
+            if row.get::<_, i64>("ended") > 0 {
+                app.guard.sessions.forget_user(credentials.user_id);
+            }
+            app.metrics.logins_ok.add(1);
+            let mut grant = Grant::new(app, &row, refresh_token)?;
+            grant.recovery_codes_left = codes_left;
+            return Ok(Response::success("Logged in", grant));
+        }
+        Ok(Login::NeedsCode) => attempt.take_back().err().unwrap_or(Error::CodeRequired),
+        Ok(Login::WrongCode) => match attempt.failed(Some(credentials.user_id)) {
+            Error::WrongCredentials => Error::WrongCode,
+            error => error,
+        },
+        // While the password was being hashed, the account was disabled or the password changed.
+        Err(Error::WrongCredentials) => attempt.failed(Some(credentials.user_id)),
+        Err(error) => error,
+    };
+    if matches!(error, Error::WrongCode | Error::WrongCredentials) {
+        app.metrics.logins_failed.add(1);
+    }
+    Err(error)
+}
+
+/// Begins the session, if the second factor allows it.
+fn begin(
+    app: &App,
+    request: &Request,
+    credentials: &Credentials,
+    password: &str,
+    code: Option<&str>,
+    refresh_hash: &[u8],
+) -> Result<Login> {
     let outdated = passwords::is_outdated(&credentials.password_hash, &app.config);
     let new_hash = if outdated { Some(passwords::hash(password, &app.config)?) } else { None };
-    let (refresh_token, refresh_hash) = new_random_token().map_err(Error::Internal)?;
     let user_agent: Option<String> = request.headers.get("user-agent").map(|text| text.chars().take(255).collect());
     let network = client_network(request.client).to_string();
+    let user_id = credentials.user_id;
     let parameters: Parameters = &[
-        &credentials.user_id,
+        &user_id,
         &credentials.password_hash,
         &new_hash,
         &refresh_hash,
@@ -61,17 +108,23 @@ pub fn login(app: &App, request: &Request) -> Result<Response> {
         &request.id,
     ];
     let create = &app.sql.sessions.create;
-    let row = app.db.transaction(create, |transaction| {
-        transaction.query_opt(&app.sql.users.lock, &[&credentials.user_id])?;
-        transaction.query_opt(create, parameters)
-    })?;
-    // No row: while the password was being hashed, the account was disabled or the password changed.
-    let row = row.ok_or_else(|| attempt.failed(Some(credentials.user_id)))?;
-    if row.get::<_, i64>("ended") > 0 {
-        app.guard.sessions.forget_user(credentials.user_id);
-    }
-    app.metrics.logins_ok.add(1);
-    Ok(Response::success("Logged in", Grant::new(app, &row, refresh_token)?))
+    app.db.transaction(create, |transaction| {
+        let user = transaction.query_opt(&app.sql.users.lock, &[&user_id])?.ok_or(Error::WrongCredentials)?;
+        let mut codes_left = None;
+        if user.get("totp") && !user.get::<_, bool>("disabled") {
+            let Some(code) = code else { return Ok(Login::NeedsCode) };
+            match totp::check(app, transaction, user_id, code)? {
+                Some(right) => codes_left = totp::spend(app, transaction, request, user_id, right)?,
+                None => {
+                    totp::record_wrong(app, transaction, request, user_id)?;
+                    return Ok(Login::WrongCode);
+                }
+            }
+        }
+        // An error takes back the use of the code as well.
+        let row = transaction.query_opt(create, parameters)?.ok_or(Error::WrongCredentials)?;
+        Ok(Login::Begun(row, codes_left))
+    })
 }
 
 /// `POST /api/auth/refresh`: a new pair for a refresh token, which can be used once. A client's retry gets a pair that replaces

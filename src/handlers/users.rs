@@ -23,9 +23,9 @@ use crate::validate::{Form, NAME_MAX, email, line, one_of, truth};
 /// The query parameters of an admin's list.
 pub const ADMIN_FILTERS: &[&str] = &["limit", "after", "email", "role", "disabled"];
 /// The fields that nobody changes, but everybody may send back with a record.
-const READ_ONLY: &[&str] = &["id", "invited", "created_at", "updated_at"];
+const READ_ONLY: &[&str] = &["id", "invited", "totp", "created_at", "updated_at"];
 /// The same for a user's own account: those that an admin changes as well.
-const READ_ONLY_OF_MINE: &[&str] = &["id", "role", "disabled", "invited", "created_at", "updated_at"];
+const READ_ONLY_OF_MINE: &[&str] = &["id", "role", "disabled", "invited", "totp", "created_at", "updated_at"];
 
 /// Whether anyone may register.
 pub fn registration_is_open(config: &Config) -> Result<()> {
@@ -131,7 +131,8 @@ pub fn change_password(app: &App, request: &Request, user: &User) -> Result<Resp
     Ok(Response::updated("Password changed", Grant::new(app, &row, refresh_token)?))
 }
 
-fn own_account(app: &App, user: &User) -> Result<Account> {
+/// The account of the user who asks.
+pub fn own_account(app: &App, user: &User) -> Result<Account> {
     let row = app.db.query_opt(&app.sql.users.find, &[&[user.id].as_slice()])?;
     row.as_ref().map(Account::from_row).ok_or(Error::Unauthenticated)
 }
@@ -263,7 +264,9 @@ pub mod admin {
     pub fn unlock(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
         let (id, user) = (request.id("id")?, admin.user());
         let parameters: Parameters = &[&id, &user.id, &user.session_id, &request.client, &request.id];
-        let row = app.db.query_opt(&app.sql.users.unlock, parameters)?.ok_or(Error::NotFound("User"))?;
+        let users = &app.sql.users;
+        let row =
+            app.db.query_behind(&users.lock, &[&id], &users.unlock, parameters)?.ok_or(Error::NotFound("User"))?;
         Ok(updated("User unlocked", &Account::from_row(&row)))
     }
 }

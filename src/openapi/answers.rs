@@ -18,6 +18,8 @@ pub struct Refusal {
     says: &'static str,
     /// The field and the rule of the example, if the answer names fields.
     field: Option<(&'static str, &'static str)>,
+    /// Whether its data can say that a code is needed.
+    asks_for_code: bool,
     headers: &'static [&'static str],
 }
 
@@ -33,7 +35,8 @@ pub const REFUSALS: &[Refusal] = &[
         "Required fields are missing", ("name", "is required")),
     refusal("Unauthenticated", 401, &["forbidden"], "The token is missing, malformed, expired, forged or revoked.",
         "A valid access token is needed").headers(&["WWW-Authenticate"]),
-    refusal("WrongCredentials", 401, &["invalid"], "The e-mail or the password is wrong. The answer does not say which.", "E-mail or password is wrong"),
+    refusal("WrongCredentials", 401, &["invalid"], "The e-mail or the password is wrong. The answer does not say which.", "E-mail or password is wrong")
+        .asking_for_code(),
     refusal("WrongToken", 401, &["invalid"], "The one-time token is wrong, was used, or is over. The answer does not say which.",
         "The one-time token is wrong, was used, or is over"),
     refusal("WrongPassword", 401, &["invalid", "forbidden"], "`invalid`: the current password is wrong. `forbidden`: the token is not valid.",
@@ -102,7 +105,7 @@ const fn refusal(
     when: &'static str,
     says: &'static str,
 ) -> Refusal {
-    Refusal { name, status, when, words, says, field: None, headers: &[] }
+    Refusal { name, status, when, words, says, field: None, asks_for_code: false, headers: &[] }
 }
 
 const fn fields(
@@ -112,7 +115,7 @@ const fn fields(
     says: &'static str,
     field: (&'static str, &'static str),
 ) -> Refusal {
-    Refusal { name, status: 400, when, words, says, field: Some(field), headers: &[] }
+    Refusal { name, status: 400, when, words, says, field: Some(field), asks_for_code: false, headers: &[] }
 }
 
 impl Refusal {
@@ -120,10 +123,22 @@ impl Refusal {
         Refusal { headers, ..self }
     }
 
+    const fn asking_for_code(self) -> Refusal {
+        Refusal { asks_for_code: true, ..self }
+    }
+
     /// The response component.
     pub fn response(&self) -> Json {
         let field_error = Json::reference("schemas", "FieldError");
         let (schema, data) = match self.field {
+            None if self.asks_for_code => (
+                object! {
+                    "type": list!["object", "null"], "required": list!["code_required"],
+                    "properties": object! { "code_required": object! { "type": "boolean", "const": true } },
+                    "description": "An object if the password is right, and the code of the second factor is missing or wrong.",
+                },
+                Json::Null,
+            ),
             None => (object! { "type": "null" }, Json::Null),
             Some((field, message)) => (
                 object! {

@@ -67,7 +67,7 @@ pub const OPERATIONS: &[Operation] = &[
         .about("Answered with 403 if registration is closed (`REGISTRATION`): then admins make accounts.")
         .takes("Registration").gives(New("User"), "User registered").refuses(&["Forbidden", "Conflict", "TooManyAttempts"]),
     in_section("Accounts", Post, "/api/auth/login", "login", "Log in")
-        .about("A wrong e-mail, a wrong password, a locked account and a disabled account all get the same answer after the same time.")
+        .about("A wrong e-mail, a wrong password, a locked account and a disabled account all get the same answer after the same time. With a second factor in force, a right password needs a `code`: without it, and with a wrong one, the answer is 401 with `data.code_required`.")
         .takes("Login").gives(Data("Grant"), "Logged in").refuses(&["WrongCredentials", "TooManyAttempts"]),
     in_section("Accounts", Post, "/api/auth/refresh", "refresh", "Trade a refresh token for a new pair")
         .about("A refresh token can be used once. If it is used again within 10 s, and the pair that it returned has not been used yet, a new pair replaces that one. Any other second use ends the session.")
@@ -84,6 +84,15 @@ pub const OPERATIONS: &[Operation] = &[
     in_section("Accounts", Post, "/api/auth/reset", "resetPassword", "Set a password with a one-time token")
         .about("The token comes from an admin, an invitation or a mail, and is good once. Unlocks the account, and ends all its sessions and other one-time tokens. A password that breaks a rule does not use the token up.")
         .takes("PasswordReset").gives(Nothing("updated"), "Password set").refuses(&["WrongToken", "TooManyAttempts"]),
+    in_section("Accounts", Post, "/api/auth/totp", "prepareTotp", "Set up a second factor")
+        .about("Gives a new secret for an authenticator (RFC 6238). It is not in force until it is confirmed. 409 while another one is.")
+        .takes("CurrentPassword").gives(Made("TotpSecret"), "Second factor prepared").refuses(&["WrongPassword", "Conflict", "TooManyAttempts"]),
+    in_section("Accounts", Post, "/api/auth/totp/confirm", "confirmTotp", "Put the second factor into force")
+        .about("From now on a login needs a `code`. The recovery codes, each good once in place of a code, are shown only here. 409 if there is nothing to confirm.")
+        .takes("TotpCode").gives(Data("RecoveryCodes"), "Second factor confirmed").refuses(&["Conflict", "TooManyAttempts"]),
+    in_section("Accounts", Post, "/api/auth/totp/remove", "removeTotp", "Remove the second factor")
+        .about("A wrong password and a wrong code get the same answer, and count as failed logins. A recovery code is fine. 409 if there is no second factor.")
+        .takes("TotpRemoval").gives(Changed("User"), "Second factor removed").refuses(&["WrongPassword", "Conflict", "TooManyAttempts"]),
     in_section("Accounts", Post, "/api/auth/password", "changePassword", "Change your password")
         .about("Ends your other sessions and revokes every earlier token of this one. A wrong current password counts as a failed login.")
         .takes("PasswordChange").gives(Renewed("Grant"), "Password changed").refuses(&["WrongPassword", "TooManyAttempts"]),
@@ -183,6 +192,9 @@ pub const OPERATIONS: &[Operation] = &[
     in_section("Admin", Post, "/api/admin/users/{id}/reset", "adminResetPassword", "Make a one-time token for a forgotten password")
         .about("Shown only here, good once within 24 hours (`POST /api/auth/reset`). An earlier one ends. An account that never had a password gets a new invitation, good for 7 days. 409 for a disabled account.")
         .gives(Made("OneTimeToken"), "One-time token created").refuses(&["NotFound", "Conflict"]),
+    in_section("Admin", Delete, "/api/admin/users/{id}/totp", "adminRemoveTotp", "Take a user's second factor away")
+        .about("For a lost phone. Ends all sessions of the user. 403 for the admin's own.")
+        .gives(Nothing("deleted"), "Second factor removed").refuses(&["NotFound"]),
     in_section("Admin", Post, "/api/admin/users/{id}/unlock", "adminUnlockUser", "Unlock an account: reset its count of failed logins")
         .gives(Changed("User"), "User unlocked").refuses(&["NotFound"]),
     in_section("Admin", Delete, "/api/admin/users/{id}/sessions", "adminEndSessions", "End all sessions of a user")

@@ -7,6 +7,7 @@ use super::fields::{
 use super::json::{Json, list, object};
 use crate::auth::Role;
 use crate::auth::passwords::MAX_BYTES;
+use crate::auth::totp::CODE_MAX;
 use crate::config::Config;
 use crate::handlers::audit::{ACTIONS, OUTCOMES, RESOURCES};
 use crate::records::{self, DOCTOR, Kind, MAPPING, PATIENT, Set};
@@ -59,6 +60,11 @@ pub fn schemas(config: &Config) -> Vec<Schema> {
             &[
                 required("email", line(EMAIL_MAX), "ann@example.org"),
                 required("password", secret(), "correct horse battery"),
+                optional(
+                    "code",
+                    describe(line(CODE_MAX), "Six digits or a recovery code, if a second factor is in force."),
+                    (),
+                ),
             ],
         ),
         new("Refresh", &[required("refresh_token", secret(), REFRESH_TOKEN)]),
@@ -69,6 +75,17 @@ pub fn schemas(config: &Config) -> Vec<Schema> {
                 required("new_password", new_password(), "a better horse battery"),
             ],
         ),
+        new("CurrentPassword", &[required("current_password", secret(), "correct horse battery")]),
+        new("TotpCode", &[required("code", line(CODE_MAX), "123456")]),
+        new(
+            "TotpRemoval",
+            &[
+                required("current_password", secret(), "correct horse battery"),
+                required("code", describe(line(CODE_MAX), "Six digits, or a recovery code."), "123456"),
+            ],
+        ),
+        answer("TotpSecret", &totp_secret()),
+        answer("RecoveryCodes", &recovery_codes()),
         new("ForgottenPassword", &[required("email", email(), "ann@example.org")]),
         new(
             "PasswordReset",
@@ -87,6 +104,7 @@ pub fn schemas(config: &Config) -> Vec<Schema> {
                 optional("role", one_of(&Role::WORDS), "user"),
                 optional("password", new_password(), ()),
                 server("invited", truth(), ()),
+                server("totp", truth(), ()),
                 server("created_at", time(), ()),
                 server("updated_at", time(), ()),
             ],
@@ -121,6 +139,7 @@ fn user(privileges: Set) -> Vec<Field> {
         privilege("role", one_of(&Role::WORDS), "user".into()),
         privilege("disabled", truth(), false.into()),
         server("invited", describe(truth(), "Whether the account waits for its first password."), false),
+        server("totp", describe(truth(), "Whether a login needs a code of the second factor."), false),
         server("created_at", time(), "2026-01-05T08:30:00.123456Z"),
         server("updated_at", time(), "2026-01-05T08:30:00.123456Z"),
     ]
@@ -136,6 +155,24 @@ fn profile() -> Vec<Field> {
     let ours = |field: &Field| matches!(field.name, "name" | "email");
     fields.extend(user(Set::ByServer).into_iter().filter(|field| !ours(field)));
     fields
+}
+
+fn totp_secret() -> Vec<Field> {
+    let uri = "otpauth://totp/healthcare-backend:ann%40example.org?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=healthcare-backend\
+               &algorithm=SHA1&digits=6&period=30";
+    vec![
+        server(
+            "secret",
+            describe(text(), "Base32, to be typed into an authenticator."),
+            "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ",
+        ),
+        server("uri", describe(text(), "The same for a QR code."), uri),
+    ]
+}
+
+fn recovery_codes() -> Vec<Field> {
+    let codes = object! { "type": "array", "items": text() };
+    vec![server("recovery_codes", describe(codes, "Ten, each good once."), list!["abcd-efgh-2345-6723"])]
 }
 
 fn one_time_token() -> Vec<Field> {
@@ -165,6 +202,7 @@ fn grant() -> Vec<Field> {
         server("expires_in", describe(count(), "How many seconds the access token is valid."), 3600),
         server("refresh_token", describe(text(), "Can be used once."), REFRESH_TOKEN),
         server("user", of_user, example(&user(Set::ByServer), |_| true)),
+        server("recovery_codes_left", describe(count(), "Present only after a login with a recovery code."), ()),
     ]
 }
 
@@ -277,7 +315,7 @@ fn field_error() -> Schema {
 
 /// A record as the server shows it.
 fn answer(name: &'static str, fields: &[Field]) -> Schema {
-    let absent = |field: &Field| field.name == "resource_ids";
+    let absent = |field: &Field| matches!(field.name, "resource_ids" | "recovery_codes_left");
     let example = example(fields, |field| !absent(field));
     Schema { name, json: schema(fields, |_| true, |field| !absent(field)), example }
 }

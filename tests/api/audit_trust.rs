@@ -105,7 +105,7 @@ fn a_changed_account_is_recorded_as_it_was_and_without_its_hash() {
         assert_eq!(before[field], was);
         let mut names: Vec<&String> = before.as_object().expect("a record").keys().collect();
         names.sort();
-        assert_eq!(names, ["created_at", "disabled", "email", "id", "invited", "name", "role", "updated_at"]);
+        assert_eq!(names, ["created_at", "disabled", "email", "id", "invited", "name", "role", "totp", "updated_at"]);
     }
 }
 
@@ -132,8 +132,16 @@ fn the_trail_holds_no_secrets() {
         app.anyone().reset(secrets.last().expect("a token"), NEW_PASSWORD).expect(200, "updated");
     }
     secrets.push(root.reset_token(bob.id));
+    let cid = app.signed_up("cid");
+    let totp = cid.try_totp().expect("a second factor");
+    secrets.extend(cid.confirm(&totp));
+    secrets.push(totp.secret);
+    let login = json!({ "email": cid.email, "password": PASSWORD, "code": secrets[secrets.len() - 2] });
+    app.anyone().post("/api/auth/login", login).expect(200, "success");
     let hashes = "select password_hash from users union all select encode(hash, 'hex') from refresh_tokens
-                   union all select encode(hash, 'hex') from one_time_tokens where hash is not null";
+                   union all select encode(hash, 'hex') from one_time_tokens where hash is not null
+                   union all select encode(hash, 'hex') from recovery_codes
+                   union all select encode(secret, 'hex') from totp_secrets";
     secrets.extend(app.sql().query(hashes, &[]).expect("hashes").iter().map(|row| row.get::<_, String>(0)));
     let database = app.database.clone();
     app.stop();

@@ -16,12 +16,13 @@ use crate::harness::{PASSWORD, TestApp, postgres};
 use crate::tidy::read;
 
 /// The commands of the contract.
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 12] = [
     "serve",
     "migrate",
     "create-admin",
     "set-role",
     "set-password",
+    "remove-totp",
     "check",
     "backup",
     "restore",
@@ -108,6 +109,7 @@ fn a_wrong_command_line_is_exit_code_2_and_one_line() {
         (&["set-role", "--email", "a@example.org"], "--role"),
         (&["set-role", "a@example.org", "admin"], "a@example.org"),
         (&["set-password"], "--email"),
+        (&["remove-totp"], "--email"),
         (&["version", "extra"], "extra"),
         (&["help", "serve"], "serve"),
         (&["--version", "--loud"], "--loud"),
@@ -265,6 +267,22 @@ fn set_password_helps_somebody_whom_no_admin_can_help() {
         let ended = set(email, input);
         assert!(ended.problem(1).contains(named), "{ended:?}");
     }
+}
+
+#[test]
+fn remove_totp_helps_somebody_who_lost_the_phone() {
+    let app = TestApp::start();
+    let (folder, ann) = (Folder::new(), app.signed_up("ann"));
+    let remove = |email: &str| Program::on(&app.database, &folder, &["remove-totp", "--email", email]).run("");
+    assert!(remove(&ann.email).said().contains("has no second factor"));
+    ann.confirm(&ann.try_totp().expect("a second factor"));
+    app.login(&ann.email, PASSWORD).expect(401, "invalid");
+    assert!(remove("ANN@example.org").said().contains("ann@example.org"));
+    app.login(&ann.email, PASSWORD).expect(200, "success");
+    crate::harness::eventually("the old session is over", || ann.get("/api/auth/me").status == 401);
+    assert!(remove("nobody@example.org").problem(1).contains("nobody@example.org"));
+    let entry = app.audited("totp_change").pop().expect("an entry");
+    assert_eq!((&entry["actor_id"], &entry["resource_id"]), (&json!(null), &json!(ann.id)));
 }
 
 #[test]

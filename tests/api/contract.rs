@@ -68,7 +68,7 @@ impl<'a> World<'a> {
         target
     }
 
-    /// A body that the route accepts from this person; `None` if it takes none.
+    /// A body that the route accepts from this person, but for the code of a second factor; `None` if it takes none.
     pub fn body(&self, route: &Route, person: &Person) -> Option<Value> {
         let unique = format!("{}-{}", person.id, self.mapping_id);
         Some(match (route.method, route.pattern) {
@@ -81,6 +81,9 @@ impl<'a> World<'a> {
                 json!({ "refresh_token": self.app.logged_in(&self.owner.email, PASSWORD).refresh_token })
             }
             (_, "/api/auth/me") => json!({ "name": "Sent" }),
+            (_, "/api/auth/totp") => json!({ "current_password": PASSWORD }),
+            (_, "/api/auth/totp/confirm") => json!({ "code": "123456" }),
+            (_, "/api/auth/totp/remove") => json!({ "current_password": PASSWORD, "code": "123456" }),
             (_, "/api/auth/forgot") => json!({ "email": self.owner.email }),
             (_, "/api/auth/reset") => {
                 json!({ "token": self.admin.reset_token(self.user_id), "new_password": "another horse battery" })
@@ -106,7 +109,17 @@ impl<'a> World<'a> {
 
     /// Sends what the route takes, as this person.
     pub fn send(&self, route: &Route, person: &Person) -> Answer {
-        let answer = person.send(route.method.name(), &self.target(route), &[], self.body(route, person));
+        let mut body = self.body(route, person);
+        // With a code that is good now: from here on, this person has a second factor, or had one.
+        let code = match route.pattern {
+            "/api/auth/totp/confirm" => person.try_totp().map(|totp| totp.code()),
+            "/api/auth/totp/remove" => person.try_recovery_code(),
+            _ => None,
+        };
+        if let (Some(body), Some(code)) = (&mut body, code) {
+            body["code"] = json!(code);
+        }
+        let answer = person.send(route.method.name(), &self.target(route), &[], body);
         check(&answer);
         answer
     }
@@ -198,6 +211,8 @@ fn check_envelope(answer: &Answer) {
             assert!(error["field"].is_string() && error["message"].is_string(), "{text}");
             assert_eq!(error.as_object().map(|error| error.len()), Some(2), "{text}");
         }
+    } else if answer.status == 401 && json["data"].is_object() {
+        assert_eq!(json["data"], json!({ "code_required": true }), "{text}");
     } else if answer.status >= 400 || word == "deleted" {
         assert_eq!(json["data"], Value::Null, "{text}");
     }

@@ -66,6 +66,15 @@ impl World {
                 let user = self.app.signed_up(&format!("user{fresh}"));
                 replace(&mut body, "token", json!(self.admin.reset_token(user.id)));
             }
+            "prepareTotp" => person = self.app.signed_up(&format!("user{fresh}")),
+            "confirmTotp" => {
+                person = self.app.signed_up(&format!("user{fresh}"));
+                replace(&mut body, "code", json!(person.try_totp().expect("a second factor").code()));
+            }
+            "removeTotp" => {
+                person = self.app.signed_up(&format!("user{fresh}"));
+                replace(&mut body, "code", json!(person.try_recovery_code().expect("a code")));
+            }
             "createMapping" => {
                 replace(&mut body, "patient_id", json!(patient));
                 replace(&mut body, "doctor_id", json!(doctor));
@@ -246,11 +255,12 @@ fn body_schema<'a>(document: &'a Document, operation: &Operation<'a>) -> &'a Val
 #[test]
 fn the_document_names_every_field_that_a_handler_reads() {
     let document = document();
-    let sources: [(&str, &[&str]); 3] = [
+    let sources: [(&str, &[&str]); 4] = [
         (
             include_str!("../../src/handlers/users.rs"),
             &["Registration", "ProfileChanges", "PasswordChange", "NewUser", "UserChanges"],
         ),
+        (include_str!("../../src/handlers/totp.rs"), &["CurrentPassword", "TotpCode", "TotpRemoval"]),
         (include_str!("../../src/handlers/resets.rs"), &["ForgottenPassword", "PasswordReset"]),
         (include_str!("../../src/handlers/sessions.rs"), &["Login", "Refresh"]),
     ];

@@ -44,5 +44,6 @@ mod statements;
 mod tidy;
 mod together;
 mod tokens;
+mod totp;
 mod unchanged;
 mod users;

@@ -15,6 +15,10 @@ fn the_limits_of_every_field_are_those_of_the_document_to_the_last_character() {
             let (within, beyond) =
                 bounds(rule).unwrap_or_else(|| panic!("{}: {field} has no limit: {rule}", operation.id));
             for value in within {
+                // A code of any length is wrong, which this operation says of its field.
+                if (operation.id, field.as_str()) == ("confirmTotp", "code") {
+                    continue;
+                }
                 let answer = world.send_with(operation, field, value.clone());
                 assert!(!answer.fields().contains(field), "{}: {field} may be {value}", operation.id);
             }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::http::{self, Answer};
 use super::postgres;
+use super::totp::Totp;
 
 /// A password that the rules accept.
 pub const PASSWORD: &str = "correct horse battery";
@@ -208,6 +209,24 @@ impl Person {
     pub fn reset_token(&self, user_id: i64) -> String {
         let made = self.send("POST", &format!("/api/admin/users/{user_id}/reset"), &[], None).expect(201, "created");
         made.data()["token"].as_str().expect("a token").to_string()
+    }
+
+    /// Sets up a second factor, which is not in force yet; `None` if this person cannot.
+    pub fn try_totp(&self) -> Option<Totp> {
+        let answer = self.post("/api/auth/totp", json!({ "current_password": PASSWORD }));
+        (answer.status == 201).then(|| Totp::new(&answer.data()))
+    }
+
+    /// The same, put into force; a recovery code.
+    pub fn try_recovery_code(&self) -> Option<String> {
+        self.try_totp().map(|totp| self.confirm(&totp)[0].clone())
+    }
+
+    /// Puts the second factor into force; the recovery codes.
+    pub fn confirm(&self, totp: &Totp) -> Vec<String> {
+        let data = self.post("/api/auth/totp/confirm", json!({ "code": totp.code() })).expect(200, "success").data();
+        let codes = data["recovery_codes"].as_array().expect("codes").iter();
+        codes.map(|code| code.as_str().expect("a code").to_string()).collect()
     }
 
     /// Uses a one-time token.

@@ -10,6 +10,7 @@ pub mod http;
 pub mod jwt;
 pub mod postgres;
 pub mod schema;
+pub mod totp;
 
 use std::sync::Barrier;
 use std::thread;
