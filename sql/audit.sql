@@ -12,7 +12,7 @@ insert into audit_batch_actors (actor_id, batch_id)
 select distinct actor.id, batch.id
   from batch, unnest($4) as actor (id);
 
--- name: list(before_id bigint, page_size bigint, actor_id bigint, action text, resource text, resource_id bigint) :many planned
+-- name: list(before_id bigint, page_size bigint, actor_id bigint, action text, resource text, resource_id bigint, from_time timestamptz, until_time timestamptz) :many planned
 -- Newest first: takes a page of the entries that are rows and a page of those in batches, and returns the newest of both. A
 -- record is found by its own entries and by the lists that showed it.
 --
@@ -21,12 +21,24 @@ select distinct actor.id, batch.id
 -- First the batches, of everybody or of one user, then their entries. Every matching batch has a matching entry, except the one
 -- that `before` cuts, so one batch more than the page size is enough. With a filter by record there is no such limit: the record
 -- and the user may be in different entries, and with a limit the planner would search for a rarely seen record by walking through
--- the newest batches. Batches are opened one after the other until the page is full. The planner underestimates a bare comparison
--- and would open all batches and sort; `coalesce` prevents that. Only one branch runs: one with a user, the other without.
+-- the newest batches. A period has none either, since it may begin or end within a batch. Batches are opened one after the
+-- other until the page is full. The planner underestimates a bare comparison and would open all batches and sort; `coalesce`
+-- prevents that. Only one branch runs: one with a user, the other without.
+--
+-- Ids come in the order of writing, which is nearly that of time. So the period is also a range of ids: the page does not walk
+-- through what is newer, nor to the end of the trail for what is not there. Every entry is written within a day of its time.
+with period as materialized (
+    select coalesce((select id from audit_entries where at < $7 - interval '1 day' order by at desc limit 1), 0) as after_id,
+           coalesce((select id from audit_entries where at >= $8 + interval '1 day' order by at limit 1), $1) as before_id
+)
 select id, at, actor_id, action, resource, resource_id, resource_ids, outcome, ip, request_id, before
   from ((select id, at, actor_id, action, resource, resource_id, resource_ids, outcome, ip, request_id, before
            from audit_entries
           where id < $1
+            and ($7 is null or id > (select after_id from period))
+            and ($8 is null or id < (select before_id from period))
+            and ($7 is null or at >= $7)
+            and ($8 is null or at < $8)
             and ($3 is null or actor_id = $3)
             and ($4 is null or action = $4)
             and ($5 is null or resource = $5)
@@ -44,26 +56,32 @@ select id, at, actor_id, action, resource, resource_id, resource_ids, outcome, i
                     from audit_batches
                    where $3 is null
                      and id < $1
+                     and ($7 is null or id > (select after_id from period))
+                     and ($8 is null or id < (select before_id from period))
                      and ($4 is null or action = $4)
                      and ($5 is null or resource = $5)
                      and ($6 is null or record_ids @> array[$6])
                    order by id desc
-                   limit case when $6 is null then $2 + 1 end)
+                   limit case when $6 is null and $7 is null and $8 is null then $2 + 1 end)
                  union all
                  (select id, action, resource, at, batch.actor_id, resource_id, resource_ids, ip, request_id
                     from audit_batch_actors as who
                     join audit_batches as batch on batch.id = who.batch_id
                    where who.actor_id = $3
                      and who.batch_id < $1
+                     and ($7 is null or who.batch_id > (select after_id from period))
+                     and ($8 is null or who.batch_id < (select before_id from period))
                      and id < $1
                      and ($4 is null or action = $4)
                      and ($5 is null or resource = $5)
                      and ($6 is null or record_ids @> array[$6])
                    order by id desc
-                   limit case when $6 is null then $2 + 1 end)) as batch,
+                   limit case when $6 is null and $7 is null and $8 is null then $2 + 1 end)) as batch,
                 unnest(batch.at, batch.actor_id, batch.resource_id, batch.resource_ids, batch.ip, batch.request_id)
                   with ordinality as entry (at, actor_id, resource_id, resource_ids, ip, request_id, place)
           where batch.id + entry.place - 1 < $1
+            and coalesce(entry.at >= $7, true)
+            and coalesce(entry.at < $8, true)
             and coalesce(entry.actor_id = $3, $3 is null)
             and ($6 is null
                  or coalesce(entry.resource_id = $6, entry.resource_ids::bigint[] @> array[$6], false))

@@ -40,6 +40,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "0013_good_tokens",
     "0014_one_time_tokens",
     "0015_totp",
+    "0016_audit_times",
 ];
 
 /// The key of the advisory lock: any number that no other program uses in the same database.

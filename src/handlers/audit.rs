@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::sql::Parameters;
 
 /// The query parameters of the list.
-pub const FILTERS: &[&str] = &["limit", "before", "actor_id", "action", "resource", "resource_id"];
+pub const FILTERS: &[&str] = &["limit", "before", "actor_id", "action", "resource", "resource_id", "from", "until"];
 /// Every action in the trail.
 pub const ACTIONS: [&str; 29] = [
     "register",
@@ -118,9 +118,11 @@ pub fn list(read: &Read, _admin: &Admin) -> Result<Ask> {
     let page = query.page("before");
     let (actor_id, action) = (query.id("actor_id"), query.one_of("action", &ACTIONS));
     let (resource, resource_id) = (query.one_of("resource", &RESOURCES), query.id("resource_id"));
+    let (from, until) = (query.time("from"), query.time("until"));
     query.finish()?;
     let before = page.after.unwrap_or(i64::MAX);
-    let parameters: Parameters = &[&before, &page.rows_wanted(), &actor_id, &action, &resource, &resource_id];
+    let parameters: Parameters =
+        &[&before, &page.rows_wanted(), &actor_id, &action, &resource, &resource_id, &from, &until];
     Ok(Ask::many(Question::new(&read.sql.audit.list, parameters)?, move |read, rows| {
         Ok(listed(read, "Audit entries found", page, "before", &rows, AuditEntry::from_row))
     }))

@@ -1,6 +1,6 @@
 //! The parameters of a request: in the path, in the query and in the headers.
 
-use super::fields::{birth_date, filter, id, one_of, text, truth};
+use super::fields::{birth_date, filter, id, one_of, text, time, truth};
 use super::json::{Json, object};
 use crate::auth::Role;
 use crate::handlers::audit::{ACTIONS, RESOURCES};
@@ -45,6 +45,8 @@ pub fn in_query(name: &'static str) -> Option<Json> {
         "action" => (one_of(&ACTIONS), "Only entries with this action."),
         "resource" => (one_of(&RESOURCES), "Only entries about this kind of record."),
         "resource_id" => (id(), "Only entries about this record, including lists that showed it."),
+        "from" => (time(), "Only entries of this time and later, with any offset."),
+        "until" => (time(), "Only entries before this time, with any offset."),
         _ => return None,
     };
     // A blank parameter counts as absent.

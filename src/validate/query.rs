@@ -2,9 +2,12 @@
 
 use std::borrow::Cow;
 
+use jiff::Timestamp;
 use jiff::civil::Date;
 
-use super::rules::{Checked, FILTER_MAX, PAGE_DEFAULT, PAGE_MAX, Rule, parse_birth_date, parse_id, plain_text, shown};
+use super::rules::{
+    Checked, FILTER_MAX, PAGE_DEFAULT, PAGE_MAX, Rule, parse_birth_date, parse_id, parse_time, plain_text, shown,
+};
 use crate::error::{Error, FieldError, FieldErrors, Result};
 use crate::percent;
 use crate::records::Field;
@@ -127,6 +130,11 @@ impl Query {
     /// A date of birth.
     pub fn birth_date(&mut self, name: &'static str) -> Option<Date> {
         self.read(name, parse_birth_date)
+    }
+
+    /// A time with any offset.
+    pub fn time(&mut self, name: &'static str) -> Option<Timestamp> {
+        self.read(name, parse_time)
     }
 
     /// A value exactly as it was sent; it may be blank.

@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use jiff::civil::Date;
+use jiff::Timestamp;
+use jiff::civil::{Date, DateTime};
+use jiff::tz::Offset;
 use serde_json::Value;
 
 use crate::address::is_email;
@@ -142,6 +144,54 @@ pub fn parse_birth_date(text: &str) -> Checked<Date> {
         Err("must not be in the future".into())
     } else {
         Ok(date)
+    }
+}
+
+/// A time like 2026-01-05T08:31:00Z, with any offset (RFC 3339), in the years 1 to 9999. Stored times are whole microseconds: the
+/// next one stands for a time between two of them, so that comparing with it is comparing with what was sent.
+pub fn parse_time(text: &str) -> Checked<Timestamp> {
+    const RULE: &str = "must be a time like 2026-01-05T08:31:00Z; in a URL, the + of an offset is written %2B";
+    let parsed = || {
+        let (date_and_time, offset) = match text.strip_suffix(['Z', 'z']) {
+            Some(utc) => (utc, Offset::UTC),
+            None => {
+                let (date_and_time, offset) = text.split_at_checked(text.len().checked_sub(6)?)?;
+                (date_and_time, parse_offset(offset)?)
+            }
+        };
+        let bytes = date_and_time.as_bytes();
+        let shaped = bytes.len() >= 19
+            && bytes.iter().enumerate().all(|(at, byte)| match at {
+                4 | 7 => *byte == b'-',
+                10 => byte.eq_ignore_ascii_case(&b'T'),
+                13 | 16 => *byte == b':',
+                19 => *byte == b'.',
+                _ => byte.is_ascii_digit(),
+            });
+        let local: DateTime = shaped.then(|| date_and_time.parse().ok())??;
+        (local.year() >= 1).then_some((local, offset))
+    };
+    let (local, offset) = parsed().ok_or(RULE)?;
+    // The last hours of the year 9999 are beyond what a timestamp holds, and after every entry.
+    let time = offset.to_timestamp(local).unwrap_or(Timestamp::MAX);
+    let microseconds = -(-time.as_nanosecond()).div_euclid(1000);
+    let rounded = i64::try_from(microseconds).ok().and_then(|micros| Timestamp::from_microsecond(micros).ok());
+    Ok(rounded.unwrap_or(time))
+}
+
+/// `+01:00`
+fn parse_offset(text: &str) -> Option<Offset> {
+    let (sign, hours_and_minutes) = text.split_at_checked(1)?;
+    let (hours, minutes) = hours_and_minutes.split_once(':')?;
+    let number = |digits: &str, most: i32| {
+        let shaped = digits.len() == 2 && digits.bytes().all(|byte| byte.is_ascii_digit());
+        digits.parse::<i32>().ok().filter(|number| shaped && *number <= most)
+    };
+    let seconds = (number(hours, 23)? * 60 + number(minutes, 59)?) * 60;
+    match sign {
+        "+" => Offset::from_seconds(seconds).ok(),
+        "-" => Offset::from_seconds(-seconds).ok(),
+        _ => None,
     }
 }
 

@@ -50,10 +50,12 @@ fn the_list_is_for_admins_newest_first_and_continues_before_an_id() {
     let third = expected[2];
     expected.drain(..3);
     assert_eq!(root.get(&format!("/api/admin/audit?before={third}")).expect(200, "success").ids(), expected);
-    let bad = root.get("/api/admin/audit?after=1&before=0&limit=0&action=x&resource=x&actor_id=x&resource_id=x");
+    let bad = root.get(
+        "/api/admin/audit?after=1&before=0&limit=0&action=x&resource=x&actor_id=x&resource_id=x&from=x&until=2026",
+    );
     assert_eq!(
         bad.expect(400, "invalid").fields(),
-        ["after", "limit", "before", "actor_id", "action", "resource", "resource_id"]
+        ["after", "limit", "before", "actor_id", "action", "resource", "resource_id", "from", "until"]
     );
     for method in ["POST", "PUT", "PATCH", "DELETE"] {
         root.send(method, "/api/admin/audit", &[], None).expect(405, "failed");
@@ -92,6 +94,64 @@ fn filters_find_what_they_name() {
     }
     for resource in "user session patient doctor mapping care_group grant audit".split_whitespace() {
         found(&format!("resource={resource}"));
+    }
+}
+
+#[test]
+fn a_period_begins_with_its_first_moment_and_ends_before_its_last() {
+    let app = TestApp::start();
+    // Written before everything else, as their times are.
+    app.sql()
+        .batch_execute(
+            "insert into audit_entries (at, action, resource, resource_id)
+             select timestamptz '2020-02-28T22:00:00.000001Z' + n * interval '1 hour', 'unlock', 'user', n
+               from generate_series(0, 4) n;
+             insert into audit_batches (action, resource, at, actor_id, resource_id, resource_ids, ip, request_id, record_ids)
+             select 'read', 'patient', array_agg(timestamptz '2020-02-29T02:59:59.999999Z' + n * interval '1 microsecond'),
+                    array_agg(1::bigint), array_agg(n::bigint), array_agg(null::text), array_agg(null::inet),
+                    array_agg(null::text), array_agg(n::bigint) from generate_series(5, 8) n;
+             insert into audit_batch_actors select 1, id from audit_batches;",
+        )
+        .expect("entries of another year");
+    let root = app.admin("root");
+    root.new_doctor("D");
+    let found = |query: &str| -> Vec<Value> {
+        let mut all = Vec::new();
+        let mut target = Some(format!("/api/admin/audit?limit=3&{query}"));
+        while let Some(here) = target {
+            let page = root.get(&here).expect(200, "success");
+            all.extend(page.data().as_array().expect("a list").iter().map(|entry| entry["resource_id"].clone()));
+            target = page.next();
+        }
+        all
+    };
+    let until_2021 = "until=2021-01-01T00:00:00Z";
+    assert_eq!(found(until_2021), [8, 7, 6, 5, 4, 3, 2, 1, 0]);
+    assert_eq!(found(&format!("{until_2021}&actor_id=1&from=2020-02-29T03:00:00.000005Z")), [8, 7, 6]);
+    assert_eq!(found(&format!("{until_2021}&action=read&resource_id=7")), [7]);
+    // The same moments with other offsets, and one that lies between two microseconds.
+    assert_eq!(found("from=2020-02-29T01:00:00.000001%2B01:00&until=2020-02-28T21:00:00.000001-05:00"), [3, 2]);
+    assert_eq!(found("from=2020-02-29T00:00:00.0000011Z&until=2020-02-29T02:00:00.0000011Z"), [4, 3]);
+    assert_eq!(found("from=2020-02-29T03:00:00.000006Z&until=2020-02-29T03:00:00.000007Z"), [7]);
+    assert_eq!(found("from=2020-02-29T03:00:00Z&until=2020-02-29T03:00:00Z"), Vec::<i64>::new());
+    assert_eq!(found("from=2021-01-01T00:00:00Z&until=2020-01-01T00:00:00Z"), Vec::<i64>::new(), "the wrong order");
+    let everything = found("").len();
+    assert!(found("from=2021-01-01T00:00:00Z").len() > 1);
+    assert_eq!(found("from=0001-01-01T00:00:00%2B23:59&until=9999-12-31T23:59:59-23:59").len(), everything);
+    assert_eq!(found("from=9999-12-31T23:59:59Z"), Vec::<i64>::new());
+    assert_eq!(found("until=0001-01-01T00:00:00Z"), Vec::<i64>::new());
+    for bad in [
+        "2020-02-30T00:00:00Z",
+        "2020-02-28",
+        "2020-02-28T00:00:00",
+        "2020-02-28T00:00:00+01:00",
+        "0000-01-01T00:00:00Z",
+    ] {
+        assert_eq!(
+            root.get(&format!("/api/admin/audit?from={bad}")).expect(400, "invalid").fields(),
+            ["from"],
+            "{bad}"
+        );
     }
 }
 

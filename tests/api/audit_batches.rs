@@ -1,6 +1,8 @@
 //! Reads, lists and refusals in batches: each entry is written once whatever fails, and the list shows the trail as if every entry
 //! were a row of its own.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use healthcare_backend::internals::{Queries, migrate};
 use postgres::Client;
 use postgres::types::{ToSql, Type};
@@ -16,8 +18,8 @@ const FILL: &str = "
     begin
         for g in 1..45 loop
             if g % 3 = 0 then
-                insert into audit_entries (actor_id, action, resource, resource_id, resource_ids)
-                select 1 + g % 2, action, case when g % 5 = 0 then 'mapping' else 'patient' end,
+                insert into audit_entries (at, actor_id, action, resource, resource_id, resource_ids)
+                select timestamptz '2026-01-01Z' + g * interval '9 h', 1 + g % 2, action, case when g % 5 = 0 then 'mapping' else 'patient' end,
                        case when action <> 'list' then 1 + g % 7 end,
                        case when action = 'list' then array[1 + g % 7, 2 + g % 7] end
                   from (select (array['create', 'read', 'list', 'update'])[1 + g % 4] as action) as kind;
@@ -29,7 +31,7 @@ const FILL: &str = "
                   from (select (array['read', 'list', 'denied'])[1 + g / 2 % 3] as action,
                                (array['patient', 'mapping'])[1 + g / 6 % 2] as resource) as kind,
                        lateral (
-                         select array_agg(now() order by n) as at,
+                         select array_agg(timestamptz '2026-01-01Z' + g * interval '9 h' + n * interval '10 min' order by n) as at,
                                 array_agg(1 + (g * n) % 3 order by n) as actor_id,
                                 array_agg(case when action <> 'list' and n % 5 > 0 then 1 + (g + n) % 7 end order by n) as resource_id,
                                 array_agg(case when action = 'list' then lists[1 + n % 4] end order by n) as resource_ids,
@@ -49,6 +51,8 @@ type Filter = (Option<i64>, Option<&'static str>, Option<&'static str>, Option<i
 struct Pages {
     sql: Client,
     list: String,
+    /// `from` and `until`
+    period: [Option<SystemTime>; 2],
 }
 
 impl Pages {
@@ -56,16 +60,19 @@ impl Pages {
         select * from audit_trail
          where id < $1 and ($3 is null or actor_id = $3) and ($4 is null or action = $4) and ($5 is null or resource = $5)
            and ($6 is null or resource_id = $6 or $6 = any (resource_ids))
+           and ($7 is null or at >= $7) and ($8 is null or at < $8)
          order by id desc limit $2";
 
     fn ask(&mut self, statement: &str, before: i64, size: i64, filter: Filter) -> Vec<Value> {
-        let parameters: [(&(dyn ToSql + Sync), Type); 6] = [
+        let parameters: [(&(dyn ToSql + Sync), Type); 8] = [
             (&before, Type::INT8),
             (&size, Type::INT8),
             (&filter.0, Type::INT8),
             (&filter.1, Type::TEXT),
             (&filter.2, Type::TEXT),
             (&filter.3, Type::INT8),
+            (&self.period[0], Type::TIMESTAMPTZ),
+            (&self.period[1], Type::TIMESTAMPTZ),
         ];
         let text = format!("select to_jsonb(page) from ({statement}) as page");
         self.sql.query_typed(&text, &parameters).expect("a page").iter().map(|row| row.get(0)).collect()
@@ -95,7 +102,7 @@ fn id(entry: &Value) -> i64 {
 fn filled() -> Pages {
     let mut sql = databases::connect(&databases::new_database());
     sql.batch_execute(FILL).expect("a trail");
-    Pages { sql, list: Queries::load(None).expect("statements").audit.list.text.clone() }
+    Pages { sql, list: Queries::load(None).expect("statements").audit.list.text.clone(), period: [None; 2] }
 }
 
 #[test]
@@ -137,6 +144,32 @@ fn every_combination_of_filters_finds_the_entries_that_match() {
 }
 
 #[test]
+fn a_period_is_found_wherever_it_begins_and_ends() {
+    let mut pages = filled();
+    // Counted from the first entry; batches have up to 40 entries, ten minutes apart.
+    let minutes = |count: u64| Some(UNIX_EPOCH + Duration::from_secs(1_767_225_600 + 60 * count));
+    for period in [
+        [minutes(9 * 60 * 20 + 35), None],
+        [None, minutes(9 * 60 * 20 + 35)],
+        [minutes(9 * 60 * 10), minutes(9 * 60 * 30 + 45)],
+        [minutes(9 * 60 * 31 + 20), minutes(9 * 60 * 31 + 70)],
+        [minutes(9 * 60 * 60), None],
+        [minutes(9 * 60 * 30), minutes(9 * 60 * 10)],
+    ] {
+        pages.period = period;
+        for actor in [None, Some(1), Some(2)] {
+            for action in [None, Some("create"), Some("read"), Some("list")] {
+                for record in [None, Some(1), Some(5)] {
+                    let filter = (actor, action, None, record);
+                    let all = pages.all(filter);
+                    assert_eq!(pages.paged(3, filter), all, "{filter:?}, {period:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn a_batch_without_room_for_its_ids_or_with_columns_of_different_length_is_refused() {
     let mut sql = databases::connect(&databases::new_database());
     let insert = |ids: i64, others: i64| {
@@ -169,7 +202,8 @@ fn entries_from_before_there_were_batches_keep_their_ids_and_their_place() {
     sql.batch_execute(fill).expect("entries");
     migrate::run(&mut sql, &migrations).expect("the schema of today");
     sql.batch_execute(FILL).expect("more");
-    let mut pages = Pages { sql, list: Queries::load(None).expect("statements").audit.list.text.clone() };
+    let mut pages =
+        Pages { sql, list: Queries::load(None).expect("statements").audit.list.text.clone(), period: [None; 2] };
     let all = pages.paged(7, (None, None, None, None));
     assert_eq!(all, pages.all((None, None, None, None)));
     let oldest: Vec<i64> = all.iter().rev().take(5).map(id).collect();

@@ -1,5 +1,7 @@
 //! What a page of the audit trail costs: the same on the first page and deep in a long trail, with every filter.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use healthcare_backend::internals::Queries;
 use postgres::Client;
 use postgres::types::{ToSql, Type};
@@ -16,8 +18,8 @@ const MOST_BLOCKS: i64 = 1_000;
 
 /// Mostly changes of patients, by 50 users, and few events of accounts.
 const FILL_ENTRIES: &str = "
-    insert into audit_entries (id, actor_id, action, resource, resource_id, outcome, ip) overriding system value
-    select n * 1000, 1 + n % 50, case when k % 100 = 0 then 'login' else 'update' end,
+    insert into audit_entries (id, at, actor_id, action, resource, resource_id, outcome, ip) overriding system value
+    select n * 1000, timestamptz '2000-01-01Z' + n * interval '1 h', 1 + n % 50, case when k % 100 = 0 then 'login' else 'update' end,
            case when k % 100 = 0 then 'session' when k % 7 = 0 then 'mapping' else 'patient' end,
            case when k % 100 = 0 then n else 1 + n % 5000 end, 'success', '127.0.0.1'
       from generate_series(1, $1::bigint) as n, lateral (select n / 50 as k) as round";
@@ -33,7 +35,7 @@ const FILL_BATCHES: &str = "
                            case when g % 500 = 7 then 'session' when g % 7 = 0 then 'mapping' else 'patient' end as resource)
              as kind,
            lateral (
-             select array_agg(timestamptz '2026-01-01Z' + g * interval '1 s' + n * interval '371 us') as at,
+             select array_agg(timestamptz '2000-01-01Z' + g * interval '1 h' + n * interval '371 us') as at,
                     array_agg(case when (g + n) % 2 = 0 then 1 else 1 + (g * 7 + n) % 50 end) as actor_id,
                     array_agg(case when action <> 'list' then record end) as resource_id,
                     array_agg(case when action = 'list' then array[record, record + 1, record + 2]::text end) as resource_ids,
@@ -96,18 +98,27 @@ fn a_page_costs_the_same_wherever_it_is_and_whatever_it_filters() {
     for (what, actor_id, action, resource, resource_id) in filters {
         // Among the batches, within one of them, among single entries, and among rows.
         for before in [i64::MAX, (last - BATCHES / 10) * 1_000 + 125, SINGLE * 1_500, SINGLE * 100] {
-            let parameters: [(&(dyn ToSql + Sync), Type); 6] = [
-                (&before, Type::INT8),
-                (&21_i64, Type::INT8),
-                (&actor_id, Type::INT8),
-                (&action, Type::TEXT),
-                (&resource, Type::TEXT),
-                (&resource_id, Type::INT8),
-            ];
-            let touched = blocks(&mut sql, &page, &parameters);
             // The two may be in other entries of a batch: those of the record are opened until the page is full.
             let most = if actor_id.is_some() && resource_id.is_some() { 4 * MOST_BLOCKS } else { MOST_BLOCKS };
-            assert!(touched < most, "{what}, before {before}: {touched} blocks");
+            // All times, and ten hours among the rows, among single entries, and among the batches.
+            for period in [None, Some(SINGLE / 2), Some(SINGLE * 3 / 2), Some(2 * SINGLE + BATCHES / 2)] {
+                let at = |hours: i64| UNIX_EPOCH + Duration::from_secs(946_684_800 + 3_600 * hours.unsigned_abs());
+                let (from, until) = (period.map(at), period.map(|hours| at(hours + 10)));
+                let parameters: [(&(dyn ToSql + Sync), Type); 8] = [
+                    (&before, Type::INT8),
+                    (&21_i64, Type::INT8),
+                    (&actor_id, Type::INT8),
+                    (&action, Type::TEXT),
+                    (&resource, Type::TEXT),
+                    (&resource_id, Type::INT8),
+                    (&from, Type::TIMESTAMPTZ),
+                    (&until, Type::TIMESTAMPTZ),
+                ];
+                let touched = blocks(&mut sql, &page, &parameters);
+                // A day on each side of the period is read as well.
+                let most = if period.is_some() { 2 * most } else { most };
+                assert!(touched < most, "{what}, before {before}, {period:?}: {touched} blocks");
+            }
         }
     }
 }

@@ -81,6 +81,12 @@ fn bounds(schema: &Value) -> Option<(Vec<Value>, Vec<Value>)> {
         let beyond = ["1869-12-31", "9999-12-31", "1990-02-30", "1990-4-23"].map(Value::from);
         return Some((vec![json!("1870-01-01"), json!("2000-02-29")], beyond.to_vec()));
     }
+    if schema["format"] == "date-time" {
+        let beyond =
+            ["0000-12-31T23:59:59Z", "2000-02-30T00:00:00Z", "2000-02-29", "2000-02-29T00:00:00"].map(Value::from);
+        let within = ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "2000-02-29T23:59:59.5-11:30"].map(Value::from);
+        return Some((within.to_vec(), beyond.to_vec()));
+    }
     if let (Some(least), Some(most)) = (schema["minimum"].as_i64(), schema["maximum"].as_i64()) {
         let above = most.checked_add(1).map_or(json!(9_223_372_036_854_775_808_u64), Value::from);
         return Some((vec![json!(least), json!(most)], vec![json!(least - 1), above]));

@@ -2,7 +2,8 @@
 
 use healthcare_backend::internals::Error;
 use healthcare_backend::internals::validate::{
-    Form, Mode, Query, birth_date, email, line, lines, parse_birth_date, parse_id, phone, record_id, whole_number,
+    Form, Mode, Query, birth_date, email, line, lines, parse_birth_date, parse_id, parse_time, phone, record_id,
+    whole_number,
 };
 use jiff::civil::Date;
 use proptest::prelude::*;
@@ -108,6 +109,26 @@ proptest! {
         let tomorrow = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date().tomorrow().expect("a date");
         let expected = Date::new(year, month, day).ok().filter(|date| date.year() >= 1870 && *date <= tomorrow);
         prop_assert_eq!(parse_birth_date(&text).ok(), expected);
+    }
+
+    #[test]
+    fn a_time_is_the_same_moment_whatever_its_offset(
+        micros in -62_000_000_000_000_000i64..253_000_000_000_000_000, minutes in -1439i32..1440, small in "[tz]?",
+    ) {
+        let moment = jiff::Timestamp::from_microsecond(micros).expect("a moment");
+        let local = jiff::tz::Offset::from_seconds(minutes * 60).expect("an offset").to_datetime(moment);
+        let sign = if minutes < 0 { '-' } else { '+' };
+        let text = format!("{local}{sign}{:02}:{:02}", minutes.abs() / 60, minutes.abs() % 60);
+        let text = if small == "t" { text.to_lowercase() } else { text };
+        prop_assert_eq!(parse_time(&text), Ok(moment), "{}", text);
+        prop_assert_eq!(parse_time(&moment.to_string()), Ok(moment));
+    }
+
+    #[test]
+    fn a_time_that_rfc_3339_does_not_know_is_refused(
+        text in "2026-01-05T08:31:00|2026-01-05|2026-01-05[ _]08:31:00Z|2026-02-30T08:31:00Z|2026-01-05T08:31Z|.{0,12}                 |2026-01-05T24:31:00Z|0000-01-05T08:31:00Z|[+-]00?2026-01-05T08:31:00Z|2026-01-05T08:31:00([+ -]0100|[+-]24:00| 01:00|[+-]01:60|[.]Z)",
+    ) {
+        prop_assert!(parse_time(&text).is_err(), "{}", text);
     }
 
     #[test]
