@@ -65,12 +65,17 @@ fn a_restore_ends_all_sessions_and_names_the_admins_that_the_backup_knows() {
          )
          select count(*)::text from begun",
     );
+    old.sql(
+        "insert into one_time_tokens (user_id, purpose, hash, expires_at) values (1, 'admin', 'x', now() + interval '1 day') returning purpose",
+    );
     let file = place.root.join("clinic.backup");
     old.run(&["backup", file.to_str().expect("a path")]).expect_success("wrote");
 
     let new = place.data_dir("new");
     let told = new.run(&["restore", file.to_str().expect("a path")]).expect_success("restored");
     assert!(told.contains("(2 were live)"), "{told}");
+    // A token that was used after the backup was made would be good again.
+    assert_eq!(new.sql("select count(hash)::text from one_time_tokens"), "0");
     assert!(told.contains("2 accounts are enabled") && told.ends_with("as admin: ann@example.org\n"), "{told}");
     assert_eq!(new.sql("select count(*)::text from sessions where ended_at is null and expires_at > now()"), "0");
     let recorded = "select count(*)::text from audit_trail where action = 'session_end' and resource = 'session' and actor_id is null";

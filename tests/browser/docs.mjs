@@ -6,6 +6,8 @@
 // One line a check; the last line is the totals. BASE_URL, USER_EMAIL and PASSWORD come from tests/tools/with-server.sh.
 
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { createHmac } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 
@@ -48,6 +50,16 @@ async function send(card) {
   await card.getByRole("button", { name: "Send" }).click();
   await card.locator(".answer .status").waitFor();
   return { status: await card.locator(".answer .status").innerText(), body: await card.locator(".answer pre").first().innerText() };
+}
+
+/** The code of a secret in base32, so many steps from now (RFC 6238). */
+function totp(secret, steps) {
+  const bits = [...secret].map((letter) => "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".indexOf(letter).toString(2).padStart(5, "0")).join("");
+  const key = Buffer.from(bits.match(/.{8}/g).map((byte) => parseInt(byte, 2)));
+  const step = Buffer.alloc(8);
+  step.writeBigInt64BE(BigInt(Math.floor(Date.now() / 30_000) + steps));
+  const mac = createHmac("sha1", key).update(step).digest();
+  return String((mac.readUInt32BE(mac[19] & 15) & 0x7fffffff) % 1_000_000).padStart(6, "0");
 }
 
 for (const [width, colorScheme] of [[400, "light"], [400, "dark"], [1280, "light"], [1280, "dark"]]) {
@@ -145,6 +157,42 @@ for (const [width, colorScheme] of [[400, "light"], [400, "dark"], [1280, "light
     await page.getByRole("button", { name: "Log out" }).click();
     await page.getByText("Not logged in").waitFor({ state: "attached" });
     assert.doesNotMatch(await page.locator("#op-createPatient form pre").first().innerText(), /Authorization/);
+  });
+  await check(`a second factor is set up with the QR code, and asked for at the next login ${at}`, async () => {
+    const email = `totp-${width}-${colorScheme}@example.org`;
+    const json = { "Content-Type": "application/json" };
+    await fetch(`${BASE_URL}/api/auth/register`, { method: "POST", headers: json, body: JSON.stringify({ name: "T", email, password: PASSWORD }) });
+    const logIn = async () => {
+      await page.getByRole("button", { name: "Log in" }).click();
+      await page.getByLabel("E-mail").fill(email);
+      await page.getByLabel("Password").fill(PASSWORD);
+      await page.keyboard.press("Enter");
+    };
+    await logIn();
+    await page.getByRole("button", { name: "Log out" }).waitFor();
+    const prepare = await open(page, "prepareTotp");
+    await prepare.getByLabel("Body, JSON").fill(JSON.stringify({ current_password: PASSWORD }));
+    const { secret, uri } = JSON.parse((await send(prepare)).body).data;
+    const picture = await prepare.getByRole("img", { name: "QR code for an authenticator" }).screenshot();
+    const read = execFileSync("zbarimg", ["--raw", "--quiet", "-Sdisable", "-Sqrcode.enable", "-"], { input: picture, stdio: ["pipe", "pipe", "ignore"] });
+    assert.equal(read.toString().trim(), uri, "what a phone reads");
+    const confirm = await open(page, "confirmTotp");
+    await confirm.getByLabel("Body, JSON").fill(JSON.stringify({ code: totp(secret, 0) }));
+    assert.equal(JSON.parse((await send(confirm)).body).data.recovery_codes.length, 10);
+    await page.getByRole("button", { name: "Log out" }).click();
+    await logIn();
+    await page.getByRole("alert").getByText("A code of the second factor is needed.").waitFor();
+    await assertAccessible(page);
+    await page.getByLabel("Code of your authenticator").fill(totp(secret, 1));
+    await page.keyboard.press("Enter");
+    await page.getByRole("button", { name: "Log out" }).click();
+    said.length = 0;
+  });
+  await check(`the login tells how to get an account ${at}`, async () => {
+    await page.getByRole("button", { name: "Log in" }).click();
+    await page.locator("#login").getByRole("link", { name: "Register" }).click();
+    await page.locator("#op-register form").waitFor();
+    assert.equal(await page.locator("#login").isVisible(), false);
   });
   await check(`no script failed and nothing came from elsewhere ${at}`, async () => {
     assert.deepEqual(said, []);

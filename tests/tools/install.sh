@@ -49,6 +49,7 @@ install_node() {
 
 install_browser() {
     command -v chromium >/dev/null 2>&1 || with_apt chromium
+    command -v zbarimg >/dev/null 2>&1 || with_apt zbar-tools
 }
 
 # Unoptimized: it is built once and runs for seconds.

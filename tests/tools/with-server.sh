@@ -39,6 +39,8 @@ stop() {
 export PASSWORD USER_EMAIL=ann@example.org ADMIN_EMAIL=admin@example.org
 unset DATABASE_URL JWT_SECRET
 export HOST=127.0.0.1 PORT=0 DATA_DIR="$folder/data" BCRYPT_COST=4 ALLOW_WEAK_HASHING=1 AUTH_RATE_PER_MINUTE=0 CHANGES_PER_MINUTE=0
+# A mail program that takes every message.
+export SENDMAIL=true MAIL_FROM=clinic@example.org RESET_URL='https://clinic.example/reset?token='
 mkfifo "$folder/lines" || exit 1
 "$BINARY" >"$folder/lines" 2>"$folder/log" &
 server=$!
