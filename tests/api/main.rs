@@ -37,6 +37,7 @@ mod records;
 mod resets;
 mod roles;
 mod round_trips;
+mod secrets;
 mod session_limits;
 mod session_races;
 mod sessions;

@@ -64,6 +64,25 @@ fn all_requests_that_check_a_password_or_a_token_share_one_limit_per_address() {
 }
 
 #[test]
+fn every_route_that_checks_a_password_a_code_or_a_token_counts() {
+    let counted: Vec<String> = ROUTES
+        .iter()
+        .filter(|route| route.is_rate_limited)
+        .map(|route| route.pattern.trim_start_matches("/api/auth/").to_string())
+        .collect();
+    // A new e-mail address in `PATCH /api/auth/me` counts too: `users` has that.
+    let expected =
+        ["register", "login", "refresh", "forgot", "reset", "totp", "totp/confirm", "totp/remove", "password"];
+    assert_eq!(counted, expected);
+    let app = limited(&[]);
+    for _ in 0..3 {
+        app.anyone().reset("no such token", PASSWORD).expect(401, "invalid");
+    }
+    app.anyone().reset("no such token", PASSWORD).expect(429, "failed");
+    app.anyone().post("/api/auth/forgot", json!({ "email": "ann@example.org" })).expect(429, "failed");
+}
+
+#[test]
 fn the_default_is_generous_and_zero_switches_the_limit_off() {
     assert_eq!(healthcare_backend::Config::default().auth_rate_per_minute, 120);
     let app = TestApp::with(|config| config.auth_rate_per_minute = 120);

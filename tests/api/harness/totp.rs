@@ -17,6 +17,11 @@ impl Totp {
         Totp { key: decoded(&secret), secret }
     }
 
+    /// The bytes of the secret, as a dump shows them.
+    pub fn key_in_hex(&self) -> String {
+        self.key.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// The code of this moment.
     pub fn code(&self) -> String {
         self.code_in(0)
