@@ -12,6 +12,11 @@ insert into audit_batch_actors (actor_id, batch_id)
 select distinct actor.id, batch.id
   from batch, unnest($4) as actor (id);
 
+-- name: export(resource text) :exec write
+-- A file of records, made by the operator. The entry names no records, however many there are.
+insert into audit_entries (action, resource)
+values ('list', $1);
+
 -- name: list(before_id bigint, page_size bigint, actor_id bigint, action text, resource text, resource_id bigint, from_time timestamptz, until_time timestamptz) :many planned
 -- Newest first: takes a page of the entries that are rows and a page of those in batches, and returns the newest of both. A
 -- record is found by its own entries and by the lists that showed it.

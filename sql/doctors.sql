@@ -16,6 +16,54 @@ with created as (
 select *
   from created;
 
+-- name: import(fields jsonb[], owner_id bigint, allow_duplicates boolean) :many write
+-- conflict doctors_license_number_key: A doctor with the license_number of a line was created meanwhile: import the file again
+-- New doctors from the lines of a file, and their audit entries, as if the owner had created them. Skips possible duplicates and
+-- returns the numbers of their lines, with the doctor that was there before, or null for an earlier line of the same transaction.
+-- `taken`: duplicates are welcome, but this line has the licence number of another doctor.
+with asked as materialized (
+    select fields, number, lower(fields ->> 'name') as name, lower(fields ->> 'specialization') as specialization,
+           fields ->> 'license_number' as license_number
+      from unnest($1) with ordinality as line (fields, number)
+), compared as materialized (
+    select asked.*, known.id as known_id, known.created_at as known_since,
+           case when asked.license_number is not null
+                then known.id is not null or row_number() over (partition by asked.license_number order by number) > 1
+                else not $3 and (known.id is not null
+                     or row_number() over (partition by asked.name, asked.specialization order by number) > 1)
+           end as repeats
+      from asked
+      left join lateral (
+           (select id, created_at
+              from doctors d
+             where d.license_number = asked.license_number)
+            union all
+           (select id, created_at
+              from doctors d
+             where asked.license_number is null
+               and not $3
+               and lower(d.name) = asked.name
+               and lower(d.specialization) = asked.specialization
+             order by id
+             limit 1)) known on true
+), created as (
+    insert into doctors overriding user value
+    select new.*
+      from compared
+     cross join lateral jsonb_populate_record(null::doctors, fields || jsonb_build_object(
+               'created_by', $2, 'version', 1, 'created_at', now(), 'updated_at', now())) as new
+     where not repeats
+     order by number
+    returning id
+), audited as (
+    insert into audit_entries (actor_id, action, resource, resource_id)
+    select $2, 'create', 'doctor', id from created
+)
+select number, case when known_since < now() then known_id end as known_id, $3 as taken
+  from compared
+ where repeats
+ order by number;
+
 -- name: list(after_id bigint[], page_size bigint[]) :many batched
 select q.number, d.*
   from unnest($1, $2) with ordinality as q (after_id, page_size, number)
@@ -63,6 +111,15 @@ select count(*) as total
   from doctors
  where ($1 is null or name ilike $1)
    and ($2 is null or specialization ilike $2);
+
+-- name: export(owner_id bigint, after_id bigint, page_size bigint) :many planned
+-- The next rows of a file of the doctors that one user entered, or, if `owner_id` is null, of all.
+select *
+  from doctors
+ where ($1 is null or created_by = any (array[$1]))
+   and id > $2
+ order by id
+ limit $3;
 
 -- name: find(id bigint[]) :opt batched
 select q.number, d.*

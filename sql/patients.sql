@@ -22,6 +22,44 @@ select asked.number, created.*
   from created
   join asked on asked.id = created.id;
 
+-- name: import(fields jsonb[], owner_id bigint, allow_duplicates boolean) :many write
+-- New patients from the lines of a file, and their audit entries, as if the owner had created them. Skips possible duplicates and
+-- returns the numbers of their lines, with the patient that was there before, or null for an earlier line of the same transaction.
+with asked as materialized (
+    select fields, number, lower(fields ->> 'name') as name, (fields ->> 'date_of_birth')::date as date_of_birth
+      from unnest($1) with ordinality as line (fields, number)
+), compared as materialized (
+    select asked.*, known.id as known_id, known.created_at as known_since,
+           not $3 and (known.id is not null
+                       or row_number() over (partition by asked.name, asked.date_of_birth order by number) > 1) as repeats
+      from asked
+      left join lateral (
+           select id, created_at
+             from patients p
+            where not $3
+              and p.created_by = any (array[$2])
+              and lower(p.name) = asked.name
+              and p.date_of_birth = asked.date_of_birth
+            order by id
+            limit 1) known on true
+), created as (
+    insert into patients overriding user value
+    select new.*
+      from compared
+     cross join lateral jsonb_populate_record(null::patients, fields || jsonb_build_object(
+               'created_by', $2, 'version', 1, 'created_at', now(), 'updated_at', now())) as new
+     where not repeats
+     order by number
+    returning id
+), audited as (
+    insert into audit_entries (actor_id, action, resource, resource_id)
+    select $2, 'create', 'patient', id from created
+)
+select number, case when known_since < now() then known_id end as known_id, false as taken
+  from compared
+ where repeats
+ order by number;
+
 -- name: list(owner_id bigint[], after_id bigint[], page_size bigint[]) :many batched
 -- One page of an owner's patients, read from patients_created_by_id_idx: page 1000 costs what page 1 costs. `= any` instead of
 -- `=`, here and below: with `=` PostgreSQL would know that `created_by` is the same in all rows, and could read the primary key
@@ -93,6 +131,15 @@ select *
    and ($5 is null or date_of_birth = $5)
  order by id
  limit $2;
+
+-- name: export(owner_id bigint, after_id bigint, page_size bigint) :many planned
+-- The next rows of a file of an owner's patients, or, if `owner_id` is null, of all.
+select *
+  from patients
+ where ($1 is null or created_by = any (array[$1]))
+   and id > $2
+ order by id
+ limit $3;
 
 -- name: find(id bigint[], owner_id bigint[]) :opt batched
 select q.number, p.*

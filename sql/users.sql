@@ -18,6 +18,11 @@ select q.number, id, name, email, role, disabled, invited, totp, version, create
   from unnest($1) with ordinality as q (user_id, number)
   join users on id = q.user_id;
 
+-- name: find_by_email(email text) :opt
+select id
+  from users
+ where email = $1;
+
 -- name: search(after_id bigint, page_size bigint, email_pattern text, role text, disabled boolean) :many planned
 select id, name, email, role, disabled, invited, totp, version, created_at, updated_at
   from users

@@ -4,10 +4,9 @@
 //! complete. If `DATABASE_URL` is set, operators use `pg_dump` themselves.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead, BufReader, ErrorKind};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use postgres::{GenericClient, IsolationLevel};
@@ -16,6 +15,7 @@ use crate::config::Config;
 use crate::database::Database;
 use crate::error::explain;
 use crate::migrate;
+use crate::new_file::{self, NewFile};
 use crate::private_postgres::{PrivatePostgres, complaint};
 
 /// Rows by table.
@@ -27,9 +27,7 @@ const RECORDS: [&str; 5] = ["users", "patients", "doctors", "audit_entries", "au
 /// `backup FILE`: writes a new file, readable by its owner only.
 pub fn backup(database: &Database, file: &Path) -> Result<String, String> {
     let private = private(database, "back it up with `pg_dump --format=custom --file=FILE \"$DATABASE_URL\"`")?;
-    if file.exists() {
-        return Err(format!("{} exists already: name a new file", file.display()));
-    }
+    let new = NewFile::create(file)?;
     let mut client = database.connect()?;
     // Held until the dump is written, so that both see the same rows.
     let start = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true).start();
@@ -40,21 +38,14 @@ pub fn backup(database: &Database, file: &Path) -> Result<String, String> {
         return Err("there is nothing to back up: the database has no tables yet".into());
     }
 
-    let mut part = file.as_os_str().to_owned();
-    part.push(".part");
-    let part = Unfinished(part.into());
-    let unwritable = |error| format!("{} cannot be written: {error}", file.display());
-    let out =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part.0).map_err(unwritable)?;
-    let synced = out.try_clone().map_err(unwritable)?;
+    let out = new.file.try_clone().map_err(|error| new_file::unwritable(file, &error))?;
     let mut dump = private.program("pg_dump");
     dump.arg("--format=custom").arg(format!("--snapshot={}", row.get::<_, &str>(0)));
     dump.arg("--no-owner").arg("--no-privileges").arg(private.connection_string());
     run(dump.stdout(out), "pg_dump")?;
-    synced.sync_all().map_err(unwritable)?;
 
-    compare(&expected, &count_dump(private, &part.0)?, "the new backup")?;
-    fs::rename(&part.0, file).map_err(unwritable)?;
+    compare(&expected, &count_dump(private, &new.part)?, "the new backup")?;
+    new.keep()?;
     Ok(format!("wrote {}: {}", file.display(), told(&expected)))
 }
 
@@ -123,19 +114,6 @@ fn renew_access(client: &mut impl GenericClient) -> Result<String, postgres::Err
 
 fn private<'a>(database: &'a Database, instead: &str) -> Result<&'a PrivatePostgres, String> {
     database.private.as_ref().ok_or_else(|| format!("DATABASE_URL names a database of your own: {instead}"))
-}
-
-/// A file that is removed when dropped, unless it was renamed.
-struct Unfinished(PathBuf);
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_file(&self.0)
-            && error.kind() != ErrorKind::NotFound
-        {
-            log::warn!(target: "backup", "{} holds records and cannot be removed: {error}; remove it", self.0.display());
-        }
-    }
 }
 
 /// Runs one of PostgreSQL's programs; its complaint is the error.

@@ -12,7 +12,7 @@ use crate::config::variables::VARIABLES;
 /// One command: its name, its arguments, and what it does.
 pub struct Command {
     pub name: &'static str,
-    /// Its arguments: each must be given once, in any order.
+    /// Its arguments, which may be given in any order.
     pub takes: &'static [Argument],
     /// What it does, in one line.
     pub about: &'static str,
@@ -28,12 +28,25 @@ pub struct Argument {
     pub name: &'static str,
     pub about: &'static str,
     pub kind: Kind,
+    pub times: Times,
+}
+
+/// How often an argument is given.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Times {
+    Once,
+    AtMostOnce,
+    AnyNumber,
 }
 
 /// The kind of an argument.
 pub enum Kind {
     /// A file name, of any bytes.
     File,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// An option without a value.
+    Flag,
     /// An option with a value: the placeholder in the help, and the rule that turns the text into the value or says what it must
     /// be.
     Option(&'static str, fn(&str) -> Result<String, String>),
@@ -50,6 +63,21 @@ impl Given {
 
     pub fn file(&self, name: &str) -> &Path {
         Path::new(self.value(name))
+    }
+
+    /// Whether a flag was given.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(given, _)| *given == name)
+    }
+
+    /// The text of an option that need not be given.
+    pub fn optional_text(&self, name: &str) -> Option<&str> {
+        self.texts(name).first().copied()
+    }
+
+    /// The texts of an option that may be given several times.
+    pub fn texts(&self, name: &str) -> Vec<&str> {
+        self.0.iter().filter(|(given, _)| *given == name).filter_map(|(_, value)| value.to_str()).collect()
     }
 
     fn value(&self, name: &str) -> &OsStr {
@@ -82,47 +110,65 @@ fn read_arguments(command: &'static Command, words: &[OsString]) -> Result<Asked
     let mut given = Given::default();
     let mut words = lexopt::Parser::from_args(words);
     while let Some(word) = words.next()? {
-        let find = |is_it: &dyn Fn(&Argument) -> bool| command.takes.iter().find(|argument| is_it(argument));
         let (argument, value) = match word {
             Long("help") | Short('h') => return Ok(Asked::Help(explain(command))),
-            Long(option) => match find(&|argument| argument.name.strip_prefix("--") == Some(option)) {
-                Some(argument) => (argument, words.value()?),
-                None => return Err(word.unexpected()),
-            },
-            Value(value) => match find(&|argument| matches!(argument.kind, Kind::File)) {
-                Some(argument) => (argument, value),
-                None => return Err(Value(value).unexpected()),
-            },
+            Long(option) => {
+                match command.takes.iter().find(|argument| argument.name.strip_prefix("--") == Some(option)) {
+                    Some(argument) if matches!(argument.kind, Kind::Flag) => (argument, OsString::new()),
+                    Some(argument) => (argument, words.value()?),
+                    None => return Err(word.unexpected()),
+                }
+            }
+            Value(value) => {
+                // Words and files have their order: each goes to the first that has none yet.
+                let is_one = |argument: &&Argument| matches!(argument.kind, Kind::File | Kind::Word(_));
+                let mut places = command.takes.iter().filter(is_one);
+                let last = places.clone().next_back();
+                match places.find(|argument| !given.has(argument.name)).or(last) {
+                    Some(argument) => (argument, value),
+                    None => return Err(Value(value).unexpected()),
+                }
+            }
             Short(_) => return Err(word.unexpected()),
         };
         let name = argument.name;
-        if given.0.iter().any(|(earlier, _)| *earlier == name) {
+        if argument.times != Times::AnyNumber && given.has(name) {
             return Err(format!("{name} must be given once").into());
         }
         let value = match argument.kind {
-            Kind::File => value,
+            Kind::File | Kind::Flag => value,
+            Kind::Word(allowed) if allowed.iter().any(|word| value == *word) => value,
+            Kind::Word(allowed) => return Err(format!("{name} must be one of {}", allowed.join(", ")).into()),
             Kind::Option(_, rule) => rule(&value.string()?).map_err(|rule| format!("{name} {rule}"))?.into(),
         };
         given.0.push((name, value));
     }
-    match command.takes.iter().find(|argument| given.0.iter().all(|(name, _)| *name != argument.name)) {
+    match required(command).find(|argument| !given.has(argument.name)) {
         Some(missing) => Err(format!("{} is missing", missing.name).into()),
         None => Ok(Asked::Run(command, given)),
     }
 }
 
+fn required(command: &Command) -> impl Iterator<Item = &'static Argument> {
+    command.takes.iter().filter(|argument| argument.times == Times::Once)
+}
+
 /// `create-admin --email ADDRESS --name NAME`
-fn usage(command: &Command) -> String {
+fn usage(command: &Command, arguments: impl Iterator<Item = &'static Argument>) -> String {
     let mut usage = command.name.to_string();
-    for argument in command.takes {
-        let _ = write!(usage, " {}", shown(argument));
+    for argument in arguments {
+        let _ = match argument.times {
+            Times::Once => write!(usage, " {}", shown(argument)),
+            Times::AtMostOnce => write!(usage, " [{}]", shown(argument)),
+            Times::AnyNumber => write!(usage, " [{}]...", shown(argument)),
+        };
     }
     usage
 }
 
 fn shown(argument: &Argument) -> String {
     match argument.kind {
-        Kind::File => argument.name.into(),
+        Kind::File | Kind::Word(_) | Kind::Flag => argument.name.into(),
         Kind::Option(value, _) => format!("{} {value}", argument.name),
     }
 }
@@ -130,7 +176,8 @@ fn shown(argument: &Argument) -> String {
 /// What `COMMAND --help` prints.
 fn explain(command: &Command) -> String {
     let (first, rest) = command.about.split_at(1);
-    let mut text = format!("healthcare-backend {}\n\n{}{rest}.\n", usage(command), first.to_uppercase());
+    let mut text =
+        format!("healthcare-backend {}\n\n{}{rest}.\n", usage(command, command.takes.iter()), first.to_uppercase());
     for line in command.more.lines() {
         let _ = writeln!(text, "{line}");
     }
@@ -147,7 +194,7 @@ fn explain(command: &Command) -> String {
 pub fn help(commands: &[Command]) -> String {
     let mut text = String::from("healthcare-backend: the backend of a small clinic\n\n");
     for command in commands {
-        let _ = writeln!(text, "  {:<45}{}", usage(command), command.about);
+        let _ = writeln!(text, "  {:<44} {}", usage(command, required(command)), command.about);
     }
     text += "\nWithout a command, it serves. COMMAND --help explains a command. It is configured by environment variables and by a .env file in\n\
              the working directory; the environment wins. These are the variables and their defaults:\n\n";

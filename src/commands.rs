@@ -118,7 +118,8 @@ fn hash(config: &Config, email: &str, password: &str) -> Result<String, String> 
     passwords::hash(password, config).map_err(|_| "the password cannot be hashed".to_string())
 }
 
-fn one_row(
+/// The first row of a statement, if there is one.
+pub fn one_row(
     client: &mut impl GenericClient,
     query: &Query,
     parameters: Parameters,
@@ -150,6 +151,11 @@ pub fn role(text: &str) -> Result<String, String> {
     } else {
         Err(format!("must be one of {}", Role::WORDS.join(", ")))
     }
+}
+
+/// `--map`: a header and a field; which ones there are is known when the file is open.
+pub fn mapping(text: &str) -> Result<String, String> {
+    if text.contains('=') { Ok(text.into()) } else { Err("must be like 'Date of birth=date_of_birth'".into()) }
 }
 
 fn checked(value: Result<Value, Cow<'static, str>>) -> Result<String, String> {

@@ -33,6 +33,7 @@ pub mod internals;
 // The command line, and the start and stop of the whole.
 mod program;
 mod command_line;
+mod spreadsheets;
 mod commands;
 mod backup;
 mod service;
@@ -87,6 +88,8 @@ mod metrics;
 mod outage;
 mod network;
 mod percent;
+mod cells;
+mod new_file;
 mod address;
 mod error;
 mod clock;

@@ -10,10 +10,11 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
-use crate::command_line::{self, Argument, Asked, Command, Kind};
+use crate::command_line::{self, Argument, Asked, Command, Given, Kind, Times};
 use crate::config::{Config, environment};
 use crate::database::Database;
 use crate::service::Service;
+use crate::spreadsheets::{self, import};
 use crate::{allocator, backup, commands, logging, openapi, systemd};
 
 /// Every command. The first one runs if the command line names none.
@@ -85,6 +86,41 @@ account stays disabled. It can be used while serve is running.",
         run: |_| with_database(commands::check),
     },
     Command {
+        name: "import",
+        takes: &[SHEET, OWNER, FILE, MAP, DRY_RUN, ALLOW_DUPLICATES],
+        about: "make records of a CSV file's lines, or none if one is wrong",
+        more: "\
+The first line of the file has the names of the fields, or --map says which field a column is: --map 'Date of birth=date_of_birth'. A
+column without a field is left out with --map 'Remarks='. Columns that the server sets (id, created_at, ...) are ignored. The file is UTF-8;
+its cells are separated by commas, semicolons or tabs. FILE - is standard input.
+
+Each line must follow the rules of the API. Lines that do not are listed on standard error, and nothing is imported. A possible duplicate
+is skipped and listed: a patient of the owner with the same name and date of birth, a doctor with the same license_number or, for a line
+without one, the same name and specialization. One ' is taken from a cell that begins with one or more of them and then =, +, -, @, a
+tab or a carriage return, because export puts one there. It can be used while serve is running.",
+        run: |given| {
+            let order = import::Order {
+                owner: given.text("--owner"),
+                file: given.file("FILE"),
+                mappings: &given.texts("--map"),
+                is_rehearsal: given.has("--dry-run"),
+                allow_duplicates: given.has("--allow-duplicates"),
+            };
+            with_database(|config, database| {
+                import::import(config, database, spreadsheets::sheet(given.text("patients|doctors")), &order)
+            })
+        },
+    },
+    Command {
+        name: "export",
+        takes: &[SHEET, OPTIONAL_OWNER, FILE],
+        about: "write all patients or doctors, or one user's, to a new CSV file",
+        more: "\
+The file has every field and is read back by import. Only its owner can read it. A cell that a spreadsheet would run as a formula
+begins with a '. FILE - is standard output. It can be used while serve is running.",
+        run: |given| export(given),
+    },
+    Command {
         name: "backup",
         takes: &[FILE],
         about: "write the private PostgreSQL's data to a new file; serve may be running",
@@ -127,11 +163,48 @@ const EMAIL: Argument = Argument {
     name: "--email",
     about: "the e-mail address of the account",
     kind: Kind::Option("ADDRESS", commands::email),
+    times: Times::Once,
 };
-const NAME: Argument =
-    Argument { name: "--name", about: "the person's name", kind: Kind::Option("NAME", commands::name) };
-const ROLE: Argument = Argument { name: "--role", about: "user or admin", kind: Kind::Option("ROLE", commands::role) };
-const FILE: Argument = Argument { name: "FILE", about: "the file's name", kind: Kind::File };
+const NAME: Argument = Argument {
+    name: "--name",
+    about: "the person's name",
+    kind: Kind::Option("NAME", commands::name),
+    times: Times::Once,
+};
+const ROLE: Argument =
+    Argument { name: "--role", about: "user or admin", kind: Kind::Option("ROLE", commands::role), times: Times::Once };
+const FILE: Argument = Argument { name: "FILE", about: "the file's name", kind: Kind::File, times: Times::Once };
+const SHEET: Argument = Argument {
+    name: "patients|doctors",
+    about: "what each line is",
+    kind: Kind::Word(spreadsheets::WORDS),
+    times: Times::Once,
+};
+const OWNER: Argument = Argument {
+    name: "--owner",
+    about: "the e-mail address of the user to whom the records belong",
+    kind: Kind::Option("ADDRESS", commands::email),
+    times: Times::Once,
+};
+const OPTIONAL_OWNER: Argument = Argument { times: Times::AtMostOnce, ..OWNER };
+const MAP: Argument = Argument {
+    name: "--map",
+    about: "which field a column is",
+    kind: Kind::Option("HEADER=FIELD", commands::mapping),
+    times: Times::AnyNumber,
+};
+const DRY_RUN: Argument = Argument {
+    name: "--dry-run",
+    about: "say what would be imported, and write nothing",
+    kind: Kind::Flag,
+    times: Times::AtMostOnce,
+};
+const ALLOW_DUPLICATES: Argument = Argument {
+    name: "--allow-duplicates",
+    about: "import possible duplicates as well",
+    kind: Kind::Flag,
+    times: Times::AtMostOnce,
+};
 
 /// The program `healthcare-backend`, with these arguments (without its name). It reads the environment and `.env`, and writes to
 /// standard output and standard error.
@@ -186,11 +259,7 @@ fn serve() -> Result<(), String> {
     if let Some(error) = unsettled {
         log::warn!(target: "server", "memory may not go back to the system after a flood: no new start with settings for glibc: {error}");
     }
-    let unhandled = |error| format!("signals cannot be handled: {error}");
-    let stopping = Arc::new(AtomicBool::new(false));
-    for signal in [SIGTERM, SIGINT] {
-        flag::register(signal, Arc::clone(&stopping)).map_err(unhandled)?;
-    }
+    let stopping = stopping_on_signals()?;
     let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(unhandled)?;
     log::info!(target: "server", "starting: {}", config.summary());
     let Some(service) = Service::start_patiently(config, &stopping)? else { return Ok(()) };
@@ -202,15 +271,48 @@ fn serve() -> Result<(), String> {
     service.stop()
 }
 
-/// Opens the database and starts the private PostgreSQL if necessary. Stops it afterwards only if it was not running before.
+/// `export`: a signal ends it after it has removed what it wrote. In a stream, that is left to the system.
+fn export(given: &Given) -> Result<(), String> {
+    let (sheet, file) = (spreadsheets::sheet(given.text("patients|doctors")), given.file("FILE"));
+    let is_stream = spreadsheets::is_stream(file);
+    let stopping = if is_stream { Arc::default() } else { stopping_on_signals()? };
+    let told = on_database(|config, database| {
+        spreadsheets::export::export(config, database, sheet, given.optional_text("--owner"), file, &stopping)
+    })?;
+    if !is_stream {
+        return print(&(told + "\n"));
+    }
+    let _ = writeln!(std::io::stderr().lock(), "{told}");
+    Ok(())
+}
+
+/// A flag that SIGTERM and Ctrl-C set from now on.
+fn stopping_on_signals() -> Result<Arc<AtomicBool>, String> {
+    let stopping = Arc::new(AtomicBool::new(false));
+    for signal in [SIGTERM, SIGINT] {
+        flag::register(signal, Arc::clone(&stopping)).map_err(unhandled)?;
+    }
+    Ok(stopping)
+}
+
+fn unhandled(error: std::io::Error) -> String {
+    format!("signals cannot be handled: {error}")
+}
+
+/// Does some work with the database and prints what it returns.
 fn with_database(work: impl FnOnce(&Config, &Database) -> Result<String, String>) -> Result<(), String> {
+    print(&(on_database(work)? + "\n"))
+}
+
+/// Opens the database and starts the private PostgreSQL if necessary. Stops it afterwards only if it was not running before.
+fn on_database(work: impl FnOnce(&Config, &Database) -> Result<String, String>) -> Result<String, String> {
     let config = configure()?;
     let mut database = Database::open(&config)?;
     let result = work(&config, &database);
     if let Some(private) = database.private.take() {
         if private.was_running() { private.leave_running() } else { private.stop()? }
     }
-    print(&(result? + "\n"))
+    result
 }
 
 /// Reads one line from standard input; at a terminal, asks for it first.

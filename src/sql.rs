@@ -123,7 +123,7 @@ macro_rules! queries {
 
 queries! {
     /// `sql/users.sql`
-    users: Users { register, find, search, lock, update_profile, change_password, create, lock_admins, update, unlock, set_role }
+    users: Users { register, find, find_by_email, search, lock, update_profile, change_password, create, lock_admins, update, unlock, set_role }
     /// `sql/totp.sql`
     totp: Totp { prepare, find, find_recovery, confirm, use_code, use_recovery, record_wrong, remove, take_away, clear }
     /// `sql/resets.sql`
@@ -131,9 +131,9 @@ queries! {
     /// `sql/sessions.sql`
     sessions: Sessions { attempt, record_failure, take_back, forget_failures, create, lock_by_token, refresh, state, touch, list, end, end_all, prune_tokens, prune, prune_failures }
     /// `sql/patients.sql`
-    patients: Patients { create, list, search, search_by_name, search_newest, count, search_all, find, update, lock, delete }
+    patients: Patients { create, import, list, search, search_by_name, search_newest, count, search_all, export, find, update, lock, delete }
     /// `sql/doctors.sql`
-    doctors: Doctors { create, list, search, search_by_name, search_newest, count, find, update, lock, delete }
+    doctors: Doctors { create, import, list, search, search_by_name, search_newest, count, export, find, update, lock, delete }
     /// `sql/mappings.sql`
     mappings: Mappings { create, list, search, list_of_patient, find, lock, update, delete }
     /// `sql/health.sql`
@@ -141,7 +141,7 @@ queries! {
     /// `sql/idempotency.sql`
     idempotency: Idempotency { claim, find, store, prune }
     /// `sql/audit.sql`
-    audit: Audit { record, list }
+    audit: Audit { record, export, list }
 }
 
 impl Queries {

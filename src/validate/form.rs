@@ -49,6 +49,17 @@ impl Form {
         Ok(Form { mode, sent: fields, accepted: Map::new(), errors, incomplete: false })
     }
 
+    /// A new record whose fields were not sent as JSON.
+    pub fn of(fields: Map<String, Value>) -> Form {
+        Form {
+            mode: Mode::Create,
+            sent: fields,
+            accepted: Map::new(),
+            errors: FieldErrors::default(),
+            incomplete: false,
+        }
+    }
+
     /// A field that must have a value. Text is trimmed, and blank text counts as missing.
     pub fn required(&mut self, name: &'static str, rule: impl Fn(Value) -> Checked<Value>) {
         match self.sent.remove(name).map(trimmed) {

@@ -5,6 +5,6 @@ mod form;
 mod query;
 mod rules;
 
-pub use form::{Form, Mode};
+pub use form::{Fields, Form, Mode};
 pub use query::{Page, Query};
 pub use rules::*;

@@ -3,6 +3,7 @@
 
 mod configuration;
 mod private;
+mod spreadsheets;
 mod waiting;
 
 use std::net::TcpListener;
@@ -16,7 +17,7 @@ use crate::harness::{PASSWORD, TestApp, postgres};
 use crate::tidy::read;
 
 /// The commands of the contract.
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 14] = [
     "serve",
     "migrate",
     "create-admin",
@@ -24,6 +25,8 @@ const COMMANDS: [&str; 12] = [
     "set-password",
     "remove-totp",
     "check",
+    "import",
+    "export",
     "backup",
     "restore",
     "openapi",
@@ -62,6 +65,8 @@ fn every_command_explains_itself() {
         ("set-role", &["--email ADDRESS", "--role ROLE", "admin"]),
         ("set-password", &["--email ADDRESS", "disabled"]),
         ("check", &["change nothing"]),
+        ("import", &["--owner ADDRESS FILE", "[--map HEADER=FIELD]", "[--dry-run]", "[--allow-duplicates]", "One '"]),
+        ("export", &["patients|doctors [--owner ADDRESS] FILE"]),
         ("backup", &["FILE", "pg_dump"]),
         ("restore", &["FILE"]),
     ]
@@ -114,6 +119,20 @@ fn a_wrong_command_line_is_exit_code_2_and_one_line() {
         (&["help", "serve"], "serve"),
         (&["--version", "--loud"], "--loud"),
         (&["openapi", "--", "extra"], "extra"),
+        (&["import"], "patients|doctors"),
+        (&["import", "patients"], "--owner"),
+        (&["import", "mappings", "--owner", "a@example.org", "f"], "patients, doctors"),
+        (&["import", "patients", "--owner", "a@example.org"], "FILE"),
+        (&["import", "patients", "f", "g", "--owner", "a@example.org"], "FILE must be given once"),
+        (&["import", "patients", "f", "--owner", "nope"], "--owner must be an e-mail address"),
+        (&["import", "patients", "f", "--owner", "a@example.org", "--map", "x"], "--map must be like"),
+        (
+            &["import", "patients", "f", "--owner", "a@example.org", "--dry-run", "--dry-run"],
+            "--dry-run must be given once",
+        ),
+        (&["import", "patients", "f", "--owner", "a@example.org", "--dry-run=yes"], "--dry-run"),
+        (&["export", "patients"], "FILE"),
+        (&["export", "patients", "f", "--dry-run"], "--dry-run"),
         (&["backup"], "FILE"),
         (&["backup", "one", "two"], "FILE"),
         (&["restore", "-x"], "-x"),

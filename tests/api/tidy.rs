@@ -93,6 +93,7 @@ fn a_foreign_crate_is_named_in_one_place() {
         ("env_logger", &["src/logging.rs"]),
         ("lexopt", &["src/command_line.rs"]),
         ("signal_hook", &["src/program.rs"]),
+        ("csv", &["src/spreadsheets/"]),
         ("rpassword", &["src/program.rs"]),
     ] {
         let naming: Vec<String> = sources("src", ".rs")

@@ -65,6 +65,11 @@ impl Program {
         Ended::from(child.wait_with_output().expect("an end"))
     }
 
+    /// Runs beside the test, which has its standard input.
+    pub fn spawn(mut self) -> Child {
+        self.command.spawn().expect("the program")
+    }
+
     /// Runs until it listens.
     pub fn serve(self) -> Serving {
         self.start().listening()

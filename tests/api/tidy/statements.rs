@@ -83,6 +83,9 @@ fn no_statement_about_patients_or_mappings_is_without_its_owner() {
 
 /// Writing statements that no user's right stands behind, and why.
 const WITHOUT_ACTOR: &[(&str, &str)] = &[
+    ("audit.export", "the operator's command line"),
+    ("patients.import", "the operator's command line"),
+    ("doctors.import", "the operator's command line"),
     ("audit.record", "the service writes what it has shown or refused"),
     ("idempotency.claim", "stands before a statement that looks at the actor"),
     ("idempotency.store", "stands behind a statement that looks at the actor"),

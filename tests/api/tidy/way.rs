@@ -12,6 +12,7 @@ const HANDLER: &str = "src/handlers/patients.rs";
 /// Files between the start and the handler that a request does not pass: the beginning of their paths, and what they do there.
 const BESIDE: &[(&str, &str)] = &[
     ("src/commands.rs", "holds the commands other than `serve`"),
+    ("src/spreadsheets", "reads and writes files, with what `commands.rs` has for the database"),
     ("src/openapi/", "describes the routes and their records"),
 ];
 

@@ -1,0 +1,61 @@
+//! Cells of a spreadsheet that it would run as a formula: made harmless on the way out, restored on the way in.
+//!
+//! A cell that begins with `=`, `+`, `-`, `@`, a tab or a carriage return gets a `'` in front, which a spreadsheet shows as text.
+//! So does a cell that begins with any number of `'` and then one of these: `restored` takes one `'` away, and every cell comes back
+//! as it was.
+
+use std::borrow::Cow;
+
+/// The cell as a spreadsheet may see it.
+pub fn harmless(cell: &str) -> Cow<'_, str> {
+    if runs(cell.trim_start_matches('\'')) { format!("'{cell}").into() } else { cell.into() }
+}
+
+/// The cell as it was before [`harmless`]. A cell that never was harmful stays as it is.
+pub fn restored(cell: &str) -> &str {
+    match cell.strip_prefix('\'') {
+        Some(rest) if runs(rest.trim_start_matches('\'')) => rest,
+        _ => cell,
+    }
+}
+
+fn runs(cell: &str) -> bool {
+    cell.starts_with(['=', '+', '-', '@', '\t', '\r'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{harmless, restored};
+
+    #[test]
+    fn what_a_spreadsheet_would_run_gets_an_apostrophe() {
+        for (cell, shown) in [
+            ("=1+1", "'=1+1"),
+            ("+49 30 1234567", "'+49 30 1234567"),
+            ("-", "'-"),
+            ("@SUM(A1)", "'@SUM(A1)"),
+            ("\tx", "'\tx"),
+            ("\rx", "'\rx"),
+            ("'=x", "''=x"),
+            ("''-", "'''-"),
+        ] {
+            assert_eq!(harmless(cell), shown);
+            assert_eq!(restored(shown), cell);
+        }
+        for cell in ["", "'", "''", "a=b", " =1", "O'Neill", "'t Hart", "\n=1", "ä-"] {
+            assert_eq!(harmless(cell), cell);
+            assert_eq!(restored(cell), cell);
+        }
+        // A file that somebody typed.
+        assert_eq!(restored("=1+1"), "=1+1");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn every_cell_comes_back(cell in "['=+\\-@\t\ra]{0,6}.{0,3}") {
+            let shown = harmless(&cell);
+            proptest::prop_assert!(!super::runs(&shown), "{}", shown);
+            proptest::prop_assert_eq!(restored(&shown), cell.as_str());
+        }
+    }
+}
