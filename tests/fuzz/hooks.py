@@ -91,6 +91,13 @@ def before_call(context, case, kwargs):
             query.pop("after", None)
         # The schema of a list is that of whole records.
         query.pop("fields", None)
+        body = case.body if isinstance(case.body, dict) else {}
+        # A new address needs a password, and the present one does not: no schema knows which it is.
+        if operation_id(case) in ("updateProfile", "patchProfile") and body.get("email"):
+            body["current_password"] = body.get("current_password") or "a guess"
+        # Name and address alone can be changed only while an account is invited.
+        if operation_id(case) in ("adminUpdateUser", "adminPatchUser") and body and not {"role", "disabled"} & body.keys():
+            body["role"] = "user"
     # The two accounts that run the tests keep their roles.
     if operation_id(case) in ("adminUpdateUser", "adminPatchUser") and case.path_parameters.get("id") in (1, 2, "1", "2"):
         case.path_parameters["id"] = 3
