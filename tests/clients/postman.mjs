@@ -13,9 +13,9 @@ const operations = Object.entries(api.paths).flatMap(([path, methods]) =>
   Object.entries(methods).map(([method, operation]) => ({ path, method, operation, id: operation.operationId, tag: operation.tags[0] })));
 
 /** These end something that others need. */
-const isLast = ({ method, id }) => method === "delete" || id === "logout" || id === "changePassword";
+const isLast = ({ method, id }) => method === "delete" || ["logout", "changePassword", "resetPassword"].includes(id);
 /** What holds others goes after them. */
-const lastOrder = ["deleteMapping", "adminDeleteMapping", "deletePatient", "adminDeletePatient", "deleteDoctor", "adminDeleteDoctor",
+const lastOrder = ["resetPassword", "deleteMapping", "adminDeleteMapping", "deletePatient", "adminDeletePatient", "deleteDoctor", "adminDeleteDoctor",
   "endSession", "adminEndSessions", "changePassword", "logout"];
 
 /** The variable that a place in the path is filled from. */
@@ -32,11 +32,27 @@ function body({ operation, id }) {
   const fields = { ...media.example };
   if (id === "register" || id === "login") fields.email = "{{email}}";
   for (const name of ["password", "current_password"]) if (name in fields) fields[name] = "{{password}}";
+  // Without a password, the new account has an invitation, whose token `resetPassword` uses.
+  if (id === "adminCreateUser") Object.assign(fields, { email: "{{$timestamp}}@example.org", password: null });
+  if (id === "resetPassword") fields.token = "{{one_time_token}}";
+  if (id === "confirmTotp") fields.code = "{{totp_code}}";
+  if (id === "removeTotp") fields.code = "{{recovery_code}}";
   if ("refresh_token" in fields) fields.refresh_token = "{{refresh_token}}";
   if ("license_number" in fields) fields.license_number = "{{$timestamp}}";
   const raw = JSON.stringify(fields, null, 2).replace(/"((?:patient|doctor)_id)": \d+/g, '"$1": {{$1}}');
   return { mode: "raw", raw, options: { raw: { language: "json" } } };
 }
+
+/** What an authenticator does with a secret (RFC 6238), in the words of Postman's sandbox. */
+const authenticator = [
+  'const bits = [...answer.data.secret].map((letter) => "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".indexOf(letter).toString(2).padStart(5, "0")).join("");',
+  'const hashes = require("crypto-js");',
+  'const key = hashes.enc.Hex.parse(bits.match(/.{4}/g).map((four) => parseInt(four, 2).toString(16)).join(""));',
+  'const step = hashes.enc.Hex.parse(Math.floor(Date.now() / 30000).toString(16).padStart(16, "0"));',
+  "const mac = hashes.HmacSHA1(step, key).toString();",
+  "const place = 2 * parseInt(mac[39], 16);",
+  'const code = String((parseInt(mac.slice(place, place + 8), 16) & 0x7fffffff) % 1000000).padStart(6, "0");',
+];
 
 /** Checks status, type and word, and keeps what later requests need. */
 function script({ operation, id, tag }) {
@@ -63,6 +79,10 @@ function script({ operation, id, tag }) {
     keep("refresh_token", "answer.data.refresh_token");
   }
   if (id === "createPatient" || id === "createDoctor" || id === "createMapping") keep(`${tag.slice(0, -1).toLowerCase()}_id`, "answer.data.id");
+  if (id === "adminCreateUser") keep("one_time_token", "answer.data.invitation.token");
+  if (id === "prepareTotp") lines.push(...authenticator);
+  if (id === "prepareTotp") keep("totp_code", "code");
+  if (id === "confirmTotp") keep("recovery_code", "answer.data.recovery_codes[0]");
   if (id === "listSessions") keep("session_id", "answer.data.find((session) => session.current).id");
   return { listen: "test", script: { type: "text/javascript", exec: lines } };
 }
