@@ -59,7 +59,7 @@ with asked as materialized (
     insert into audit_entries (actor_id, action, resource, resource_id)
     select $2, 'create', 'doctor', id from created
 )
-select number, case when known_since < now() then known_id end as known_id, $3 as taken
+select number, case when known_since <> now() then known_id end as known_id, $3 as taken
   from compared
  where repeats
  order by number;

@@ -55,7 +55,7 @@ with asked as materialized (
     insert into audit_entries (actor_id, action, resource, resource_id)
     select $2, 'create', 'patient', id from created
 )
-select number, case when known_since < now() then known_id end as known_id, false as taken
+select number, case when known_since <> now() then known_id end as known_id, false as taken
   from compared
  where repeats
  order by number;

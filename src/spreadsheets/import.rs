@@ -138,7 +138,7 @@ impl Listed {
         self.said += 1;
     }
 
-    /// `, the first 100 are listed`
+    /// ` (the first 100 of 150 are listed)`
     fn rest(&self) -> String {
         if self.said > LISTED_MAX {
             format!(" (the first {LISTED_MAX} of {} are listed)", self.said)

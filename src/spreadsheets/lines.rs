@@ -21,6 +21,8 @@ type Whole = Chain<Cursor<Vec<u8>>, Box<dyn BufRead>>;
 
 /// The lines of a file.
 pub struct Lines {
+    /// The file's name, for messages.
+    name: String,
     csv: csv::Reader<Watched<Whole>>,
     /// The cells of the header.
     pub header: Vec<String>,
@@ -39,24 +41,25 @@ impl Lines {
     /// Opens a file, or standard input, and reads its header.
     pub fn open(file: &Path) -> Result<Lines, String> {
         if is_stream(file) {
-            return Lines::read(Box::new(BufReader::new(io::stdin())), None)
-                .map_err(|problem| format!("standard input {problem}"));
+            return Lines::read("standard input".into(), Box::new(BufReader::new(io::stdin())), None);
         }
-        let named = |problem: String| format!("{} {problem}", file.display());
-        let unreadable = |error: io::Error| named(format!("cannot be read: {error}"));
+        let name = file.display().to_string();
+        let unreadable = |error: io::Error| format!("{name} cannot be read: {error}");
         let opened = File::open(file).map_err(unreadable)?;
         let about = opened.metadata().map_err(unreadable)?;
         let size = about.is_file().then_some(about.len());
-        Lines::read(Box::new(BufReader::new(opened)), size).map_err(named)
+        Lines::read(name, Box::new(BufReader::new(opened)), size)
     }
 
-    fn read(mut input: Box<dyn BufRead>, size: Option<u64>) -> Result<Lines, String> {
-        let (header, separator) = read_header(&mut input)?;
+    fn read(name: String, mut input: Box<dyn BufRead>, size: Option<u64>) -> Result<Lines, String> {
+        let (header, separator) = read_header(&mut input).map_err(|problem| format!("{name} {problem}"))?;
         let watched = Watched::new(Cursor::new(header).chain(input), separator);
         let csv = ReaderBuilder::new().delimiter(separator).has_headers(false).flexible(true).from_reader(watched);
-        let mut lines = Lines { csv, header: Vec::new(), size, cells: ByteRecord::new() };
-        let first = lines.next()?.ok_or("has no header: its first line must name the columns")?;
-        let header = first.cells.map_err(|problem| format!("cannot be read: its header {problem}"))?;
+        let mut lines = Lines { name, csv, header: Vec::new(), size, cells: ByteRecord::new() };
+        let Some(first) = lines.next()? else {
+            return Err(format!("{} has no header: its first line must name the columns", lines.name));
+        };
+        let header = first.cells.map_err(|problem| format!("the header of {} {problem}", lines.name))?;
         lines.header = header.iter().map(|name| name.trim().to_string()).collect();
         Ok(lines)
     }
@@ -65,7 +68,7 @@ impl Lines {
     pub fn next(&mut self) -> Result<Option<Line>, String> {
         loop {
             let read = self.csv.read_byte_record(&mut self.cells);
-            if !read.map_err(|error| format!("cannot be read: {}", io::Error::from(error)))? {
+            if !read.map_err(|error| format!("{} cannot be read: {}", self.name, io::Error::from(error)))? {
                 return Ok(None);
             }
             let start = self.csv.get_mut().starts.pop_front().unwrap_or_default();
@@ -220,7 +223,7 @@ mod tests {
     fn lines(text: &str) -> Vec<(u64, Result<Vec<String>, String>)> {
         // A buffer of a few bytes: a record spans several of them.
         let input = BufReader::with_capacity(3, Cursor::new(text.as_bytes().to_vec()));
-        let mut lines = Lines::read(Box::new(input), None).expect("a header");
+        let mut lines = Lines::read("it".into(), Box::new(input), None).expect("a header");
         let mut all = vec![(1, Ok(lines.header.clone()))];
         while let Some(line) = lines.next().expect("a line") {
             all.push((line.number, line.cells));
@@ -266,9 +269,9 @@ mod tests {
     #[test]
     fn a_quote_that_is_never_closed_does_not_take_all_memory() {
         let text = format!("a,b\n1,2\n\"{}", "x".repeat(3 * super::LINE_MAX));
-        let mut lines = Lines::read(Box::new(Cursor::new(text.into_bytes())), None).expect("a header");
+        let mut lines = Lines::read("it".into(), Box::new(Cursor::new(text.into_bytes())), None).expect("a header");
         lines.next().expect("a line");
         let problem = lines.next().err().expect("a problem");
-        assert!(problem.contains("line 3 goes on") && problem.contains("quote"), "{problem}");
+        assert!(problem.starts_with("it cannot be read: line 3 goes on") && problem.contains("quote"), "{problem}");
     }
 }

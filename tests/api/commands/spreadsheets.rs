@@ -373,6 +373,39 @@ fn an_export_that_fails_leaves_no_file_and_replaces_none() {
 }
 
 #[test]
+fn an_export_that_is_told_to_stop_leaves_no_file() {
+    let clinic = Clinic::open();
+    let rows = "insert into patients (name, date_of_birth, gender, created_by)
+                select 'Patient ' || n, '1990-04-23', 'other', $1 from generate_series(1, 250) n";
+    let mut sql = clinic.app.sql();
+    sql.execute(rows, &[&clinic.ann.id]).expect("rows");
+    let mut held = sql.transaction().expect("a transaction");
+    held.batch_execute("lock table patients in access exclusive mode").expect("a lock");
+    let child = Program::on(&clinic.app.database, &clinic.folder, &["export", "patients", "out.csv"]).spawn();
+    let mut watch = clinic.app.sql();
+    crate::harness::eventually("the export waits", || {
+        let waiting = "select count(*) from pg_stat_activity
+                        where datname = current_database() and wait_event_type = 'Lock'";
+        watch.query_one(waiting, &[]).expect("a count").get::<_, i64>(0) == 1
+    });
+    assert!(clinic.path("out.csv.part").exists() && !clinic.path("out.csv").exists());
+    let status = std::process::Command::new("kill").arg("-TERM").arg(child.id().to_string()).status();
+    assert!(status.expect("kill").success());
+    held.commit().expect("an end");
+    let ended = Ended::from(child.wait_with_output().expect("an end"));
+    assert_eq!(ended.problem(1), "it was told to stop: no file was written");
+    assert_eq!(fs::read_dir(clinic.folder.path()).expect("a folder").count(), 0);
+}
+
+#[test]
+fn an_export_is_not_in_the_trail_if_reads_are_not_recorded() {
+    let clinic = Clinic::open();
+    let export = ["export", "doctors", "out.csv"];
+    Program::on(&clinic.app.database, &clinic.folder, &export).set("AUDIT_READS", "off").run("").said();
+    assert_eq!(clinic.app.audited("list").len(), 0);
+}
+
+#[test]
 fn an_import_that_is_killed_leaves_nothing() {
     let clinic = Clinic::open();
     let import = ["import", "patients", "--owner", "ann@example.org", "-"];
