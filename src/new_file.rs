@@ -23,8 +23,14 @@ impl NewFile {
         let mut part = name.as_os_str().to_owned();
         part.push(".part");
         let part = PathBuf::from(part);
-        let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part);
-        let file = opened.map_err(|error| unwritable(name, &error))?;
+        // A file of another's, or a link to one, would keep its own mode.
+        let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part);
+        let file = opened.map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists => {
+                format!("{} is there: another command writes it now, or was killed; then remove it", part.display())
+            }
+            _ => unwritable(name, &error),
+        })?;
         Ok(NewFile { file, part, name: name.to_path_buf() })
     }
 

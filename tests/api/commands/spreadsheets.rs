@@ -1,9 +1,10 @@
 //! `import` and `export`: spreadsheets in and out.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::Child;
 
 use healthcare_backend::internals::records::{DOCTOR, PATIENT};
 use serde_json::{Value, json};
@@ -53,6 +54,13 @@ impl Clinic {
     fn path(&self, file: &str) -> PathBuf {
         self.folder.path().join(file)
     }
+}
+
+/// The most memory that it ever had, in MiB.
+fn peak_memory(child: &Child) -> f64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).expect("its status");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the peak");
+    line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number") / 1024.0
 }
 
 /// The lines on standard error that list lines of the file.
@@ -368,7 +376,11 @@ fn an_export_that_fails_leaves_no_file_and_replaces_none() {
     assert!(clinic.run(&["export", "doctors", "out.csv"]).problem(1).contains("out.csv exists already"));
     assert_eq!(fs::read_to_string(clinic.path("out.csv")).expect("a file"), "mine");
     assert!(clinic.run(&["export", "doctors", "no/such/folder/out.csv"]).problem(1).contains("cannot be written"));
-    assert_eq!(fs::read_dir(clinic.folder.path()).expect("a folder").count(), 1);
+    // What may be a link, or readable by others, is not written to.
+    std::os::unix::fs::symlink(clinic.path("out.csv"), clinic.path("new.csv.part")).expect("a link");
+    assert!(clinic.run(&["export", "doctors", "new.csv"]).problem(1).contains("new.csv.part is there"));
+    assert_eq!(fs::read_to_string(clinic.path("out.csv")).expect("a file"), "mine");
+    assert_eq!(fs::read_dir(clinic.folder.path()).expect("a folder").count(), 2);
     assert_eq!(clinic.app.audited("list").len(), 0);
 }
 
@@ -403,6 +415,31 @@ fn an_export_is_not_in_the_trail_if_reads_are_not_recorded() {
     let export = ["export", "doctors", "out.csv"];
     Program::on(&clinic.app.database, &clinic.folder, &export).set("AUDIT_READS", "off").run("").said();
     assert_eq!(clinic.app.audited("list").len(), 0);
+}
+
+#[test]
+fn neither_holds_more_than_a_few_lines_in_memory() {
+    let clinic = Clinic::open();
+    let import = ["import", "patients", "--owner", "ann@example.org", "-"];
+    let mut child = Program::on(&clinic.app.database, &clinic.folder, &import).spawn();
+    let mut input = child.stdin.take().expect("standard input");
+    let history = "ü".repeat(20_000);
+    writeln!(input, "name,date_of_birth,gender,medical_history").expect("a header");
+    for line in 0..2_000 {
+        writeln!(input, "Patient {line},1990-04-23,other,{history}").expect("a line");
+    }
+    // The pipe holds less than two lines: all the others were read.
+    assert!(peak_memory(&child) < 64.0, "{} MiB", peak_memory(&child));
+    drop(input);
+    let ended = Ended::from(child.wait_with_output().expect("an end"));
+    assert!(ended.said().starts_with("imported 2000 patients"), "{ended:?}");
+
+    let mut child = Program::on(&clinic.app.database, &clinic.folder, &["export", "patients", "-"]).spawn();
+    let mut output = child.stdout.take().expect("standard output");
+    output.read_exact(&mut vec![0; 79_000_000]).expect("79 of 80 MB");
+    assert!(peak_memory(&child) < 64.0, "{} MiB", peak_memory(&child));
+    output.read_to_end(&mut Vec::new()).expect("the rest");
+    assert!(child.wait().expect("an end").success());
 }
 
 #[test]
