@@ -20,6 +20,7 @@ select *
 -- conflict doctors_license_number_key: A doctor with the license_number of a line was created meanwhile: import the file again
 -- New doctors from the lines of a file, and their audit entries, as if the owner had created them. Skips possible duplicates and
 -- returns the numbers of their lines, with the doctor that was there before, or null for an earlier line of the same transaction.
+-- A name is compared folded first, since that has an index.
 -- `taken`: duplicates are welcome, but this line has the licence number of another doctor.
 with asked as materialized (
     select fields, number, lower(fields ->> 'name') as name, lower(fields ->> 'specialization') as specialization,
@@ -42,6 +43,7 @@ with asked as materialized (
               from doctors d
              where asked.license_number is null
                and not $3
+               and folded(d.name) = folded(asked.name)
                and lower(d.name) = asked.name
                and lower(d.specialization) = asked.specialization
              order by id
@@ -75,42 +77,38 @@ select q.number, d.*
             limit q.page_size) d
  order by q.number, d.id;
 
--- name: search(created_by bigint, after_id bigint, page_size bigint, name_pattern text, specialization_pattern text) :many planned
+-- name: search(created_by bigint, sort text, after_id bigint, after_value text, page_size bigint, name_part text, specialization_part text, words text[]) :many planned
+-- One page in any order with any filters; see `search` in patients.sql.
 select *
   from doctors
  where ($1 is null or created_by = $1)
-   and id > $2
-   and ($4 is null or name ilike $4)
-   and ($5 is null or specialization ilike $5)
- order by id
- limit $3;
+   and ($6 is null or (searched(name, email, phone, license_number, specialization) like any_part($6) and folded(name) like any_part($6)))
+   and ($7 is null or (searched(name, email, phone, license_number, specialization) like any_part($7) and folded(specialization) like any_part($7)))
+   and ($8 is null
+        or ((char_length($8[1]) < 3 or searched(name, email, phone, license_number, specialization) ~ word_pattern($8[1]))
+            and coalesce(searched(name, email, phone, license_number, specialization) ~ all (array(select word_pattern(word) from unnest($8) as word)), false)))
+   and case $2
+       when 'name' then $4 is null or (folded(name), id) > (folded($4), $3)
+       when '-created_at' then $4 is null or (created_at, id) < ($4::timestamptz, $3)
+       when '-updated_at' then $4 is null or (updated_at, id) < ($4::timestamptz, $3)
+       else id > $3
+       end
+ order by case when $2 = 'name' then folded(name) end,
+          case when $2 = '-created_at' then created_at end desc,
+          case when $2 = '-updated_at' then updated_at end desc,
+          case when $2 in ('-created_at', '-updated_at') then id end desc, id
+ limit $5;
 
--- name: search_by_name(after_id bigint, page_size bigint, name_pattern text, specialization_pattern text, after_name text) :many planned
--- The whole directory in the order of names, ignoring case. The page begins after the record with this name and id.
-select *
-  from doctors
- where (lower(name), id) > (lower($5), $1)
-   and ($3 is null or name ilike $3)
-   and ($4 is null or specialization ilike $4)
- order by lower(name), id
- limit $2;
-
--- name: search_newest(before_id bigint, page_size bigint, name_pattern text, specialization_pattern text, before timestamptz) :many planned
--- The same, newest first. The page begins before the record with this time and id.
-select *
-  from doctors
- where (created_at, id) < ($5, $1)
-   and ($3 is null or name ilike $3)
-   and ($4 is null or specialization ilike $4)
- order by created_at desc, id desc
- limit $2;
-
--- name: count(name_pattern text, specialization_pattern text) :one planned
+-- name: count(created_by bigint, name_part text, specialization_part text, words text[]) :one planned
 -- How many records there are on all pages. It reads every one of them, so it runs only on request.
 select count(*) as total
   from doctors
- where ($1 is null or name ilike $1)
-   and ($2 is null or specialization ilike $2);
+ where ($1 is null or created_by = $1)
+   and ($2 is null or (searched(name, email, phone, license_number, specialization) like any_part($2) and folded(name) like any_part($2)))
+   and ($3 is null or (searched(name, email, phone, license_number, specialization) like any_part($3) and folded(specialization) like any_part($3)))
+   and ($4 is null
+        or ((char_length($4[1]) < 3 or searched(name, email, phone, license_number, specialization) ~ word_pattern($4[1]))
+            and coalesce(searched(name, email, phone, license_number, specialization) ~ all (array(select word_pattern(word) from unnest($4) as word)), false)));
 
 -- name: export(owner_id bigint, after_id bigint, page_size bigint) :many planned
 -- The next rows of a file of the doctors that one user entered, or, if `owner_id` is null, of all.

@@ -25,6 +25,7 @@ select asked.number, created.*
 -- name: import(fields jsonb[], owner_id bigint, allow_duplicates boolean) :many write
 -- New patients from the lines of a file, and their audit entries, as if the owner had created them. Skips possible duplicates and
 -- returns the numbers of their lines, with the patient that was there before, or null for an earlier line of the same transaction.
+-- A name is compared folded first, since that has an index.
 with asked as materialized (
     select fields, number, lower(fields ->> 'name') as name, (fields ->> 'date_of_birth')::date as date_of_birth
       from unnest($1) with ordinality as line (fields, number)
@@ -38,6 +39,7 @@ with asked as materialized (
              from patients p
             where not $3
               and p.created_by = any (array[$2])
+              and folded(p.name) = folded(asked.name)
               and lower(p.name) = asked.name
               and p.date_of_birth = asked.date_of_birth
             order by id
@@ -75,62 +77,48 @@ select q.number, p.*
             limit q.page_size) p
  order by q.number, p.id;
 
--- name: search(owner_id bigint, after_id bigint, page_size bigint, name_pattern text, gender text, date_of_birth date) :many planned
--- The same page with filters; null stands for "any". Planned for its values each time, so that absent filters cost nothing and a
--- rare name uses the trigram index.
+-- name: search(owner_id bigint, sort text, after_id bigint, after_value text, page_size bigint, name_part text, gender text, date_of_birth date, words text[]) :many planned
+-- One page in any order with any filters, which are null where they are absent. Planned for its values each time: a condition or an
+-- order that is not asked for is gone before the plan is made, so that it costs nothing, and each order has its index. The page begins
+-- behind the record with `after_id` and, in the sorted field, `after_value`; null is the start. `searched` finds candidates by their
+-- trigrams for the filters of text as well. The first word is the longest: from three characters on, it has trigrams. `coalesce` keeps the
+-- planner from believing that hardly a record has all the words.
 select *
   from patients
- where created_by = any (array[$1])
-   and id > $2
-   and ($4 is null or name ilike $4)
-   and ($5 is null or gender = $5)
-   and ($6 is null or date_of_birth = $6)
- order by created_by, id
- limit $3;
+ where ($1 is null or created_by = any (array[$1]))
+   and ($6 is null or (searched(name, email, phone, null, null) like any_part($6) and folded(name) like any_part($6)))
+   and ($7 is null or gender = $7)
+   and ($8 is null or date_of_birth = $8)
+   and ($9 is null
+        or ((char_length($9[1]) < 3 or searched(name, email, phone, null, null) ~ word_pattern($9[1]))
+            and coalesce(searched(name, email, phone, null, null) ~ all (array(select word_pattern(word) from unnest($9) as word)), false)))
+   and case $2
+       when 'name' then $4 is null or (folded(name), id) > (folded($4), $3)
+       when '-created_at' then $4 is null or (created_at, id) < ($4::timestamptz, $3)
+       when '-updated_at' then $4 is null or (updated_at, id) < ($4::timestamptz, $3)
+       when 'date_of_birth' then $4 is null or (date_of_birth, id) > ($4::date, $3)
+       else id > $3
+       end
+ order by case when $1 is not null and $2 in ('-created_at', '-updated_at') then created_by end desc,
+          case when $1 is not null then created_by end,
+          case when $2 = 'name' then folded(name) end,
+          case when $2 = '-created_at' then created_at end desc,
+          case when $2 = '-updated_at' then updated_at end desc,
+          case when $2 = 'date_of_birth' then date_of_birth end,
+          case when $2 in ('-created_at', '-updated_at') then id end desc, id
+ limit $5;
 
--- name: search_by_name(owner_id bigint, after_id bigint, page_size bigint, name_pattern text, gender text, date_of_birth date, after_name text) :many planned
--- The same in the order of names, ignoring case. The page begins after the record with this name and id.
-select *
-  from patients
- where created_by = any (array[$1])
-   and (lower(name), id) > (lower($7), $2)
-   and ($4 is null or name ilike $4)
-   and ($5 is null or gender = $5)
-   and ($6 is null or date_of_birth = $6)
- order by created_by, lower(name), id
- limit $3;
-
--- name: search_newest(owner_id bigint, before_id bigint, page_size bigint, name_pattern text, gender text, date_of_birth date, before timestamptz) :many planned
--- The same, newest first. The page begins before the record with this time and id.
-select *
-  from patients
- where created_by = any (array[$1])
-   and (created_at, id) < ($7, $2)
-   and ($4 is null or name ilike $4)
-   and ($5 is null or gender = $5)
-   and ($6 is null or date_of_birth = $6)
- order by created_by desc, created_at desc, id desc
- limit $3;
-
--- name: count(owner_id bigint, name_pattern text, gender text, date_of_birth date) :one planned
+-- name: count(owner_id bigint, name_part text, gender text, date_of_birth date, words text[]) :one planned
 -- How many records there are on all pages. It reads every one of them, so it runs only on request.
 select count(*) as total
   from patients
- where created_by = $1
-   and ($2 is null or name ilike $2)
+ where ($1 is null or created_by = any (array[$1]))
+   and ($2 is null or (searched(name, email, phone, null, null) like any_part($2) and folded(name) like any_part($2)))
    and ($3 is null or gender = $3)
-   and ($4 is null or date_of_birth = $4);
-
--- name: search_all(after_id bigint, page_size bigint, name_pattern text, gender text, date_of_birth date) :many planned
--- An admin's page of the patients of all users. For the patients of one user, admins use `search`.
-select *
-  from patients
- where id > $1
-   and ($3 is null or name ilike $3)
-   and ($4 is null or gender = $4)
-   and ($5 is null or date_of_birth = $5)
- order by id
- limit $2;
+   and ($4 is null or date_of_birth = $4)
+   and ($5 is null
+        or ((char_length($5[1]) < 3 or searched(name, email, phone, null, null) ~ word_pattern($5[1]))
+            and coalesce(searched(name, email, phone, null, null) ~ all (array(select word_pattern(word) from unnest($5) as word)), false)));
 
 -- name: export(owner_id bigint, after_id bigint, page_size bigint) :many planned
 -- The next rows of a file of an owner's patients, or, if `owner_id` is null, of all.

@@ -23,13 +23,16 @@ select id
   from users
  where email = $1;
 
--- name: search(after_id bigint, page_size bigint, email_pattern text, role text, disabled boolean) :many planned
+-- name: search(after_id bigint, page_size bigint, email_part text, role text, disabled boolean, words text[]) :many planned
 select id, name, email, role, disabled, invited, totp, version, created_at, updated_at
   from users
  where id > $1
-   and ($3 is null or email ilike $3)
+   and ($3 is null or (searched(name, email, null, null, null) like any_part($3) and folded(email) like any_part($3)))
    and ($4 is null or role = $4)
    and ($5 is null or disabled = $5)
+   and ($6 is null
+        or ((char_length($6[1]) < 3 or searched(name, email, null, null, null) ~ word_pattern($6[1]))
+            and coalesce(searched(name, email, null, null, null) ~ all (array(select word_pattern(word) from unnest($6) as word)), false)))
  order by id
  limit $2;
 

@@ -41,6 +41,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "0014_one_time_tokens",
     "0015_totp",
     "0016_audit_times",
+    "0017_text_search",
 ];
 
 /// The key of the advisory lock: any number that no other program uses in the same database.

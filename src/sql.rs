@@ -131,9 +131,9 @@ queries! {
     /// `sql/sessions.sql`
     sessions: Sessions { attempt, record_failure, take_back, forget_failures, create, lock_by_token, refresh, state, touch, list, end, end_all, prune_tokens, prune, prune_failures }
     /// `sql/patients.sql`
-    patients: Patients { create, import, list, search, search_by_name, search_newest, count, search_all, export, find, update, lock, delete }
+    patients: Patients { create, import, list, search, count, export, find, update, lock, delete }
     /// `sql/doctors.sql`
-    doctors: Doctors { create, import, list, search, search_by_name, search_newest, count, export, find, update, lock, delete }
+    doctors: Doctors { create, import, list, search, count, export, find, update, lock, delete }
     /// `sql/mappings.sql`
     mappings: Mappings { create, list, search, list_of_patient, find, lock, update, delete }
     /// `sql/health.sql`

@@ -5,7 +5,7 @@ use postgres::types::Json;
 
 use super::ask::{Ask, Read};
 use super::idempotency::once;
-use super::listing::{Listing, Order};
+use super::listing::{Listing, SORTS, list_parameters};
 use super::record::{Record, RecordType, created, found, matched, updated};
 use crate::app::App;
 use crate::auth::{Admin, User};
@@ -15,11 +15,12 @@ use crate::error::{Error, Result};
 use crate::records;
 use crate::request::Request;
 use crate::sql::Parameters;
+use crate::validate::Query;
 
 /// The query parameters of a list.
-pub const FILTERS: &[&str] = &["limit", "after", "name", "specialization", "sort", "cursor", "fields", "count"];
+pub const FILTERS: &[&str] = list_parameters!("name", "specialization");
 /// The query parameters of an admin's list.
-pub const ADMIN_FILTERS: &[&str] = &["limit", "after", "name", "specialization", "created_by"];
+pub const ADMIN_FILTERS: &[&str] = list_parameters!("name", "specialization", "created_by");
 /// The query parameter of an admin's delete.
 pub const CASCADE: &[&str] = &["cascade"];
 
@@ -40,26 +41,25 @@ pub fn create(app: &App, request: &Request, user: &User) -> Result<Response> {
 
 /// `GET /api/doctors`: the whole directory.
 pub fn list(read: &Read, _user: &User) -> Result<Ask> {
-    let mut query = read.request.query();
-    let listing = Listing::read(read, &mut query, records::DOCTOR);
-    let (name, specialization) = (query.pattern("name"), query.pattern("specialization"));
+    list_of(read, read.request.query(), None)
+}
+
+fn list_of(read: &Read, mut query: Query, created_by: Option<i64>) -> Result<Ask> {
+    let listing = Listing::read(read, &mut query, records::DOCTOR, SORTS);
+    let (name, specialization) = (query.part("name"), query.part("specialization"));
     query.finish()?;
-    let (sql, rows_wanted) = (read.sql, listing.page.rows_wanted());
-    let is_quick = name.is_none() && specialization.is_none() && listing.is_quick();
-    let everyone = None::<i64>;
-    let page = match &listing.order {
-        Order::Id(after) if is_quick => Question::new(&sql.doctors.list, &[after, &rows_wanted]),
-        Order::Id(after) => {
-            Question::new(&sql.doctors.search, &[&everyone, after, &rows_wanted, &name, &specialization])
-        }
-        Order::Name(after_name, after) => {
-            Question::new(&sql.doctors.search_by_name, &[after, &rows_wanted, &name, &specialization, after_name])
-        }
-        Order::Newest(before_time, before) => {
-            Question::new(&sql.doctors.search_newest, &[before, &rows_wanted, &name, &specialization, before_time])
-        }
+    let (doctors, rows_wanted, words) = (&read.sql.doctors, listing.page.rows_wanted(), &listing.words);
+    let is_quick = created_by.is_none() && name.is_none() && specialization.is_none() && listing.is_quick();
+    let page = if is_quick {
+        Question::new(&doctors.list, &[&listing.after, &rows_wanted])
+    } else {
+        let Listing { sort, after, after_value, .. } = &listing;
+        let parameters: Parameters =
+            &[&created_by, sort, after, after_value, &rows_wanted, &name, &specialization, words];
+        Question::new(&doctors.search, parameters)
     }?;
-    let count = listing.count.then(|| Question::new(&sql.doctors.count, &[&name, &specialization])).transpose()?;
+    let count = || Question::new(&doctors.count, &[&created_by, &name, &specialization, words]);
+    let count = listing.count.then(count).transpose()?;
     Ok(Ask::page(page, count, move |read, rows, total| {
         Ok(listing.answer(read, "Doctors found", &DOCTOR, &rows, total))
     }))
@@ -135,15 +135,8 @@ pub mod admin {
     /// `GET /api/admin/doctors`
     pub fn list(read: &Read, _admin: &Admin) -> Result<Ask> {
         let mut query = read.request.query();
-        let page = query.page("after");
-        let (name, specialization) = (query.pattern("name"), query.pattern("specialization"));
         let created_by = query.id("created_by");
-        query.finish()?;
-        let (after, rows_wanted) = (page.after.unwrap_or(0), page.rows_wanted());
-        let parameters: Parameters = &[&created_by, &after, &rows_wanted, &name, &specialization];
-        Ok(Ask::many(Question::new(&read.sql.doctors.search, parameters)?, move |read, rows| {
-            Ok(Listing::plain(page).answer(read, "Doctors found", &DOCTOR, &rows, None))
-        }))
+        list_of(read, query, created_by)
     }
 
     /// `GET /api/admin/doctors/{id}`

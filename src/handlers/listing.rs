@@ -1,8 +1,6 @@
-//! What a list can be asked for besides filters: the order, the fields, and the total.
+//! What a list can be asked for besides filters: the order, words to look for, the fields, and the total.
 
-use jiff::Timestamp;
 use postgres::Row;
-use serde::de::DeserializeOwned;
 
 use super::ask::Read;
 use super::record::{Record, RecordType};
@@ -12,64 +10,59 @@ use crate::records::Field;
 use crate::request::Request;
 use crate::validate::{PAGE_DEFAULT, Page, Query};
 
-/// The orders besides ascending ids: by name ignoring case, and newest first. Each is named after its field.
-pub const SORTS: [&str; 2] = ["name", "-created_at"];
+/// The orders besides ascending ids: by name without case and accents, newest first, and last changed first. Each is named after its field.
+pub const SORTS: &[&str] = &["name", "-created_at", "-updated_at"];
+
+/// The parameters of a list of records, beside its filters.
+macro_rules! list_parameters {
+    ($($filter:literal),*) => { &["limit", "after", "sort", "cursor", "q", "fields", "count", $($filter),*] };
+}
+pub(super) use list_parameters;
 
 /// One page of a list, as the client asked for it.
 pub struct Listing {
     /// How long it is.
     pub page: Page,
-    /// The order, and the place in it where the page begins.
-    pub order: Order,
+    /// The order; ascending ids if there is none.
+    pub sort: Option<String>,
+    /// The place in the order where the page begins: the id of the record before it…
+    pub after: i64,
+    /// …and that record's value of the sorted field, as text.
+    pub after_value: Option<String>,
+    /// The words that each record must have, the longest first: `q`.
+    pub words: Option<Vec<String>>,
     /// Whether `X-Total-Count` is wanted.
     pub count: bool,
-    sort: Option<String>,
     fields: Option<Vec<&'static str>>,
 }
 
-/// The order of a list and the place in it where the page begins: the id of a record, and its value of the sorted field.
-pub enum Order {
-    /// Ascending ids, after this one.
-    Id(i64),
-    /// By name ignoring case, after this one.
-    Name(String, i64),
-    /// Newest first, before this one.
-    Newest(Timestamp, i64),
-}
-
 impl Listing {
-    /// Reads `limit`, `after`, `sort`, `cursor`, `fields` and `count`, for a list of records with these fields.
-    pub fn read(read: &Read, query: &mut Query, fields: &'static [Field]) -> Listing {
+    /// Reads `limit`, `after`, `sort`, `cursor`, `q`, `fields` and `count`, for a list of records with these fields.
+    pub fn read(read: &Read, query: &mut Query, fields: &'static [Field], sorts: &[&str]) -> Listing {
         let page = query.page("after");
-        let sort = query.one_of("sort", &SORTS);
+        let sort = query.one_of("sort", sorts);
         if sort.is_some() && page.after.is_some() {
             query.refuse("after", "cannot be used with sort: use the cursor from the Link header");
         }
         let list = sort.as_deref().map(|sort| sorted_list(read.request, sort));
-        let order = match sort.as_deref() {
-            Some("name") => {
-                let (name, id) = place(read, query, list.as_deref(), (String::new(), 0));
-                Order::Name(name, id)
-            }
-            Some(_) => {
-                let (at, id) = place(read, query, list.as_deref(), (Timestamp::MAX, i64::MAX));
-                Order::Newest(at, id)
-            }
-            None => Order::Id(place(read, query, None, page.after.unwrap_or(0))),
+        let (after_value, after) = match place(read, query, list.as_deref()) {
+            Some((value, id)) => (Some(value), id),
+            None => (None, page.after.unwrap_or(0)),
         };
         let (count, fields) = (query.truth("count").unwrap_or(false), query.fields(fields));
-        Listing { page, order, count, sort, fields }
+        Listing { page, sort, after, after_value, words: query.words("q"), count, fields }
     }
 
     /// Whole records in the order of ids, uncounted.
     pub fn plain(page: Page) -> Listing {
-        Listing { page, order: Order::Id(page.after.unwrap_or(0)), count: false, sort: None, fields: None }
+        let after = page.after.unwrap_or(0);
+        Listing { page, sort: None, after, after_value: None, words: None, count: false, fields: None }
     }
 
     /// Whether the page may share a round trip ([`crate::sql::Query::batched`]). A long page, whose records may be long as well,
     /// would hold up the other requests.
     pub fn is_quick(&self) -> bool {
-        self.page.limit <= PAGE_DEFAULT && !self.count
+        self.page.limit <= PAGE_DEFAULT && !self.count && self.sort.is_none() && self.words.is_none()
     }
 
     /// The page, and the link to the next one. `rows` has one row more than the page if the list continues.
@@ -104,13 +97,14 @@ fn sorted_list(request: &Request, sort: &str) -> String {
     format!("{} {sort}", request.path.trim_end_matches('/'))
 }
 
-/// Where the page begins: at the place in the cursor, or else at `start`. Only a sorted list has cursors.
-fn place<T: DeserializeOwned>(read: &Read, query: &mut Query, list: Option<&str>, start: T) -> T {
-    let Some(cursor) = query.sent("cursor") else { return start };
-    list.and_then(|list| read.cursors.open(list, cursor)).unwrap_or_else(|| {
+/// The place in the cursor. Only a sorted list has cursors.
+fn place(read: &Read, query: &mut Query, list: Option<&str>) -> Option<(String, i64)> {
+    let cursor = query.sent("cursor")?;
+    let place = list.and_then(|list| read.cursors.open(list, cursor));
+    if place.is_none() {
         query.refuse("cursor", "must be the value from the Link header of this list, with the same sort");
-        start
-    })
+    }
+    place
 }
 
 /// One page of accounts or of the audit trail in the order of ids, with the link to the next one (RFC 8288). `rows` has one row more

@@ -4,7 +4,7 @@ use postgres::types::Json;
 
 use super::ask::{Ask, Read};
 use super::idempotency::once;
-use super::listing::{Listing, Order};
+use super::listing::{self, Listing, list_parameters};
 use super::record::{Record, RecordType, created, found, matched, updated};
 use crate::app::App;
 use crate::audit::Resource;
@@ -15,12 +15,14 @@ use crate::error::{Error, Result};
 use crate::records::{self, GENDERS};
 use crate::request::Request;
 use crate::sql::Parameters;
+use crate::validate::Query;
 
 /// The query parameters of a list.
-pub const FILTERS: &[&str] =
-    &["limit", "after", "name", "gender", "date_of_birth", "sort", "cursor", "fields", "count"];
+pub const FILTERS: &[&str] = list_parameters!("name", "gender", "date_of_birth");
 /// The query parameters of an admin's list.
-pub const ADMIN_FILTERS: &[&str] = &["limit", "after", "name", "gender", "date_of_birth", "created_by"];
+pub const ADMIN_FILTERS: &[&str] = list_parameters!("name", "gender", "date_of_birth", "created_by");
+/// The orders of a list.
+pub const SORTS: &[&str] = &[listing::SORTS[0], listing::SORTS[1], listing::SORTS[2], "date_of_birth"];
 
 /// A patient.
 pub static PATIENT: RecordType =
@@ -39,32 +41,7 @@ pub fn create(app: &App, request: &Request, user: &User) -> Result<Response> {
 
 /// `GET /api/patients`: the user's own patients.
 pub fn list(read: &Read, user: &User) -> Result<Ask> {
-    let mut query = read.request.query();
-    let listing = Listing::read(read, &mut query, records::PATIENT);
-    let (name, gender, born) =
-        (query.pattern("name"), query.one_of("gender", GENDERS), query.birth_date("date_of_birth"));
-    query.finish()?;
-    let (sql, rows_wanted) = (read.sql, listing.page.rows_wanted());
-    let is_quick = name.is_none() && gender.is_none() && born.is_none() && listing.is_quick();
-    let page = match &listing.order {
-        Order::Id(after) if is_quick => Question::new(&sql.patients.list, &[&user.id, after, &rows_wanted]),
-        Order::Id(after) => {
-            Question::new(&sql.patients.search, &[&user.id, after, &rows_wanted, &name, &gender, &born])
-        }
-        Order::Name(after_name, after) => Question::new(
-            &sql.patients.search_by_name,
-            &[&user.id, after, &rows_wanted, &name, &gender, &born, after_name],
-        ),
-        Order::Newest(before_time, before) => Question::new(
-            &sql.patients.search_newest,
-            &[&user.id, before, &rows_wanted, &name, &gender, &born, before_time],
-        ),
-    }?;
-    let count =
-        listing.count.then(|| Question::new(&sql.patients.count, &[&user.id, &name, &gender, &born])).transpose()?;
-    Ok(Ask::page(page, count, move |read, rows, total| {
-        Ok(listing.answer(read, "Patients found", &PATIENT, &rows, total))
-    }))
+    list_of(read, read.request.query(), Some(user.id))
 }
 
 /// `GET /api/patients/{id}`: a patient of another user is reported as missing, because 403 would confirm that there is one.
@@ -80,6 +57,28 @@ pub fn update(app: &App, request: &Request, user: &User) -> Result<Response> {
 /// `DELETE /api/patients/{id}`: the patient's mappings go as well.
 pub fn delete(app: &App, request: &Request, user: &User) -> Result<Response> {
     delete_of(app, request, user, Some(user.id))
+}
+
+fn list_of(read: &Read, mut query: Query, owner_id: Option<i64>) -> Result<Ask> {
+    let listing = Listing::read(read, &mut query, records::PATIENT, SORTS);
+    let (name, gender, born) = (query.part("name"), query.one_of("gender", GENDERS), query.birth_date("date_of_birth"));
+    query.finish()?;
+    let (patients, rows_wanted, words) = (&read.sql.patients, listing.page.rows_wanted(), &listing.words);
+    let is_quick = name.is_none() && gender.is_none() && born.is_none() && listing.is_quick();
+    let page = match owner_id {
+        Some(owner_id) if is_quick => Question::new(&patients.list, &[&owner_id, &listing.after, &rows_wanted]),
+        _ => {
+            let Listing { sort, after, after_value, .. } = &listing;
+            let parameters: Parameters =
+                &[&owner_id, sort, after, after_value, &rows_wanted, &name, &gender, &born, words];
+            Question::new(&patients.search, parameters)
+        }
+    }?;
+    let count = || Question::new(&patients.count, &[&owner_id, &name, &gender, &born, words]);
+    let count = listing.count.then(count).transpose()?;
+    Ok(Ask::page(page, count, move |read, rows, total| {
+        Ok(listing.answer(read, "Patients found", &PATIENT, &rows, total))
+    }))
 }
 
 fn find_of(read: &Read, owner_id: Option<i64>) -> Result<Ask> {
@@ -116,18 +115,8 @@ pub mod admin {
     /// `GET /api/admin/patients`
     pub fn list(read: &Read, _admin: &Admin) -> Result<Ask> {
         let mut query = read.request.query();
-        let page = query.page("after");
-        let (name, gender) = (query.pattern("name"), query.one_of("gender", GENDERS));
-        let (born, created_by) = (query.birth_date("date_of_birth"), query.id("created_by"));
-        query.finish()?;
-        let (sql, after, rows_wanted) = (read.sql, page.after.unwrap_or(0), page.rows_wanted());
-        let patients = match created_by {
-            Some(owner) => Question::new(&sql.patients.search, &[&owner, &after, &rows_wanted, &name, &gender, &born]),
-            None => Question::new(&sql.patients.search_all, &[&after, &rows_wanted, &name, &gender, &born]),
-        }?;
-        Ok(Ask::many(patients, move |read, rows| {
-            Ok(Listing::plain(page).answer(read, "Patients found", &PATIENT, &rows, None))
-        }))
+        let created_by = query.id("created_by");
+        list_of(read, query, created_by)
     }
 
     /// `GET /api/admin/patients/{id}`

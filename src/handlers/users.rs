@@ -21,7 +21,7 @@ use crate::sql::Parameters;
 use crate::validate::{Form, NAME_MAX, email, line, one_of, truth};
 
 /// The query parameters of an admin's list.
-pub const ADMIN_FILTERS: &[&str] = &["limit", "after", "email", "role", "disabled"];
+pub const ADMIN_FILTERS: &[&str] = &["limit", "after", "q", "email", "role", "disabled"];
 /// The fields that nobody changes, but everybody may send back with a record.
 const READ_ONLY: &[&str] = &["id", "invited", "totp", "created_at", "updated_at"];
 /// The same for a user's own account: those that an admin changes as well.
@@ -197,10 +197,10 @@ pub mod admin {
     pub fn list(read: &Read, _admin: &Admin) -> Result<Ask> {
         let mut query = read.request.query();
         let page = query.page("after");
-        let (email, role) = (query.pattern("email"), query.one_of("role", &Role::WORDS));
-        let disabled = query.truth("disabled");
+        let (email, role) = (query.part("email"), query.one_of("role", &Role::WORDS));
+        let (disabled, words) = (query.truth("disabled"), query.words("q"));
         query.finish()?;
-        let parameters: Parameters = &[&page.after.unwrap_or(0), &page.rows_wanted(), &email, &role, &disabled];
+        let parameters: Parameters = &[&page.after.unwrap_or(0), &page.rows_wanted(), &email, &role, &disabled, &words];
         Ok(Ask::many(Question::new(&read.sql.users.search, parameters)?, move |read, rows| {
             Ok(listed(read, "Users found", page, "after", &rows, Account::from_row))
         }))

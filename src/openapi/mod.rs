@@ -13,6 +13,7 @@ pub mod parameters;
 pub mod records;
 
 use crate::config::Config;
+use crate::handlers::{listing, patients};
 use crate::routes::{Access, ROUTES, Route, place_names};
 use answers::{ALWAYS, REFUSALS, example, header_components, not_modified, response_of};
 use json::{Json, list, object};
@@ -106,6 +107,8 @@ fn parameters(route: &Route, described: &Operation, schemas: &[Schema]) -> Resul
     for name in route.query {
         let parameter = match (*name, described.gives) {
             ("fields", Gives::List(record)) => Some(parameters::picks(example(schemas, record).names())),
+            ("sort", Gives::List("Patient")) => Some(parameters::sort(patients::SORTS)),
+            ("sort", _) => Some(parameters::sort(listing::SORTS)),
             ("cursor", _) => Some(parameters::cursor()),
             _ => parameters::in_query(name),
         };

@@ -1,12 +1,11 @@
 //! The parameters of a request: in the path, in the query and in the headers.
 
-use super::fields::{birth_date, filter, id, one_of, text, time, truth};
+use super::fields::{birth_date, filter, id, lines, one_of, text, time, truth};
 use super::json::{Json, object};
 use crate::auth::Role;
 use crate::handlers::audit::{ACTIONS, RESOURCES};
-use crate::handlers::listing::SORTS;
 use crate::records::GENDERS;
-use crate::validate::{FILTER_MAX, PAGE_DEFAULT, PAGE_MAX};
+use crate::validate::{FILTER_MAX, PAGE_DEFAULT, PAGE_MAX, WORDS_LENGTH_MAX};
 
 /// `*`, or entity tags (RFC 9110, 13.1.1).
 const ENTITY_TAGS: &str = r#"^(\*|(W/)?"[^"]*"( *, *(W/)?"[^"]*")*)$"#;
@@ -23,16 +22,17 @@ pub fn in_query(name: &'static str) -> Option<Json> {
             object! { "type": "integer", "minimum": 1, "maximum": PAGE_MAX, "default": PAGE_DEFAULT },
             "The maximum number of records on a page. A page also ends at 4 MiB. The `Link` header leads to the next page.",
         ),
-        "sort" => (
-            one_of(&SORTS),
-            "The order: by name (ignoring case), or newest first. Without it, records come in ascending order of id.",
+        "q" => (
+            lines(WORDS_LENGTH_MAX),
+            "Words, parted by spaces, 10 at most: each is any part of the name, the e-mail address, the telephone number or, of a doctor, the licence \
+             number or the specialization. Case and accents do not matter, nor does the order. Digits find a telephone number however it is written.",
         ),
         "count" => (truth(), "With `true`, the header `X-Total-Count` says how many records there are on all pages."),
         "after" => (id(), "Continue after this id. Not allowed with `sort`. The `Link` header leads to the next page."),
         "before" => (id(), "Continue before this id. The `Link` header leads to the next page."),
-        "name" => (part(), "Any part of the name, ignoring case."),
-        "specialization" => (part(), "Any part of the specialization, ignoring case."),
-        "email" => (part(), "Any part of the address, ignoring case."),
+        "name" => (part(), "Any part of the name, without case and accents."),
+        "specialization" => (part(), "Any part of the specialization, without case and accents."),
+        "email" => (part(), "Any part of the address, without case and accents."),
         "gender" => (one_of(GENDERS), "Only patients of this gender."),
         "date_of_birth" => (birth_date(), "Only patients born on this date."),
         "patient_id" => (id(), "Only mappings of this patient."),
@@ -51,6 +51,15 @@ pub fn in_query(name: &'static str) -> Option<Json> {
     };
     // A blank parameter counts as absent.
     Some(object! { "name": name, "in": "query", "description": about, "allowEmptyValue": true, "schema": schema })
+}
+
+/// `sort`, with the orders of a list.
+pub fn sort(orders: &[&'static str]) -> Json {
+    object! {
+        "name": "sort", "in": "query", "allowEmptyValue": true, "schema": one_of(orders),
+        "description": "The order: a field, descending with `-`. Names are sorted without case and accents. Without it, records come in ascending \
+                        order of id.",
+    }
 }
 
 /// `cursor`, which only a server can make.

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 
 use super::rules::{
-    Checked, FILTER_MAX, PAGE_DEFAULT, PAGE_MAX, Rule, parse_birth_date, parse_id, parse_time, plain_text, shown,
+    Checked, FILTER_MAX, PAGE_DEFAULT, PAGE_MAX, Rule, WORDS_LENGTH_MAX, WORDS_MAX, parse_birth_date, parse_id,
+    parse_time, plain_text, shown,
 };
 use crate::error::{Error, FieldError, FieldErrors, Result};
 use crate::percent;
@@ -80,20 +81,21 @@ impl Query {
         self.read(name, parse_id)
     }
 
-    /// A text filter as the pattern for `ilike`: any part, `%` and `_` literally.
-    pub fn pattern(&mut self, name: &'static str) -> Option<String> {
+    /// A text filter: any part of a text.
+    pub fn part(&mut self, name: &'static str) -> Option<String> {
+        self.read(name, |text| plain_text(text, FILTER_MAX, false))
+    }
+
+    /// Words parted by white space, the longest first, since few records have it.
+    pub fn words(&mut self, name: &'static str) -> Option<Vec<String>> {
         self.read(name, |text| {
-            let text = plain_text(text, FILTER_MAX, false)?;
-            let mut pattern = String::with_capacity(text.len() + 2);
-            pattern.push('%');
-            for character in text.chars() {
-                if matches!(character, '%' | '_' | '\\') {
-                    pattern.push('\\');
-                }
-                pattern.push(character);
+            let text = plain_text(text, WORDS_LENGTH_MAX, true)?;
+            let mut words: Vec<String> = text.split_whitespace().map(str::to_string).collect();
+            if words.len() > WORDS_MAX {
+                return Err(format!("must have at most {WORDS_MAX} words").into());
             }
-            pattern.push('%');
-            Ok(pattern)
+            words.sort_by_key(|word| std::cmp::Reverse(word.chars().count()));
+            Ok(words)
         })
     }
 

@@ -24,6 +24,9 @@ pub const EMAIL_MAX: usize = 254;
 pub const PHONE_MAX: usize = 32;
 /// The longest text filter of a list, in characters.
 pub const FILTER_MAX: usize = if NAME_MAX > EMAIL_MAX { NAME_MAX } else { EMAIL_MAX };
+/// The most characters and the most words of `q`.
+pub const WORDS_LENGTH_MAX: usize = 200;
+pub const WORDS_MAX: usize = 10;
 /// The most records of one page.
 pub const PAGE_MAX: i64 = 500;
 /// The records of a page if the client does not say.

@@ -127,7 +127,7 @@ fn the_directory_is_listed_to_every_user_with_filters_and_pages() {
     let ids = [add("Émile Ang", "Cardiology"), add("Emil 100%", "Radiology"), add("under_score", "Cardiology & more")];
     let found = |query: &str| bob.get(&format!("/api/doctors{query}")).expect(200, "success").ids();
     assert_eq!(found(""), ids);
-    assert_eq!(found("?name=%C3%89MIL"), [ids[0]]);
+    assert_eq!(found("?name=%C3%89MIL"), ids[..2]);
     assert_eq!(found("?name=%25"), [ids[1]]);
     assert_eq!(found("?name=_"), [ids[2]]);
     assert_eq!(found("?specialization=cardio"), [ids[0], ids[2]]);

@@ -246,6 +246,172 @@ fn every_field_of_a_record_can_be_picked_and_no_other() {
             assert_eq!(ann.get(&format!("{path}?{bad}")).expect(400, "invalid").fields(), [culprit], "{bad}");
         }
     }
-    let admin: Value = json!(app.admin("root").get("/api/admin/patients?sort=name").expect(400, "invalid").fields());
-    assert_eq!(admin, json!(["sort"]), "an admin's lists come in the order of ids");
+}
+
+#[test]
+fn lists_come_last_changed_first_and_patients_by_date_of_birth_on_every_page() {
+    let app = TestApp::start();
+    let ann = app.signed_up("ann");
+    let patients: Vec<i64> = ["b", "a", "d", "c"].iter().map(|name| ann.new_patient(name)).collect();
+    let doctors: Vec<i64> = ["b", "a", "d", "c"].iter().map(|name| ann.new_doctor(name)).collect();
+    for (path, ids) in [("/api/patients", &patients), ("/api/doctors", &doctors)] {
+        ann.patch(&format!("{path}/{}", ids[1]), json!({ "name": "changed" })).expect(200, "updated");
+        for limit in [1, 3, 100] {
+            let found = names(&ann, &format!("{path}?sort=-updated_at&limit={limit}"));
+            assert_eq!(found, ["changed", "c", "d", "b"], "{path} {limit}");
+        }
+    }
+    for (id, born) in patients.iter().zip(["1990-01-02", "1870-01-01", "1990-01-02", "1990-01-01"]) {
+        ann.patch(&format!("/api/patients/{id}"), json!({ "date_of_birth": born })).expect(200, "updated");
+    }
+    for limit in [1, 2, 100] {
+        let found = names(&ann, &format!("/api/patients?sort=date_of_birth&limit={limit}"));
+        assert_eq!(found, ["changed", "c", "b", "d"], "{limit}");
+    }
+    assert_eq!(ann.get("/api/doctors?sort=date_of_birth").expect(400, "invalid").fields(), ["sort"]);
+}
+
+#[test]
+fn names_are_sorted_and_found_without_accents() {
+    let app = TestApp::start();
+    let ann = app.signed_up("ann");
+    let some = [
+        "Zoe",
+        "Jürgen",
+        "jurgen",
+        "A\u{30a}ngstro\u{308}m",
+        "Ångström",
+        "Angstrom",
+        "İpek ışık",
+        "مُحَمَّد",
+        "王小明",
+        "Łukasz ßø",
+    ];
+    for name in some {
+        ann.new_patient(name);
+        ann.new_doctor(name);
+    }
+    for path in ["/api/patients", "/api/doctors"] {
+        let sorted = names(&ann, &format!("{path}?sort=name&limit=1"));
+        assert_eq!(
+            sorted[..6],
+            ["A\u{30a}ngstro\u{308}m", "Ångström", "Angstrom", "İpek ışık", "Jürgen", "jurgen"],
+            "{path}"
+        );
+        for parameter in ["name", "q"] {
+            let found = |part: &str| names(&ann, &format!("{path}?{parameter}={}", encoded(part)));
+            assert_eq!(found("JURGEN"), ["Jürgen", "jurgen"]);
+            assert_eq!(found("ju\u{308}rg"), ["Jürgen", "jurgen"]);
+            assert_eq!(found("ngström").len(), 3);
+            assert_eq!(found("ipek"), ["İpek ışık"]);
+            assert_eq!(found("IŞIK"), Vec::<String>::new(), "a dotless ı is another letter");
+            assert_eq!(found("ışı"), ["İpek ışık"]);
+            assert_eq!(found("محمد"), ["مُحَمَّد"]);
+            assert_eq!(found("小明"), ["王小明"]);
+            assert_eq!(found("ł"), ["Łukasz ßø"]);
+            assert_eq!(found("％"), Vec::<String>::new(), "a wide percent sign is a percent sign, and no wildcard");
+            assert_eq!(found("＿"), Vec::<String>::new());
+        }
+    }
+}
+
+fn encoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+#[test]
+fn every_word_of_q_is_found_in_some_field() {
+    let app = TestApp::start();
+    let (root, ann, bob) = (app.admin("root"), app.signed_up("ann"), app.signed_up("bob"));
+    let born = json!("1990-04-23");
+    let patient = |person: &Person, name: &str, phone: Value, email: Value| {
+        let body = json!({ "name": name, "date_of_birth": born, "gender": "other", "phone": phone, "email": email });
+        person.post("/api/patients", body).expect(201, "created");
+    };
+    patient(&ann, "Jürgen Weiß", json!("+49 (0)30 123-4567"), json!("jw@example.org"));
+    patient(&ann, "Ann_100% \\ (x)", Value::Null, Value::Null);
+    patient(&ann, "Nobody", json!("040 7654321"), Value::Null);
+    patient(&bob, "Jürgen of Bob", Value::Null, Value::Null);
+    let doctor = json!({ "name": "Dr. Née", "specialization": "Cardiology", "license_number": "BE-2024-117", "phone": "0711 99999" });
+    ann.post("/api/doctors", doctor).expect(201, "created");
+    ann.new_doctor("Another");
+    let found = |path: &str, words: &str| names(&ann, &format!("{path}?q={}", encoded(words)));
+    let patients = |words: &str| found("/api/patients", words);
+    for words in [
+        "jurgen",
+        "WEI",
+        "weiß JÜR",
+        "\t jw@ \n jurgen ",
+        "example.ORG",
+        "1234567",
+        "123-4567",
+        "49030",
+        "(0)30",
+        "+49 weiß",
+        "12 34 jw",
+    ] {
+        assert_eq!(patients(words), ["Jürgen Weiß"], "{words:?}");
+    }
+    for words in ["%", "_", "\\", "(x)", "100% ann_", "0% ann ("] {
+        assert_eq!(patients(words), ["Ann_100% \\ (x)"], "{words:?}");
+    }
+    for words in [
+        "jurgen nobody",
+        "jürgen7",
+        "gen Jür z",
+        "*",
+        "\"",
+        ".",
+        "jw@example.org49",
+        "1234567jw",
+        "77",
+        "45671",
+        "weiß\u{2}",
+        "[a-z]",
+    ] {
+        let answer = ann.get(&format!("/api/patients?q={}", encoded(words)));
+        match words {
+            "weiß\u{2}" => assert_eq!(answer.expect(400, "invalid").fields(), ["q"]),
+            "." => assert_eq!(patients(words), ["Jürgen Weiß"], "a point is a point"),
+            _ => assert_eq!(answer.expect(200, "success").ids(), Vec::<i64>::new(), "{words:?}"),
+        }
+    }
+    assert_eq!(patients(" \t\n").len(), 3, "blank is as without");
+    for words in ["be-2024", "2024-117", "CARDIO née", "071199999", "0711 9"] {
+        assert_eq!(found("/api/doctors", words), ["Dr. Née"], "{words:?}");
+    }
+    let counted = ann.get("/api/patients?q=o&count=true&limit=1&sort=name&fields=name").expect(200, "success");
+    assert_eq!(counted.header("x-total-count"), Some("2"), "Nobody, and the address of Jürgen");
+    assert_eq!(names(&root, "/api/admin/users?q=ANN+example"), ["ann"]);
+    let ten = ["e"; 10].join(" ");
+    assert_eq!(patients(&ten), ["Jürgen Weiß"]);
+    for bad in [format!("{ten} e"), "e".repeat(201)] {
+        assert_eq!(ann.get(&format!("/api/patients?q={}", encoded(&bad))).expect(400, "invalid").fields(), ["q"]);
+    }
+}
+
+#[test]
+fn an_admins_lists_are_sorted_searched_picked_and_counted_as_well() {
+    let app = TestApp::start();
+    let (root, ann, bob) = (app.admin("root"), app.signed_up("ann"), app.signed_up("bob"));
+    for (person, name) in [(&ann, "b"), (&bob, "a"), (&ann, "Ä"), (&bob, "c")] {
+        person.new_patient(name);
+        person.new_doctor(name);
+    }
+    for path in ["/api/admin/patients", "/api/admin/doctors"] {
+        for limit in [1, 3, 100] {
+            assert_eq!(names(&root, &format!("{path}?sort=name&limit={limit}")), ["a", "Ä", "b", "c"], "{path}");
+            for sort in ["-created_at", "-updated_at"] {
+                assert_eq!(names(&root, &format!("{path}?sort={sort}&limit={limit}")), ["c", "Ä", "a", "b"], "{path}");
+            }
+            let of_ann = format!("{path}?sort=name&limit={limit}&created_by={}", ann.id);
+            assert_eq!(names(&root, &of_ann), ["Ä", "b"], "{path}");
+        }
+        let page =
+            root.get(&format!("{path}?q=a&name=A&count=true&fields=name&limit=1&sort=name")).expect(200, "success");
+        assert_eq!((page.header("x-total-count"), &page.data()[0]["created_by"]), (Some("2"), &Value::Null));
+        assert_eq!(root.get(&format!("{path}?created_by={}&count=true", ann.id)).header("x-total-count"), Some("2"));
+        let foreign = ann.get(&format!("{}?sort=name&cursor={}", path.replace("/admin", ""), cursor(&page)));
+        assert_eq!(foreign.expect(400, "invalid").fields(), ["cursor"], "a cursor belongs to one list");
+    }
 }

@@ -118,7 +118,7 @@ fn filters_match_any_part_without_case_and_take_wildcards_literally() {
     let names = ["Émile Ångström", "Emil 100%", "under_score", "back\\slash", "Plain"];
     let ids: Vec<i64> = names.iter().map(|name| ann.new_patient(name)).collect();
     let found = |filter: &str| ann.get(&format!("/api/patients?{filter}")).expect(200, "success").ids();
-    assert_eq!(found("name=%C3%A9mil"), [ids[0]], "beyond ASCII too");
+    assert_eq!(found("name=%C3%A9mil"), ids[..2], "beyond ASCII too");
     assert_eq!(found("name=%C3%A5NGSTR%C3%96M"), [ids[0]]);
     assert_eq!(found("name=%25"), [ids[1]]);
     assert_eq!(found("name=_"), [ids[2]]);

@@ -35,20 +35,21 @@ const FILL: &str = "
       from pg_index where indrelid = 'patients'::regclass;
     do $$ declare name text; begin for name in select d.name from definitions d loop execute 'drop index ' || name; end loop; end $$;
     alter table patients set unlogged;
-    insert into patients (name, date_of_birth, gender, created_by, created_at)
-    select case when n % 100000 = 777 then 'Zyxgard Quill' else
+    insert into patients (name, date_of_birth, gender, phone, created_by, created_at, updated_at)
+    select case when n % 100000 = 777 then 'Zyxgård Quill' else
            (array['Ada', 'Ben', 'Cleo', 'Dov', 'Eve', 'Finn', 'Gus', 'Hana', 'Ivo', 'Jana'])[1 + n % 10] || ' ' ||
            (array['Albers', 'Bauer', 'Conti', 'Dubois', 'Egger', 'Fuchs', 'Graf', 'Huber'])[1 + n / 10 % 8] || ' ' || n % 1000 end,
-           date '1930-01-01' + n % 30000, case n % 2 when 0 then 'female' else 'male' end,
+           date '1930-01-01' + n % 30000, case n / 7 % 2 when 0 then 'female' else 'male' end, '+49 30 ' || 1000000 + n,
            case when n > :patients / 10 then 102 when n % 1000 = 0 then 2 else 3 + n % 99 end,
-           timestamptz '2026-01-01' + n * interval '1 second'
+           timestamptz '2026-01-01' + n * interval '1 second', timestamptz '2026-02-01' + n * interval '1 second'
       from generate_series(1, :patients) n;
     alter table patients add constraint patients_pkey primary key (id),
         add constraint patients_id_created_by_key unique (id, created_by);
     do $$ declare text text; begin for text in select definition from definitions loop execute text; end loop; end $$;
 
-    insert into doctors (name, specialization, created_by)
-    select 'Doctor ' || n, 'Specialization ' || n % 40, 1 + n % 100 from generate_series(1, greatest(:patients / 100, 100)) n;
+    insert into doctors (name, specialization, license_number, created_by, created_at, updated_at)
+    select 'Doctor ' || n, 'Specialization ' || n % 40, 'BE-' || 100000 + n, 1 + n % 100, timestamptz '2026-01-01' + n * interval '1 second',
+           timestamptz '2026-02-01' + n * interval '1 second' from generate_series(1, greatest(:patients / 100, 100)) n;
     insert into mappings (patient_id, doctor_id, created_by)
     select p.id, 1 + p.id % 100, p.created_by from patients p where p.id % 10 = 0;
     analyze patients, doctors, mappings;
@@ -192,7 +193,7 @@ fn a_thousand_rows_are_paged_by_the_index_of_their_owner() {
 #[test]
 fn a_million_rows_are_paged_and_searched_by_the_right_index() {
     let mut filled = Filled::with(1_000_000);
-    let (any, rare, common) = ("null", "'%ZYXgard q%'", "'%bauer%'");
+    let (any, rare, common) = ("null", "'ZYXgard q'", "'ÉR'");
     pages(&mut filled);
     for owner in [LARGE, SMALL, 50] {
         for after in [0, 500_000] {
@@ -203,42 +204,69 @@ fn a_million_rows_are_paged_and_searched_by_the_right_index() {
         filled.page(|sql| &sql.doctors.list, &[&after, &PAGE], &["doctors_pkey"]);
     }
 
-    // A rare name is found through its trigrams, for every user; a common one fills a page from the owner's own order.
-    filled.search(|sql| &sql.patients.search_all, &[&0, &PAGE, &rare, &any, &any], &["patients_name_idx"]);
-    for after in [0, 900_000] {
-        let of_large: [&dyn ToString; 6] = [&LARGE, &after, &PAGE, &rare, &any, &any];
-        filled.search(|sql| &sql.patients.search, &of_large, &["patients_name_idx"]);
-        let of_large: [&dyn ToString; 6] = [&LARGE, &after, &PAGE, &common, &any, &any];
-        filled.search(|sql| &sql.patients.search, &of_large, &["patients_created_by_id_idx"]);
-        let of_large: [&dyn ToString; 6] = [&LARGE, &after, &PAGE, &any, &"'male'", &any];
-        filled.search(|sql| &sql.patients.search, &of_large, &["patients_created_by_id_idx"]);
-    }
-    for owner in [SMALL, 50] {
-        for name in [rare, common] {
-            let of_small: [&dyn ToString; 6] = [&owner, &0, &PAGE, &name, &any, &any];
-            filled.search(|sql| &sql.patients.search, &of_small, &["patients_name_idx", "patients_created_by_id_idx"]);
+    // The parameters of a search: filters by name, gender, date of birth and words.
+    let first = ("null", 0, "null");
+    let mut search = |owner: &str, (sort, after, value): (&str, i64, &str), filters: [&str; 4], indexes: &[&str]| {
+        let [name, gender, born, words] = filters;
+        let values: [&dyn ToString; 9] = [&owner, &sort, &after, &value, &PAGE, &name, &gender, &born, &words];
+        if filters == [any; 4] {
+            filled.page(|sql| &sql.patients.search, &values, indexes);
+        } else {
+            filled.search(|sql| &sql.patients.search, &values, indexes);
         }
-    }
+    };
+    let (large, small, everyone) = (LARGE.to_string(), SMALL.to_string(), any);
 
-    // A date of birth has an index of its own, for one owner and for all.
-    let born = "date '1950-05-05'";
-    let of_large: [&dyn ToString; 6] = [&LARGE, &0, &PAGE, &any, &any, &born];
-    filled.search(|sql| &sql.patients.search, &of_large, &["patients_created_by_date_of_birth_idx"]);
-    filled.search(|sql| &sql.patients.search_all, &[&0, &PAGE, &any, &any, &born], &["patients_date_of_birth_idx"]);
-
-    // By name and newest first, at the start and deep in.
-    for (name, after) in [("''", 0), ("'Finn Graf 500'", 500_000)] {
-        let sorted: [&dyn ToString; 7] = [&LARGE, &after, &PAGE, &any, &any, &any, &name];
-        filled.page(|sql| &sql.patients.search_by_name, &sorted, &["patients_created_by_name_idx"]);
+    // Every order, at the start and deep in, of one owner and of everyone.
+    for (sort, value, after, of_owner, of_all) in [
+        ("null", any, 900_000, "patients_created_by_id_idx", "patients_pkey"),
+        ("'name'", "'Finn Huber 500'", 500_000, "patients_created_by_name_idx", "patients_name_id_idx"),
+        ("'-created_at'", "'2026-01-05Z'", 345_600, "patients_created_by_created_at_idx", "patients_created_at_id_idx"),
+        ("'-updated_at'", "'2026-02-05Z'", 345_600, "patients_created_by_updated_at_idx", "patients_updated_at_id_idx"),
+        ("'date_of_birth'", "'1970-01-01'", 1, "patients_created_by_date_of_birth_idx", "patients_date_of_birth_idx"),
+    ] {
+        for place in [(sort, 0, any), (sort, after, value)] {
+            search(&large, place, [any; 4], &[of_owner, "patients_pkey"]);
+            search(everyone, place, [any; 4], &[of_all]);
+            // A common name, word or gender fills a page from the order itself.
+            for filters in [[common, any, any, any], [any, any, any, "'{+49}'"], [any, "'male'", any, any]] {
+                search(&large, place, filters, &[of_owner, "patients_pkey"]);
+                search(everyone, place, filters, &[of_all]);
+            }
+            // A rare name or word is found through its trigrams, whatever the order.
+            for filters in [[rare, any, any, any], [any, any, any, "'{ZYXGARD,qu}'"], [any, any, any, "'{1765432}'"]] {
+                search(&large, place, filters, &["patients_search_idx"]);
+                search(everyone, place, filters, &["patients_search_idx"]);
+                let either = ["patients_search_idx", of_owner, "patients_created_by_id_idx"];
+                search(&small, place, filters, &either);
+            }
+        }
+        // A date of birth has an index of its own, for one owner and for all.
+        let born = [any, any, "date '1950-05-05'", any];
+        search(&large, (sort, 0, any), born, &["patients_created_by_date_of_birth_idx"]);
+        search(everyone, (sort, 0, any), born, &["patients_date_of_birth_idx"]);
     }
-    for (time, before) in [("'infinity'", i64::MAX), ("timestamptz '2026-01-05'", 345_600)] {
-        let sorted: [&dyn ToString; 7] = [&LARGE, &before, &PAGE, &any, &any, &any, &time];
-        filled.page(|sql| &sql.patients.search_newest, &sorted, &["patients_created_by_created_at_idx"]);
-    }
+    search(
+        &large,
+        first,
+        [rare, "'male'", "date '1950-05-05'", "'{1765432}'"],
+        &["patients_search_idx", "patients_created_by_date_of_birth_idx"],
+    );
 
-    // An admin's list of everyone's is in the order of the primary key.
-    for after in [0, 900_000] {
-        filled.page(|sql| &sql.patients.search_all, &[&after, &PAGE, &any, &any, &any], &["patients_pkey"]);
+    // The directory of doctors.
+    for (sort, value, after, index) in [
+        ("null", any, 9_000, "doctors_pkey"),
+        ("'name'", "'Doctor 5000'", 5_000, "doctors_name_id_idx"),
+        ("'-created_at'", "'2026-01-01 01:00Z'", 3_600, "doctors_created_at_id_idx"),
+        ("'-updated_at'", "'2026-02-01 01:00Z'", 3_600, "doctors_updated_at_id_idx"),
+    ] {
+        for (after, value) in [(0, any), (after, value)] {
+            let all: [&dyn ToString; 8] = [&any, &sort, &after, &value, &PAGE, &any, &any, &any];
+            filled.page(|sql| &sql.doctors.search, &all, &[index]);
+            // Deep in, little is left to walk through.
+            let licence: [&dyn ToString; 8] = [&any, &sort, &after, &value, &PAGE, &any, &any, &"'{be-104321}'"];
+            filled.search(|sql| &sql.doctors.search, &licence, &["doctors_search_idx", index]);
+        }
     }
     // The doctors of one patient, among 100,000 mappings.
     let of_patient: [&dyn ToString; 4] = [&LARGE, &500_000, &0, &PAGE];

@@ -229,7 +229,7 @@ proptest! {
         for raw in [raw, pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")] {
             let mut query = Query::parse(&raw, &["limit", "after", "name"]);
             let page = query.page("after");
-            let _ = query.pattern("name");
+            let _ = query.part("name");
             prop_assert!((1..=500).contains(&page.limit));
             prop_assert!(page.after.is_none_or(|id| id > 0));
             let _ = query.finish();
@@ -237,7 +237,7 @@ proptest! {
         let raw = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&");
         let mut query = Query::parse(&raw, &["limit", "after", "name"]);
         query.page("after");
-        query.pattern("name");
+        query.part("name");
         let mut bad: Vec<&str> = Vec::new();
         for (place, (name, value)) in pairs.iter().enumerate() {
             let is_first = !pairs[..place].iter().any(|(earlier, _)| earlier == name);
@@ -259,23 +259,21 @@ proptest! {
     }
 
     #[test]
-    fn a_text_filter_means_what_was_typed(text in "[a-z%_\\\\]{1,10}|\\PC{1,10}") {
-        let typed = text.trim();
+    fn the_words_of_a_search_are_those_between_white_space_and_the_longest_is_first(
+        text in "[a-c \t\n%_]{0,30}|\\PC{0,40}|([a-z]{1,30} ){0,12}",
+    ) {
         let encoded: String = text.bytes().map(|byte| format!("%{byte:02x}")).collect();
-        let mut query = Query::parse(&format!("name={encoded}"), &["name"]);
-        let pattern = query.pattern("name");
-        let Some(pattern) = pattern else {
-            prop_assert!(typed.is_empty() || typed.chars().any(char::is_control));
-            return Ok(());
-        };
-        // What LIKE would make of it: a wildcard at each end, and in between every character for itself.
-        let inner = pattern.strip_prefix('%').and_then(|rest| rest.strip_suffix('%')).expect("any part");
-        let mut meant = String::new();
-        let mut characters = inner.chars();
-        while let Some(character) = characters.next() {
-            prop_assert!(!matches!(character, '%' | '_'), "a wildcard in {}", pattern);
-            meant.push(if character == '\\' { characters.next().expect("an escaped character") } else { character });
+        let mut query = Query::parse(&format!("q={encoded}"), &["q"]);
+        let (words, bad) = (query.words("q"), query.finish().is_err());
+        let mut typed: Vec<&str> = text.split_whitespace().collect();
+        prop_assert_eq!(bad, typed.len() > 10 || text.trim().chars().count() > 200, "{:?}", text);
+        if let Some(mut words) = words {
+            prop_assert!(words.iter().is_sorted_by_key(|word| std::cmp::Reverse(word.chars().count())));
+            words.sort_unstable();
+            typed.sort_unstable();
+            prop_assert_eq!(words, typed);
+        } else {
+            prop_assert!(bad || typed.is_empty());
         }
-        prop_assert_eq!(meant, typed);
     }
 }
