@@ -1,15 +1,16 @@
 //! Changes of different requests that share a statement and its commit.
 //!
-//! A few threads at a time make changes; meanwhile the next ones gather. A thread that comes with a change while fewer are at it
-//! makes all changes of its kind that have gathered, in one statement. Each of the others waits for its own row, which it gets
-//! after the commit. A thread that is done passes its turn to the first that waits.
+//! A few threads at a time have a turn to make changes; meanwhile the next ones gather. A thread that comes with a change while a
+//! turn is free makes all changes of its kind that have gathered, in one statement. Each of the others waits for its own row,
+//! which it gets after the commit. A thread that is done passes its turn to the first that waits.
 //!
 //! The changes must take no locks that two batches could take in different orders: a statement says `write batched` only if it
 //! locks nothing but what may be shared, and waits for no unique value.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
 
 use postgres::Row;
 
@@ -21,8 +22,10 @@ use crate::lock::lock;
 const MAKERS: usize = 2;
 /// At most how many changes share a statement.
 const BATCH: usize = 32;
+/// How long a turn counts. A thread that hangs in a frozen database loses its turn, so that others need not wait for it.
+const TURN: Duration = Duration::from_secs(1);
 
-/// The changes that wait, and those who make them.
+/// The changes that wait, and the turns of the threads that make some.
 #[derive(Default)]
 pub struct Together {
     state: Mutex<State>,
@@ -31,7 +34,9 @@ pub struct Together {
 #[derive(Default)]
 struct State {
     waiting: VecDeque<Waiting>,
-    makers: usize,
+    /// The number and the beginning of each turn.
+    turns: Vec<(u64, Instant)>,
+    last_turn: u64,
 }
 
 /// Why a statement has no rows.
@@ -58,8 +63,8 @@ enum Notice {
     Made(Result<Row>),
     /// Nothing was changed, because one change of the batch was refused. Each must be made alone.
     Alone(Question),
-    /// It is the thread's turn to make what has gathered.
-    Turn,
+    /// The turn with this number is the thread's: it makes what has gathered.
+    Turn(u64),
 }
 
 impl Together {
@@ -69,41 +74,39 @@ impl Together {
     /// Those of the statement; what is wrong with one change of a batch is no other's loss.
     pub fn change(&self, question: Question, send: Send) -> Result<Row> {
         let (thread, notices) = channel();
-        if self.join(Waiting { question, thread, has_turn: false }) {
-            self.make(send);
-        }
+        lock(&self.state).waiting.push_back(Waiting { question, thread, has_turn: false });
+        self.make_if_possible(send);
         self.wait(send, &notices)
     }
 
-    /// Whether this thread makes the changes now.
-    fn join(&self, waiting: Waiting) -> bool {
-        let mut state = lock(&self.state);
-        state.waiting.push_back(waiting);
-        if state.makers == MAKERS {
-            return false;
+    /// Makes changes if a turn is free.
+    fn make_if_possible(&self, send: Send) {
+        let number = lock(&self.state).begin_turn();
+        if let Some(number) = number {
+            self.make(Turn { together: self, number }, send);
         }
-        state.makers += 1;
-        true
     }
 
     fn wait(&self, send: Send, notices: &Receiver<Notice>) -> Result<Row> {
         loop {
-            match notices.recv() {
+            match notices.recv_timeout(TURN) {
                 Ok(Notice::Made(row)) => return row,
-                Ok(Notice::Turn) => self.make(send),
+                Ok(Notice::Turn(number)) => self.make(Turn { together: self, number }, send),
                 Ok(Notice::Alone(question)) => {
                     let mut rows = send(&[&question]).map_err(|failure| failure.error)?;
                     return rows.pop().ok_or_else(|| no_row(&question.query));
                 }
+                Err(RecvTimeoutError::Timeout) => self.make_if_possible(send),
                 // It panicked. Only the client can find out whether the change was made.
-                Err(_) => return Err(Error::Unavailable("the thread that made the change has ended".into())),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(Error::Unavailable("the thread that made the change has ended".into()));
+                }
             }
         }
     }
 
     /// Makes the changes that have gathered, of one kind, and passes the turn on.
-    fn make(&self, send: Send) {
-        let _turn = Turn(self);
+    fn make(&self, turn: Turn, send: Send) {
         let batch = self.next_batch();
         let questions: Vec<&Question> = batch.iter().map(|waiting| &waiting.question).collect();
         let Some(query) = questions.first().map(|question| &question.query) else { return };
@@ -131,6 +134,7 @@ impl Together {
                 let _ = batch[0].thread.send(Notice::Made(Err(failure.error)));
             }
         }
+        drop(turn);
     }
 
     /// The first change that waits, and others of its kind.
@@ -149,17 +153,37 @@ impl Together {
     }
 }
 
+impl State {
+    /// The number of a new turn, if one is free.
+    fn begin_turn(&mut self) -> Option<u64> {
+        self.turns.retain(|(_, began)| began.elapsed() < TURN);
+        if self.turns.len() >= MAKERS {
+            return None;
+        }
+        self.last_turn += 1;
+        self.turns.push((self.last_turn, Instant::now()));
+        Some(self.last_turn)
+    }
+}
+
 /// The turn of a thread. Its end, even by a panic, passes it to the first thread that waits.
-struct Turn<'a>(&'a Together);
+struct Turn<'a> {
+    together: &'a Together,
+    number: u64,
+}
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        let mut state = lock(&self.0.state);
+        let mut state = lock(&self.together.state);
+        state.turns.retain(|(number, _)| *number != self.number);
+        if state.waiting.is_empty() {
+            return;
+        }
+        let Some(number) = state.begin_turn() else { return };
         let mut waiting = state.waiting.iter_mut().filter(|waiting| !waiting.has_turn);
-        let heir = waiting.find(|waiting| waiting.thread.send(Notice::Turn).is_ok());
-        match heir {
+        match waiting.find(|waiting| waiting.thread.send(Notice::Turn(number)).is_ok()) {
             Some(heir) => heir.has_turn = true,
-            None => state.makers -= 1,
+            None => state.turns.retain(|(present, _)| *present != number),
         }
     }
 }

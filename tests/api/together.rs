@@ -128,3 +128,27 @@ fn creates_whose_database_goes_away_are_answered_and_the_next_ones_are_made() {
     at_once(10, |_| ann.post("/api/patients", a_patient("P")).expect(201, "created"));
     assert_eq!(app.audited("create").len(), made + 10);
 }
+
+#[test]
+fn creates_that_hang_hold_up_those_of_others_for_a_moment_only() {
+    let app = TestApp::with(|config| config.database_pool = 16);
+    let (ann, ben) = (app.signed_up("ann"), app.signed_up("ben"));
+    let (mut holder, mut watcher) = (app.sql(), app.sql());
+    let mut held = holder.transaction().expect("a transaction");
+    // A new patient locks the row of its owner, so that nobody removes it meanwhile.
+    held.execute("select from users where id = $1 for update", &[&ann.id]).expect("a lock");
+    let mut waiting = |count: i64| {
+        eventually("the create hangs", || watcher.query_one(WAITING, &[]).expect("a count").get::<_, i64>(0) == count);
+    };
+    thread::scope(|scope| {
+        for hanging in 1..=2 {
+            scope.spawn(|| ann.post("/api/patients", a_patient("Late")).expect(201, "created"));
+            waiting(hanging);
+        }
+        // Both turns are taken. A statement may hang for 5 s; this answer must not wait for that.
+        ben.post("/api/patients", a_patient("In time")).expect(201, "created");
+        waiting(2);
+        held.rollback().expect("no lock");
+    });
+    assert_eq!(app.audited("create").len(), 3);
+}
