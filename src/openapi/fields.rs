@@ -9,6 +9,8 @@ use crate::validate::{BIRTH_YEAR_MIN, EMAIL_MAX, PHONE_MAX};
 const REFUSED: &str = r"\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069";
 /// Invisible characters, as far as four hex digits reach: dialects of regular expressions differ in how they write longer ones.
 const INVISIBLE: &str = r"\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200d\u2060-\u2065\u206a-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb";
+/// White space that may part words.
+const BLANK: &str = r"\t\n\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000";
 /// No control characters.
 const ONE_LINE: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
 /// No control characters but line breaks and tabs.
@@ -34,6 +36,13 @@ fn visible() -> String {
 /// A text to search for.
 pub fn filter(max: usize) -> Json {
     object! { "type": "string", "maxLength": max, "pattern": ONE_LINE }
+}
+
+/// Words to search for.
+pub fn words(max: usize, max_words: usize) -> Json {
+    let word = format!("[^{BLANK}\\u0000-\\u001f\\u007f-\\u009f]+");
+    let pattern = format!("^[{BLANK}]*({word}([{BLANK}]+|$)){{0,{max_words}}}$");
+    object! { "type": "string", "maxLength": max, "pattern": pattern }
 }
 
 /// Text in which line breaks and tabs are welcome.

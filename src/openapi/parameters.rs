@@ -1,11 +1,11 @@
 //! The parameters of a request: in the path, in the query and in the headers.
 
-use super::fields::{birth_date, filter, id, lines, one_of, text, time, truth};
+use super::fields::{birth_date, filter, id, one_of, text, time, truth, words};
 use super::json::{Json, object};
 use crate::auth::Role;
 use crate::handlers::audit::{ACTIONS, RESOURCES};
 use crate::records::GENDERS;
-use crate::validate::{FILTER_MAX, PAGE_DEFAULT, PAGE_MAX, WORDS_LENGTH_MAX};
+use crate::validate::{FILTER_MAX, PAGE_DEFAULT, PAGE_MAX, WORDS_LENGTH_MAX, WORDS_MAX};
 
 /// `*`, or entity tags (RFC 9110, 13.1.1).
 const ENTITY_TAGS: &str = r#"^(\*|(W/)?"[^"]*"( *, *(W/)?"[^"]*")*)$"#;
@@ -23,7 +23,7 @@ pub fn in_query(name: &'static str) -> Option<Json> {
             "The maximum number of records on a page. A page also ends at 4 MiB. The `Link` header leads to the next page.",
         ),
         "q" => (
-            lines(WORDS_LENGTH_MAX),
+            words(WORDS_LENGTH_MAX, WORDS_MAX),
             "Words, parted by spaces, 10 at most: each is any part of the name, the e-mail address, the telephone number or, of a doctor, the licence \
              number or the specialization. Case and accents do not matter, nor does the order. Digits find a telephone number however it is written.",
         ),

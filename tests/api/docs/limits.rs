@@ -87,6 +87,12 @@ fn bounds(schema: &Value) -> Option<(Vec<Value>, Vec<Value>)> {
         let within = ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "2000-02-29T23:59:59.5-11:30"].map(Value::from);
         return Some((within.to_vec(), beyond.to_vec()));
     }
+    if let Some((_, most)) = schema["pattern"].as_str().and_then(|pattern| pattern.rsplit_once("){0,")) {
+        let most: usize = most.trim_end_matches("}$").parse().expect("a number of words");
+        let words = |count: usize| json!(vec!["ü"; count].join(" "));
+        let length = schema["maxLength"].as_u64().expect("a length");
+        return Some((vec![words(most), text(length)], vec![words(most + 1), text(length + 1)]));
+    }
     if let (Some(least), Some(most)) = (schema["minimum"].as_i64(), schema["maximum"].as_i64()) {
         let above = most.checked_add(1).map_or(json!(9_223_372_036_854_775_808_u64), Value::from);
         return Some((vec![json!(least), json!(most)], vec![json!(least - 1), above]));
