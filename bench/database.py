@@ -83,9 +83,11 @@ class Database:
         return f"postgres:///healthcare?user=healthcare&host={self.socket}"
 
     def environment(self):
-        """For every server: the product reads the first line, the peers the others."""
+        """For every server: the product reads the first lines, the peers the others."""
         return {
             "DATABASE_URL": self.url(), "JWT_SECRET": self.secret, "PORT": "0", "RUST_LOG": "warn", "CHANGES_PER_MINUTE": "0",
+            # The tokens of the keeper, and the load of a town from one address.
+            "JWT_TTL_SECONDS": "86400", "MAX_CONNECTIONS_PER_ADDRESS": "1024",
             "DATABASE": f"host={self.socket} user=healthcare dbname=healthcare", "NODE_ENV": "production",
             "PGHOST": self.socket, "PGUSER": "healthcare", "PGDATABASE": "healthcare",
         }
@@ -115,9 +117,9 @@ class Database:
             return json.load(answer)["data"]
 
 
-def statement(file, name, places):
-    """The product's statement of that name, its parameters replaced by `places` and given their declared types."""
-    text = (ROOT / "sql" / f"{file}.sql").read_text()
+def statement(name, places):
+    """The peers' statement of that name, its parameters replaced by `places` and given their declared types."""
+    text = (ROOT / "bench/peers.sql").read_text()
     declared = re.search(rf"^-- name: {name}\((.*?)\).*\n((?:.*\n)*?.*;)", text, re.MULTILINE)
     types = [parameter.split()[1] for parameter in declared[1].split(",")]
     lines = [line for line in declared[2].splitlines() if not line.startswith("--")]

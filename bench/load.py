@@ -55,8 +55,7 @@ def statements(database, route, clients, seconds):
     script = database.folder / f"{route}.sql"
     script.write_text(_script(database, route))
     command = [str(program), "-M", "prepared", "-n", "-c", str(clients), "-j", str(min(THREADS, clients)), "-T",
-               str(seconds), "-f", str(script), "-D", f"fields={NEW_PATIENT}", "-D", "ip=127.0.0.1", "-D",
-               "request=pgbench", "-h", database.socket, "-U", "healthcare", "healthcare"]
+               str(seconds), "-f", str(script), "-D", f"fields={NEW_PATIENT}", "-h", database.socket, "-U", "healthcare", "healthcare"]
     before = family_cpu_seconds(database.postmaster)
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds + 60)
     count = re.search(r"actually processed: (\d+)", done.stdout)
@@ -71,10 +70,10 @@ def _script(database, route):
     reader, writer = database.reader["id"], database.writer["id"]
     if route == "patient":
         choice = f"\\set id random({database.first_patient}, {database.last_patient})\n"
-        return choice + statement("patients", "find", [":id", str(reader)])
+        return choice + statement("find", [":id", str(reader)])
     if route == "list":
-        return statement("patients", "list", [str(reader), "0", "21"])
-    return statement("patients", "create", [":fields", str(writer), ":ip", ":request"])
+        return statement("list", [str(reader), "0", "21"])
+    return statement("create", [":fields", str(writer)])
 
 
 def idle(server, count):

@@ -14,6 +14,9 @@ from load import MOST_PGBENCH_CLIENTS
 PAIRS = [
     ("product / axum", "product", "axum", ("healthz", "create")),
     ("product / Express", "product", "express", ("healthz", "create")),
+    ("product / axum pipelined", "product", "axum-pipelined", ("healthz", "create")),
+    ("product with the trail of reads / axum pipelined without", "product", "axum-pipelined", ("patient", "list")),
+    ("product / axum pipelined, neither writes the trail of reads", "product-no-trail", "axum-pipelined", ("patient", "list")),
     ("product / axum, neither writes the trail of reads", "product-no-trail", "axum", ("patient", "list")),
     ("product / axum, both write it", "product", "axum-trail", ("patient", "list")),
     ("product with it / axum without", "product", "axum", ("patient", "list")),
@@ -25,8 +28,8 @@ PAIRS = [
 ]
 LABELS = {
     "product": "**product** (writes the trail of reads)", "product-no-trail": "**product**, `AUDIT_READS=off`",
-    "upstream": "product, feature `upstream-tiny-http`", "axum": "axum", "axum-trail": "axum, writes the trail of reads",
-    "express": "Express", "express-trail": "Express, writes the trail of reads", "pgbench": "pgbench (same statement)",
+    "upstream": "product, feature `upstream-tiny-http`", "axum": "axum", "axum-pipelined": "axum, pipelined statements on shared connections", "axum-trail": "axum, writes the trail of reads",
+    "express": "Express", "express-trail": "Express, writes the trail of reads", "pgbench": "pgbench (the peers' statement)",
 }
 MEMORY_AT = 64
 
@@ -76,11 +79,13 @@ def _heading(about):
 {about.rounds} rounds of {about.seconds} s after {about.warmup} s of warming up, in {about.took / 60:.0f} minutes; load average \
 {about.load_before[0]:.1f} before and {load_now[0]:.1f} after (it must be near 0 before for the figures to mean anything).
 
-Medians. wrk, server and PostgreSQL share the cores. All servers use the product's statements on the product's schema in the
-same PostgreSQL over its Unix socket, check the same tokens, remember the session in memory, and give the same answers (checked
-before). None logs requests: the product runs with `RUST_LOG=warn`, the peers have no log. axum runs one thread a core,
-Express one process a core; each of these processes has 10 connections to the database, the product its default. pgbench has
-{MOST_PGBENCH_CLIENTS} clients at most. `!` marks rows with errors."""
+Medians. wrk, server and PostgreSQL share the cores. All servers use the product's schema in the same PostgreSQL over its Unix
+socket, check the same tokens, remember the session in memory, and give the same answers (checked before). None logs requests:
+the product runs with `RUST_LOG=warn`, the peers have no log. The peers send a plain statement for each request, and do not do
+what the product does besides: no audit entry for a create, no check of the actor in it, no limits. axum runs one thread a core,
+Express one process a core; each of these processes has 10 connections to the database, the product its default. The pipelined
+axum has a connection for each core, which all requests share. pgbench has {MOST_PGBENCH_CLIENTS} clients at most. `!` marks rows
+with errors."""
 
 
 def _said(command):

@@ -19,7 +19,8 @@ from servers import ROOT, Server
 
 NODE_MODULES = ROOT / "bench/express/node_modules"
 READS = ("patient", "list")
-ALL = ["product", "product-no-trail", "upstream", "axum", "axum-trail", "express", "express-trail", "pgbench"]
+ALL = ["product", "product-no-trail", "upstream", "axum", "axum-pipelined", "axum-trail", "express", "express-trail",
+       "pgbench"]
 
 
 def words(name, standard):
@@ -55,14 +56,15 @@ def make_servers(database, files):
     settings = {name: os.environ[name] for name in ("DATABASE_POOL", "WORKERS") if name in os.environ}
     node = ["node", str(ROOT / "bench/express/server.js")]
 
-    def server(name, command, reads):
-        return Server(name, command, base | settings | {"AUDIT_READS": reads})
+    def server(name, command, reads, more=None):
+        return Server(name, command, base | settings | {"AUDIT_READS": reads} | (more or {}))
 
     return {
         "product": server("product", [str(files["product"])], "on"),
         "product-no-trail": server("product-no-trail", [str(files["product"])], "off"),
         "upstream": server("upstream", [str(files["upstream"])], "on"),
         "axum": server("axum", [str(files["axum"])], "off"),
+        "axum-pipelined": server("axum-pipelined", [str(files["axum"])], "off", {"PIPELINES": str(os.cpu_count())}),
         "axum-trail": server("axum-trail", [str(files["axum"])], "on"),
         "express": server("express", node, "off"),
         "express-trail": server("express-trail", node, "on"),

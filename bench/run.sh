@@ -12,7 +12,8 @@
 #   SECONDS=4           how long each takes, after WARMUP=2 seconds that are not counted
 #   ROUTES=…            of healthz,patient,list,create
 #   CONNECTIONS=…       of any numbers; 1,16,64,256
-#   SERVERS=…           of product,product-no-trail,upstream,axum,axum-trail,express,express-trail,pgbench
+#   SERVERS=…           of product,product-no-trail,upstream,axum,axum-pipelined,axum-trail,express,
+#                       express-trail,pgbench
 #   EXTRAS=…            of idle,startup,size (none: EXTRAS=)
 #   IDLE_CONNECTIONS=10000
 #   DATABASE_POOL=…     connections to PostgreSQL, for all; else the product's own default, and 10 a process for the peers

@@ -22,6 +22,11 @@ class Server:
         self.process = None
         self.url = None
 
+    @property
+    def is_product(self):
+        """A peer does less: it writes no audit entry for a change, and no log."""
+        return not self.name.startswith(("axum", "express"))
+
     def start(self, patience=20):
         """Returns when it says where it listens; the seconds from its start until its first answer."""
         # Its own settings only: no .env file, and nothing that the caller happens to have set.

@@ -5,7 +5,7 @@ import { statement } from './sql.js';
 
 const FRESH_FOR_MS = 60_000;
 const IDLE_SECONDS = 7 * 24 * 60 * 60;
-const state = statement('sessions', 'state');
+const state = statement('sql/sessions', 'state');
 
 // An answer that is not what the client asked for.
 export class Problem extends Error {

@@ -12,9 +12,9 @@ pg.types.setTypeParser(1082, (text) => text);
 pg.types.setTypeParser(1184, (text) => text.replace(' ', 'T').replace('+00', 'Z'));
 
 const statements = {
-  create: statement('patients', 'create'),
-  list: statement('patients', 'list'),
-  find: statement('patients', 'find'),
+  create: statement('bench/peers', 'create'),
+  list: statement('bench/peers', 'list'),
+  find: statement('bench/peers', 'find'),
 };
 
 export function createApp(connections) {
@@ -48,8 +48,7 @@ export function createApp(connections) {
 
   app.post('/api/patients', authenticated, express.json({ limit: '256kb' }), async (request, response) => {
     const fields = checkedPatient(request.body);
-    const values = [JSON.stringify(fields), request.userId, request.sessionId, request.ip, request.id];
-    const { rows } = await pool.query({ ...statements.create, values });
+    const { rows } = await pool.query({ ...statements.create, values: [JSON.stringify(fields), request.userId] });
     const { version, ...patient } = rows[0];
     response.status(201).set({ Location: `/api/patients/${patient.id}`, ETag: `"${version}"` });
     response.json({ status: 'created', message: 'Patient created', data: patient });
@@ -57,9 +56,8 @@ export function createApp(connections) {
 
   app.get('/api/patients', authenticated, async (request, response) => {
     const { limit, after } = checkedPage(request.query);
-    // The statement answers the questions of many requests; this is one.
-    const { rows } = await pool.query({ ...statements.list, values: [[request.userId], [after], [limit + 1]] });
-    const patients = rows.slice(0, limit).map(({ number, version, ...patient }) => patient);
+    const { rows } = await pool.query({ ...statements.list, values: [request.userId, after, limit + 1] });
+    const patients = rows.slice(0, limit).map(({ version, ...patient }) => patient);
     if (rows.length > limit) {
       response.set('Link', `</api/patients?limit=${limit}&after=${patients[limit - 1].id}>; rel="next"`);
     }
@@ -69,10 +67,10 @@ export function createApp(connections) {
 
   app.get('/api/patients/:id', authenticated, async (request, response) => {
     const id = checkedId(request.params.id);
-    const { rows } = await pool.query({ ...statements.find, values: [[id], [request.userId]] });
+    const { rows } = await pool.query({ ...statements.find, values: [id, request.userId] });
     if (rows.length === 0) throw new Problem(404, 'failed', 'Patient not found');
     if (trail) await trail.read(request, id);
-    const { number, version, ...patient } = rows[0];
+    const { version, ...patient } = rows[0];
     response.set('ETag', `"${version}"`);
     if (request.get('If-None-Match')?.includes(`"${version}"`)) return response.status(304).end();
     response.json({ status: 'success', message: 'Patient found', data: patient });

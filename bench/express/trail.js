@@ -5,7 +5,7 @@ import { statement } from './sql.js';
 const CAPACITY = 8_000;
 const BATCH = 1_000;
 const GATHER_MS = 500;
-const record = statement('audit', 'record');
+const record = statement('sql/audit', 'record');
 
 export function createTrail(pool) {
   let entries = [];

@@ -76,7 +76,7 @@ impl Access {
         if let Some(state) = self.remembered(session_id) {
             return Ok(Some(state));
         }
-        let client = app.pool.get().await?;
+        let client = app.client().await?;
         let statement = client.prepare_typed_cached(&app.statements.session, &[Type::INT8, Type::INT4]).await?;
         let Some(row) = client.query_opt(&statement, &[&session_id, &IDLE_SECONDS]).await? else { return Ok(None) };
         let expires_at: Timestamp = row.get("expires_at");

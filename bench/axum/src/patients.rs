@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use tokio_postgres::Row;
-use tokio_postgres::types::{Json as Jsonb, ToSql, Type};
+use tokio_postgres::types::{Json as Jsonb, Type};
 
 use crate::App;
 use crate::access::Caller;
@@ -132,12 +132,9 @@ pub async fn create(
     let created = async {
         let Json(body) = body.map_err(|error| Problem::invalid("body", &error.body_text()))?;
         let fields = Jsonb(body.checked()?);
-        let types = [Type::JSONB, Type::INT8, Type::INT8, Type::INET, Type::TEXT];
-        let parameters: [&(dyn ToSql + Sync); 5] =
-            [&fields, &caller.user_id, &caller.session_id, &caller.address, &caller.request_id.0];
-        let client = app.pool.get().await?;
-        let statement = client.prepare_typed_cached(&app.statements.create, &types).await?;
-        Ok::<_, Problem>(Patient::from_row(&client.query_one(&statement, &parameters).await?))
+        let client = app.client().await?;
+        let statement = client.prepare_typed_cached(&app.statements.create, &[Type::JSONB, Type::INT8]).await?;
+        Ok::<_, Problem>(Patient::from_row(&client.query_one(&statement, &[&fields, &caller.user_id]).await?))
     };
     match created.await {
         Ok(patient) => {
@@ -158,11 +155,10 @@ pub async fn list(State(app): State<Arc<App>>, caller: Caller, page: Result<Quer
         }
         let (after, rows_wanted) = (page.after.unwrap_or(0), page.limit + 1);
         let rows = {
-            let client = app.pool.get().await?;
-            // The statement answers the questions of many requests; this is one.
-            let types = [Type::INT8_ARRAY, Type::INT8_ARRAY, Type::INT8_ARRAY];
+            let client = app.client().await?;
+            let types = [Type::INT8, Type::INT8, Type::INT8];
             let statement = client.prepare_typed_cached(&app.statements.list, &types).await?;
-            client.query(&statement, &[&[caller.user_id].as_slice(), &[after].as_slice(), &[rows_wanted].as_slice()]).await?
+            client.query(&statement, &[&caller.user_id, &after, &rows_wanted]).await?
         };
         let mut patients: Vec<Patient> = rows.iter().map(Patient::from_row).collect();
         let limit = usize::try_from(page.limit)?;
@@ -194,9 +190,9 @@ pub async fn find(
         let id = id.ok().map(|Path(id)| id).filter(|id| *id > 0);
         let id = id.ok_or_else(|| Problem::invalid("id", "must be a positive 64-bit integer in plain digits"))?;
         let row = {
-            let client = app.pool.get().await?;
-            let statement = client.prepare_typed_cached(&app.statements.find, &[Type::INT8_ARRAY, Type::INT8_ARRAY]).await?;
-            client.query_opt(&statement, &[&[id].as_slice(), &[caller.user_id].as_slice()]).await?
+            let client = app.client().await?;
+            let statement = client.prepare_typed_cached(&app.statements.find, &[Type::INT8, Type::INT8]).await?;
+            client.query_opt(&statement, &[&id, &caller.user_id]).await?
         };
         let patient = Patient::from_row(&row.ok_or(Problem::NotFound)?);
         if let Some(trail) = &app.trail {

@@ -1,4 +1,4 @@
-//! The product's own statements, read from its `sql/` folder at build time: the database's work is the same to the letter.
+//! The statements, read at build time: of a patient from `peers.sql`, of sessions and the trail the product's own.
 
 /// The statements that the measured routes send.
 pub struct Statements {
@@ -11,7 +11,7 @@ pub struct Statements {
 
 impl Statements {
     pub fn load() -> Statements {
-        let patients = include_str!("../../../sql/patients.sql");
+        let patients = include_str!("../../peers.sql");
         let sessions = include_str!("../../../sql/sessions.sql");
         let audit = include_str!("../../../sql/audit.sql");
         Statements {
