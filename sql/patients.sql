@@ -27,7 +27,8 @@ select asked.number, created.*
 -- returns the numbers of their lines, with the patient that was there before, or null for an earlier line of the same transaction.
 -- A name is compared folded first, since that has an index.
 with asked as materialized (
-    select fields, number, lower(fields ->> 'name') as name, (fields ->> 'date_of_birth')::date as date_of_birth
+    select fields, number, folded(fields ->> 'name') as folded_name, lower(fields ->> 'name') as name,
+           (fields ->> 'date_of_birth')::date as date_of_birth
       from unnest($1) with ordinality as line (fields, number)
 ), compared as materialized (
     select asked.*, known.id as known_id, known.created_at as known_since,
@@ -40,6 +41,7 @@ with asked as materialized (
             where not $3
               and p.created_by = any (array[$2])
               and folded(p.name) = folded(asked.name)
+              and folded(p.name) = asked.folded_name
               and lower(p.name) = asked.name
               and p.date_of_birth = asked.date_of_birth
             order by id
