@@ -6,12 +6,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Child;
 
+use healthcare_backend::internals::Queries;
 use healthcare_backend::internals::records::{DOCTOR, PATIENT};
 use serde_json::{Value, json};
 
 use crate::harness::binary::{Ended, Program};
 use crate::harness::folder::Folder;
-use crate::harness::{Person, TestApp};
+use crate::harness::{Person, TestApp, postgres};
 
 const HEADER: &str = "name,date_of_birth,gender\n";
 
@@ -465,4 +466,31 @@ fn an_import_that_is_killed_leaves_nothing() {
         watch.query_one(open, &[]).expect("a count").get::<_, i64>(0) == 0
     });
     assert_eq!((clinic.count("patients"), clinic.count("entries")), (0, 0));
+}
+
+#[test]
+fn possible_duplicates_are_found_by_an_index_of_names() {
+    let mut sql = postgres::connect(&postgres::new_database());
+    sql.batch_execute(
+        "insert into users (name, email, password_hash) values ('U', 'u@example.org', '-');
+         insert into patients (name, date_of_birth, gender, created_by)
+         select 'Patient ' || n, '1990-01-01', 'other', 1 from generate_series(1, 5000) n;
+         insert into doctors (name, specialization, created_by) select 'Doctor ' || n, 'S', 1 from generate_series(1, 5000) n;
+         analyze patients, doctors;",
+    )
+    .expect("rows");
+    let queries = Queries::load(None).expect("statements");
+    for query in [&queries.patients.import, &queries.doctors.import] {
+        sql.batch_execute(&format!("prepare import (jsonb[], bigint, boolean) as {}", query.text))
+            .expect("a statement");
+        let plan = sql.simple_query("explain execute import ('{\"{}\"}', 1, false)").expect("a plan");
+        let lines = plan.iter().filter_map(|message| match message {
+            ::postgres::SimpleQueryMessage::Row(row) => row.get(0),
+            _ => None,
+        });
+        let plan: Vec<&str> = lines.collect();
+        let by_name = |line: &&str| line.contains("Index Cond") && line.contains("folded");
+        assert!(plan.iter().any(|line| by_name(&line)), "{}: {}", query.name, plan.join("\n"));
+        sql.batch_execute("deallocate import").expect("no statement");
+    }
 }
