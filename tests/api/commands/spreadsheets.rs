@@ -490,7 +490,7 @@ fn possible_duplicates_are_found_by_an_index_of_names() {
         });
         let plan: Vec<&str> = lines.collect();
         let by_name = |line: &&str| line.contains("Index Cond") && line.contains("folded");
-        assert!(plan.iter().any(|line| by_name(line)), "{}: {}", query.name, plan.join("\n"));
+        assert!(plan.iter().any(by_name), "{}: {}", query.name, plan.join("\n"));
         sql.batch_execute("deallocate import").expect("no statement");
     }
 }
