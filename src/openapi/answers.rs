@@ -129,32 +129,57 @@ impl Refusal {
 
     /// The response component.
     pub fn response(&self) -> Json {
-        let field_error = Json::reference("schemas", "FieldError");
         let (schema, data) = match self.field {
-            None if self.asks_for_code => (
-                object! {
-                    "type": list!["object", "null"], "required": list!["code_required"],
-                    "properties": object! { "code_required": object! { "type": "boolean", "const": true } },
-                    "description": "An object if the password is right, and the code of the second factor is missing or wrong.",
-                },
-                Json::Null,
-            ),
-            None => (object! { "type": "null" }, Json::Null),
-            Some((field, message)) => (
-                object! {
-                    "type": "object", "required": list!["errors"],
-                    "properties": object! {
-                        "errors": object! { "type": "array", "minItems": 1, "maxItems": FIELD_ERRORS_MAX, "items": field_error },
-                        "more": object! { "type": "integer", "minimum": 1, "description": "How many more errors there are." },
-                    },
-                },
-                object! { "errors": list![object! { "field": field, "message": message }] },
-            ),
+            None if self.asks_for_code => ("LoginFailure", Json::Null),
+            None => ("Failure", Json::Null),
+            Some((field, message)) => {
+                ("FieldErrors", object! { "errors": list![object! { "field": field, "message": message }] })
+            }
         };
-        let word_schema = if let [only] = self.words { word(only) } else { one_of(self.words) };
-        let body = envelope(word_schema, schema, envelope_of(self.words[0], self.says, data));
+        let body = object! {
+            "schema": Json::reference("schemas", schema),
+            "example": envelope_of(self.words[0], self.says, data),
+        };
         response(self.when, self.headers, Some(body))
     }
+}
+
+/// The bodies of refusals. They have names, so that generated clients have a type for each.
+pub fn refusal_schemas() -> [Schema; 3] {
+    let schema = |name, words: &[&'static str], data: Json, example: Json| Schema {
+        name,
+        json: envelope_schema(one_of(words), data),
+        example: envelope_of(words[0], "The request is not valid", example),
+    };
+    let error = object! { "field": "name", "message": "is required" };
+    [
+        schema("Failure", &["failed", "invalid", "forbidden"], object! { "type": "null" }, Json::Null),
+        schema(
+            "LoginFailure",
+            &["invalid"],
+            object! {
+                "type": list!["object", "null"], "required": list!["code_required"],
+                "properties": object! { "code_required": object! { "type": "boolean", "const": true } },
+                "description": "An object if the password is right, and the code of the second factor is missing or wrong.",
+            },
+            Json::Null,
+        ),
+        schema(
+            "FieldErrors",
+            &["incomplete", "invalid"],
+            object! {
+                "type": "object", "required": list!["errors"],
+                "properties": object! {
+                    "errors": object! {
+                        "type": "array", "minItems": 1, "maxItems": FIELD_ERRORS_MAX,
+                        "items": Json::reference("schemas", "FieldError"),
+                    },
+                    "more": object! { "type": "integer", "minimum": 1, "description": "How many more errors there are." },
+                },
+            },
+            object! { "errors": list![error] },
+        ),
+    ]
 }
 
 /// The components that hold the headers.
@@ -244,12 +269,15 @@ fn response(description: &'static str, headers: &[&'static str], body: Option<Js
 }
 
 fn envelope(word: Json, data: Json, example: Json) -> Json {
-    let schema = object! {
+    object! { "schema": envelope_schema(word, data), "example": example }
+}
+
+fn envelope_schema(word: Json, data: Json) -> Json {
+    object! {
         "type": "object",
         "properties": object! { "status": word, "message": text(), "data": data },
         "required": list!["status", "message", "data"],
-    };
-    object! { "schema": schema, "example": example }
+    }
 }
 
 fn envelope_of(word: &'static str, message: &'static str, data: Json) -> Json {

@@ -15,7 +15,7 @@ pub mod records;
 use crate::config::Config;
 use crate::handlers::{listing, patients};
 use crate::routes::{Access, ROUTES, Route, place_names};
-use answers::{ALWAYS, REFUSALS, example, header_components, not_modified, response_of};
+use answers::{ALWAYS, REFUSALS, example, header_components, not_modified, refusal_schemas, response_of};
 use json::{Json, list, object};
 use operations::{Gives, OPERATIONS, Operation, TAGS};
 use records::{Schema, schemas};
@@ -33,7 +33,8 @@ leads to the next page, in sorted lists too.";
 
 /// The document, as it is served. It fails if a route or a query parameter has no description, or a description has no route.
 pub fn document(config: &Config) -> Result<String, String> {
-    let schemas = schemas(config);
+    let mut schemas = schemas(config);
+    schemas.extend(refusal_schemas());
     let paths = paths(&schemas)?;
     let tag = |(name, about): &(&'static str, &'static str)| object! { "name": *name, "description": *about };
     let document = object! {
