@@ -194,6 +194,7 @@ fn listening_to_the_world_without_a_proxy_is_one_warning() {
     let cluster = Cluster::start(&folder, "data", &[]);
     let database = cluster.connection_string();
     let exposed = Node::start(&[("DATABASE_URL", database), ("HOST", "0.0.0.0")]);
+    eventually("the warning", || !exposed.lines_with(" warn ").is_empty());
     let warnings = exposed.lines_with(" warn ");
     assert!(warnings.len() == 1 && warnings[0].contains("reachable from other machines without TLS"), "{warnings:#?}");
     let behind = Node::start(&[("DATABASE_URL", database), ("HOST", "0.0.0.0"), ("TRUSTED_PROXIES", "10.0.0.0/8")]);

@@ -36,6 +36,8 @@ fn the_commands_of_the_pages_work_as_written() {
     let script = folder.file("healthcare-backend", &script);
     fs::set_permissions(script, fs::Permissions::from_mode(0o755)).expect("a mode");
 
+    folder.file("list.csv", "name;Date of birth;gender;Remarks\nZoë Müller;1990-04-23;female;new\n");
+
     let (old, new) = (folder.0.join("old"), folder.0.join("new"));
     let cluster = Cluster::start(&folder, "own", &[]);
     migrate_as_owner(&cluster);
@@ -64,9 +66,14 @@ fn the_commands_of_the_pages_work_as_written() {
     let said: Vec<(String, String)> =
         blocks().into_iter().filter(is_for_here).map(|block| (run(&block), block)).collect();
     assert!(node.stop().success());
-    for (command, part) in
-        [("backup", "users 1"), ("restore", "users 1"), ("pg_dump", ""), ("pg_restore", ""), ("psql", "")]
-    {
+    for (command, part) in [
+        ("backup", "users 1"),
+        ("restore", "users 1"),
+        ("import", "1 patient"),
+        ("pg_dump", ""),
+        ("pg_restore", ""),
+        ("psql", ""),
+    ] {
         let ran =
             said.iter().find(|(_, block)| block.starts_with(command) || block.contains(&format!("backend {command} ")));
         let (text, _) = ran.unwrap_or_else(|| panic!("no page has a block with {command}"));

@@ -61,7 +61,7 @@ fn two_nodes_share_the_connections_of_a_pooler_in_transaction_mode() {
     let url = pooler.url("healthcare_run");
     let (first, second) = (Node::start(&[("DATABASE_URL", &url)]), Node::start(&[("DATABASE_URL", &url)]));
     for node in [&first, &second] {
-        assert_eq!(node.lines_with("a transaction pooler is in between").len(), 1, "{:#?}", node.lines());
+        eventually("the line about the pooler", || node.lines_with("a transaction pooler is in between").len() == 1);
         assert!(node.lines_with("may run and wait for ever").is_empty(), "{:#?}", node.lines());
         eventually("the line about notifications", || node.lines_with("notifications do not arrive").len() == 1);
     }
@@ -110,6 +110,7 @@ fn behind_a_pooler_a_role_without_time_limits_is_warned_of() {
     let pooler = Pooler::start(&folder, &cluster, "transaction");
     let url = pooler.url("healthcare");
     let node = Node::start(&[("DATABASE_URL", &url)]);
+    eventually("the warning", || !node.lines_with("may run and wait for ever").is_empty());
     let warnings = node.lines_with("may run and wait for ever");
     let mend = "alter role healthcare set statement_timeout = '10s'; alter role healthcare set lock_timeout = '5s';";
     assert!(warnings.len() == 1 && warnings[0].contains(mend), "{:#?}", node.lines());
