@@ -149,8 +149,8 @@ impl Db {
     /// All rows.
     ///
     /// # Errors
-    /// `Unavailable` if no connection can be had or the time limit passed, `Conflict` if a constraint refused that the statement names, `Internal`
-    /// for everything else.
+    /// `Unavailable` if no connection can be had or the time limit passed, `Conflict` if a constraint refused that the statement
+    /// names, `Internal` for everything else.
     pub fn query_many(&self, query: &Query, parameters: Parameters) -> Result<Vec<Row>> {
         self.run(query, parameters).map_err(|failure| failure.error)
     }

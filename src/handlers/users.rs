@@ -133,7 +133,7 @@ pub fn change_password(app: &App, request: &Request, user: &User) -> Result<Resp
 
 /// The account of the user who asks.
 pub fn own_account(app: &App, user: &User) -> Result<Account> {
-    let row = app.db.query_opt(&app.sql.users.find, &[&[user.id].as_slice()])?;
+    let row = app.db.answer(&Question::new(&app.sql.users.find, &[&user.id])?)?.pop();
     row.as_ref().map(Account::from_row).ok_or(Error::Unauthenticated)
 }
 
