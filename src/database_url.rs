@@ -27,7 +27,7 @@ use postgres::config::{ChannelBinding, Host, LoadBalanceHosts, SslMode as Driver
 use tokio_postgres::Config;
 
 pub use connect::ConnectError;
-use connect::{Opening, Place};
+use connect::{DatabaseHost, Opening};
 use parameters::must_be;
 use text::Settings;
 pub use tls::Tls;
@@ -43,7 +43,7 @@ pub struct DatabaseUrl {
     sslmode: SslMode,
     sslrootcert: Option<String>,
     /// The hosts one by one. All clones share what is known of them.
-    places: Arc<Vec<Arc<Place>>>,
+    hosts: Arc<Vec<Arc<DatabaseHost>>>,
 }
 
 /// `sslmode`, weakest first. libpq's `allow` (plain text first, TLS if refused) protects nothing and is left out.
@@ -86,12 +86,12 @@ impl DatabaseUrl {
             SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => DriverSslMode::Require,
         };
         config.ssl_mode(driver_mode);
-        let mut places = Vec::new();
-        for mut place in parameters::one_host_each(&all, &config)? {
-            place.ssl_mode(driver_mode);
-            places.push(Arc::new(Place::new(place)));
+        let mut hosts = Vec::new();
+        for mut host in parameters::one_host_each(&all, &config)? {
+            host.ssl_mode(driver_mode);
+            hosts.push(Arc::new(DatabaseHost::new(host)));
         }
-        Ok(DatabaseUrl { config, tls: Tls::new(check)?, sslmode, sslrootcert, places: Arc::new(places) })
+        Ok(DatabaseUrl { config, tls: Tls::new(check)?, sslmode, sslrootcert, hosts: Arc::new(hosts) })
     }
 
     /// Opens a connection to the first host that accepts it and has the `target_session_attrs`.
@@ -102,13 +102,13 @@ impl DatabaseUrl {
     /// The same, but `open` opens the connection.
     pub(crate) fn open<C: Send + 'static>(&self, open: Opening<C>) -> Result<C, ConnectError> {
         let is_random = self.config.get_load_balance_hosts() == LoadBalanceHosts::Random;
-        connect::first(&self.places, is_random, &self.tls, open)
+        connect::first(&self.hosts, is_random, &self.tls, open)
     }
 
     /// Whether there is another host to try when one is silent.
     #[must_use]
     pub fn has_several_hosts(&self) -> bool {
-        self.places.len() > 1
+        self.hosts.len() > 1
     }
 
     /// Warnings for the operator at the start, one line each with the remedy: connections to another machine on which records can

@@ -44,7 +44,7 @@ pub mod transport {
 
 pub mod validate {
     pub use crate::validate::{
-        Form, Mode, Query, birth_date, email, line, lines, parse_birth_date, parse_id, parse_time, phone, record_id,
-        whole_number,
+        Form, Mode, QueryParameters, birth_date, email, line, lines, parse_birth_date, parse_id, parse_time, phone,
+        record_id, whole_number,
     };
 }

@@ -109,7 +109,7 @@ impl Job {
                 self.share = Some(share);
                 Admission::Begins
             }
-            Err(Wait::Turn) => Admission::Waits,
+            Err(Wait::OwnReads) => Admission::Waits,
             Err(Wait::Room(last_begin)) => {
                 // As long as other long reads begin, the queue moves, and this one waits its turn.
                 let since = *self.no_room_since.get_or_insert_with(Instant::now);

@@ -65,7 +65,7 @@ pub struct Share {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
     /// This user already runs the maximum number of long reads.
-    Turn,
+    OwnReads,
     /// All memory is taken, or this user's part of it. The time is when the last long read began.
     Room(Option<Instant>),
 }
@@ -97,7 +97,7 @@ impl Memory {
         let mut state = lock(&self.state);
         let of_user = state.users.get(&share.user_id).copied().unwrap_or_default();
         if of_user.long_reads >= LONG_READS_OF_ONE {
-            return Err(Wait::Turn);
+            return Err(Wait::OwnReads);
         }
         if self.fits(&state, share.user_id, LONG_READ_BYTES) {
             share.bytes = LONG_READ_BYTES;
@@ -205,7 +205,7 @@ mod tests {
         let memory = Memory::new(64 * MIB);
         let (first, mut second) =
             (memory.begin_read(Some(1)).expect("room"), memory.begin_read(Some(1)).expect("room"));
-        assert_eq!(memory.begin_read(Some(1)).expect_err("no turn"), Wait::Turn);
+        assert_eq!(memory.begin_read(Some(1)).expect_err("too many reads"), Wait::OwnReads);
         assert!(memory.begin_read(Some(2)).is_ok());
         second.set(9 * MIB);
         second.end_read();

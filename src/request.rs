@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::error::{Error, Result};
 use crate::percent;
-use crate::validate::{Form, Mode, Query, parse_id};
+use crate::validate::{Form, Mode, QueryParameters, parse_id};
 
 /// The methods that this server knows (RFC 9110, RFC 5789).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -128,7 +128,8 @@ impl Request {
 
     /// This path with this query, some parameters replaced: the target of the next page of a list.
     pub fn target_with(&self, new: &[(&str, &str)]) -> String {
-        let kept = Query::pairs(&self.raw_query).filter(|(name, _)| !new.iter().any(|(other, _)| other == name));
+        let kept =
+            QueryParameters::pairs(&self.raw_query).filter(|(name, _)| !new.iter().any(|(other, _)| other == name));
         let new = new.iter().map(|(name, value)| (name.to_string(), value.to_string()));
         let pairs =
             kept.chain(new).map(|(name, value)| format!("{}={}", percent::encode(&name), percent::encode(&value)));
@@ -136,8 +137,8 @@ impl Request {
     }
 
     /// The query parameters. Read them one by one, then call `finish`.
-    pub fn query(&self) -> Query {
-        Query::parse(&self.raw_query, self.query_names)
+    pub fn query(&self) -> QueryParameters {
+        QueryParameters::parse(&self.raw_query, self.query_names)
     }
 
     /// The body as the fields of a new record.

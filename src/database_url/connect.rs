@@ -81,7 +81,7 @@ pub(crate) type Opening<C> = fn(&Config, Tls) -> Result<C, ConnectError>;
 
 /// One of the hosts.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct DatabaseHost {
     config: Config,
     name: String,
     attempts: AtomicUsize,
@@ -89,22 +89,27 @@ pub(super) struct Place {
     slow_until: AtomicU64,
 }
 
-impl Place {
-    pub fn new(config: Config) -> Place {
+impl DatabaseHost {
+    pub fn new(config: Config) -> DatabaseHost {
         let name = match config.get_hosts().first() {
             Some(Host::Tcp(name)) => name.clone(),
             Some(Host::Unix(folder)) => folder.display().to_string(),
             None => String::new(),
         };
         let port = config.get_ports().first().copied().unwrap_or_default();
-        Place { config, name: format!("{name}:{port}"), attempts: AtomicUsize::new(0), slow_until: AtomicU64::new(0) }
+        DatabaseHost {
+            config,
+            name: format!("{name}:{port}"),
+            attempts: AtomicUsize::new(0),
+            slow_until: AtomicU64::new(0),
+        }
     }
 
     fn is_slow(&self) -> bool {
         now_ms() < self.slow_until.load(Ordering::Relaxed)
     }
 
-    fn open<C: Send + 'static>(self: &Arc<Place>, tls: &Tls, open: Opening<C>) -> Result<C, ConnectError> {
+    fn open<C: Send + 'static>(self: &Arc<DatabaseHost>, tls: &Tls, open: Opening<C>) -> Result<C, ConnectError> {
         let Some(limit) = self.config.get_connect_timeout() else {
             return open(&self.config, tls.clone());
         };
@@ -113,10 +118,10 @@ impl Place {
             return Err(self.silent());
         }
         let (sender, receiver) = mpsc::sync_channel(1);
-        let (place, tls) = (Arc::clone(self), tls.clone());
+        let (host, tls) = (Arc::clone(self), tls.clone());
         let attempt = thread::Builder::new().name("connect".into()).spawn(move || {
-            let connected = open(&place.config, tls);
-            place.attempts.fetch_sub(1, Ordering::Relaxed);
+            let connected = open(&host.config, tls);
+            host.attempts.fetch_sub(1, Ordering::Relaxed);
             // When nobody waits any more, the connection is closed here.
             let _ = sender.send(connected);
         });
@@ -144,28 +149,28 @@ pub(super) fn client(config: &Config, tls: Tls) -> Result<Client, ConnectError> 
 /// Opens a connection to the first host that accepts it. A host that was silent recently comes last, so that after a failover a
 /// frozen primary costs its time limit once.
 pub(super) fn first<C: Send + 'static>(
-    places: &[Arc<Place>],
+    hosts: &[Arc<DatabaseHost>],
     is_random: bool,
     tls: &Tls,
     open: Opening<C>,
 ) -> Result<C, ConnectError> {
-    let mut in_order: Vec<&Arc<Place>> = places.iter().collect();
+    let mut in_order: Vec<&Arc<DatabaseHost>> = hosts.iter().collect();
     if is_random {
         let mut random = [0];
         // Without randomness the order is as good as any.
         let _ = getrandom::fill(&mut random);
-        in_order.rotate_left(usize::from(random[0]) % places.len().max(1));
+        in_order.rotate_left(usize::from(random[0]) % hosts.len().max(1));
     }
-    in_order.sort_by_key(|place| place.is_slow());
+    in_order.sort_by_key(|host| host.is_slow());
     let mut said = Vec::new();
     let (mut timed_out, mut may_pass) = (false, false);
-    for place in in_order {
-        match place.open(tls, open) {
+    for host in in_order {
+        match host.open(tls, open) {
             Ok(client) => return Ok(client),
             Err(error) => {
                 timed_out |= error.timed_out;
                 may_pass |= error.may_pass;
-                said.push(if places.len() > 1 { format!("{}: {}", place.name, error.text) } else { error.text });
+                said.push(if hosts.len() > 1 { format!("{}: {}", host.name, error.text) } else { error.text });
             }
         }
     }

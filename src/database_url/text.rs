@@ -63,9 +63,9 @@ fn url_settings(url: &str) -> Result<Settings, String> {
 /// Adds the lists of hosts and ports of `host:port,[host]:port,host`.
 fn insert_hosts(settings: &mut Settings, text: &str) -> Result<(), String> {
     let (mut hosts, mut ports) = (Vec::new(), Vec::new());
-    for place in text.split(',') {
-        let (host, port) = match place.strip_prefix('[').map(|bracketed| bracketed.split_once(']')) {
-            None => place.split_once(':').unwrap_or((place, "")),
+    for part in text.split(',') {
+        let (host, port) = match part.strip_prefix('[').map(|bracketed| bracketed.split_once(']')) {
+            None => part.split_once(':').unwrap_or((part, "")),
             Some(Some((host, ""))) => (host, ""),
             Some(Some((host, port))) if port.starts_with(':') => (host, &port[1..]),
             Some(_) => {

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::records;
 use crate::request::Request;
 use crate::sql::Parameters;
-use crate::validate::Query;
+use crate::validate::QueryParameters;
 
 /// The query parameters of a list.
 pub const FILTERS: &[&str] = list_parameters!("name", "specialization");
@@ -44,7 +44,7 @@ pub fn list(read: &Read, _user: &User) -> Result<Ask> {
     list_of(read, read.request.query(), None)
 }
 
-fn list_of(read: &Read, mut query: Query, created_by: Option<i64>) -> Result<Ask> {
+fn list_of(read: &Read, mut query: QueryParameters, created_by: Option<i64>) -> Result<Ask> {
     let listing = Listing::read(read, &mut query, records::DOCTOR, SORTS);
     let (name, specialization) = (query.part("name"), query.part("specialization"));
     query.finish()?;

@@ -8,7 +8,7 @@ use crate::db::page::PAGE_BYTES;
 use crate::envelope::{Response, Shown};
 use crate::records::Field;
 use crate::request::Request;
-use crate::validate::{PAGE_DEFAULT, Page, Query};
+use crate::validate::{PAGE_DEFAULT, Page, QueryParameters};
 
 /// The orders besides ascending ids: by name without case and accents, newest first, and last changed first. Each is named after its field.
 pub const SORTS: &[&str] = &["name", "-created_at", "-updated_at"];
@@ -25,7 +25,7 @@ pub struct Listing {
     pub page: Page,
     /// The order; ascending ids if there is none.
     pub sort: Option<String>,
-    /// The place in the order where the page begins: the id of the record before it…
+    /// The position in the order where the page begins: the id of the record before it…
     pub after: i64,
     /// …and that record's value of the sorted field, as text.
     pub after_value: Option<String>,
@@ -38,14 +38,14 @@ pub struct Listing {
 
 impl Listing {
     /// Reads `limit`, `after`, `sort`, `cursor`, `q`, `fields` and `count`, for a list of records with these fields.
-    pub fn read(read: &Read, query: &mut Query, fields: &'static [Field], sorts: &[&str]) -> Listing {
+    pub fn read(read: &Read, query: &mut QueryParameters, fields: &'static [Field], sorts: &[&str]) -> Listing {
         let page = query.page("after");
         let sort = query.one_of("sort", sorts);
         if sort.is_some() && page.after.is_some() {
             query.refuse("after", "cannot be used with sort: use the cursor from the Link header");
         }
         let list = sort.as_deref().map(|sort| sorted_list(read.request, sort));
-        let (after_value, after) = match place(read, query, list.as_deref()) {
+        let (after_value, after) = match position(read, query, list.as_deref()) {
             Some((value, id)) => (Some(value), id),
             None => (None, page.after.unwrap_or(0)),
         };
@@ -79,8 +79,8 @@ impl Listing {
         let next = records.last().filter(|_| more).map(|last| match self.sort.as_deref() {
             None => link(read.request, "after", &last.id().to_string()),
             Some(sort) => {
-                let place = (last.value(sort.trim_start_matches('-')), last.id());
-                link(read.request, "cursor", &read.cursors.seal(&sorted_list(read.request, sort), &place))
+                let position = (last.value(sort.trim_start_matches('-')), last.id());
+                link(read.request, "cursor", &read.cursors.seal(&sorted_list(read.request, sort), &position))
             }
         });
         let ids = || records.iter().map(Record::id).collect();
@@ -97,14 +97,14 @@ fn sorted_list(request: &Request, sort: &str) -> String {
     format!("{} {sort}", request.path.trim_end_matches('/'))
 }
 
-/// The place in the cursor. Only a sorted list has cursors.
-fn place(read: &Read, query: &mut Query, list: Option<&str>) -> Option<(String, i64)> {
+/// The position in the cursor. Only a sorted list has cursors.
+fn position(read: &Read, query: &mut QueryParameters, list: Option<&str>) -> Option<(String, i64)> {
     let cursor = query.sent("cursor")?;
-    let place = list.and_then(|list| read.cursors.open(list, cursor));
-    if place.is_none() {
+    let position = list.and_then(|list| read.cursors.open(list, cursor));
+    if position.is_none() {
         query.refuse("cursor", "must be the value from the Link header of this list, with the same sort");
     }
-    place
+    position
 }
 
 /// One page of accounts or of the audit trail in the order of ids, with the link to the next one (RFC 8288). `rows` has one row more
@@ -122,9 +122,9 @@ pub fn listed<'a, T: Record>(
     Response::long(message, &records, bytes).with_optional_header("Link", next)
 }
 
-/// The `Link` to the page that begins at this place.
-fn link(request: &Request, parameter: &str, place: &str) -> String {
-    format!("<{}>; rel=\"next\"", request.target_with(&[(parameter, place)]))
+/// The `Link` to the page that begins at this position.
+fn link(request: &Request, parameter: &str, position: &str) -> String {
+    format!("<{}>; rel=\"next\"", request.target_with(&[(parameter, position)]))
 }
 
 /// The records of the page, whether there is more, and how long their JSON is, if that is long. A page ends at its limit, or at

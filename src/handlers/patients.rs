@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::records::{self, GENDERS};
 use crate::request::Request;
 use crate::sql::Parameters;
-use crate::validate::Query;
+use crate::validate::QueryParameters;
 
 /// The query parameters of a list.
 pub const FILTERS: &[&str] = list_parameters!("name", "gender", "date_of_birth");
@@ -59,7 +59,7 @@ pub fn delete(app: &App, request: &Request, user: &User) -> Result<Response> {
     delete_of(app, request, user, Some(user.id))
 }
 
-fn list_of(read: &Read, mut query: Query, owner_id: Option<i64>) -> Result<Ask> {
+fn list_of(read: &Read, mut query: QueryParameters, owner_id: Option<i64>) -> Result<Ask> {
     let listing = Listing::read(read, &mut query, records::PATIENT, SORTS);
     let (name, gender, born) = (query.part("name"), query.one_of("gender", GENDERS), query.birth_date("date_of_birth"));
     query.finish()?;

@@ -95,10 +95,10 @@ impl Serialize for Stored<'_> {
                     object.serialize_entry(field.name, &Part { name: field.name, fields, names, row: self.row })?;
                 }
                 _ => {
-                    let value: Option<Value> = match place(self.row, field.name, next) {
-                        Some(place) => {
-                            next = place + 1;
-                            self.row.get(place)
+                    let value: Option<Value> = match column_number(self.row, field.name, next) {
+                        Some(number) => {
+                            next = number + 1;
+                            self.row.get(number)
                         }
                         None => self.row.get(field.name),
                     };
@@ -110,10 +110,10 @@ impl Serialize for Stored<'_> {
     }
 }
 
-/// The place of a column. Columns mostly come in the order of the fields, so the search begins behind the last one that was found.
-fn place(row: &Row, name: &str, next: usize) -> Option<usize> {
+/// The number of a column, from 0. Columns mostly come in the order of the fields, so the search begins behind the last one that was found.
+fn column_number(row: &Row, name: &str, next: usize) -> Option<usize> {
     let columns = row.columns();
-    (next..columns.len()).chain(0..next).find(|place| columns[*place].name() == name)
+    (next..columns.len()).chain(0..next).find(|number| columns[*number].name() == name)
 }
 
 /// What a record shows of another one; see [`Kind::Part`].

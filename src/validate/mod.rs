@@ -1,4 +1,4 @@
-//! Fields → values: a [`Form`] reads a JSON body, a [`Query`] the query parameters; both collect every error before they answer,
+//! Fields → values: a [`Form`] reads a JSON body, a [`QueryParameters`] the query parameters; both collect every error before they answer,
 //! and check each value by one of the rules.
 
 mod form;
@@ -6,5 +6,5 @@ mod query;
 mod rules;
 
 pub use form::{Fields, Form, Mode};
-pub use query::{Page, Query};
+pub use query::{Page, QueryParameters};
 pub use rules::*;

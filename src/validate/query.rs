@@ -17,7 +17,7 @@ use crate::records::Field;
 const REPEATABLE: &str = "fields";
 
 /// The query parameters of one request.
-pub struct Query {
+pub struct QueryParameters {
     /// One for each known name, except [`REPEATABLE`].
     pairs: Vec<(String, String)>,
     errors: FieldErrors,
@@ -39,14 +39,14 @@ impl Page {
     }
 }
 
-impl Query {
+impl QueryParameters {
     /// Parses the query (WHATWG URL, application/x-www-form-urlencoded). Unknown and repeated parameters are errors.
-    pub fn parse(raw: &str, known: &[&'static str]) -> Query {
-        let mut query = Query { pairs: Vec::new(), errors: FieldErrors::default() };
-        if Query::pairs(raw).count() < raw.split('&').filter(|pair| !pair.is_empty()).count() {
+    pub fn parse(raw: &str, known: &[&'static str]) -> QueryParameters {
+        let mut query = QueryParameters { pairs: Vec::new(), errors: FieldErrors::default() };
+        if QueryParameters::pairs(raw).count() < raw.split('&').filter(|pair| !pair.is_empty()).count() {
             query.refuse("query", "must be percent-encoded UTF-8");
         }
-        for (name, value) in Query::pairs(raw) {
+        for (name, value) in QueryParameters::pairs(raw) {
             if !known.contains(&name.as_str()) {
                 query.refuse(shown(&name), "is not a query parameter of this path");
             } else if name != REPEATABLE && query.sent(&name).is_some() {

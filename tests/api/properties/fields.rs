@@ -2,8 +2,8 @@
 
 use healthcare_backend::internals::Error;
 use healthcare_backend::internals::validate::{
-    Form, Mode, Query, birth_date, email, line, lines, parse_birth_date, parse_id, parse_time, phone, record_id,
-    whole_number,
+    Form, Mode, QueryParameters, birth_date, email, line, lines, parse_birth_date, parse_id, parse_time, phone,
+    record_id, whole_number,
 };
 use jiff::civil::Date;
 use proptest::prelude::*;
@@ -227,7 +227,7 @@ proptest! {
         pairs in prop::collection::vec(("limit|after|name|other", "[0-9]{0,4}|[a-z]{1,3}"), 0..6),
     ) {
         for raw in [raw, pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")] {
-            let mut query = Query::parse(&raw, &["limit", "after", "name"]);
+            let mut query = QueryParameters::parse(&raw, &["limit", "after", "name"]);
             let page = query.page("after");
             let _ = query.part("name");
             prop_assert!((1..=500).contains(&page.limit));
@@ -235,7 +235,7 @@ proptest! {
             let _ = query.finish();
         }
         let raw = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&");
-        let mut query = Query::parse(&raw, &["limit", "after", "name"]);
+        let mut query = QueryParameters::parse(&raw, &["limit", "after", "name"]);
         query.page("after");
         query.part("name");
         let mut bad: Vec<&str> = Vec::new();
@@ -263,7 +263,7 @@ proptest! {
         text in "[a-c \t\n%_]{0,30}|\\PC{0,40}|([a-z]{1,30} ){0,12}",
     ) {
         let encoded: String = text.bytes().map(|byte| format!("%{byte:02x}")).collect();
-        let mut query = Query::parse(&format!("q={encoded}"), &["q"]);
+        let mut query = QueryParameters::parse(&format!("q={encoded}"), &["q"]);
         let (words, bad) = (query.words("q"), query.finish().is_err());
         let mut typed: Vec<&str> = text.split_whitespace().collect();
         prop_assert_eq!(bad, typed.len() > 10 || text.trim().chars().count() > 200, "{:?}", text);

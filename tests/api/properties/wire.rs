@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use healthcare_backend::Network;
-use healthcare_backend::internals::validate::Query;
+use healthcare_backend::internals::validate::QueryParameters;
 use healthcare_backend::internals::{
     Claims, Headers, Method, Request, Tokens, client_address, client_network, client_site,
 };
@@ -61,7 +61,7 @@ proptest! {
         let (path, query) = Request::split_target(&target).expect("a target");
         prop_assert_eq!(path, "/api/doctors");
         let known = ["name", "specialization", "after", "limit"];
-        let (mut was, mut is) = (Query::parse(&raw, &known), Query::parse(&query, &known));
+        let (mut was, mut is) = (QueryParameters::parse(&raw, &known), QueryParameters::parse(&query, &known));
         prop_assert_eq!(was.part("name"), is.part("name"));
         prop_assert_eq!(was.part("specialization"), is.part("specialization"));
         prop_assert_eq!(is.page("after").after, Some(next));
