@@ -16,7 +16,7 @@ pub struct Response {
     pub headers: Vec<(&'static str, Cow<'static, str>)>,
     /// The media type; empty if there is no body.
     pub content_type: &'static str,
-    /// The body; empty for 204 and 304.
+    /// The body; empty for 204, 303 and 304.
     pub body: Vec<u8>,
     /// The records that it shows, if the audit trail keeps who looked at them.
     pub shown: Option<Shown>,
@@ -79,7 +79,7 @@ impl Response {
         Response::new(200, "deleted", message, ())
     }
 
-    /// An answer without a body: 204 or 304.
+    /// An answer without a body: 204, 303 or 304.
     pub fn empty(status: u16) -> Response {
         Response { status, headers: Vec::new(), content_type: "", body: Vec::new(), shown: None }
     }

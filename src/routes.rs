@@ -149,6 +149,7 @@ pub const ROUTES: &[Route] = &[
     open      (Get,    "/metrics",                                          health::metrics),
     open      (Get,    "/openapi.json",                                     docs::openapi),
     open      (Get,    "/docs",                                             docs::page),
+    open      (Get,    "/",                                                 docs::home),
 ];
 
 const fn open(method: Method, pattern: &'static str, handler: fn(&App, &Request) -> Result<Response>) -> Route {

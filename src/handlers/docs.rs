@@ -17,3 +17,8 @@ pub fn page(app: &App, _request: &Request) -> Result<Response> {
         .with_header("Content-Security-Policy", app.contract.page_policy.clone())
         .with_header("Referrer-Policy", "no-referrer"))
 }
+
+/// `GET /`: somebody who typed the address of the server in a browser is led to the page.
+pub fn home(_app: &App, _request: &Request) -> Result<Response> {
+    Ok(Response::empty(303).with_header("Location", "/docs"))
+}

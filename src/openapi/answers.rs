@@ -86,7 +86,7 @@ const HEADERS: &[(&str, &str)] = &[
         "Identifies the request in the log and the audit trail. The client's own id if it sent a valid one, else a new one.",
     ),
     ("ETag", "The record's version, for `If-Match` and `If-None-Match`."),
-    ("Location", "The path of the new record, or of the record that the answer is about."),
+    ("Location", "The path of the new record, of the record that the answer is about, or of the page to go to."),
     ("Link", "`<…>; rel=\"next\"`: the next page of the list (RFC 8288). Absent on the last page."),
     ("X-Total-Count", "How many records there are on all pages. Sent with `count=true`."),
     ("Idempotency-Replayed", "`true`: this is the answer to an earlier request with the same `Idempotency-Key`."),
@@ -234,6 +234,7 @@ pub fn response_of(route: &Route, operation: &Operation, schemas: &[Schema]) -> 
             (200, response(says, &[], Some(body)))
         }
         Gives::Page(media_type) => (200, page(media_type)),
+        Gives::Elsewhere => (303, response(says, &["Location"], None)),
     }
 }
 

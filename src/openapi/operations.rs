@@ -2,7 +2,7 @@
 //! it, its parameters, and the answers that any request can get.
 
 use crate::request::Method::{self, Delete, Get, Patch, Post, Put};
-use Gives::{Changed, Data, List, Made, New, Nothing, Page, Record, Renewed, Taken};
+use Gives::{Changed, Data, Elsewhere, List, Made, New, Nothing, Page, Record, Renewed, Taken};
 
 /// The answer of an operation that succeeds.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub enum Gives {
     Nothing(&'static str),
     /// 200 with a body of this media type, outside the envelope.
     Page(&'static str),
+    /// 303 without a body.
+    Elsewhere,
 }
 
 /// The description of one route.
@@ -213,6 +215,8 @@ pub const OPERATIONS: &[Operation] = &[
         .gives(Page("application/json"), ""),
     in_section("Service", Get, "/docs", "docs", "This document as a web page")
         .gives(Page("text/html"), ""),
+    in_section("Service", Get, "/", "home", "Go to the web page")
+        .gives(Elsewhere, "`Location` is `/docs`."),
 ];
 
 const PARTIAL: &str = "Changes the fields that are sent and leaves the others as they are; `null` clears an optional field. A request that changes \

@@ -154,14 +154,14 @@ pub fn check(answer: &Answer) {
     for (name, _) in &answer.headers {
         assert_eq!(answer.headers.iter().filter(|(other, _)| other == name).count(), 1, "{name} twice: {text}");
     }
-    if matches!(answer.status, 204 | 304) {
+    if matches!(answer.status, 204 | 303 | 304) {
         assert!(answer.body.is_empty() && answer.header("content-type").is_none(), "{text}");
     } else if !answer.body.is_empty() && !is_page(answer) {
         assert_eq!(answer.header("content-type"), Some("application/json"), "{text}");
         check_envelope(answer);
     }
     match answer.status {
-        201 => assert!(answer.header("location").is_some(), "{text}"),
+        201 | 303 => assert!(answer.header("location").is_some(), "{text}"),
         401 if !answer.body.is_empty() && answer.json()["status"] == "forbidden" => {
             assert_eq!(answer.header("www-authenticate"), Some("Bearer"), "{text}");
         }

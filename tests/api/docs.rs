@@ -445,6 +445,22 @@ fn the_document_follows_the_configuration() {
 }
 
 #[test]
+fn the_address_of_the_server_leads_to_the_page() {
+    let app = TestApp::start();
+    for method in ["GET", "HEAD"] {
+        let answer = app.anyone().send(method, "/", &[], None);
+        assert_eq!((answer.status, answer.header("location")), (303, Some("/docs")), "{method}");
+        assert!(answer.body.is_empty() && answer.header("content-type").is_none(), "{method}");
+        assert_eq!(answer.header("content-length"), Some("0"), "{method}: the connection goes on");
+    }
+    assert_eq!(
+        app.anyone().send("POST", "/", &[], None).expect(405, "failed").header("allow"),
+        Some("GET, HEAD, OPTIONS")
+    );
+    app.anyone().get("/?next=//evil.example").expect(400, "invalid");
+}
+
+#[test]
 fn the_page_is_small_and_loads_nothing_from_elsewhere() {
     let app = TestApp::start();
     let answer = app.anyone().get("/docs");

@@ -35,7 +35,7 @@ check() {
 redocly_is_content() {
     # Its exit code is about errors only.
     REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true \
-        "$tools/node/node_modules/.bin/redocly" lint "$work/openapi.json" --format json >"$work/redocly.json" || return 1
+        "$tools/node/node_modules/.bin/redocly" lint "$work/openapi.json" --config tests/clients/redocly.yaml --format json >"$work/redocly.json" || return 1
     cat "$work/redocly.json"
     node -e 'process.exit(JSON.parse(require("fs").readFileSync(0)).totals.warnings)' <"$work/redocly.json"
 }

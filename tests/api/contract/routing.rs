@@ -73,7 +73,6 @@ fn an_unknown_path_is_404_with_every_method_and_any_token() {
     let app = TestApp::start();
     let ann = app.signed_up("ann");
     for path in [
-        "/",
         "/api",
         "/api/",
         "/api/patient",
