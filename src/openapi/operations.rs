@@ -76,7 +76,7 @@ pub const OPERATIONS: &[Operation] = &[
         .takes("Refresh").gives(Data("Grant"), "Token refreshed").refuses(&["Unauthenticated", "TooManyAttempts"]),
     in_section("Accounts", Get, "/api/auth/me", "whoAmI", "Show your account")
         .gives(Record("User"), "User found"),
-    in_section("Accounts", Put, "/api/auth/me", "updateProfile", "Change your name or e-mail address").about(PROFILE)
+    in_section("Accounts", Put, "/api/auth/me", "updateProfile", "Save your edited account").about(PROFILE)
         .takes("ProfileChanges").gives(Changed("User"), "Account updated").refuses(&["WrongPassword", "Conflict", "Outdated"]),
     in_section("Accounts", Patch, "/api/auth/me", "patchProfile", "Change your name or e-mail address").about(PROFILE)
         .takes("ProfileChanges").gives(Changed("User"), "Account updated").refuses(&["WrongPassword", "Conflict", "Outdated"]),
@@ -112,9 +112,9 @@ pub const OPERATIONS: &[Operation] = &[
         .gives(List("Patient"), "Patients found"),
     in_section("Patients", Get, "/api/patients/{id}", "findPatient", "Show a patient")
         .gives(Record("Patient"), "Patient found").refuses(&["NotFound"]),
-    in_section("Patients", Put, "/api/patients/{id}", "updatePatient", "Change a patient").about(PARTIAL)
+    in_section("Patients", Put, "/api/patients/{id}", "updatePatient", "Save an edited patient").about(PARTIAL)
         .takes("PatientChanges").gives(Changed("Patient"), "Patient updated").refuses(&["NotFound", "Outdated"]),
-    in_section("Patients", Patch, "/api/patients/{id}", "patchPatient", "Change a patient").about(PARTIAL)
+    in_section("Patients", Patch, "/api/patients/{id}", "patchPatient", "Change fields of a patient").about(PARTIAL)
         .takes("PatientChanges").gives(Changed("Patient"), "Patient updated").refuses(&["NotFound", "Outdated"]),
     in_section("Patients", Delete, "/api/patients/{id}", "deletePatient", "Delete a patient").about("Deletes the patient's mappings too.")
         .gives(Nothing("deleted"), "Patient deleted").refuses(&["NotFound", "Conflict", "Outdated"]),
@@ -125,9 +125,9 @@ pub const OPERATIONS: &[Operation] = &[
         .gives(List("Doctor"), "Doctors found"),
     in_section("Doctors", Get, "/api/doctors/{id}", "findDoctor", "Show a doctor")
         .gives(Record("Doctor"), "Doctor found").refuses(&["NotFound"]),
-    in_section("Doctors", Put, "/api/doctors/{id}", "updateDoctor", "Change a doctor").about(PARTIAL)
+    in_section("Doctors", Put, "/api/doctors/{id}", "updateDoctor", "Save an edited doctor").about(PARTIAL)
         .takes("DoctorChanges").gives(Changed("Doctor"), "Doctor updated").refuses(&["Forbidden", "NotFound", "Conflict", "Outdated"]),
-    in_section("Doctors", Patch, "/api/doctors/{id}", "patchDoctor", "Change a doctor").about(PARTIAL)
+    in_section("Doctors", Patch, "/api/doctors/{id}", "patchDoctor", "Change fields of a doctor").about(PARTIAL)
         .takes("DoctorChanges").gives(Changed("Doctor"), "Doctor updated").refuses(&["Forbidden", "NotFound", "Conflict", "Outdated"]),
     in_section("Doctors", Delete, "/api/doctors/{id}", "deleteDoctor", "Delete a doctor")
         .about("Answered with 409 while the doctor is assigned to a patient.")
@@ -141,13 +141,13 @@ pub const OPERATIONS: &[Operation] = &[
     in_section("Mappings", Get, "/api/mappings/{patient_id}", "listDoctorsOfPatient", "List the doctors of a patient")
         .about("Here `id` is the id of the patient. Returns the same as `/api/patients/{patient_id}/mappings`.")
         .gives(List("Mapping"), "Doctors of the patient found").refuses(&["NotFound"]),
-    in_section("Mappings", Get, "/api/patients/{patient_id}/mappings", "listMappingsOfPatient", "List the doctors of a patient")
+    in_section("Mappings", Get, "/api/patients/{patient_id}/mappings", "listMappingsOfPatient", "List the mappings of a patient")
         .gives(List("Mapping"), "Doctors of the patient found").refuses(&["NotFound"]),
     in_section("Mappings", Get, "/api/patients/{patient_id}/mappings/{id}", "findMapping", "Show a mapping")
         .gives(Record("Mapping"), "Mapping found").refuses(&["NotFound"]),
-    in_section("Mappings", Put, "/api/mappings/{id}", "updateMapping", "Change a mapping").about(PARTIAL)
+    in_section("Mappings", Put, "/api/mappings/{id}", "updateMapping", "Save an edited mapping").about(PARTIAL)
         .takes("MappingChanges").gives(Changed("Mapping"), "Mapping updated").refuses(&["NotFound", "Conflict", "Outdated"]),
-    in_section("Mappings", Patch, "/api/mappings/{id}", "patchMapping", "Change a mapping").about(PARTIAL)
+    in_section("Mappings", Patch, "/api/mappings/{id}", "patchMapping", "Change fields of a mapping").about(PARTIAL)
         .takes("MappingChanges").gives(Changed("Mapping"), "Mapping updated").refuses(&["NotFound", "Conflict", "Outdated"]),
     in_section("Mappings", Delete, "/api/mappings/{id}", "deleteMapping", "Delete a mapping")
         .gives(Nothing("deleted"), "Mapping deleted").refuses(&["NotFound", "Outdated"]),
@@ -156,20 +156,20 @@ pub const OPERATIONS: &[Operation] = &[
         .gives(List("Patient"), "Patients found"),
     in_section("Admin", Get, "/api/admin/patients/{id}", "adminFindPatient", "Show any patient")
         .gives(Record("Patient"), "Patient found").refuses(&["NotFound"]),
-    in_section("Admin", Put, "/api/admin/patients/{id}", "adminUpdatePatient", "Change any patient").about(PARTIAL)
+    in_section("Admin", Put, "/api/admin/patients/{id}", "adminUpdatePatient", "Save any edited patient").about(PARTIAL)
         .takes("PatientChanges").gives(Changed("Patient"), "Patient updated").refuses(&["NotFound", "Outdated"]),
-    in_section("Admin", Patch, "/api/admin/patients/{id}", "adminPatchPatient", "Change any patient").about(PARTIAL)
+    in_section("Admin", Patch, "/api/admin/patients/{id}", "adminPatchPatient", "Change fields of any patient").about(PARTIAL)
         .takes("PatientChanges").gives(Changed("Patient"), "Patient updated").refuses(&["NotFound", "Outdated"]),
     in_section("Admin", Delete, "/api/admin/patients/{id}", "adminDeletePatient", "Delete any patient")
         .about("Deletes the patient's mappings too.")
         .gives(Nothing("deleted"), "Patient deleted").refuses(&["NotFound", "Conflict", "Outdated"]),
-    in_section("Admin", Get, "/api/admin/doctors", "adminListDoctors", "List all doctors")
+    in_section("Admin", Get, "/api/admin/doctors", "adminListDoctors", "List the doctors of all users")
         .gives(List("Doctor"), "Doctors found"),
     in_section("Admin", Get, "/api/admin/doctors/{id}", "adminFindDoctor", "Show any doctor")
         .gives(Record("Doctor"), "Doctor found").refuses(&["NotFound"]),
-    in_section("Admin", Put, "/api/admin/doctors/{id}", "adminUpdateDoctor", "Change any doctor").about(PARTIAL)
+    in_section("Admin", Put, "/api/admin/doctors/{id}", "adminUpdateDoctor", "Save any edited doctor").about(PARTIAL)
         .takes("DoctorChanges").gives(Changed("Doctor"), "Doctor updated").refuses(&["NotFound", "Conflict", "Outdated"]),
-    in_section("Admin", Patch, "/api/admin/doctors/{id}", "adminPatchDoctor", "Change any doctor").about(PARTIAL)
+    in_section("Admin", Patch, "/api/admin/doctors/{id}", "adminPatchDoctor", "Change fields of any doctor").about(PARTIAL)
         .takes("DoctorChanges").gives(Changed("Doctor"), "Doctor updated").refuses(&["NotFound", "Conflict", "Outdated"]),
     in_section("Admin", Delete, "/api/admin/doctors/{id}", "adminDeleteDoctor", "Delete any doctor")
         .about("409 if the doctor is assigned to a patient, unless `cascade=true` is sent: then the doctor's mappings are deleted too.")
@@ -187,7 +187,7 @@ pub const OPERATIONS: &[Operation] = &[
         .gives(List("User"), "Users found"),
     in_section("Admin", Get, "/api/admin/users/{id}", "adminFindUser", "Show any account")
         .gives(Record("User"), "User found").refuses(&["NotFound"]),
-    in_section("Admin", Put, "/api/admin/users/{id}", "adminUpdateUser", "Change a user's role, or disable or enable the account").about(LAST_ADMIN)
+    in_section("Admin", Put, "/api/admin/users/{id}", "adminUpdateUser", "Save an edited account: its role, and whether it is disabled").about(LAST_ADMIN)
         .takes("UserChanges").gives(Changed("User"), "User updated").refuses(&["NotFound", "Conflict", "Outdated"]),
     in_section("Admin", Patch, "/api/admin/users/{id}", "adminPatchUser", "Change a user's role, or disable or enable the account").about(LAST_ADMIN)
         .takes("UserChanges").gives(Changed("User"), "User updated").refuses(&["NotFound", "Conflict", "Outdated"]),

@@ -161,6 +161,16 @@ fn every_route_is_in_the_document_with_its_parameters_and_no_other_is() {
 }
 
 #[test]
+fn no_two_operations_share_a_title() {
+    let document = document();
+    let mut seen = BTreeSet::new();
+    for operation in document.operations() {
+        let title = operation.json["summary"].as_str().expect("a summary");
+        assert!(seen.insert(title), "{}: another operation is called {title:?} too", operation.id);
+    }
+}
+
+#[test]
 fn every_operation_does_with_its_example_what_the_document_says() {
     let world = World::new();
     for operation in &world.document.operations() {
