@@ -42,9 +42,10 @@ checkpoint;
 
 
 class Database:
-    """A running private PostgreSQL, kept up by a product process that serves nobody else."""
+    """A running private PostgreSQL, kept up by a product process that serves nobody else. The servers reach it over its Unix socket,
+    or, with a relay, over TCP."""
 
-    def __init__(self, product):
+    def __init__(self, product, relay=None, delay_ms=None):
         # PostgreSQL does not run as root; its own user must be able to pass through.
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="healthcare-bench-"))
         self.folder.chmod(0o711)
@@ -61,7 +62,13 @@ class Database:
             lines = (self.folder / "data/postgresql/postmaster.pid").read_text().splitlines()
             self.postmaster = int(lines[0])
             self.socket = lines[4]
+            self.port = lines[3]
             self.programs = pathlib.Path(os.readlink(f"/proc/{self.postmaster}/exe")).parent
+            self.relay = self.address = None
+            if delay_ms is not None:
+                self.relay = subprocess.Popen([str(relay), f"{self.socket}/.s.PGSQL.{self.port}", delay_ms],
+                                              stdout=subprocess.PIPE, text=True)
+                self.address = self.relay.stdout.readline().split()[-1].split(":")
             self.reader = self._sign_up("reader")
             self.writer = self._sign_up("writer")
             self.sql(SEED.format(others=OTHERS, others_patients=OTHERS_PATIENTS, reader=self.reader["id"],
@@ -73,23 +80,25 @@ class Database:
             raise
 
     def stop(self):
+        if self.relay:
+            self.relay.kill()
+            self.relay.wait()
         self.keeper.stop(patience=30)
         link = self.folder / "data/postgresql"
         if link.is_symlink():  # the product puts the files elsewhere where PostgreSQL's user cannot come here
             shutil.rmtree(link.resolve().parent, ignore_errors=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def url(self):
-        return f"postgres:///healthcare?user=healthcare&host={self.socket}"
-
     def environment(self):
         """For every server: the product reads the first lines, the peers the others."""
+        host, port = self.address or (self.socket, self.port)
         return {
-            "DATABASE_URL": self.url(), "JWT_SECRET": self.secret, "PORT": "0", "RUST_LOG": "warn", "CHANGES_PER_MINUTE": "0",
+            "DATABASE_URL": f"postgres:///healthcare?user=healthcare&host={host}&port={port}&sslmode=disable",
+            "JWT_SECRET": self.secret, "PORT": "0", "RUST_LOG": "warn", "CHANGES_PER_MINUTE": "0",
             # The tokens of the keeper, and the load of a town from one address.
             "JWT_TTL_SECONDS": "86400", "MAX_CONNECTIONS_PER_ADDRESS": "1024",
-            "DATABASE": f"host={self.socket} user=healthcare dbname=healthcare", "NODE_ENV": "production",
-            "PGHOST": self.socket, "PGUSER": "healthcare", "PGDATABASE": "healthcare",
+            "DATABASE": f"host={host} port={port} user=healthcare dbname=healthcare", "NODE_ENV": "production",
+            "PGHOST": host, "PGPORT": port, "PGUSER": "healthcare", "PGDATABASE": "healthcare",
         }
 
     def sql(self, text):

@@ -44,6 +44,7 @@ class About:
     seconds: int
     warmup: int
     idle: int
+    way: str
 
 
 def write(about, names, routes, connections, results, idle, starts, weights):
@@ -79,8 +80,8 @@ def _heading(about):
 {about.rounds} rounds of {about.seconds} s after {about.warmup} s of warming up, in {about.took / 60:.0f} minutes; load average \
 {about.load_before[0]:.1f} before and {load_now[0]:.1f} after (it must be near 0 before for the figures to mean anything).
 
-Medians. wrk, server and PostgreSQL share the cores. All servers use the product's schema in the same PostgreSQL over its Unix
-socket, check the same tokens, remember the session in memory, and give the same answers (checked before). None logs requests:
+Medians. wrk, server and PostgreSQL share the cores. All servers use the product's schema in the same PostgreSQL
+{about.way}, check the same tokens, remember the session in memory, and give the same answers (checked before). None logs requests:
 the product runs with `RUST_LOG=warn`, the peers have no log. The peers send a plain statement for each request, and do not do
 what the product does besides: no audit entry for a create, no check of the actor in it, no limits. axum runs one thread a core,
 Express one process a core; each of these processes has 10 connections to the database, the product its default. The pipelined

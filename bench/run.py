@@ -36,6 +36,7 @@ CONNECTIONS = [int(word) for word in words("CONNECTIONS", ["1", "16", "64", "256
 SERVERS = words("SERVERS", ALL)
 EXTRAS = words("EXTRAS", ["idle", "startup", "size"])
 IDLE = int(os.environ.get("IDLE_CONNECTIONS", "10000"))
+DELAY_MS = os.environ.get("DELAY_MS")
 STARTS = 5
 
 
@@ -146,7 +147,7 @@ def main():
         raise SystemExit(f"bench: SERVERS: {', '.join(unknown)} is none of {', '.join(ALL)}")
     files = programs()
     started, loaded = time.time(), os.getloadavg()
-    database = Database(files["product"])
+    database = Database(files["product"], files["axum"].with_name("relay"), DELAY_MS)
     try:
         every = make_servers(database, files)
         servers = {name: every[name] for name in SERVERS if name != "pgbench"}
@@ -162,7 +163,10 @@ def main():
         idle = measure_idle(servers) if "idle" in EXTRAS else {}
         starts = measure_starts(servers) if "startup" in EXTRAS else {}
         weights = sizes(files) if "size" in EXTRAS else {}
-        about = report.About(database, loaded, time.time() - started, ROUNDS, SECONDS, WARMUP, IDLE)
+        way = "over its Unix socket"
+        if DELAY_MS is not None:
+            way = f"over TCP through a relay, each answer {DELAY_MS} ms later"
+        about = report.About(database, loaded, time.time() - started, ROUNDS, SECONDS, WARMUP, IDLE, way)
         text = report.write(about, SERVERS, ROUTES, CONNECTIONS, results, idle, starts, weights)
     finally:
         database.stop()

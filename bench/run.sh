@@ -16,6 +16,7 @@
 #                       express-trail,pgbench
 #   EXTRAS=…            of idle,startup,size (none: EXTRAS=)
 #   IDLE_CONNECTIONS=10000
+#   DELAY_MS=0          PostgreSQL across TCP, through a relay; 1: each of its answers comes 1 ms later. Else its Unix socket
 #   DATABASE_POOL=…     connections to PostgreSQL, for all; else the product's own default, and 10 a process for the peers
 #   WORKERS=…           the product's workers and Express's processes; else their defaults (1 a core, both)
 #   SKIP_BUILD=1        takes the programs that are there; PRODUCT, UPSTREAM and AXUM name others
@@ -58,7 +59,7 @@ if [ -z "${SKIP_BUILD:-}" ]; then
     case ",${SERVERS:-upstream}," in
         *,upstream,*) cargo build --release --features upstream-tiny-http --target-dir target/upstream || exit 1 ;;
     esac
-    case ",${SERVERS:-axum}," in
+    case ",${SERVERS:-axum},${DELAY_MS:+axum}," in
         *,axum*) cargo build --release --manifest-path bench/axum/Cargo.toml --target-dir target/peer-axum || exit 1 ;;
     esac
     case ",${SERVERS:-express}," in

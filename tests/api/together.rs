@@ -2,9 +2,11 @@
 //! other's loss.
 
 use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use crate::harness::cluster::OwnCluster;
 use crate::harness::{TestApp, at_once, eventually};
 
 const WAITING: &str =
@@ -151,4 +153,25 @@ fn creates_that_hang_hold_up_those_of_others_for_a_moment_only() {
         held.rollback().expect("no lock");
     });
     assert_eq!(app.audited("create").len(), 3);
+}
+
+#[test]
+fn a_slow_disk_slows_down_changes_and_no_reads() {
+    const COMMIT: Duration = Duration::from_millis(100);
+    let cluster = OwnCluster::on_a_slow_disk(COMMIT);
+    let app = TestApp::on(&cluster.database, |config| config.database_pool = 16);
+    let ann = app.signed_up("ann");
+    let patient = format!("/api/patients/{}", ann.new_patient("Read"));
+    thread::scope(|scope| {
+        let create = || (0..3).for_each(|_| drop(ann.post("/api/patients", a_patient("P")).expect(201, "created")));
+        let writers: Vec<_> = (0..8).map(|_| scope.spawn(create)).collect();
+        let (begun, mut reads) = (Instant::now(), 0);
+        while writers.iter().any(|writer| !writer.is_finished()) {
+            ann.get(&patient).expect(200, "success");
+            reads += 1;
+        }
+        let commits = begun.elapsed().as_millis() / COMMIT.as_millis();
+        assert!(commits >= 5, "the disk was not slow: {commits}");
+        assert!(reads > 10 * commits, "{reads} reads in the time of {commits} commits");
+    });
 }

@@ -1,6 +1,7 @@
-//! A PostgreSQL of a test's own, for tests that stop, kill or freeze it.
+//! A PostgreSQL of a test's own, for tests that stop, kill, freeze or slow it.
 
 use std::process::Command;
+use std::time::Duration;
 
 use healthcare_backend::internals::{PrivatePostgres, Settings};
 
@@ -13,15 +14,26 @@ pub struct OwnCluster {
     pub database: String,
     frozen: Vec<String>,
     folder: Folder,
+    settings: Settings,
 }
 
 impl OwnCluster {
-    /// A new one, running.
+    /// A new one, running. What it has confirmed survives the end of its processes, if not of the machine.
     pub fn start() -> OwnCluster {
-        let folder = Folder::new();
-        let running = start_in(&folder);
+        OwnCluster::with(false, &[("synchronous_commit", "on")])
+    }
+
+    /// One on a disk on which every commit takes so long: PostgreSQL waits before it writes to its log.
+    pub fn on_a_slow_disk(commit: Duration) -> OwnCluster {
+        OwnCluster::with(true, &[("commit_delay", &commit.as_micros().to_string()), ("commit_siblings", "0")])
+    }
+
+    fn with(fsync: bool, extra: &[(&str, &str)]) -> OwnCluster {
+        let extra = extra.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        let (folder, settings) = (Folder::new(), Settings { fsync, extra, ..Settings::default() });
+        let running = start_in(&folder, &settings);
         let database = running.connection_string().to_string();
-        OwnCluster { running: Some(running), database, frozen: Vec::new(), folder }
+        OwnCluster { running: Some(running), database, frozen: Vec::new(), folder, settings }
     }
 
     /// Stops it: connections end at once.
@@ -33,7 +45,7 @@ impl OwnCluster {
 
     /// Starts it again with the same data.
     pub fn start_again(&mut self) {
-        let running = start_in(&self.folder);
+        let running = start_in(&self.folder, &self.settings);
         assert_eq!(running.connection_string(), self.database);
         self.running = Some(running);
     }
@@ -75,11 +87,8 @@ impl Drop for OwnCluster {
     }
 }
 
-fn start_in(folder: &Folder) -> PrivatePostgres {
-    // What was confirmed must survive the end of the processes, if not of the machine.
-    let extra = vec![("synchronous_commit".to_string(), "on".to_string())];
-    let settings = Settings { fsync: false, extra, ..Settings::default() };
-    PrivatePostgres::start(folder.path(), &settings).expect("a private PostgreSQL")
+fn start_in(folder: &Folder, settings: &Settings) -> PrivatePostgres {
+    PrivatePostgres::start(folder.path(), settings).expect("a private PostgreSQL")
 }
 
 fn signal(name: &str, pids: &[String]) {
