@@ -1,10 +1,36 @@
-//! Cells of a spreadsheet that it would run as a formula: made harmless on the way out, restored on the way in.
+//! Lines of a spreadsheet. Cells that it would run as a formula are made harmless on the way out, and restored on the way in.
 //!
 //! A cell that begins with `=`, `+`, `-`, `@`, a tab or a carriage return gets a `'` in front, which a spreadsheet shows as text.
 //! So does a cell that begins with any number of `'` and then one of these: `restored` takes one `'` away, and every cell comes back
 //! as it was.
 
 use std::borrow::Cow;
+use std::io::{self, Write};
+
+use csv::{Terminator, Writer, WriterBuilder};
+
+/// A CSV file (RFC 4180) that is being written, every cell harmless.
+pub struct Lines<W: Write>(Writer<W>);
+
+impl<W: Write> Lines<W> {
+    /// An empty file.
+    pub fn new(out: W) -> Lines<W> {
+        Lines(WriterBuilder::new().terminator(Terminator::CRLF).from_writer(out))
+    }
+
+    /// Adds a line of these cells.
+    pub fn add<T: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = T>) -> io::Result<()> {
+        for cell in cells {
+            self.0.write_field(&*harmless(cell.as_ref()))?;
+        }
+        Ok(self.0.write_record(None::<&[u8]>)?)
+    }
+
+    /// Writes what is not written yet.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
 
 /// The cell as a spreadsheet may see it.
 pub fn harmless(cell: &str) -> Cow<'_, str> {

@@ -124,7 +124,7 @@ impl Exchange {
         let preflight = method == Some(Method::Options);
         let allow = response.headers.iter().find(|(name, _)| *name == "Allow").map(|(_, allow)| allow.to_string());
         let mut headers = all_headers(response.headers, response.content_type, &id);
-        headers.extend(cors_headers(&app.config.cors_origins, origin.as_deref(), allow.filter(|_| preflight)));
+        add_cors_headers(&mut headers, &app.config.cors_origins, origin.as_deref(), allow.filter(|_| preflight));
         // The client may be gone, and then nobody misses the answer.
         let _ = wire::respond(raw, status, headers, Body { bytes: response.body, _share: share });
         let took = started.elapsed();
@@ -196,13 +196,16 @@ fn is_request_id(id: &str) -> bool {
     (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
-/// The headers that let a listed origin's script read the answer (WHATWG Fetch, 3.3); `allow` for the answer to a preflight.
-fn cors_headers(origins: &[String], origin: Option<&str>, allow: Option<String>) -> Vec<Header> {
+/// Adds the headers that let a listed origin's script read the answer (WHATWG Fetch, 3.3); `allow` for the answer to a preflight.
+fn add_cors_headers(headers: &mut Vec<Header>, origins: &[String], origin: Option<&str>, allow: Option<String>) {
     if origins.is_empty() {
-        return Vec::new();
+        return;
     }
-    let mut headers = vec![("Vary", "Origin".into())];
-    let Some(origin) = origin.filter(|origin| origins.iter().any(|listed| listed == origin)) else { return headers };
+    match headers.iter_mut().find(|(name, _)| *name == "Vary") {
+        Some((_, varies)) => varies.to_mut().push_str(", Origin"),
+        None => headers.push(("Vary", "Origin".into())),
+    }
+    let Some(origin) = origin.filter(|origin| origins.iter().any(|listed| listed == origin)) else { return };
     headers.push(("Access-Control-Allow-Origin", origin.to_string().into()));
     match allow {
         Some(allow) => {
@@ -212,5 +215,4 @@ fn cors_headers(origins: &[String], origin: Option<&str>, allow: Option<String>)
         }
         None => headers.push(("Access-Control-Expose-Headers", EXPOSED_HEADERS.into())),
     }
-    headers
 }

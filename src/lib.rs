@@ -88,6 +88,7 @@ mod metrics;
 mod outage;
 mod network;
 mod percent;
+mod accept;
 mod cells;
 mod new_file;
 mod address;

@@ -49,8 +49,9 @@ impl Method {
 }
 
 /// The request headers that the service reads; all others are dropped.
-const KNOWN_HEADERS: [&str; 10] = [
+const KNOWN_HEADERS: [&str; 11] = [
     "authorization",
+    "accept",
     "content-type",
     "content-encoding",
     "if-match",

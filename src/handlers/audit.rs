@@ -51,6 +51,20 @@ pub const ACTIONS: [&str; 29] = [
 ];
 /// Every kind of record in the trail.
 pub const RESOURCES: [&str; 8] = ["user", "session", "patient", "doctor", "mapping", "care_group", "grant", "audit"];
+/// The fields of an entry, in order.
+pub const COLUMNS: [&str; 11] = [
+    "id",
+    "at",
+    "actor_id",
+    "action",
+    "resource",
+    "resource_id",
+    "resource_ids",
+    "outcome",
+    "ip",
+    "request_id",
+    "before",
+];
 /// Every outcome in the trail.
 pub const OUTCOMES: [&str; 3] = ["success", "failed", "forbidden"];
 
@@ -124,6 +138,6 @@ pub fn list(read: &Read, _admin: &Admin) -> Result<Ask> {
     let parameters: Parameters =
         &[&before, &page.rows_wanted(), &actor_id, &action, &resource, &resource_id, &from, &until];
     Ok(Ask::many(Question::new(&read.sql.audit.list, parameters)?, move |read, rows| {
-        Ok(listed(read, "Audit entries found", page, "before", &rows, AuditEntry::from_row))
+        Ok(listed(read, "Audit entries found", page, "before", Some(&COLUMNS), &rows, AuditEntry::from_row))
     }))
 }

@@ -1,9 +1,12 @@
 //! What a list can be asked for besides filters: the order, words to look for, the fields, and the total.
 
+use std::{io, slice};
+
 use postgres::Row;
 
 use super::ask::Read;
 use super::record::{Record, RecordType};
+use super::table::Table;
 use crate::db::page::PAGE_BYTES;
 use crate::envelope::{Response, Shown};
 use crate::records::Field;
@@ -34,6 +37,7 @@ pub struct Listing {
     /// Whether `X-Total-Count` is wanted.
     pub count: bool,
     fields: Option<Vec<&'static str>>,
+    has_csv: bool,
 }
 
 impl Listing {
@@ -50,13 +54,13 @@ impl Listing {
             None => (None, page.after.unwrap_or(0)),
         };
         let (count, fields) = (query.truth("count").unwrap_or(false), query.fields(fields));
-        Listing { page, sort, after, after_value, words: query.words("q"), count, fields }
+        Listing { page, sort, after, after_value, words: query.words("q"), count, fields, has_csv: true }
     }
 
-    /// Whole records in the order of ids, uncounted.
+    /// Whole records in the order of ids, uncounted, and only as JSON.
     pub fn plain(page: Page) -> Listing {
         let after = page.after.unwrap_or(0);
-        Listing { page, sort: None, after, after_value: None, words: None, count: false, fields: None }
+        Listing { page, sort: None, after, after_value: None, words: None, count: false, fields: None, has_csv: false }
     }
 
     /// Whether the page may share a round trip ([`crate::sql::Query::batched`]). A long page, whose records may be long as well,
@@ -75,16 +79,18 @@ impl Listing {
         total: Option<i64>,
     ) -> Response {
         let picked = self.fields.as_deref();
-        let (records, more, bytes) = cut(self.page, rows, |row| record_type.of(row).showing(picked));
+        let columns: Vec<_> = record_type.shown(picked).map(|field| field.name).collect();
+        let columns = self.has_csv.then_some(&*columns);
+        let (records, more, mut response) =
+            shown(read, message, self.page, columns, rows, |row| record_type.of(row).showing(picked));
         let next = records.last().filter(|_| more).map(|last| match self.sort.as_deref() {
             None => link(read.request, "after", &last.id().to_string()),
             Some(sort) => {
-                let position = (last.value(sort.trim_start_matches('-')), last.id());
-                link(read.request, "cursor", &read.cursors.seal(&sorted_list(read.request, sort), &position))
+                let place = (last.value(sort.trim_start_matches('-')), last.id());
+                link(read.request, "cursor", &read.cursors.seal(&sorted_list(read.request, sort), &place))
             }
         });
         let ids = || records.iter().map(Record::id).collect();
-        let mut response = Response::long(message, &records, bytes);
         response.shown = record_type.reads_of.map(|resource| Shown::List(resource, ids()));
         response
             .with_optional_header("Link", next)
@@ -108,18 +114,41 @@ fn position(read: &Read, query: &mut QueryParameters, list: Option<&str>) -> Opt
 }
 
 /// One page of accounts or of the audit trail in the order of ids, with the link to the next one (RFC 8288). `rows` has one row more
-/// than the page if the list continues.
+/// than the page if the list continues. A list that can be had as CSV has columns.
 pub fn listed<'a, T: Record>(
     read: &Read,
     message: &str,
     page: Page,
     continues: &str,
+    columns: Option<&[&'static str]>,
     rows: &'a [Row],
     from_row: impl Fn(&'a Row) -> T,
 ) -> Response {
-    let (records, more, bytes) = cut(page, rows, from_row);
+    let (records, more, response) = shown(read, message, page, columns, rows, from_row);
     let next = records.last().filter(|_| more).map(|last| link(read.request, continues, &last.id().to_string()));
-    Response::long(message, &records, bytes).with_optional_header("Link", next)
+    response.with_optional_header("Link", next)
+}
+
+/// The records of the page, whether there is more, and the answer that shows them: as CSV if the list has columns and the client
+/// prefers that.
+fn shown<'a, T: Record>(
+    read: &Read,
+    message: &str,
+    page: Page,
+    columns: Option<&[&'static str]>,
+    rows: &'a [Row],
+    from_row: impl Fn(&'a Row) -> T,
+) -> (Vec<T>, bool, Response) {
+    let table = columns.and_then(|columns| Table::wanted(read.request, columns));
+    let (records, more, bytes) = cut(page, rows, from_row, |record, counter| match &table {
+        Some(table) => table.write(slice::from_ref(record), counter),
+        None => Ok(serde_json::to_writer(counter, record)?),
+    });
+    let response = match &table {
+        Some(table) => table.page(&records, bytes),
+        None => Response::long(message, &records, bytes),
+    };
+    (records, more, response.with_optional_header("Vary", columns.map(|_| "Accept".into())))
 }
 
 /// The `Link` to the page that begins at this position.
@@ -127,22 +156,33 @@ fn link(request: &Request, parameter: &str, position: &str) -> String {
     format!("<{}>; rel=\"next\"", request.target_with(&[(parameter, position)]))
 }
 
-/// The records of the page, whether there is more, and how long their JSON is, if that is long. A page ends at its limit, or at
-/// [`PAGE_BYTES`] of rows or of JSON.
-fn cut<'a, T: Record>(page: Page, rows: &'a [Row], from_row: impl Fn(&'a Row) -> T) -> (Vec<T>, bool, usize) {
+/// The records of the page, whether there is more, and how long they are as they are written, if that is long. A page ends at its
+/// limit, or at [`PAGE_BYTES`] of rows or of what is written.
+fn cut<'a, T: Record>(
+    page: Page,
+    rows: &'a [Row],
+    from_row: impl Fn(&'a Row) -> T,
+    write: impl Fn(&T, &mut Counter) -> io::Result<()>,
+) -> (Vec<T>, bool, usize) {
     let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
     let mut records: Vec<T> = rows.iter().take(limit).map(from_row).collect();
     let bytes: usize = rows.iter().map(Row::raw_size_bytes).sum();
-    let mut json = 0;
+    let mut written = 0;
     // Escaping makes text at most twice as long, and field names and punctuation add less than a kilobyte per record.
     if 2 * bytes + 1024 * rows.len() > PAGE_BYTES {
-        let sizes: Vec<usize> = records.iter().map(json_bytes).collect();
+        let size = |record| {
+            let mut counter = Counter(0);
+            // Our own records always serialize.
+            let _ = write(record, &mut counter);
+            counter.0
+        };
+        let sizes: Vec<usize> = records.iter().map(size).collect();
         let of_rows = how_many_fit(rows.iter().map(Row::raw_size_bytes));
         records.truncate(how_many_fit(sizes.iter().copied()).min(of_rows));
-        json = sizes[..records.len()].iter().map(|size| size + 1).sum();
+        written = sizes[..records.len()].iter().map(|size| size + 1).sum();
     }
     let more = records.len() < rows.len();
-    (records, more, json)
+    (records, more, written)
 }
 
 /// How many records of these sizes fit on a page, with the envelope around them; at least one.
@@ -152,21 +192,16 @@ fn how_many_fit(sizes: impl Iterator<Item = usize>) -> usize {
     fitting.count().max(1)
 }
 
-/// How long a record's JSON is.
-fn json_bytes(record: &impl Record) -> usize {
-    struct Counter(usize);
-    impl std::io::Write for Counter {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0 += bytes.len();
-            Ok(bytes.len())
-        }
+/// Counts what is written.
+struct Counter(usize);
 
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
+impl io::Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
     }
-    let mut counter = Counter(0);
-    // Our own records always serialize.
-    let _ = serde_json::to_writer(&mut counter, record);
-    counter.0
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

@@ -16,5 +16,6 @@ pub mod patients;
 pub mod record;
 pub mod resets;
 pub mod sessions;
+pub mod table;
 pub mod totp;
 pub mod users;

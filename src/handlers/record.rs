@@ -46,6 +46,13 @@ impl RecordType {
     pub fn of<'a>(&'static self, row: &'a Row) -> Stored<'a> {
         Stored { record_type: self, row, picked: None }
     }
+
+    /// The fields that are shown: all, or the id and the picked ones.
+    pub fn shown(&self, picked: Option<&[&'static str]>) -> impl Iterator<Item = &'static Field> {
+        let is_picked = move |name| picked.is_none_or(|names| name == "id" || names.contains(&name));
+        let for_admins = self.for_admins;
+        self.fields.iter().filter(move |field| (for_admins || !field.for_admins) && is_picked(field.name))
+    }
 }
 
 /// A record as it is stored: its row, which has a column for each field.
@@ -64,11 +71,6 @@ impl<'a> Stored<'a> {
     /// The value of a field.
     pub fn value(&self, field: &str) -> Option<Value<'a>> {
         self.row.get(field)
-    }
-
-    fn shows(&self, field: &Field) -> bool {
-        let is_picked = |names: &[&str]| field.name == "id" || names.contains(&field.name);
-        (self.record_type.for_admins || !field.for_admins) && self.picked.is_none_or(is_picked)
     }
 }
 
@@ -89,7 +91,7 @@ impl Record for Stored<'_> {
 impl Serialize for Stored<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         let (mut object, mut next) = (serializer.serialize_map(None)?, 0);
-        for field in self.record_type.fields.iter().filter(|field| self.shows(field)) {
+        for field in self.record_type.shown(self.picked) {
             match field.kind {
                 Kind::Part(fields, names) => {
                     object.serialize_entry(field.name, &Part { name: field.name, fields, names, row: self.row })?;

@@ -202,7 +202,7 @@ pub mod admin {
         query.finish()?;
         let parameters: Parameters = &[&page.after.unwrap_or(0), &page.rows_wanted(), &email, &role, &disabled, &words];
         Ok(Ask::many(Question::new(&read.sql.users.search, parameters)?, move |read, rows| {
-            Ok(listed(read, "Users found", page, "after", &rows, Account::from_row))
+            Ok(listed(read, "Users found", page, "after", None, &rows, Account::from_row))
         }))
     }
 

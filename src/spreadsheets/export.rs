@@ -4,18 +4,18 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use csv::{Terminator, WriterBuilder};
 use postgres::{IsolationLevel, Row, Transaction};
 
 use super::progress::Progress;
 use super::{Sheet, is_stream, owner_id};
-use crate::cells;
+use crate::cells::Lines;
 use crate::commands;
 use crate::config::Config;
 use crate::database::Database;
 use crate::error::explain;
 use crate::handlers::record::Value;
 use crate::new_file::{self, NewFile};
+use crate::records::Field;
 use crate::sql::{Queries, Query};
 
 /// How many rows are read at a time. Each can be 100 KB long.
@@ -78,18 +78,15 @@ impl Source<'_> {
         out: impl Write,
         unwritable: &dyn Fn(&io::Error) -> String,
     ) -> Result<u64, String> {
-        let unwritable = |error: csv::Error| unwritable(&io::Error::from(error));
-        let mut out = WriterBuilder::new().terminator(Terminator::CRLF).from_writer(out);
-        out.write_record(sheet.fields.iter().map(|field| field.name)).map_err(unwritable)?;
+        let unwritable = |error| unwritable(&error);
+        let mut lines = Lines::new(out);
+        lines.add(sheet.fields.iter().map(|field| field.name)).map_err(unwritable)?;
         let (mut count, mut after_id, mut progress) = (0, 0, Progress::of(None));
         loop {
             let rows = self.rows_after(after_id)?;
             for row in &rows {
-                for field in sheet.fields {
-                    let value = row.get::<_, Option<Value>>(field.name).map(|value| value.to_string());
-                    out.write_field(&*cells::harmless(&value.unwrap_or_default())).map_err(unwritable)?;
-                }
-                out.write_record(None::<&[u8]>).map_err(unwritable)?;
+                let cell = |field: &Field| row.get::<_, Option<Value>>(field.name).map(|value| value.to_string());
+                lines.add(sheet.fields.iter().map(|field| cell(field).unwrap_or_default())).map_err(unwritable)?;
                 count += 1;
             }
             progress.show(0, count);
@@ -98,7 +95,7 @@ impl Source<'_> {
                 _ => break,
             }
         }
-        out.flush().map_err(|error| unwritable(error.into()))?;
+        lines.finish().map_err(unwritable)?;
         Ok(count)
     }
 

@@ -25,10 +25,14 @@ pub fn add_patients(app: &TestApp, owner: &Person, number: i32, history: &str) {
 
 /// Asks until there is room for the answer: a client that is told 503 asks again.
 pub fn served(person: &Person, target: &str) -> Answer {
+    served_as(person, target, &[]).expect(200, "success")
+}
+
+fn served_as(person: &Person, target: &str, headers: &[(&str, &str)]) -> Answer {
     loop {
-        let answer = person.get(target);
+        let answer = person.send("GET", target, headers, None);
         if answer.status != 503 {
-            return answer.expect(200, "success");
+            return answer;
         }
     }
 }
@@ -73,6 +77,31 @@ fn a_page_counts_its_json_where_that_is_longer_than_the_records() {
     // 20 KB each, of which every byte is two in JSON.
     add_patients(&app, &ann, 150, r"'a' || repeat(E'\n', 19998) || 'b'");
     assert_eq!(walk(&ann, "/api/patients?limit=500"), [104, 46]);
+}
+
+#[test]
+fn a_page_counts_its_csv_where_that_is_asked_for() {
+    let app = TestApp::start();
+    let (ann, root) = (app.signed_up("ann"), app.admin("root"));
+    // 20 KB each, of which every byte is two in CSV.
+    add_patients(&app, &ann, 250, r#"repeat('"', 20000)"#);
+    let entries = "insert into audit_entries (actor_id, action, resource, resource_id, before)
+                   select created_by, 'update', 'patient', id, to_jsonb(patients) from patients";
+    app.sql().execute(entries, &[]).expect("entries");
+    // An entry's text is escaped once more, as JSON: 60 KB each.
+    for (person, start, on_a_page) in
+        [(&ann, "/api/patients?limit=500", 104), (&root, "/api/admin/audit?limit=500&action=update", 69)]
+    {
+        let (mut target, mut pages) = (Some(start.to_string()), Vec::new());
+        while let Some(here) = target {
+            let page = served_as(person, &here, &[("Accept", "text/csv")]);
+            assert!(page.body.len() <= PAGE_BYTES, "{here}: {} bytes", page.body.len());
+            pages.push(csv::Reader::from_reader(&*page.body).records().count());
+            target = page.next();
+        }
+        assert_eq!(pages.iter().sum::<usize>(), 250, "{start}");
+        assert_eq!(pages[0], on_a_page, "{start}");
+    }
 }
 
 /// How much a server may have at most beyond what it has when it is warm: MAX_MEMORY_BYTES, and what is not counted (short answers,

@@ -42,6 +42,7 @@ mod session_limits;
 mod session_races;
 mod sessions;
 mod statements;
+mod tables;
 mod tidy;
 mod together;
 mod tokens;

@@ -81,7 +81,7 @@ fn contents(person: &Person, path: &str) -> Vec<Value> {
 }
 
 #[test]
-fn what_export_writes_import_reads_back_unchanged() {
+fn what_export_writes_import_reads_back_unchanged_and_the_api_gives_the_same() {
     let (one, other) = (Clinic::open(), Clinic::open());
     for (place, text) in [
         "=1+1",
@@ -138,6 +138,8 @@ fn what_export_writes_import_reads_back_unchanged() {
         for cell in text.split(['\n', ',']).map(|cell| cell.trim_start_matches('"')) {
             assert!(!cell.starts_with(['+', '@']), "{cell}");
         }
+        // The list of the API is the same file.
+        assert_eq!(text.as_bytes(), one.ann.send("GET", &path, &[("Accept", "text/csv")], None).body);
         let again = other.import(sheet, &text, &[]);
         assert!(again.said().starts_with(&format!("imported 0 {sheet} of ")), "{again:?}");
         fs::remove_file(one.path("out.csv")).expect("a file");

@@ -89,6 +89,11 @@ fn cors(answer: &Answer) -> Vec<&str> {
     answer.headers.iter().filter_map(|(name, _)| name.strip_prefix("access-control-")).collect()
 }
 
+/// Whether the answer depends on the origin of the script that asks. A list depends on `Accept` as well.
+fn varies_with_origin(answer: &Answer) -> bool {
+    answer.header("vary").is_some_and(|vary| vary.split(", ").any(|name| name == "Origin"))
+}
+
 #[test]
 fn without_configured_origins_there_is_not_one_cors_header() {
     let app = TestApp::start();
@@ -97,7 +102,7 @@ fn without_configured_origins_there_is_not_one_cors_header() {
     for method in ["GET", "OPTIONS"] {
         let answer = ann.send(method, "/api/patients", &headers, None);
         check(&answer);
-        assert!(cors(&answer).is_empty() && answer.header("vary").is_none(), "{:?}", answer.headers);
+        assert!(cors(&answer).is_empty() && !varies_with_origin(&answer), "{:?}", answer.headers);
     }
 }
 
@@ -118,7 +123,7 @@ fn scripts_of_a_listed_origin_may_read_every_answer_and_of_no_other() {
         ] {
             check(&answer);
             assert_eq!(answer.header("access-control-allow-origin"), Some(origin), "{}", answer.status);
-            assert_eq!(answer.header("vary"), Some("Origin"));
+            assert!(varies_with_origin(&answer));
             let exposed = answer.header("access-control-expose-headers").unwrap_or_default();
             for name in ["ETag", "Link", "Location", "Retry-After", "X-Request-Id"] {
                 assert!(exposed.split(", ").any(|header| header == name), "{name}");
@@ -143,7 +148,7 @@ fn scripts_of_a_listed_origin_may_read_every_answer_and_of_no_other() {
             let answer = ann.send(method, "/api/patients", &headers, None);
             check(&answer);
             assert!(cors(&answer).is_empty(), "{origin}: {:?}", answer.headers);
-            assert_eq!(answer.header("vary"), Some("Origin"), "a cache must not mix them up");
+            assert!(varies_with_origin(&answer), "a cache must not mix them up");
         }
     }
     assert!(cors(&ann.get("/api/patients")).is_empty(), "not a browser");
