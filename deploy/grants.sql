@@ -23,12 +23,12 @@ grant usage on schema public to healthcare_run;
 -- Tables that are read and changed. The service deletes only expired rows and records that a user deletes.
 grant select, insert, update on users, one_time_tokens to healthcare_run;
 grant select, insert, update, delete on sessions, refresh_tokens, login_failures, idempotency_keys, totp_secrets, recovery_codes to healthcare_run;
-grant select, insert, update, delete on patients, doctors, mappings to healthcare_run;
+grant select, insert, update, delete on patients, doctors, mappings, care_groups, care_group_members to healthcare_run;
 -- Tables that are read and added to, never changed. PostgreSQL sets the ids and the times of changes and logins, so that nobody
 -- can write an entry into the past. A batch brings the times at which its reads happened.
 revoke insert on audit_entries, audit_batches from healthcare_run;
 grant select on audit_entries, audit_batches to healthcare_run;
-grant insert (actor_id, action, resource, resource_id, outcome, ip, request_id, before) on audit_entries to healthcare_run;
+grant insert (actor_id, action, resource, resource_id, resource_ids, outcome, ip, request_id, before) on audit_entries to healthcare_run;
 grant insert (action, resource, at, actor_id, resource_id, resource_ids, ip, request_id, record_ids)
     on audit_batches to healthcare_run;
 grant select, insert on audit_batch_actors to healthcare_run;

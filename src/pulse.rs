@@ -35,7 +35,7 @@ pub enum Event<'a> {
     Hearing,
     /// Changes may be missed from now on.
     Deaf,
-    /// A payload of the channel: `session 12`, `user 3`.
+    /// A payload of the channel: `session 12`, `user 3,5`.
     Change(&'a str),
 }
 

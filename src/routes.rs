@@ -1,13 +1,13 @@
 //! THE table, one line per endpoint.
 
 use crate::app::App;
-use crate::audit::Resource::{self, Audit, Doctor, Mapping, Patient, Session, User};
+use crate::audit::Resource::{self, Audit, CareGroup, Doctor, Mapping, Patient, Session, User};
 use crate::auth;
 use crate::config::Config;
 use crate::envelope::Response;
 use crate::error::Result;
 use crate::handlers::ask::{Ask, Read};
-use crate::handlers::{audit, docs, doctors, health, mappings, patients, resets, sessions, totp, users};
+use crate::handlers::{audit, docs, doctors, groups, health, mappings, patients, resets, sessions, totp, users};
 use crate::request::Method::{self, Delete, Get, Patch, Post, Put};
 use crate::request::Request;
 
@@ -96,6 +96,7 @@ pub const ROUTES: &[Route] = &[
     signed    (Post,   "/api/auth/logout",                         Session, sessions::logout).bare(),
     read      (Get,    "/api/auth/sessions",                       Session, sessions::list),
     signed    (Delete, "/api/auth/sessions/{id}",                  Session, sessions::delete),
+    read      (Get,    "/api/auth/groups",                         CareGroup, groups::mine),
 
     signed    (Post,   "/api/patients",                            Patient, patients::create),
     read      (Get,    "/api/patients",                            Patient, patients::list).query(patients::FILTERS),
@@ -142,6 +143,15 @@ pub const ROUTES: &[Route] = &[
     admin     (Delete, "/api/admin/users/{id}/totp",               User,    totp::admin::take_away),
     admin     (Post,   "/api/admin/users/{id}/unlock",             User,    users::admin::unlock).bare(),
     admin     (Delete, "/api/admin/users/{id}/sessions",           User,    sessions::admin::delete_all),
+    admin     (Post,   "/api/admin/groups",                        CareGroup, groups::admin::create),
+    admin_read(Get,    "/api/admin/groups",                        CareGroup, groups::admin::list).query(groups::PAGE),
+    admin_read(Get,    "/api/admin/groups/{id}",                   CareGroup, groups::admin::find),
+    admin     (Put,    "/api/admin/groups/{id}",                   CareGroup, groups::admin::update),
+    admin     (Patch,  "/api/admin/groups/{id}",                   CareGroup, groups::admin::update),
+    admin     (Delete, "/api/admin/groups/{id}",                   CareGroup, groups::admin::delete).query(groups::FORCE),
+    admin_read(Get,    "/api/admin/groups/{id}/members",           CareGroup, groups::admin::members).query(groups::PAGE),
+    admin     (Put,    "/api/admin/groups/{id}/members/{user_id}", CareGroup, groups::admin::add).bare(),
+    admin     (Delete, "/api/admin/groups/{id}/members/{user_id}", CareGroup, groups::admin::remove).query(groups::FORCE),
     admin_read(Get,    "/api/admin/audit",                         Audit,   audit::list).query(audit::FILTERS),
 
     open      (Get,    "/healthz",                                          health::healthz),

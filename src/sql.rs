@@ -136,6 +136,8 @@ queries! {
     doctors: Doctors { create, import, list, search, count, export, find, update, lock, delete }
     /// `sql/mappings.sql`
     mappings: Mappings { create, list, search, list_of_patient, find, lock, update, delete }
+    /// `sql/groups.sql`
+    groups: Groups { create, list, find, update, lock, delete, members, add, remove, mine }
     /// `sql/health.sql`
     health: Health { schema_version }
     /// `sql/idempotency.sql`

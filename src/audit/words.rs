@@ -29,6 +29,7 @@ pub enum Resource {
     Patient,
     Doctor,
     Mapping,
+    CareGroup,
     Audit,
 }
 
@@ -41,6 +42,7 @@ impl Resource {
             Resource::Patient => "patient",
             Resource::Doctor => "doctor",
             Resource::Mapping => "mapping",
+            Resource::CareGroup => "care_group",
             Resource::Audit => "audit",
         }
     }

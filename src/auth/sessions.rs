@@ -82,11 +82,13 @@ impl Sessions {
         Ok(Some(state))
     }
 
-    /// Forgets the sessions that a notification names: `session 12` or `user 3`.
+    /// Forgets the sessions that a notification names: `session 12`, `user 3` or `user 3,5`.
     pub fn hear(&self, payload: &str) {
-        match payload.split_once(' ').and_then(|(kind, id)| Some((kind, id.parse::<i64>().ok()?))) {
-            Some(("session", id)) => self.forget_session(id),
-            Some(("user", id)) => self.forget_user(id),
+        let Some((kind, ids)) = payload.split_once(' ') else { return };
+        let ids: Vec<i64> = ids.split(',').filter_map(|id| id.parse().ok()).collect();
+        match kind {
+            "session" => ids.iter().for_each(|id| self.forget_session(*id)),
+            "user" => self.forget_users(&ids),
             _ => {}
         }
     }
@@ -99,9 +101,15 @@ impl Sessions {
 
     /// Forgets all sessions of a user, because the role has changed or the sessions have ended.
     pub fn forget_user(&self, user_id: i64) {
+        self.forget_users(&[user_id]);
+    }
+
+    /// Forgets all sessions of these users, because their care groups have changed.
+    pub fn forget_users(&self, user_ids: &[i64]) {
         self.changes.fetch_add(1, Ordering::AcqRel);
+        let user_ids: HashSet<i64> = user_ids.iter().copied().collect();
         for shard in &self.shards {
-            lock(shard).retain(|_, state| state.user_id != user_id);
+            lock(shard).retain(|_, state| !user_ids.contains(&state.user_id));
         }
     }
 

@@ -8,6 +8,7 @@ pub mod ask;
 pub mod audit;
 pub mod docs;
 pub mod doctors;
+pub mod groups;
 pub mod health;
 pub mod idempotency;
 pub mod listing;

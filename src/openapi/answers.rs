@@ -219,7 +219,7 @@ pub fn response_of(route: &Route, operation: &Operation, schemas: &[Schema]) -> 
             let items = object! { "type": "array", "items": Json::reference("schemas", name) };
             let example = envelope_of("success", says, list![example(schemas, name)]);
             let headers: &[&str] = match name {
-                "Session" => &[],
+                "Session" | "MyGroup" => &[],
                 _ if route.query.contains(&"count") => &["Link", "X-Total-Count"],
                 _ => &["Link"],
             };

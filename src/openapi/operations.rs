@@ -105,6 +105,9 @@ pub const OPERATIONS: &[Operation] = &[
         .gives(List("Session"), "Sessions found"),
     in_section("Accounts", Delete, "/api/auth/sessions/{id}", "endSession", "End one of your sessions")
         .gives(Nothing("deleted"), "Session ended").refuses(&["NotFound"]),
+    in_section("Accounts", Get, "/api/auth/groups", "listMyGroups", "List your care groups")
+        .about("Members of a care group see and change each other's patients. Without a group, a user sees only the user's own.")
+        .gives(List("MyGroup"), "Care groups found"),
 
     in_section("Patients", Post, "/api/patients", "createPatient", "Register a patient")
         .takes("NewPatient").gives(New("Patient"), "Patient created").refuses(&["Conflict", "KeyReused"]),
@@ -201,6 +204,28 @@ pub const OPERATIONS: &[Operation] = &[
         .gives(Changed("User"), "User unlocked").refuses(&["NotFound"]),
     in_section("Admin", Delete, "/api/admin/users/{id}/sessions", "adminEndSessions", "End all sessions of a user")
         .gives(Nothing("deleted"), "Sessions ended").refuses(&["NotFound"]),
+    in_section("Admin", Post, "/api/admin/groups", "adminCreateGroup", "Make a care group")
+        .about("Names are unique without case. The new group has no members.")
+        .takes("NewGroup").gives(New("Group"), "Care group created").refuses(&["Conflict"]),
+    in_section("Admin", Get, "/api/admin/groups", "adminListGroups", "List all care groups")
+        .gives(List("Group"), "Care groups found"),
+    in_section("Admin", Get, "/api/admin/groups/{id}", "adminFindGroup", "Show a care group")
+        .gives(Record("Group"), "Care group found").refuses(&["NotFound"]),
+    in_section("Admin", Put, "/api/admin/groups/{id}", "adminUpdateGroup", "Save an edited care group")
+        .takes("GroupChanges").gives(Changed("Group"), "Care group updated").refuses(&["NotFound", "Conflict", "Outdated"]),
+    in_section("Admin", Patch, "/api/admin/groups/{id}", "adminPatchGroup", "Rename a care group")
+        .takes("GroupChanges").gives(Changed("Group"), "Care group updated").refuses(&["NotFound", "Conflict", "Outdated"]),
+    in_section("Admin", Delete, "/api/admin/groups/{id}", "adminDeleteGroup", "Delete a care group")
+        .about("Its members no longer see each other's patients. 409 while a member owns patients, unless `force=true` is sent.")
+        .gives(Nothing("deleted"), "Care group deleted").refuses(&["NotFound", "Conflict", "Outdated"]),
+    in_section("Admin", Get, "/api/admin/groups/{id}/members", "adminListMembers", "List the members of a care group")
+        .gives(List("Member"), "Members found").refuses(&["NotFound"]),
+    in_section("Admin", Put, "/api/admin/groups/{id}/members/{user_id}", "adminAddMember", "Add a user to a care group")
+        .about("Somebody who is a member stays one. A group has at most 200 members, and a user is in at most 8 groups: 409.")
+        .gives(Renewed("Member"), "Member added").refuses(&["NotFound", "Conflict"]),
+    in_section("Admin", Delete, "/api/admin/groups/{id}/members/{user_id}", "adminRemoveMember", "Take a user out of a care group")
+        .about("409 while the member owns patients, unless `force=true` is sent: the others no longer see these.")
+        .gives(Nothing("deleted"), "Member removed").refuses(&["NotFound", "Conflict"]),
     in_section("Admin", Get, "/api/admin/audit", "listAuditEntries", "List the audit trail")
         .about("Newest first. The service never changes or removes an entry.")
         .gives(List("AuditEntry"), "Audit entries found"),

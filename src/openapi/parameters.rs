@@ -41,6 +41,7 @@ pub fn in_query(name: &'static str) -> Option<Json> {
         "role" => (one_of(&Role::WORDS), "Only accounts with this role."),
         "disabled" => (truth(), "Only accounts that are disabled (`true`), or only those that are not (`false`)."),
         "cascade" => (truth(), "With `true`, the doctor's mappings are deleted too."),
+        "force" => (truth(), "With `true`, even if the other members then no longer see patients that they see now."),
         "actor_id" => (id(), "Only entries about what this user did."),
         "action" => (one_of(&ACTIONS), "Only entries with this action."),
         "resource" => (one_of(&RESOURCES), "Only entries about this kind of record."),

@@ -124,7 +124,16 @@ pub fn schemas(config: &Config) -> Vec<Schema> {
         let all_fields = table(fields, true);
         all.extend([answer(record, &table(fields, false)), new(form, &all_fields), changes(change, &all_fields)]);
     }
-    all.extend([answer("AdminMapping", &table(MAPPING, true)), answer("AuditEntry", &audit_entry()), field_error()]);
+    all.extend([
+        answer("AdminMapping", &table(MAPPING, true)),
+        answer("Group", &group()),
+        new("NewGroup", &group()),
+        changes("GroupChanges", &group()),
+        answer("Member", &member()),
+        answer("MyGroup", &my_group()),
+        answer("AuditEntry", &audit_entry()),
+        field_error(),
+    ]);
     all
 }
 
@@ -219,6 +228,41 @@ fn session() -> Vec<Field> {
         server("user_agent", or_null(text()), "Mozilla/5.0"),
         server("ip", or_null(text()), "192.0.2.7"),
         server("current", describe(truth(), "Whether this request belongs to this session."), true),
+    ]
+}
+
+fn group() -> Vec<Field> {
+    vec![
+        server("id", id(), 1),
+        required("name", line(NAME_MAX), "Practice Main Street"),
+        server("created_at", time(), "2026-01-05T08:30:00.123456Z"),
+        server("updated_at", time(), "2026-01-05T08:30:00.123456Z"),
+    ]
+}
+
+fn member() -> Vec<Field> {
+    vec![
+        server("user_id", id(), 1),
+        server("name", text(), "Ann Baker"),
+        server("email", text(), "ann@example.org"),
+        server(
+            "disabled",
+            describe(truth(), "A disabled user stays a member, so that colleagues still see the patients."),
+            false,
+        ),
+        server("added_by", describe(id(), "The admin who added the user."), 2),
+        server("added_at", time(), "2026-01-05T08:30:00.123456Z"),
+    ]
+}
+
+/// One of a user's own groups.
+fn my_group() -> Vec<Field> {
+    let of_member = [server("id", id(), 1), server("name", text(), "Ann Baker")];
+    let members = object! { "type": "array", "items": schema(&of_member, |_| true, |_| true) };
+    vec![
+        server("id", id(), 1),
+        server("name", text(), "Practice Main Street"),
+        server("members", describe(members, "The user among them."), list![example(&of_member, |_| true)]),
     ]
 }
 

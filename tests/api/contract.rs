@@ -32,8 +32,9 @@ pub struct World<'a> {
     pub mapping_id: i64,
     /// Of the owner, and not the one in use.
     pub session_id: i64,
-    /// A user whom only admins may see.
+    /// A user whom only admins may see, in a care group.
     pub user_id: i64,
+    pub group_id: i64,
 }
 
 impl<'a> World<'a> {
@@ -47,7 +48,22 @@ impl<'a> World<'a> {
         let session_id = app.logged_in(&owner.email, PASSWORD).get("/api/auth/sessions");
         let session_id = session_id.expect(200, "success").data()[0]["id"].as_i64().expect("an id");
         let user_id = named("victim").id;
-        World { app, owner, other, admin, patient_id, doctor_id, unassigned_doctor_id, mapping_id, session_id, user_id }
+        let group = admin.post("/api/admin/groups", json!({ "name": format!("Group {tag}") })).expect(201, "created");
+        let group_id = group.id();
+        admin.send("PUT", &format!("{}/members/{user_id}", group.location()), &[], None).expect(200, "updated");
+        World {
+            app,
+            owner,
+            other,
+            admin,
+            patient_id,
+            doctor_id,
+            unassigned_doctor_id,
+            mapping_id,
+            session_id,
+            user_id,
+            group_id,
+        }
     }
 
     /// The path of a route with the ids of this world.
@@ -55,6 +71,7 @@ impl<'a> World<'a> {
         let pattern = route.pattern;
         let id = match pattern {
             _ if pattern.contains("/admin/users") => self.user_id,
+            _ if pattern.contains("/admin/groups") => self.group_id,
             _ if pattern.contains("/sessions") => self.session_id,
             _ if pattern.contains("/mappings") => self.mapping_id,
             _ if pattern.contains("/patients") => self.patient_id,
@@ -63,6 +80,7 @@ impl<'a> World<'a> {
             _ => 0,
         };
         let target = pattern.replace("{patient_id}", &self.patient_id.to_string()).replace("{id}", &id.to_string());
+        let target = target.replace("{user_id}", &self.user_id.to_string());
         assert!(!target.contains('{'), "add a value here for the place in {pattern}");
         assert!(id != 0 || !pattern.contains("{id}"), "add here which record {pattern} is about");
         target
@@ -103,6 +121,7 @@ impl<'a> World<'a> {
             }
             (_, "/api/mappings/{id}") => json!({ "notes": "Sent" }),
             (_, "/api/admin/users/{id}") => json!({ "role": "user" }),
+            (_, pattern) if pattern.contains("/groups") => json!({ "name": format!("Sent {unique}") }),
             (method, pattern) => panic!("add a good body here for {} {pattern}", method.name()),
         })
     }

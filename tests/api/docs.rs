@@ -1,6 +1,7 @@
 //! The document against the service, in both directions: routes, parameters, fields, limits, answers; then the page.
 
 mod limits;
+mod world;
 
 use std::collections::BTreeSet;
 
@@ -9,102 +10,15 @@ use healthcare_backend::internals::openapi::{self, page, path_of};
 use healthcare_backend::internals::{Access, Error, ROUTES, Response, place_names};
 use serde_json::{Value, json};
 
-use crate::harness::app::{PASSWORD, Person};
+use crate::harness::app::PASSWORD;
 use crate::harness::http::{self, Answer};
 use crate::harness::schema::{Document, Operation, names};
 use crate::harness::{TestApp, eventually};
+use world::{World, example};
 
 fn document() -> Document {
     let text = openapi::document(&Config::default()).expect("a document");
     Document(serde_json::from_str(&text).expect("JSON"))
-}
-
-/// Someone who may do everything, and a fresh record of every kind.
-struct World {
-    app: TestApp,
-    admin: Person,
-    document: Document,
-}
-
-impl World {
-    fn new() -> World {
-        let app = TestApp::start();
-        let admin = app.admin("admin");
-        World { app, admin, document: document() }
-    }
-
-    /// A request that does what the operation is for, with the document's own example as its body.
-    fn request(&self, operation: &Operation) -> (Person, String, Option<Value>) {
-        static COUNT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
-        let fresh = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let mut person = self.admin.clone();
-        let (patient, doctor) = (person.new_patient("Patient"), person.new_doctor("Doctor"));
-        let mut body = example(operation);
-        let id = match operation.path.trim_start_matches("/api/").trim_start_matches("admin/") {
-            path if path.starts_with("auth/sessions") => {
-                self.app.logged_in(&person.email, PASSWORD);
-                *person.get("/api/auth/sessions").ids().last().expect("the new session")
-            }
-            path if path.starts_with("users/") => self.app.signed_up(&format!("user{fresh}")).id,
-            path if path.starts_with("doctors/") => doctor,
-            path if path.starts_with("patients/{id}") || operation.id == "listDoctorsOfPatient" => patient,
-            path if path.contains("mappings/") => person.new_mapping(patient, doctor),
-            _ => 0,
-        };
-        let path = operation.path.replace("{id}", &id.to_string()).replace("{patient_id}", &patient.to_string());
-        match operation.id {
-            "register" => replace(&mut body, "email", json!(format!("new{fresh}@example.org"))),
-            "login" => replace(&mut body, "email", json!(person.email)),
-            "refresh" => {
-                let session = self.app.logged_in(&person.email, PASSWORD);
-                replace(&mut body, "refresh_token", json!(session.refresh_token));
-            }
-            "logout" => person = self.app.logged_in(&person.email, PASSWORD),
-            "changePassword" => person = self.app.signed_up(&format!("user{fresh}")),
-            "adminCreateUser" => replace(&mut body, "email", json!(format!("made{fresh}@example.org"))),
-            "resetPassword" => {
-                let user = self.app.signed_up(&format!("user{fresh}"));
-                replace(&mut body, "token", json!(self.admin.reset_token(user.id)));
-            }
-            "prepareTotp" => person = self.app.signed_up(&format!("user{fresh}")),
-            "confirmTotp" => {
-                person = self.app.signed_up(&format!("user{fresh}"));
-                replace(&mut body, "code", json!(person.try_totp().expect("a second factor").code()));
-            }
-            "removeTotp" => {
-                person = self.app.signed_up(&format!("user{fresh}"));
-                replace(&mut body, "code", json!(person.try_recovery_code().expect("a code")));
-            }
-            "createMapping" => {
-                replace(&mut body, "patient_id", json!(patient));
-                replace(&mut body, "doctor_id", json!(doctor));
-            }
-            "createDoctor" => replace(&mut body, "license_number", json!(format!("BE-{fresh}"))),
-            _ => {}
-        }
-        (person, path, body)
-    }
-
-    fn send(&self, operation: &Operation) -> Answer {
-        let (person, path, body) = self.request(operation);
-        person.send(&operation.method, &path, &[], body)
-    }
-
-    /// The same with one field of the body changed.
-    fn send_with(&self, operation: &Operation, field: &str, value: Value) -> Answer {
-        let (person, path, body) = self.request(operation);
-        let mut body = body.expect("a body");
-        body[field] = value;
-        person.send(&operation.method, &path, &[], Some(body))
-    }
-}
-
-fn example(operation: &Operation) -> Option<Value> {
-    operation.json.pointer("/requestBody/content/application~1json/example").cloned()
-}
-
-fn replace(body: &mut Option<Value>, field: &str, value: Value) {
-    body.as_mut().expect("a body")[field] = value;
 }
 
 fn good_status(operation: &Operation) -> u16 {
@@ -265,11 +179,12 @@ fn body_schema<'a>(document: &'a Document, operation: &Operation<'a>) -> &'a Val
 #[test]
 fn the_document_names_every_field_that_a_handler_reads() {
     let document = document();
-    let sources: [(&str, &[&str]); 4] = [
+    let sources: [(&str, &[&str]); 5] = [
         (
             include_str!("../../src/handlers/users.rs"),
             &["Registration", "ProfileChanges", "PasswordChange", "NewUser", "UserChanges"],
         ),
+        (include_str!("../../src/handlers/groups.rs"), &["NewGroup", "GroupChanges"]),
         (include_str!("../../src/handlers/totp.rs"), &["CurrentPassword", "TotpCode", "TotpRemoval"]),
         (include_str!("../../src/handlers/resets.rs"), &["ForgottenPassword", "PasswordReset"]),
         (include_str!("../../src/handlers/sessions.rs"), &["Login", "Refresh"]),
@@ -404,7 +319,7 @@ fn a_record_that_the_client_has_is_304_as_documented() {
         assert_documented(&world.document, &operation, &answer);
         seen += 1;
     }
-    assert_eq!(seen, 8);
+    assert_eq!(seen, 9);
 }
 
 #[test]

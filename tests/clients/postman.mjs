@@ -16,12 +16,14 @@ const operations = Object.entries(api.paths).flatMap(([path, methods]) =>
 const isLast = ({ method, id }) => method === "delete" || ["logout", "changePassword", "resetPassword"].includes(id);
 /** What holds others goes after them. */
 const lastOrder = ["resetPassword", "deleteMapping", "adminDeleteMapping", "deletePatient", "adminDeletePatient", "deleteDoctor", "adminDeleteDoctor",
+  "adminRemoveMember", "adminDeleteGroup",
   "endSession", "adminEndSessions", "changePassword", "logout"];
 
 /** The variable that a place in the path is filled from. */
 function variable({ path, id }, place) {
   if (place === "patient_id" || id === "listDoctorsOfPatient") return "patient_id";
-  const [, kind] = /\/(sessions|patients|doctors|mappings|users)\/\{id\}/.exec(path);
+  if (place === "user_id") return "user_id";
+  const [, kind] = /\/(sessions|patients|doctors|mappings|users|groups)\/\{id\}/.exec(path);
   return path.startsWith("/api/patients/{patient_id}") ? "mapping_id" : `${kind.slice(0, -1)}_id`;
 }
 
@@ -35,6 +37,7 @@ function body({ operation, id }) {
   // Without a password, the new account has an invitation, whose token `resetPassword` uses.
   if (id === "adminCreateUser") Object.assign(fields, { email: "{{$timestamp}}@example.org", password: null });
   if (id === "resetPassword") fields.token = "{{one_time_token}}";
+  if (id.endsWith("Group")) fields.name = "Practice {{$timestamp}}";
   if (id === "confirmTotp") fields.code = "{{totp_code}}";
   if (id === "removeTotp") fields.code = "{{recovery_code}}";
   if ("refresh_token" in fields) fields.refresh_token = "{{refresh_token}}";
@@ -77,6 +80,7 @@ function script({ operation, id, tag }) {
     keep("refresh_token", "answer.data.refresh_token");
   }
   if (id === "createPatient" || id === "createDoctor" || id === "createMapping") keep(`${tag.slice(0, -1).toLowerCase()}_id`, "answer.data.id");
+  if (id === "adminCreateGroup") keep("group_id", "answer.data.id");
   if (id === "adminCreateUser") keep("one_time_token", "answer.data.invitation.token");
   if (id === "prepareTotp") lines.push(...authenticator);
   if (id === "prepareTotp") keep("totp_code", "code");

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{World, assert_documented, body_schema, example};
+use super::world::{World, example};
+use super::{assert_documented, body_schema};
 
 #[test]
 fn the_limits_of_every_field_are_those_of_the_document_to_the_last_character() {
