@@ -50,6 +50,7 @@ class Database:
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="healthcare-bench-"))
         self.folder.chmod(0o711)
         self.secret = secrets.token_hex(32)
+        self.relay = self.address = None
         environment = {
             "DATA_DIR": str(self.folder / "data"), "JWT_SECRET": self.secret, "JWT_TTL_SECONDS": "86400",
             "BCRYPT_COST": "10", "PORT": "0", "RUST_LOG": "warn",
@@ -64,7 +65,6 @@ class Database:
             self.socket = lines[4]
             self.port = lines[3]
             self.programs = pathlib.Path(os.readlink(f"/proc/{self.postmaster}/exe")).parent
-            self.relay = self.address = None
             if delay_ms is not None:
                 self.relay = subprocess.Popen([str(relay), f"{self.socket}/.s.PGSQL.{self.port}", delay_ms],
                                               stdout=subprocess.PIPE, text=True)
@@ -93,6 +93,7 @@ class Database:
         """For every server: the product reads the first lines, the peers the others."""
         host, port = self.address or (self.socket, self.port)
         return {
+            "BCRYPT_COST": "10", "AUTH_RATE_PER_MINUTE": "0",
             "DATABASE_URL": f"postgres:///healthcare?user=healthcare&host={host}&port={port}&sslmode=disable",
             "JWT_SECRET": self.secret, "PORT": "0", "RUST_LOG": "warn", "CHANGES_PER_MINUTE": "0",
             # The tokens of the keeper, and the load of a town from one address.

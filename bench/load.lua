@@ -1,6 +1,6 @@
 -- What wrk sends, and one line of figures at the end.
 --
---   wrk -s bench/load.lua URL -- ROUTE TOKEN FIRST_ID LAST_ID
+--   wrk -s bench/load.lua URL -- ROUTE TOKEN FIRST_ID LAST_ID EMAIL PASSWORD
 --
 -- Requests are made before the clock runs; "patient" asks for another one each time.
 local next_request = 1
@@ -39,6 +39,12 @@ function init(args)
     local route, token, first, last = args[1], args[2], tonumber(args[3]), tonumber(args[4])
     if route == "healthz" then
         wrk.path = "/healthz"
+        return
+    end
+    if route == "login" then
+        wrk.method, wrk.path = "POST", "/api/auth/login"
+        wrk.headers["Content-Type"] = "application/json"
+        wrk.body = string.format('{"email": "%s", "password": "%s"}', args[5], args[6])
         return
     end
     wrk.headers["Authorization"] = "Bearer " .. token

@@ -6,7 +6,7 @@ import resource
 import socket
 import subprocess
 
-from database import statement
+from database import PASSWORD, statement
 from servers import family_cpu_seconds
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -34,9 +34,9 @@ def requests(server, database, route, connections, seconds, warmup):
 
 def _wrk(server, database, route, connections, seconds):
     user = database.writer if route == "create" else database.reader
-    command = ["wrk", "-t", str(min(THREADS, connections)), "-c", str(connections), "-d", f"{seconds}s", "--latency",
+    command = ["wrk", "-t", str(min(THREADS, connections)), "-c", str(connections), "-d", f"{seconds}s", "--latency", "--timeout", "10s",
                "-s", str(HERE / "load.lua"), server.url, "--", route, user["token"], str(database.first_patient),
-               str(database.last_patient)]
+               str(database.last_patient), "reader@example.org", PASSWORD]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds + 60)
     found = re.search(r"^FIGURES (\d+) (\d+) (\d+) (\d+) (\d+) (\d+)$", done.stdout, re.MULTILINE)
     if not found:
@@ -49,7 +49,7 @@ def _wrk(server, database, route, connections, seconds):
 def statements(database, route, clients, seconds):
     """The same statement from pgbench, prepared: the database's own limit. Nothing for a route without a statement."""
     program = database.programs / "pgbench"
-    if route == "healthz" or not program.exists():
+    if route in ("healthz", "login") or not program.exists():
         return None
     clients = min(clients, MOST_PGBENCH_CLIENTS)
     script = database.folder / f"{route}.sql"

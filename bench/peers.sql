@@ -7,6 +7,11 @@ select new.name, new.date_of_birth, new.gender, new.phone, new.email, new.addres
   from jsonb_populate_record(null::patients, $1) as new
 returning *;
 
+-- name: login(email text) :opt
+select id, name, email, password_hash
+  from users
+ where email = $1;
+
 -- name: list(owner_id bigint, after_id bigint, page_size bigint) :many
 select *
   from patients

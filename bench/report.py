@@ -12,9 +12,9 @@ from load import MOST_PGBENCH_CLIENTS
 
 # Who is compared with whom: a sentence, the product's row, the peer's row, and the routes that it is about.
 PAIRS = [
-    ("product / axum", "product", "axum", ("healthz", "create")),
-    ("product / Express", "product", "express", ("healthz", "create")),
-    ("product / axum pipelined", "product", "axum-pipelined", ("healthz", "create")),
+    ("product / axum", "product", "axum", ("healthz", "create", "login")),
+    ("product / Express", "product", "express", ("healthz", "create", "login")),
+    ("product / axum pipelined", "product", "axum-pipelined", ("healthz", "create", "login")),
     ("product with the trail of reads / axum pipelined without", "product", "axum-pipelined", ("patient", "list")),
     ("product / axum pipelined, neither writes the trail of reads", "product-no-trail", "axum-pipelined", ("patient", "list")),
     ("product / axum, neither writes the trail of reads", "product-no-trail", "axum", ("patient", "list")),
@@ -24,7 +24,7 @@ PAIRS = [
     ("product / Express, both write it", "product", "express-trail", ("patient", "list")),
     ("product / pgbench", "product", "pgbench", ("create",)),
     ("product without it / pgbench", "product-no-trail", "pgbench", ("patient", "list")),
-    ("product / the same on tiny_http's own sockets", "product", "upstream", ("healthz", "patient", "list", "create")),
+    ("product / the same on tiny_http's own sockets", "product", "upstream", ("healthz", "patient", "list", "create", "login")),
 ]
 LABELS = {
     "product": "**product** (writes the trail of reads)", "product-no-trail": "**product**, `AUDIT_READS=off`",
@@ -83,7 +83,7 @@ def _heading(about):
 Medians. wrk, server and PostgreSQL share the cores. All servers use the product's schema in the same PostgreSQL
 {about.way}, check the same tokens, remember the session in memory, and give the same answers (checked before). None logs requests:
 the product runs with `RUST_LOG=warn`, the peers have no log. The peers send a plain statement for each request, and do not do
-what the product does besides: no audit entry for a create, no check of the actor in it, no limits. axum runs one thread a core,
+what the product does besides: no audit entry for a create, no check of the actor in it, no limits; for a login no session, no entry, no count of failures. axum runs one thread a core,
 Express one process a core; each of these processes has 10 connections to the database, the product its default. The pipelined
 axum has a connection for each core, which all requests share. pgbench has {MOST_PGBENCH_CLIENTS} clients at most. `!` marks rows
 with errors."""

@@ -10,7 +10,7 @@
 #
 #   ROUNDS=3            how often each measurement is taken; the report shows medians
 #   SECONDS=4           how long each takes, after WARMUP=2 seconds that are not counted
-#   ROUTES=…            of healthz,patient,list,create
+#   ROUTES=…            of healthz,patient,list,create,login (a few a second: 1,16 connections say enough)
 #   CONNECTIONS=…       of any numbers; 1,16,64,256
 #   SERVERS=…           of product,product-no-trail,upstream,axum,axum-pipelined,axum-trail,express,
 #                       express-trail,pgbench

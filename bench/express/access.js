@@ -4,6 +4,7 @@ import jwt from 'jsonwebtoken';
 import { statement } from './sql.js';
 
 const FRESH_FOR_MS = 60_000;
+export const TOKEN_SECONDS = 3600;
 const IDLE_SECONDS = 7 * 24 * 60 * 60;
 const state = statement('sql/sessions', 'state');
 
@@ -17,9 +18,15 @@ export class Problem extends Error {
 
 const unauthenticated = () => new Problem(401, 'forbidden', 'A valid access token is needed');
 
+// As a key object: given text, jsonwebtoken looks for a public key in it first, each time, which takes a millisecond.
+const secret = createSecretKey(Buffer.from(process.env.JWT_SECRET));
+
+// A token of no session.
+export function sign(userId) {
+  return jwt.sign({ sid: 0 }, secret, { issuer: 'healthcare-backend', subject: String(userId), expiresIn: TOKEN_SECONDS });
+}
+
 export function createAccess(pool) {
-  // As a key object: given text, jsonwebtoken looks for a public key in it first, each time, which takes a millisecond.
-  const secret = createSecretKey(Buffer.from(process.env.JWT_SECRET));
   const sessions = new Map();
 
   async function sessionOf(id) {

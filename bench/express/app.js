@@ -1,7 +1,8 @@
 // The routes, the envelope, and the headers that every answer has.
+import bcrypt from 'bcrypt';
 import express from 'express';
 import pg from 'pg';
-import { createAccess, Problem } from './access.js';
+import { createAccess, Problem, sign, TOKEN_SECONDS } from './access.js';
 import { checkedPatient, checkedId, checkedPage } from './checks.js';
 import { statement } from './sql.js';
 import { createTrail } from './trail.js';
@@ -15,6 +16,7 @@ const statements = {
   create: statement('bench/peers', 'create'),
   list: statement('bench/peers', 'list'),
   find: statement('bench/peers', 'find'),
+  login: statement('bench/peers', 'login'),
 };
 
 export function createApp(connections) {
@@ -44,6 +46,18 @@ export function createApp(connections) {
 
   app.get('/healthz', (_request, response) => {
     response.json({ status: 'success', message: 'The process answers', data: null });
+  });
+
+  // The password, then a token. Nothing is counted, and no session is kept.
+  app.post('/api/auth/login', express.json({ limit: '256kb' }), async (request, response) => {
+    const { email, password } = request.body;
+    const { rows } = await pool.query({ ...statements.login, values: [String(email).trim().toLowerCase()] });
+    if (rows.length === 0 || !(await bcrypt.compare(String(password), rows[0].password_hash))) {
+      throw new Problem(401, 'invalid', 'Wrong e-mail or password');
+    }
+    const { password_hash, ...user } = rows[0];
+    const data = { token: sign(user.id), token_type: 'Bearer', expires_in: TOKEN_SECONDS, user };
+    response.json({ status: 'success', message: 'Logged in', data });
   });
 
   app.post('/api/patients', authenticated, express.json({ limit: '256kb' }), async (request, response) => {
@@ -85,7 +99,7 @@ export function createApp(connections) {
       error instanceof Problem ? error
       : error.status === 400 ? new Problem(400, 'invalid', 'The request is not valid')
       : new Problem(500, 'failed', `Something went wrong on our side; the request id is ${request.id}`);
-    if (problem.httpStatus === 401) response.set('WWW-Authenticate', 'Bearer');
+    if (problem.httpStatus === 401 && problem.word === 'forbidden') response.set('WWW-Authenticate', 'Bearer');
     const { httpStatus, word, message, data } = problem;
     response.status(httpStatus).json({ status: word, message, data });
   });

@@ -10,19 +10,22 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::response::Response;
 use jiff::Timestamp;
-use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
-use serde::Deserialize;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
+use serde::{Deserialize, Serialize};
 use tokio_postgres::types::Type;
 
 use crate::App;
 use crate::answer::{Problem, RequestId};
 
 const FRESH_FOR: Duration = Duration::from_secs(60);
+/// How long a token is good.
+pub const TOKEN_SECONDS: i64 = 3600;
 const IDLE_SECONDS: i32 = 7 * 24 * 60 * 60;
 
 /// Checks tokens and remembers sessions.
 pub struct Access {
     key: DecodingKey,
+    signing_key: EncodingKey,
     validation: Validation,
     sessions: RwLock<HashMap<i64, State>>,
 }
@@ -34,8 +37,9 @@ struct State {
     loaded_at: Instant,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 struct Claims {
+    iss: String,
     sub: String,
     sid: i64,
     iat: i64,
@@ -56,7 +60,15 @@ impl Access {
         validation.leeway = 0;
         validation.set_issuer(&["healthcare-backend"]);
         validation.set_required_spec_claims(&["exp", "iss", "sub"]);
-        Access { key: DecodingKey::from_secret(secret.as_bytes()), validation, sessions: RwLock::default() }
+        let (key, signing_key) = (DecodingKey::from_secret(secret.as_bytes()), EncodingKey::from_secret(secret.as_bytes()));
+        Access { key, signing_key, validation, sessions: RwLock::default() }
+    }
+
+    /// A token of no session.
+    pub fn sign(&self, user_id: i64) -> Result<String, Problem> {
+        let iat = Timestamp::now().as_second();
+        let (iss, sub, exp) = ("healthcare-backend".to_string(), user_id.to_string(), iat + TOKEN_SECONDS);
+        Ok(encode(&Header::new(Algorithm::HS256), &Claims { iss, sub, sid: 0, iat, exp }, &self.signing_key)?)
     }
 
     fn verify(&self, token: &str) -> Option<(i64, i64)> {

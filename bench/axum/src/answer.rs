@@ -37,6 +37,7 @@ impl FromRequestParts<Arc<App>> for RequestId {
 /// Why a request ends without what it asked for.
 pub enum Problem {
     Unauthenticated,
+    WrongPassword,
     NotFound,
     Invalid(Vec<FieldError>),
     Internal,
@@ -68,6 +69,7 @@ impl Problem {
                 response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
                 response
             }
+            Problem::WrongPassword => json(id, StatusCode::UNAUTHORIZED, "invalid", "Wrong e-mail or password", ()),
             Problem::NotFound => json(id, StatusCode::NOT_FOUND, "failed", "Patient not found", ()),
             Problem::Invalid(errors) => {
                 let data = serde_json::json!({ "errors": errors });

@@ -5,6 +5,7 @@
 
 mod access;
 mod answer;
+mod login;
 mod patients;
 mod sql;
 mod trail;
@@ -17,7 +18,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use axum::Router;
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::serve::ListenerExt;
 use deadpool_postgres::{ClientWrapper, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod};
 use tokio::net::TcpListener;
@@ -101,6 +102,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     });
     let router = Router::new()
         .route("/healthz", get(healthz))
+        .route("/api/auth/login", post(login::login))
         .route("/api/patients", get(patients::list).post(patients::create))
         .route("/api/patients/{id}", get(patients::find))
         .with_state(app);

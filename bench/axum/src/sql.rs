@@ -1,23 +1,25 @@
-//! The statements, read at build time: of a patient from `peers.sql`, of sessions and the trail the product's own.
+//! The statements, read at build time: those of peers from `peers.sql`, those of sessions and the trail the product's own.
 
 /// The statements that the measured routes send.
 pub struct Statements {
     pub create: String,
     pub list: String,
     pub find: String,
+    pub login: String,
     pub session: String,
     pub record: String,
 }
 
 impl Statements {
     pub fn load() -> Statements {
-        let patients = include_str!("../../peers.sql");
+        let peers = include_str!("../../peers.sql");
         let sessions = include_str!("../../../sql/sessions.sql");
         let audit = include_str!("../../../sql/audit.sql");
         Statements {
-            create: named(patients, "create"),
-            list: named(patients, "list"),
-            find: named(patients, "find"),
+            create: named(peers, "create"),
+            list: named(peers, "list"),
+            find: named(peers, "find"),
+            login: named(peers, "login"),
             session: named(sessions, "state"),
             record: named(audit, "record"),
         }
