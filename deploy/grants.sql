@@ -36,8 +36,8 @@ grant select, insert on audit_batch_actors to healthcare_run;
 grant usage on sequence audit_entries_id_seq to healthcare_run;
 -- New patients are made several at a time, which take their ids first.
 grant usage on sequence patients_id_seq to healthcare_run;
--- Read for the version of the schema.
-grant select on schema_migrations to healthcare_run;
+-- Read for the version of the schema, and the system of FHIR's identifiers.
+grant select on schema_migrations, installation to healthcare_run;
 
 -- Large objects belong to no table, so everybody who can connect can fill the disk with them. Only a superuser can revoke that
 -- right.

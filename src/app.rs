@@ -43,6 +43,10 @@ pub struct App {
     pub transport_metrics: OnceLock<Box<dyn Fn() -> Vec<Family> + Send + Sync>>,
     /// The contract, for programs and for people.
     pub contract: Contract,
+    /// The system of the identifiers that FHIR shows: a name that no other installation has.
+    pub installation: String,
+    /// What `/fhir/R4/metadata` says to everybody.
+    pub capabilities: serde_json::Value,
     /// The schema version that this program knows.
     pub schema_version: i32,
     /// When the service started, in seconds since 1970.

@@ -9,6 +9,7 @@ use crate::auth;
 use crate::config::Config;
 use crate::envelope::{Response, Shown};
 use crate::error::{Error, Result};
+use crate::fhir::negotiation;
 use crate::handlers::ask::{Ask, Read};
 use crate::request::{Method, Request};
 use crate::routes::{Access, Handler, Lane, ROUTES, Route, place_names};
@@ -171,7 +172,7 @@ fn call(app: &App, request: &Request, route: &Route, user: Option<auth::User>) -
     let admin = || auth::admin(user()?);
     match route.handler {
         Handler::Open(handler) => {
-            check_shape(request, route)?;
+            check_shape(app, request, route)?;
             handler(app, request).map(Step::Answer)
         }
         Handler::Signed(handler) => {
@@ -203,7 +204,7 @@ fn check(app: &App, request: &Request, route: &Route, user: &auth::User) -> Resu
     if route.is_change() {
         app.guard.take_change(user.id)?;
     }
-    check_shape(request, route)
+    check_shape(app, request, route)
 }
 
 /// The audit entry for this outcome: a read, or a refusal. A user whose token was valid a moment ago may be refused as well: see
@@ -237,9 +238,12 @@ pub fn entry(
     })
 }
 
-/// A body must be JSON without a content coding. If the route has no fields, the body must be absent or an empty object; if it
+/// FHIR has rules of its own. Elsewhere a body must be JSON without a content coding. If the route has no fields, the body must be absent or an empty object; if it
 /// has no query parameters, there must be none.
-fn check_shape(request: &Request, route: &Route) -> Result<()> {
+fn check_shape(app: &App, request: &Request, route: &Route) -> Result<()> {
+    if route.is_fhir {
+        return negotiation::check(&app.config, request);
+    }
     if !request.body.is_empty() {
         let media_type = request.headers.get("content-type").unwrap_or_default().split(';').next().unwrap_or_default();
         if !media_type.trim().eq_ignore_ascii_case("application/json") {

@@ -89,6 +89,19 @@ impl Response {
         Response { status: 200, headers: Vec::new(), content_type, body, shown: None }
     }
 
+    /// A resource of FHIR, which has no envelope.
+    pub fn fhir(status: u16, resource: &impl Serialize) -> Response {
+        // It fails only for a map whose keys are not strings, and no resource has one.
+        let body = serde_json::to_vec(resource).expect("a resource that serializes");
+        Response {
+            status,
+            headers: Vec::new(),
+            content_type: "application/fhir+json; charset=utf-8",
+            body,
+            shown: None,
+        }
+    }
+
     /// The answer to a request that failed. A 5xx says nothing but the request id.
     pub fn error(error: &Error, request_id: &str) -> Response {
         let Facts { status, word, mut message } = error.facts();
@@ -111,6 +124,11 @@ impl Response {
         let message = if status == 400 { "The request is not valid HTTP/1.1" } else { message };
         let response = Response::new(status, word, message, errors);
         if status == 503 { response.with_header("Retry-After", "1") } else { response }
+    }
+
+    /// The same, for the audit trail: these records were shown.
+    pub fn showing(self, shown: Shown) -> Response {
+        Response { shown: Some(shown), ..self }
     }
 
     /// Adds a header.

@@ -107,12 +107,32 @@ pub enum Error {
     NotImplemented,
     /// Too many attempts from one address, or too many changes by one user.
     TooManyRequests(Box<RateLimit>),
+    /// What only FHIR has a word for.
+    Refused(Box<Refusal>),
     /// Our fault; the text is for the log.
     Internal(String),
     /// The database cannot be reached, or the service is at its limit; the text is for the log.
     Unavailable(String),
     /// A list, search or count that took the database too long; the text is for the log.
     TooSlow(String),
+}
+
+/// A refusal in the words of FHIR.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    pub status: u16,
+    pub issues: Vec<Issue>,
+    /// The entity tag of a deleted record.
+    pub etag: Option<String>,
+}
+
+/// One thing that is wrong with a request, in the words of FHIR.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issue {
+    /// A code of R4's `IssueType`.
+    pub code: &'static str,
+    /// A sentence that names the parameter, the header or the element.
+    pub text: Cow<'static, str>,
 }
 
 /// The state of a rate limit, for the headers of a 429 (draft-ietf-httpapi-ratelimit-headers).
@@ -179,6 +199,7 @@ impl Error {
             Error::NotImplemented          => (501, "invalid",    "This method is not supported".into()),
             Error::KeyReused               => (422, "invalid",    "This Idempotency-Key was used before with a different request".into()),
             Error::TooManyRequests(limit)  => (429, "failed",     limit.counted.words().1.into()),
+            Error::Refused(refusal)        => (refusal.status, "invalid", "The request is not valid".into()),
             Error::Internal(_)             => (500, "failed",     "Something went wrong on our side".into()),
             Error::TooSlow(_)              => (503, "failed",     "This takes too long: narrow the search or ask for fewer records".into()),
             Error::Unavailable(_)          => (503, "failed",     "The service is busy or cannot reach its database, try again".into()),
@@ -199,6 +220,7 @@ impl Error {
         match self {
             Error::Unauthenticated => vec![("WWW-Authenticate", "Bearer".into())],
             Error::MethodNotAllowed(allow) => vec![("Allow", allow.clone().into())],
+            Error::Refused(refusal) => refusal.etag.iter().map(|etag| ("ETag", etag.clone().into())).collect(),
             Error::Unavailable(_) | Error::TooSlow(_) => vec![("Retry-After", "1".into())],
             Error::TooManyRequests(limit) => vec![
                 ("Retry-After", limit.retry_after_seconds.to_string().into()),

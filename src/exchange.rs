@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::dispatch::{Routes, Target};
 use crate::envelope::Response;
 use crate::error::{Error, Result};
+use crate::fhir;
 use crate::logging::RequestLine;
 use crate::memory::Share;
 use crate::network;
@@ -23,7 +24,8 @@ type Header = (&'static str, Cow<'static, str>);
 /// The headers of an answer that a script may read, beyond the basic ones.
 const EXPOSED_HEADERS: &str = "ETag, Idempotency-Replayed, Link, Location, Retry-After, RateLimit, RateLimit-Policy, WWW-Authenticate, X-Request-Id, X-Total-Count";
 /// The headers that a script may send.
-const ALLOWED_HEADERS: &str = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-Id";
+const ALLOWED_HEADERS: &str =
+    "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Prefer, X-Request-Id";
 
 /// Makes request ids from a prefix that no other process has, and a counter.
 pub struct RequestIds {
@@ -56,6 +58,8 @@ pub struct Exchange {
     pub client: IpAddr,
     origin: Option<String>,
     user_id: Option<i64>,
+    /// Whether it is answered in the words of FHIR.
+    is_fhir: bool,
     /// When the request had arrived completely.
     pub started: Instant,
 }
@@ -73,11 +77,17 @@ impl Exchange {
         wire::headers(&raw).for_each(|(name, value)| headers.add(name, value));
         let id = ids.choose(headers.get("x-request-id"));
         let peer = wire::peer(&raw).unwrap_or(network::UNKNOWN);
-        let client = network::client_address(peer, headers.get("x-forwarded-for"), &app.config.trusted_proxies);
+        let trusted = &app.config.trusted_proxies;
+        let client = network::client_address(peer, headers.get("x-forwarded-for"), trusted);
+        if !network::is_one_of(peer, trusted) {
+            headers.forget_forwarded();
+        }
         let origin = headers.get("origin").map(str::to_string);
         let method = Method::parse(raw.method().as_str());
         let received = read(&mut raw, &id, method, client, headers, app.config.max_body_bytes);
-        let mut exchange = Exchange { raw, id, method, route: None, client, origin, user_id: None, started };
+        let path = received.as_ref().map_or(raw.url(), |request| &request.path);
+        let is_fhir = fhir::is_below(path);
+        let mut exchange = Exchange { raw, id, method, route: None, client, origin, user_id: None, is_fhir, started };
         let allowed = received.and_then(|mut request| {
             let target = routes.find(&mut request)?;
             exchange.route = target.route();
@@ -113,13 +123,16 @@ impl Exchange {
             Error::TooSlow(text) => log::debug!(target: "server", "request {}: {text}", self.id),
             _ => {}
         }
-        let response = Response::error(error, &self.id);
+        let response = match self.is_fhir {
+            true => fhir::outcome::error(error, &self.id),
+            false => Response::error(error, &self.id),
+        };
         self.answer(app, response, None);
     }
 
     /// Sends the answer, counts it and logs it. If it is long, `share` counts its memory until the client has read it.
     pub fn answer(self, app: &App, response: Response, share: Option<Share>) {
-        let Exchange { raw, id, method, route, client, origin, user_id, started } = self;
+        let Exchange { raw, id, method, route, client, origin, user_id, started, .. } = self;
         let status = response.status;
         let preflight = method == Some(Method::Options);
         let allow = response.headers.iter().find(|(name, _)| *name == "Allow").map(|(_, allow)| allow.to_string());
@@ -156,8 +169,17 @@ impl AsRef<[u8]> for Body {
 }
 
 /// The headers and the body of the answer to a request that the transport refuses itself.
-pub fn refusal(ids: &RequestIds, status: u16, message: &str, sent_id: Option<&str>) -> (Vec<Header>, Vec<u8>) {
-    let response = Response::refusal(status, message);
+pub fn refusal(
+    ids: &RequestIds,
+    status: u16,
+    message: &str,
+    sent_id: Option<&str>,
+    target: Option<&str>,
+) -> (Vec<Header>, Vec<u8>) {
+    let response = match target.is_some_and(fhir::is_below) {
+        true => fhir::outcome::refusal(status, message),
+        false => Response::refusal(status, message),
+    };
     (all_headers(response.headers, response.content_type, &ids.choose(sent_id)), response.body)
 }
 

@@ -56,6 +56,7 @@ mod logging;
 mod openapi;
 mod dispatch;
 mod routes;
+mod fhir;
 mod handlers;
 
 // What handlers share: who asks, what was sent and whether it is well-formed, what is answered.

@@ -71,13 +71,18 @@ fn shortened(address: IpAddr, length: u32) -> IpAddr {
     }
 }
 
+/// Whether the address lies in one of the networks.
+pub fn is_one_of(address: IpAddr, networks: &[Network]) -> bool {
+    networks.iter().any(|network| network.contains(address))
+}
+
 /// The client behind trusted proxies: the last entry of `X-Forwarded-For` that is not itself a trusted proxy. If the peer is not
 /// trusted, the header proves nothing, and the peer is the client.
 pub fn client_address(peer: IpAddr, forwarded_for: Option<&str>, trusted: &[Network]) -> IpAddr {
     let mut client = canonical(peer);
     let Some(forwarded_for) = forwarded_for else { return client };
     for entry in forwarded_for.rsplit(',') {
-        if !trusted.iter().any(|network| network.contains(client)) {
+        if !is_one_of(client, trusted) {
             return client;
         }
         // An entry that is no address ends the chain: the entries before it cannot be trusted.

@@ -49,7 +49,7 @@ impl Method {
 }
 
 /// The request headers that the service reads; all others are dropped.
-const KNOWN_HEADERS: [&str; 11] = [
+const KNOWN_HEADERS: [&str; 15] = [
     "authorization",
     "accept",
     "content-type",
@@ -61,7 +61,13 @@ const KNOWN_HEADERS: [&str; 11] = [
     "origin",
     "user-agent",
     "idempotency-key",
+    "host",
+    "prefer",
+    "x-forwarded-host",
+    "x-forwarded-proto",
 ];
+/// Those that only a trusted proxy may set: the address by which the client knows us.
+const FORWARDED: [&str; 2] = ["x-forwarded-host", "x-forwarded-proto"];
 
 /// The values of the headers that we know. Repeated ones are joined with a comma (RFC 9110, 5.3).
 #[derive(Debug, Default)]
@@ -77,6 +83,15 @@ impl Headers {
                 present.push_str(value);
             }
             empty => *empty = Some(value.to_string()),
+        }
+    }
+
+    /// Drops what only a trusted proxy may say.
+    pub fn forget_forwarded(&mut self) {
+        for (name, value) in KNOWN_HEADERS.iter().zip(&mut self.0) {
+            if FORWARDED.contains(name) {
+                *value = None;
+            }
         }
     }
 

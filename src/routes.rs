@@ -6,6 +6,7 @@ use crate::auth;
 use crate::config::Config;
 use crate::envelope::Response;
 use crate::error::Result;
+use crate::fhir::{capabilities, document_reference, patient, practitioner, practitioner_role};
 use crate::handlers::ask::{Ask, Read};
 use crate::handlers::{audit, docs, doctors, groups, health, mappings, patients, resets, sessions, totp, users};
 use crate::request::Method::{self, Delete, Get, Patch, Post, Put};
@@ -73,6 +74,8 @@ pub struct Route {
     pub is_rate_limited: bool,
     /// Whether the configuration allows it; if not, its refusal.
     pub gate: Option<Gate>,
+    /// Whether it speaks FHIR: its parameters, bodies, answers and refusals are those of R4.
+    pub is_fhir: bool,
 }
 
 /// A check of the configuration that refuses every request of a route.
@@ -154,6 +157,12 @@ pub const ROUTES: &[Route] = &[
     admin     (Delete, "/api/admin/groups/{id}/members/{user_id}", CareGroup, groups::admin::remove).query(groups::FORCE),
     admin_read(Get,    "/api/admin/audit",                         Audit,   audit::list).query(audit::FILTERS),
 
+    open      (Get,    "/fhir/R4/metadata",                                 capabilities::metadata).fhir(),
+    read      (Get,    "/fhir/R4/Patient/{id}",                    Patient, patient::read).fhir(),
+    read      (Get,    "/fhir/R4/Practitioner/{id}",               Doctor,  practitioner::read).fhir(),
+    read      (Get,    "/fhir/R4/PractitionerRole/{id}",           Doctor,  practitioner_role::read).fhir(),
+    read      (Get,    "/fhir/R4/DocumentReference/{id}",          Patient, document_reference::read).fhir(),
+
     open      (Get,    "/healthz",                                          health::healthz),
     open      (Get,    "/readyz",                                           health::readyz).waiting(),
     open      (Get,    "/metrics",                                          health::metrics),
@@ -205,7 +214,18 @@ const fn admin_read(
 const fn line(method: Method, pattern: &'static str, resource: Option<Resource>, handler: Handler) -> Route {
     let lane = if matches!(method, Get) { Lane::Reading } else { Lane::Waiting };
     let has_fields = matches!(method, Post | Put | Patch);
-    Route { method, pattern, lane, resource, handler, query: &[], has_fields, is_rate_limited: false, gate: None }
+    Route {
+        method,
+        pattern,
+        lane,
+        resource,
+        handler,
+        query: &[],
+        has_fields,
+        is_rate_limited: false,
+        gate: None,
+        is_fhir: false,
+    }
 }
 
 impl Route {
@@ -247,9 +267,14 @@ impl Route {
         Route { has_fields: false, ..self }
     }
 
+    /// Whether its method is GET or POST, a FHIR route reads.
+    const fn fhir(self) -> Route {
+        Route { is_fhir: true, lane: Lane::Reading, has_fields: false, ..self }
+    }
+
     /// Whether it counts as a change of the user.
     pub fn is_change(&self) -> bool {
-        self.method != Get && !matches!(self.handler, Handler::Open(_))
+        self.method != Get && matches!(self.handler, Handler::Signed(_) | Handler::Admin(_))
     }
 }
 

@@ -60,8 +60,9 @@ impl Server {
     pub fn new(app: Arc<App>, routes: Routes, listener: TcpListener, id_prefix: String) -> std::io::Result<Server> {
         let ids = Arc::new(RequestIds::new(id_prefix));
         let choosing = Arc::clone(&ids);
-        let refusal =
-            move |status, message: &str, sent_id: Option<&str>| exchange::refusal(&choosing, status, message, sent_id);
+        let refusal = move |status, message: &str, sent_id: Option<&str>, target: Option<&str>| {
+            exchange::refusal(&choosing, status, message, sent_id, target)
+        };
         let socket = wire::open(listener, &app, refusal)?;
         Ok(Server { app, routes, socket, ids })
     }

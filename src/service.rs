@@ -19,6 +19,7 @@ use crate::cursors::Cursors;
 use crate::database::Database;
 use crate::db::Db;
 use crate::dispatch::Routes;
+use crate::fhir::capabilities;
 use crate::housekeeper::Housekeeper;
 use crate::mail::{Mail, Post};
 use crate::memory::Memory;
@@ -212,7 +213,9 @@ fn make_app(
         sql.prove(&mut client)?;
     }
     let is_pooled = database.is_pooled(&mut client)?;
+    let installation = capabilities::installation(&mut client, &sql)?;
     let routes = ROUTES.iter().map(|route| (route.method.name(), route.pattern));
+    let capabilities = capabilities::statement(routes.clone(), &installation);
     let (metrics, pulse) = (Arc::new(Metrics::new(routes)), Arc::new(Pulse::default()));
     let (pool, workers) = (config.database_pool, config.workers);
     Ok(App {
@@ -225,6 +228,8 @@ fn make_app(
         memory: Memory::new(config.max_memory_bytes),
         refusals: Outage::new("server", "requests are answered 503", "no more requests are answered 503"),
         transport_metrics: OnceLock::new(),
+        installation,
+        capabilities,
         contract: Contract { document, page: openapi::page::PAGE, page_policy },
         schema_version: migrations.last().map_or(0, |migration| migration.version),
         started_at: unix_seconds(),

@@ -138,6 +138,8 @@ queries! {
     mappings: Mappings { create, list, search, list_of_patient, find, lock, update, delete }
     /// `sql/groups.sql`
     groups: Groups { create, list, find, update, lock, delete, members, add, remove, mine }
+    /// `sql/fhir.sql`
+    fhir: Fhir { installation }
     /// `sql/health.sql`
     health: Health { schema_version }
     /// `sql/idempotency.sql`

@@ -17,11 +17,11 @@ pub use crate::transport::Request as RawRequest;
 pub type Socket = Server;
 
 /// Opens the server on the listener. `refusal` makes the headers and the body of an answer that the transport gives itself from the
-/// status, a sentence and the `X-Request-Id` that the client sent.
+/// status, a sentence, the `X-Request-Id` that the client sent and the target of the request, where they could be read.
 pub fn open(
     listener: TcpListener,
     app: &App,
-    refusal: impl Fn(u16, &str, Option<&str>) -> (Vec<Field>, Vec<u8>) + Send + Sync + 'static,
+    refusal: impl Fn(u16, &str, Option<&str>, Option<&str>) -> (Vec<Field>, Vec<u8>) + Send + Sync + 'static,
 ) -> std::io::Result<Socket> {
     let proxies = app.config.trusted_proxies.clone();
     let memory = Arc::clone(&app.memory);
@@ -37,7 +37,8 @@ pub fn open(
         short_body_bytes: SHORT_BYTES,
         body_room: Arc::new(body_room),
         refusal: Arc::new(move |refused: &Refusal| {
-            refusal(refused.cause.status(), &refused.message, refused.request_id.as_deref())
+            let (sent_id, target) = (refused.request_id.as_deref(), refused.target.as_deref());
+            refusal(refused.cause.status(), &refused.message, sent_id, target)
         }),
         ..Config::default()
     };

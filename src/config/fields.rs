@@ -74,6 +74,8 @@ pub struct Config {
     pub mail_from: Option<String>,
     /// `RESET_URL`
     pub reset_url: Option<String>,
+    /// `FHIR_BASE_URL`
+    pub fhir_base_url: Option<String>,
     /// `AUDIT_READS`
     pub audit_reads: bool,
     /// `LOG_FORMAT`
@@ -158,6 +160,7 @@ impl Default for Config {
             sendmail: None,
             mail_from: None,
             reset_url: None,
+            fhir_base_url: None,
             audit_reads: true,
             log_format: LogFormat::Text,
             log_filter: "info".into(),

@@ -103,6 +103,8 @@ pub const VARIABLES: &[Variable] = &[
         "the sender of mail: clinic@example.org or Clinic <clinic@example.org>"),
     variable("RESET_URL", "—", Text(|config, text| config.reset_url = Some(text.into()), mail::reset_url),
         "the page of the front end to which a one-time token is appended; SENDMAIL, MAIL_FROM and RESET_URL are set together"),
+    variable("FHIR_BASE_URL", "from the request's Host", Text(|config, text| config.fhir_base_url = Some(text.into()), fhir_base_url),
+        "the absolute base of links in FHIR answers: https://clinic.example/fhir/R4"),
     variable("AUDIT_READS", "on", Switch(|config| &mut config.audit_reads, "on", "off"),
         "off records changes and account events only"),
     variable("LOG_FORMAT", "text", Parsed(log_format),
@@ -219,6 +221,19 @@ fn trusted_proxies(config: &mut Config, text: &str) -> Checked {
     let networks: Option<Vec<Network>> = items(text).iter().map(|item| Network::parse(item)).collect();
     config.trusted_proxies = networks.ok_or("must list addresses or networks like 10.0.0.0/8")?;
     Ok(())
+}
+
+fn fhir_base_url(config: &Config) -> Checked {
+    let Some(url) = &config.fhir_base_url else { return Ok(()) };
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    match rest.is_some_and(|rest| {
+        rest.trim_end_matches('/').ends_with("/fhir/R4")
+            && !rest.starts_with('/')
+            && !rest.contains(['?', '#', ' ', '"'])
+    }) {
+        true => Ok(()),
+        false => Err("must be an address like https://clinic.example/fhir/R4".into()),
+    }
 }
 
 fn log_format(config: &mut Config, text: &str) -> Checked {

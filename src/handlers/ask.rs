@@ -5,6 +5,7 @@
 use postgres::Row;
 
 use crate::app::App;
+use crate::config::Config;
 use crate::cursors::Cursors;
 use crate::db::{Db, Question};
 use crate::envelope::Response;
@@ -18,12 +19,16 @@ pub struct Read<'a> {
     pub sql: &'a Queries,
     /// Seals and opens the cursors of sorted lists.
     pub cursors: &'a Cursors,
+    pub config: &'a Config,
+    /// Names this installation in the identifiers of FHIR.
+    pub installation: &'a str,
 }
 
 impl Read<'_> {
     /// The same for this request.
     pub fn new<'a>(app: &'a App, request: &'a Request) -> Read<'a> {
-        Read { request, sql: &app.sql, cursors: &app.cursors }
+        let App { sql, cursors, config, installation, .. } = app;
+        Read { request, sql, cursors, config, installation }
     }
 }
 

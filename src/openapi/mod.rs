@@ -69,9 +69,14 @@ fn component(schema: Schema) -> (std::borrow::Cow<'static, str>, Json) {
     (schema.name.into(), schema.json.with("examples", list![schema.example]))
 }
 
+/// The routes of the document. What speaks FHIR is described by `/fhir/R4/metadata`.
+pub fn routes() -> impl Iterator<Item = &'static Route> {
+    ROUTES.iter().filter(|route| !route.is_fhir)
+}
+
 fn paths(schemas: &[Schema]) -> Result<Json, String> {
     let mut paths: Vec<(&'static str, Vec<(_, Json)>)> = Vec::new();
-    for route in ROUTES {
+    for route in routes() {
         let (method, pattern) = (route.method, route.pattern);
         let described = OPERATIONS.iter().find(|operation| operation.method == method && operation.pattern == pattern);
         let described =
@@ -82,7 +87,7 @@ fn paths(schemas: &[Schema]) -> Result<Json, String> {
             None => paths.push((path_of(pattern), vec![operation])),
         }
     }
-    if OPERATIONS.len() != ROUTES.len() {
+    if OPERATIONS.len() != routes().count() {
         return Err("the OpenAPI document describes a route that does not exist, or describes one twice".into());
     }
     Ok(Json::Object(paths.into_iter().map(|(path, methods)| (path.into(), Json::Object(methods))).collect()))

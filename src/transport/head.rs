@@ -90,6 +90,7 @@ impl Head {
     pub fn label(&self, refusal: &mut Refusal) {
         refusal.to_head = self.meaning.method == Method::Head;
         refusal.request_id = self.request_id();
+        refusal.target = Some(self.target().to_owned());
     }
 
     /// Name and value of each field, in the order of arrival.
@@ -120,6 +121,7 @@ fn read(text: &str, lines: usize, config: &Config) -> Result<(Vec<Span>, Meaning
     let fields = Fields::new(parsed);
     let meaning = interpret(text, &line, &fields, config).map_err(|mut refusal| {
         refusal.request_id = fields.request_id();
+        refusal.target = Some(line.target.to_owned());
         to_head(refusal)
     })?;
     let spans = parsed

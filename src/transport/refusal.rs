@@ -86,6 +86,8 @@ pub struct Refusal {
     pub field: Option<&'static str>,
     /// The client's `X-Request-Id`, where the header section could be read; unchecked.
     pub request_id: Option<String>,
+    /// What the request line asks for, where the header section could be read; unchecked.
+    pub target: Option<String>,
     /// The request was a `HEAD`: the answer has no body.
     pub(super) to_head: bool,
 }
@@ -93,7 +95,7 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal for `cause` with a sentence for a person.
     pub fn new(cause: Cause, message: impl Into<Cow<'static, str>>) -> Refusal {
-        Refusal { cause, message: message.into(), field: None, request_id: None, to_head: false }
+        Refusal { cause, message: message.into(), field: None, request_id: None, target: None, to_head: false }
     }
 
     /// Names the header field that is at fault.

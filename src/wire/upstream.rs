@@ -18,7 +18,7 @@ pub use tiny_http::Server as Socket;
 pub fn open(
     listener: TcpListener,
     _app: &App,
-    _refusal: impl Fn(u16, &str, Option<&str>) -> (Vec<(&'static str, Cow<'static, str>)>, Vec<u8>),
+    _refusal: impl Fn(u16, &str, Option<&str>, Option<&str>) -> (Vec<(&'static str, Cow<'static, str>)>, Vec<u8>),
 ) -> std::io::Result<Socket> {
     Socket::from_listener(listener, None).map_err(|error| std::io::Error::other(error.to_string()))
 }

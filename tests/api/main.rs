@@ -19,6 +19,7 @@ mod crash;
 mod docs;
 mod doctors;
 mod failure;
+mod fhir;
 mod health;
 mod idempotency;
 mod listing;

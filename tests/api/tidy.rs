@@ -206,14 +206,20 @@ fn where_there_are_statements_there_are_three_files_of_one_name() {
         let of = |source: Source| source.path[folder.len() + 1..].trim_end_matches(ending).to_string();
         sources(folder, ending).into_iter().map(of).filter(|name| !name.contains('/') && name != "mod").collect()
     };
-    let (handlers, statements) = (names("src/handlers", ".rs"), names("sql", ".sql"));
+    let (mut handlers, statements) = (names("src/handlers", ".rs"), names("sql", ".sql"));
+    // The one that is a folder: a file for each of its resources.
+    handlers.push("fhir".into());
+    let code = |name: &str| match name {
+        "fhir" => sources("src/fhir", ".rs").iter().map(|source| source.text.as_str()).collect::<String>(),
+        _ => read(&format!("src/handlers/{name}.rs")),
+    };
     let tests = names("tests/api", ".rs");
     for name in &statements {
         assert!(handlers.contains(name), "sql/{name}.sql has no src/handlers/{name}.rs");
         assert!(tests.contains(name), "sql/{name}.sql has no tests/api/{name}.rs");
     }
     for name in &handlers {
-        let text = read(&format!("src/handlers/{name}.rs"));
+        let text = code(name);
         let uses = format!("sql.{name}.");
         assert!(
             !["read.sql", "app.sql."].iter().any(|names| text.contains(names)) || text.contains(&uses),

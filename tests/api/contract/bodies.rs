@@ -1,9 +1,8 @@
 //! What a request may carry: content types, JSON and its pitfalls, unknown fields, sizes.
 
-use healthcare_backend::internals::ROUTES;
 use serde_json::{Value, json};
 
-use super::{World, check, named, routes_with_fields};
+use super::{World, check, named, plain_routes, routes_with_fields};
 use crate::harness::TestApp;
 use crate::harness::app::{PASSWORD, Person};
 use crate::harness::http::{self, Answer};
@@ -41,7 +40,7 @@ fn an_unknown_field_is_named_on_every_route_that_takes_a_body() {
 fn a_body_where_none_is_expected_is_judged_like_any_other() {
     let app = TestApp::start();
     let world = World::new(&app, "bare");
-    for route in ROUTES.iter().filter(|route| !route.has_fields) {
+    for route in plain_routes().filter(|route| !route.has_fields) {
         let (person, target) = (world.welcome(route), world.target(route));
         let answer = person.send(route.method.name(), &target, &[], Some(json!({ "surprise": 1 })));
         assert_eq!(answer.expect(400, "invalid").fields(), ["surprise"], "{}", named(route));

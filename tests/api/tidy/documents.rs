@@ -37,9 +37,10 @@ fn names(rows: &[Vec<String>], column: usize) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_readme_lists_every_endpoint_and_no_other() {
+fn the_readme_and_the_page_on_fhir_list_every_endpoint_and_no_other() {
     let mut listed = BTreeSet::new();
-    for row in rows("README.md", "Endpoints") {
+    // The page on FHIR lists those of FHIR.
+    for row in rows("README.md", "Endpoints").into_iter().chain(rows("docs/fhir.md", "Endpoints")) {
         let Some(pattern) = row.get(1).and_then(|cell| quoted(cell).first().copied()) else { continue };
         for method in row[0].split(", ") {
             assert!(listed.insert(format!("{method} {pattern}")), "{method} {pattern} stands there twice");

@@ -30,6 +30,7 @@ const OTHERS: &[&str] = &[
     "OWNER_URL",
     "PATCH",
     "POST",
+    "PRN",
     "PREFIX",
     "PUT",
     "ROUTES",

@@ -1,0 +1,88 @@
+//! CapabilityStatement: what this service can do, made from the tables of the routes and of the searches, so that it says neither more
+//! nor less.
+
+use postgres::Client;
+use serde_json::{Value, json};
+
+use super::{BASE, negotiation};
+use crate::app::App;
+use crate::envelope::Response;
+use crate::error::{Result, explain};
+use crate::request::Request;
+use crate::sql::Queries;
+
+/// The system of the identifiers of this installation.
+pub fn installation(client: &mut Client, sql: &Queries) -> std::result::Result<String, String> {
+    // Unnamed: a pooler may run each statement on another connection.
+    let rows = client.query_typed(&sql.fhir.installation.text, &[]).map_err(|error| explain(&error))?;
+    rows.first()
+        .map(|row| row.get(0))
+        .ok_or_else(|| "the table installation is empty: restore its row from a backup".into())
+}
+
+/// What the statement says of every request of the process.
+pub fn statement(routes: impl Iterator<Item = (&'static str, &'static str)> + Clone, installation: &str) -> Value {
+    let mut types: Vec<&str> = Vec::new();
+    for (_, pattern) in routes.clone() {
+        let name = pattern.strip_prefix(BASE).and_then(|path| path.split('/').nth(1)).unwrap_or_default();
+        if name.starts_with(char::is_uppercase) && !types.contains(&name) {
+            types.push(name);
+        }
+    }
+    let resource = |name: &&str| {
+        let own = format!("{BASE}/{name}");
+        let ends = routes.clone().filter_map(|(method, pattern)| Some((method, pattern.strip_prefix(own.as_str())?)));
+        let interactions: Vec<Value> = ends.filter_map(interaction).map(|code| json!({ "code": code })).collect();
+        json!({ "type": name, "interaction": interactions, "versioning": "versioned" })
+    };
+    json!({
+        "resourceType": "CapabilityStatement",
+        "status": "active",
+        "date": date(),
+        "kind": "instance",
+        "software": { "name": "healthcare-backend", "version": env!("CARGO_PKG_VERSION") },
+        "implementation": {
+            "description": format!("Patients, doctors and who cares for whom. The system of identifiers is {installation}."),
+        },
+        "fhirVersion": "4.0.1",
+        "format": ["json", "application/fhir+json"],
+        "rest": [{
+            "mode": "server",
+            "security": {
+                "description": "A bearer token (RFC 6750): the `token` in the answer to POST /api/auth/login with `email` and `password`.",
+            },
+            "resource": types.iter().map(resource).collect::<Vec<_>>(),
+        }],
+    })
+}
+
+/// The interaction of R4 that a route is, by the method and what follows the type.
+fn interaction((method, end): (&str, &str)) -> Option<&'static str> {
+    Some(match (method, end) {
+        ("GET", "/{id}") => "read",
+        ("GET", "/{id}/_history/{vid}") => "vread",
+        ("GET", "/{id}/_history") => "history-instance",
+        ("GET", "") => "search-type",
+        _ => return None,
+    })
+}
+
+/// The day of the build.
+fn date() -> String {
+    let seconds = env!("BUILD_TIME").parse().unwrap_or_default();
+    let time = jiff::Timestamp::from_second(seconds).unwrap_or_default();
+    time.strftime("%F").to_string()
+}
+
+/// `GET /fhir/R4/metadata`
+pub fn metadata(app: &App, request: &Request) -> Result<Response> {
+    for (name, value) in negotiation::parameters(request)? {
+        match (name.as_str(), value.as_str()) {
+            ("_format" | "_pretty", _) | ("mode", "full" | "normative") => {}
+            _ => return Err(negotiation::unknown(&format!("{name}={value}"))),
+        }
+    }
+    let mut statement = app.capabilities.clone();
+    statement["implementation"]["url"] = negotiation::base(&app.config, request)?.into();
+    Ok(Response::fhir(200, &statement))
+}

@@ -1,0 +1,108 @@
+//! The data types of FHIR that our resources are made of, as JSON shows them. What is absent is not written.
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+/// The code system of the types of identifiers.
+const IDENTIFIER_TYPES: &str = "http://terminology.hl7.org/CodeSystem/v2-0203";
+
+/// The version of a resource.
+#[derive(Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Meta {
+    pub version_id: String,
+    pub last_updated: Timestamp,
+}
+
+#[derive(Serialize)]
+pub struct Identifier<'a> {
+    #[serde(rename = "use")]
+    pub purpose: &'static str,
+    #[serde(rename = "type")]
+    pub kind: CodeableConcept<'a>,
+    pub system: String,
+    pub value: Cow<'a, str>,
+}
+
+#[derive(Default, Serialize)]
+pub struct CodeableConcept<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub coding: Vec<Coding>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<Cow<'a, str>>,
+}
+
+#[derive(Serialize)]
+pub struct Coding {
+    pub system: &'static str,
+    pub code: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub display: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+pub struct HumanName {
+    pub text: String,
+    pub family: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub given: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub prefix: Vec<String>,
+}
+
+#[derive(Serialize)]
+pub struct ContactPoint<'a> {
+    pub system: &'static str,
+    pub value: Cow<'a, str>,
+}
+
+#[derive(Serialize)]
+pub struct Address<'a> {
+    pub text: Cow<'a, str>,
+}
+
+#[derive(Serialize)]
+pub struct Reference<'a> {
+    pub reference: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub display: Option<Cow<'a, str>>,
+}
+
+impl<'a> Identifier<'a> {
+    /// An identifier of this installation, of a type of the table v2-0203.
+    pub fn usual(code: &'static str, system: String, value: impl Into<Cow<'a, str>>) -> Identifier<'a> {
+        let kind = CodeableConcept::coded(Coding { system: IDENTIFIER_TYPES, code, display: None });
+        Identifier { purpose: "usual", kind, system, value: value.into() }
+    }
+}
+
+impl<'a> CodeableConcept<'a> {
+    /// A concept that has only its words.
+    pub fn words(text: &'a str) -> CodeableConcept<'a> {
+        CodeableConcept { coding: Vec::new(), text: shown(text) }
+    }
+
+    /// A concept of a code system.
+    pub fn coded(coding: Coding) -> CodeableConcept<'a> {
+        CodeableConcept { coding: vec![coding], text: None }
+    }
+}
+
+/// The ways to reach somebody.
+pub fn telecom<'a>(phone: Option<&'a str>, email: Option<&'a str>) -> Vec<ContactPoint<'a>> {
+    let point = |system, text: Option<&'a str>| text.and_then(shown).map(|value| ContactPoint { system, value });
+    point("phone", phone).into_iter().chain(point("email", email)).collect()
+}
+
+/// A text as R4 allows it: white space that its pattern refuses becomes a space. `None` if nothing is left.
+pub fn shown(text: &str) -> Option<Cow<'_, str>> {
+    let is_refused =
+        |sign: char| sign == '\u{feff}' || (sign.is_whitespace() && !matches!(sign, ' ' | '\t' | '\r' | '\n'));
+    let shown: Cow<str> = match text.contains(is_refused) {
+        true => text.replace(is_refused, " ").trim().to_string().into(),
+        false => text.trim().into(),
+    };
+    (!shown.is_empty()).then_some(shown)
+}

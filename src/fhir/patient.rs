@@ -1,0 +1,126 @@
+//! Patient: one of our patients.
+//!
+//! | Patient | from |
+//! |---|---|
+//! | `id`, `active` | the id; always true |
+//! | `identifier[0]` | `MR`, the system of the installation, the id |
+//! | `name[0]` | the name, and its parts ([`super::names`]) |
+//! | `telecom` | phone and e-mail |
+//! | `gender`, `birthDate` | gender and date of birth |
+//! | `address[0].text` | the address |
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use postgres::Row;
+use serde::{Deserialize, Serialize};
+
+use super::datatypes::{Address, ContactPoint, HumanName, Identifier, Meta, Reference, shown, telecom};
+use super::shape::Shape;
+use super::{answer, names};
+use crate::audit::Resource;
+use crate::auth::User;
+use crate::db::Question;
+use crate::envelope::{Response, Shown};
+use crate::error::{Error, Result};
+use crate::handlers::ask::{Ask, Read};
+
+/// The columns of a patient that FHIR shows.
+#[derive(Deserialize)]
+pub struct Columns<'a> {
+    pub id: i64,
+    pub name: Cow<'a, str>,
+    date_of_birth: Date,
+    gender: Cow<'a, str>,
+    phone: Option<Cow<'a, str>>,
+    email: Option<Cow<'a, str>>,
+    address: Option<Cow<'a, str>>,
+    pub medical_history: Option<Cow<'a, str>>,
+    pub version: i64,
+    pub updated_at: Timestamp,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Patient<'a> {
+    resource_type: &'static str,
+    id: String,
+    meta: Meta,
+    identifier: [Identifier<'a>; 1],
+    active: bool,
+    name: [HumanName; 1],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    telecom: Vec<ContactPoint<'a>>,
+    gender: &'a str,
+    birth_date: Date,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<[Address<'a>; 1]>,
+}
+
+impl<'a> Columns<'a> {
+    /// Those of a row of the table.
+    pub fn of(row: &'a Row) -> Columns<'a> {
+        let text = |column: &str| row.get::<_, Option<&str>>(column).map(Cow::from);
+        Columns {
+            id: row.get("id"),
+            name: row.get::<_, &str>("name").into(),
+            date_of_birth: row.get("date_of_birth"),
+            gender: row.get::<_, &str>("gender").into(),
+            phone: text("phone"),
+            email: text("email"),
+            address: text("address"),
+            medical_history: text("medical_history"),
+            version: row.get("version"),
+            updated_at: row.get("updated_at"),
+        }
+    }
+
+    /// The version of what is shown straight from these columns.
+    pub fn meta(&self) -> Meta {
+        Meta { version_id: self.version.to_string(), last_updated: self.updated_at }
+    }
+
+    /// What other resources show of it.
+    pub fn reference(&self) -> Reference<'_> {
+        Reference { reference: format!("Patient/{}", self.id), display: shown(&self.name) }
+    }
+
+    /// As FHIR shows them.
+    pub fn patient(&self, installation: &str) -> Patient<'_> {
+        Patient {
+            resource_type: "Patient",
+            id: self.id.to_string(),
+            meta: self.meta(),
+            identifier: [Identifier::usual("MR", installation.to_string(), self.id.to_string())],
+            active: true,
+            name: [names::of_patient(&self.name)],
+            telecom: telecom(self.phone.as_deref(), self.email.as_deref()),
+            gender: &self.gender,
+            birth_date: self.date_of_birth,
+            address: self.address.as_deref().and_then(shown).map(|text| [Address { text }]),
+        }
+    }
+}
+
+/// `GET /fhir/R4/Patient/{id}`
+pub fn read(read: &Read, user: &User) -> Result<Ask> {
+    find(read, user, answer::id(read.request)?, |read, shape, patient| {
+        Ok(answer::resource(read.request, shape, &patient.patient(read.installation), &patient.meta()))
+    })
+}
+
+/// A resource that shows one patient.
+pub fn find(
+    read: &Read,
+    user: &User,
+    id: i64,
+    answer: impl FnOnce(&Read, &Shape, &Columns) -> Result<Response> + Send + 'static,
+) -> Result<Ask> {
+    let shape = Shape::of_read(read.request)?;
+    let patient = Question::new(&read.sql.patients.find, &[&id, &Some(user.id)])?;
+    Ok(Ask::one(patient, move |read, row| {
+        let row = row.ok_or(Error::NoRoute)?;
+        Ok(answer(read, &shape, &Columns::of(&row))?.showing(Shown::Record(Resource::Patient, id)))
+    }))
+}

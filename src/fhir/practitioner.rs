@@ -1,0 +1,129 @@
+//! Practitioner: one entry of the directory of doctors. A login account is none.
+//!
+//! | Practitioner | from |
+//! |---|---|
+//! | `id`, `active` | the id; always true |
+//! | `identifier[0]` | `MD` and the licence number; without one `PRN` and the id |
+//! | `name[0]` | the name, and its parts ([`super::names`]); leading titles are its `prefix` |
+//! | `telecom` | phone and e-mail |
+//! | `qualification[0]` | the specialization, and the licence number |
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+use postgres::Row;
+use serde::{Deserialize, Serialize};
+
+use super::datatypes::{CodeableConcept, ContactPoint, HumanName, Identifier, Meta, Reference, shown, telecom};
+use super::shape::Shape;
+use super::{answer, names};
+use crate::auth::User;
+use crate::db::Question;
+use crate::envelope::Response;
+use crate::error::{Error, Result};
+use crate::handlers::ask::{Ask, Read};
+
+/// The columns of a doctor that FHIR shows.
+#[derive(Deserialize)]
+pub struct Columns<'a> {
+    pub id: i64,
+    pub name: Cow<'a, str>,
+    pub specialization: Cow<'a, str>,
+    pub phone: Option<Cow<'a, str>>,
+    pub email: Option<Cow<'a, str>>,
+    license_number: Option<Cow<'a, str>>,
+    pub version: i64,
+    pub updated_at: Timestamp,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Practitioner<'a> {
+    resource_type: &'static str,
+    id: String,
+    meta: Meta,
+    identifier: [Identifier<'a>; 1],
+    active: bool,
+    name: [HumanName; 1],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    telecom: Vec<ContactPoint<'a>>,
+    qualification: [Qualification<'a>; 1],
+}
+
+#[derive(Serialize)]
+struct Qualification<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identifier: Option<[Identifier<'a>; 1]>,
+    code: CodeableConcept<'a>,
+}
+
+/// The system of licence numbers.
+pub fn licences(installation: &str) -> String {
+    format!("{installation}#license")
+}
+
+impl<'a> Columns<'a> {
+    /// Those of a row of the table.
+    pub fn of(row: &'a Row) -> Columns<'a> {
+        let text = |column: &str| row.get::<_, Option<&str>>(column).map(Cow::from);
+        Columns {
+            id: row.get("id"),
+            name: row.get::<_, &str>("name").into(),
+            specialization: row.get::<_, &str>("specialization").into(),
+            phone: text("phone"),
+            email: text("email"),
+            license_number: text("license_number"),
+            version: row.get("version"),
+            updated_at: row.get("updated_at"),
+        }
+    }
+
+    /// The version of what is shown straight from these columns.
+    pub fn meta(&self) -> Meta {
+        Meta { version_id: self.version.to_string(), last_updated: self.updated_at }
+    }
+
+    /// What other resources show of it.
+    pub fn reference(&self) -> Reference<'_> {
+        Reference { reference: format!("Practitioner/{}", self.id), display: shown(&self.name) }
+    }
+
+    /// As FHIR shows them.
+    pub fn practitioner(&self, installation: &str) -> Practitioner<'_> {
+        let licence = || {
+            let number = self.license_number.as_deref().and_then(shown)?;
+            Some(Identifier::usual("MD", licences(installation), number))
+        };
+        let record = || Identifier::usual("PRN", installation.to_string(), self.id.to_string());
+        Practitioner {
+            resource_type: "Practitioner",
+            id: self.id.to_string(),
+            meta: self.meta(),
+            identifier: [licence().unwrap_or_else(record)],
+            active: true,
+            name: [names::of_doctor(&self.name)],
+            telecom: telecom(self.phone.as_deref(), self.email.as_deref()),
+            qualification: [Qualification {
+                identifier: licence().map(|licence| [licence]),
+                code: CodeableConcept::words(&self.specialization),
+            }],
+        }
+    }
+}
+
+/// `GET /fhir/R4/Practitioner/{id}`
+pub fn read(read: &Read, _user: &User) -> Result<Ask> {
+    find(read, |read, shape, doctor| {
+        answer::resource(read.request, shape, &doctor.practitioner(read.installation), &doctor.meta())
+    })
+}
+
+/// A resource that shows one doctor.
+pub fn find(read: &Read, answer: impl FnOnce(&Read, &Shape, &Columns) -> Response + Send + 'static) -> Result<Ask> {
+    let shape = Shape::of_read(read.request)?;
+    let doctor = Question::new(&read.sql.doctors.find, &[&answer::id(read.request)?])?;
+    Ok(Ask::one(doctor, move |read, row| {
+        let row = row.ok_or(Error::NoRoute)?;
+        Ok(answer(read, &shape, &Columns::of(&row)))
+    }))
+}
