@@ -25,12 +25,14 @@ grant select, insert, update on users, one_time_tokens to healthcare_run;
 grant select, insert, update, delete on sessions, refresh_tokens, login_failures, idempotency_keys, totp_secrets, recovery_codes to healthcare_run;
 grant select, insert, update, delete on patients, doctors, mappings, care_groups, care_group_members to healthcare_run;
 -- Tables that are read and added to, never changed. PostgreSQL sets the ids and the times of changes and logins, so that nobody
--- can write an entry into the past. A batch brings the times at which its reads happened.
-revoke insert on audit_entries, audit_batches from healthcare_run;
-grant select on audit_entries, audit_batches to healthcare_run;
-grant insert (actor_id, action, resource, resource_id, resource_ids, outcome, ip, request_id, before) on audit_entries to healthcare_run;
+-- can write an entry or a version into the past. A batch brings the times at which its reads happened.
+revoke insert on audit_entries, audit_batches, record_versions from healthcare_run;
+grant select on audit_entries, audit_batches, record_versions to healthcare_run;
+grant insert (actor_id, action, resource, resource_id, resource_ids, version, outcome, ip, request_id) on audit_entries to healthcare_run;
 grant insert (action, resource, at, actor_id, resource_id, resource_ids, ip, request_id, record_ids)
     on audit_batches to healthcare_run;
+grant insert (resource, record_id, version, owner_id, patient_id, ended_by, actor_id, record, texts_here, texts_later)
+    on record_versions to healthcare_run;
 grant select, insert on audit_batch_actors to healthcare_run;
 -- The sequence of the ids of entries and batches.
 grant usage on sequence audit_entries_id_seq to healthcare_run;

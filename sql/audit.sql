@@ -30,14 +30,18 @@ values ('list', $1);
 -- other until the page is full. The planner underestimates a bare comparison and would open all batches and sort; `coalesce`
 -- prevents that. Only one branch runs: one with a user, the other without.
 --
+-- `before` is the version that a change replaced. A create makes version 1, which its entry does not repeat.
+--
 -- Ids come in the order of writing, which is nearly that of time. So the period is also a range of ids: the page does not walk
 -- through what is newer, nor to the end of the trail for what is not there. Every entry is written within a day of its time.
 with period as materialized (
     select coalesce((select id from audit_entries where at < $7 - interval '1 day' order by at desc limit 1), 0) as after_id,
            coalesce((select id from audit_entries where at >= $8 + interval '1 day' order by at limit 1), $1) as before_id
 )
-select id, at, actor_id, action, resource, resource_id, resource_ids, outcome, ip, request_id, before
-  from ((select id, at, actor_id, action, resource, resource_id, resource_ids, outcome, ip, request_id, before
+select id, at, page.actor_id, action, page.resource, resource_id, resource_ids, page.version, outcome, ip, request_id,
+       was.record as before
+  from ((select id, at, actor_id, action, resource, resource_id, resource_ids,
+                case action when 'create' then 1 else version end as version, outcome, ip, request_id
            from audit_entries
           where id < $1
             and ($7 is null or id > (select after_id from period))
@@ -55,8 +59,8 @@ select id, at, actor_id, action, resource, resource_id, resource_ids, outcome, i
           limit $2)
         union all
         (select batch.id + entry.place - 1, entry.at, entry.actor_id, batch.action, batch.resource, entry.resource_id,
-                entry.resource_ids::bigint[], case batch.action when 'denied' then 'forbidden' else 'success' end,
-                entry.ip, entry.request_id, null
+                entry.resource_ids::bigint[], null, case batch.action when 'denied' then 'forbidden' else 'success' end,
+                entry.ip, entry.request_id
            from ((select id, action, resource, at, actor_id, resource_id, resource_ids, ip, request_id
                     from audit_batches
                    where $3 is null
@@ -92,5 +96,7 @@ select id, at, actor_id, action, resource, resource_id, resource_ids, outcome, i
                  or coalesce(entry.resource_id = $6, entry.resource_ids::bigint[] @> array[$6], false))
           order by batch.id desc, entry.place desc
           limit $2)) as page
+  left join record_versions as was
+         on (was.resource, was.record_id, was.version) = (page.resource, page.resource_id, page.version - 1)
  order by id desc
  limit $2;

@@ -152,9 +152,13 @@ with found as (
        and found.matches
        and not found.before @> $3
     returning d.*
+), kept as (
+    insert into record_versions (resource, record_id, version, owner_id, patient_id, ended_by, actor_id, record, texts_here, texts_later)
+    select 'doctor', (stored).id, (stored).version, (stored).created_by, null, 'update', $5, text.*
+      from changed, found, without_same_texts(before, $3) as text
 ), audited as (
-    insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id, before)
-    select acting($5, $6, $2 is null), 'update', 'doctor', changed.id, $7, $8, found.before from changed, found
+    insert into audit_entries (actor_id, action, resource, resource_id, version, ip, request_id)
+    select acting($5, $6, $2 is null), 'update', 'doctor', id, version, $7, $8 from changed
 )
 select true as allowed, true as matches, changed.*
   from changed
@@ -177,8 +181,8 @@ select id
 -- Runs after `lock`. Without `cascade`, the foreign key of a mapping refuses the delete; with it, the doctor's mappings are
 -- deleted too.
 with found as (
-    select id, created_by = coalesce($2, created_by) as allowed, $3 is null or version::text = any ($3) as matches,
-           to_jsonb(doctors) - 'version' as before
+    select id, version, created_by, created_by = coalesce($2, created_by) as allowed,
+           $3 is null or version::text = any ($3) as matches, to_jsonb(doctors) - 'version' as before
       from doctors
      where id = $1
 ), mapped as (
@@ -189,18 +193,26 @@ with found as (
      order by m.id
        for update of m
 ), unmapped as (
-    delete from mappings m using mapped where m.id = mapped.id returning m.id, to_jsonb(m) - 'version' as before
+    delete from mappings m using mapped where m.id = mapped.id
+    returning m.id, m.version, m.created_by, m.patient_id, to_jsonb(m) - 'version' as before
 ), deleted as (
     delete from doctors d using found
      where d.id = found.id
        and found.allowed
        and found.matches
     returning d.id
-), audited as (
-    insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id, before)
-    select acting($5, $6, $2 is null), 'delete', 'mapping', unmapped.id, $7, $8, unmapped.before from unmapped
+), kept as (
+    insert into record_versions (resource, record_id, version, owner_id, patient_id, ended_by, actor_id, record, texts_here, texts_later)
+    select 'mapping', unmapped.id, version, created_by, patient_id, 'delete', $5, text.*
+      from unmapped, without_same_texts(before, null) as text
      union all
-    select acting($5, $6, $2 is null), 'delete', 'doctor', deleted.id, $7, $8, found.before from deleted, found
+    select 'doctor', deleted.id, version, created_by, null, 'delete', $5, text.*
+      from deleted, found, without_same_texts(before, null) as text
+), audited as (
+    insert into audit_entries (actor_id, action, resource, resource_id, version, ip, request_id)
+    select acting($5, $6, $2 is null), 'delete', 'mapping', id, version + 1, $7, $8 from unmapped
+     union all
+    select acting($5, $6, $2 is null), 'delete', 'doctor', deleted.id, version + 1, $7, $8 from deleted, found
 )
 select allowed, matches
   from found;

@@ -41,9 +41,12 @@ with found as (
        and found.matches
        and found.name <> $2
     returning g.id, g.name, g.version, g.created_at, g.updated_at
+), kept as (
+    insert into record_versions (resource, record_id, version, ended_by, actor_id, record)
+    select 'care_group', found.id, found.version, 'update', $4, before from changed, found
 ), audited as (
-    insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id, before)
-    select acting($4, $5, true), 'update', 'care_group', changed.id, $6, $7, before from changed, found
+    insert into audit_entries (actor_id, action, resource, resource_id, version, ip, request_id)
+    select acting($4, $5, true), 'update', 'care_group', id, version, $6, $7 from changed
 )
 select true as matches, id, name, version, created_at, updated_at
   from changed
@@ -66,7 +69,7 @@ select g.id
 -- name: delete(id bigint, force boolean, versions text[], actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
 -- Runs after `lock`. `is_needed`: a member owns patients, and the group stays unless `force` is true.
 with found as (
-    select id, $3 is null or version::text = any ($3) as matches, to_jsonb(g) - 'version' - 'lower_name' as before,
+    select id, version, $3 is null or version::text = any ($3) as matches, to_jsonb(g) - 'version' - 'lower_name' as before,
            not $2 and exists (select
                                 from care_group_members m
                                where m.group_id = g.id
@@ -81,11 +84,14 @@ with found as (
 ), deleted as (
     delete from care_groups g using found where g.id = found.id and matches and not is_needed
     returning g.id
+), kept as (
+    insert into record_versions (resource, record_id, version, ended_by, actor_id, record)
+    select 'care_group', deleted.id, version, 'delete', $4, before from deleted, found
 ), audited as (
-    insert into audit_entries (actor_id, action, resource, resource_id, resource_ids, ip, request_id, before)
-    select acting($4, $5, true), 'unshare', 'care_group', deleted.id, array[user_id], $6, $7, null from deleted, removed
+    insert into audit_entries (actor_id, action, resource, resource_id, resource_ids, version, ip, request_id)
+    select acting($4, $5, true), 'unshare', 'care_group', deleted.id, array[user_id], null, $6, $7 from deleted, removed
      union all
-    select acting($4, $5, true), 'delete', 'care_group', deleted.id, null, $6, $7, before from deleted, found
+    select acting($4, $5, true), 'delete', 'care_group', deleted.id, null, version + 1, $6, $7 from deleted, found
 )
 select matches, is_needed, (select array_agg(user_id) from removed) as members, (select count(*) from told) as told
   from found;

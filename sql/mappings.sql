@@ -113,7 +113,7 @@ select m.id, patient.id as patient_id, doctor.id as doctor_id
 -- conflict mappings_patient_id_doctor_id_key: This doctor is already assigned to this patient
 -- Runs after `lock`: changes the fields that are sent, and writes nothing if none of them differs. No row: no such mapping of
 -- this owner. Otherwise the row says which of the new patient and doctor were found, and `matches` is false if the record is at
--- none of `versions`. The trail does not repeat long notes that stay the same.
+-- none of `versions`.
 with new as (
     select *
       from jsonb_populate_record(null::mappings, $3)
@@ -147,14 +147,13 @@ with new as (
        and found.matches
        and not found.before @> $3
     returning m.*
+), kept as (
+    insert into record_versions (resource, record_id, version, owner_id, patient_id, ended_by, actor_id, record, texts_here, texts_later)
+    select 'mapping', (stored).id, (stored).version, (stored).created_by, (stored).patient_id, 'update', $5, text.*
+      from changed, found, without_same_texts(before, $3) as text
 ), audited as (
-    insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id, before)
-    select acting($5, $6, $2 is null), 'update', 'mapping', changed.id, $7, $8,
-           (select jsonb_object_agg(key, value)
-              from jsonb_each(found.before)
-             where octet_length(value::text) <= 1024
-                or value <> ($3 -> key))
-      from changed, found
+    insert into audit_entries (actor_id, action, resource, resource_id, version, ip, request_id)
+    select acting($5, $6, $2 is null), 'update', 'mapping', id, version, $7, $8 from changed
 ), record as (
     select true as matches, changed.*
       from changed
@@ -172,8 +171,9 @@ select patient.id is not null as patient_found, doctor.id is not null as doctor_
   left join doctor on true;
 
 -- name: delete(id bigint, owner_id bigint, versions text[], actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
+-- No row: no such mapping of this owner. `matches` false: the record is at none of `versions`.
 with found as (
-    select m.id, to_jsonb(m) - 'version' as before,
+    select m.id, m.version, m.created_by, m.patient_id, to_jsonb(m) - 'version' as before,
            $3 is null or m.version || '.' || p.version || '.' || d.version = any ($3) as matches
       from mappings m
       join patients p on p.id = m.patient_id
@@ -186,9 +186,13 @@ with found as (
      where m.id = found.id
        and found.matches
     returning m.id
+), kept as (
+    insert into record_versions (resource, record_id, version, owner_id, patient_id, ended_by, actor_id, record, texts_here, texts_later)
+    select 'mapping', deleted.id, version, created_by, patient_id, 'delete', $4, text.*
+      from deleted, found, without_same_texts(before, null) as text
 ), audited as (
-    insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id, before)
-    select acting($4, $5, $2 is null), 'delete', 'mapping', deleted.id, $6, $7, found.before from deleted, found
+    insert into audit_entries (actor_id, action, resource, resource_id, version, ip, request_id)
+    select acting($4, $5, $2 is null), 'delete', 'mapping', deleted.id, version + 1, $6, $7 from deleted, found
 )
 select matches
   from found;

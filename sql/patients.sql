@@ -138,7 +138,7 @@ select q.number, p.*
 
 -- name: update(id bigint, owner_id bigint, fields jsonb, versions text[], actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
 -- Changes the fields that are sent, and writes nothing if none of them differs. No row: no such patient of this owner. `matches`
--- false: the record is at none of `versions`. The trail does not repeat a long text that stays the same.
+-- false: the record is at none of `versions`.
 with found as (
     select p as stored, $4 is null or p.version::text = any ($4) as matches, to_jsonb(p) - 'version' as before
       from patients p
@@ -162,14 +162,13 @@ with found as (
        and found.matches
        and not found.before @> $3
     returning p.*
+), kept as (
+    insert into record_versions (resource, record_id, version, owner_id, patient_id, ended_by, actor_id, record, texts_here, texts_later)
+    select 'patient', (stored).id, (stored).version, (stored).created_by, (stored).id, 'update', $5, text.*
+      from changed, found, without_same_texts(before, $3) as text
 ), audited as (
-    insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id, before)
-    select acting($5, $6, $2 is null), 'update', 'patient', changed.id, $7, $8,
-           (select jsonb_object_agg(key, value)
-              from jsonb_each(found.before)
-             where octet_length(value::text) <= 1024
-                or value <> ($3 -> key))
-      from changed, found
+    insert into audit_entries (actor_id, action, resource, resource_id, version, ip, request_id)
+    select acting($5, $6, $2 is null), 'update', 'patient', id, version, $7, $8 from changed
 )
 select true as matches, changed.*
   from changed
@@ -190,24 +189,32 @@ select id
 -- name: delete(id bigint, owner_id bigint, versions text[], actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
 -- Runs after `lock`: removes the patient and the patient's mappings.
 with found as (
-    select id, $3 is null or version::text = any ($3) as matches, to_jsonb(patients) - 'version' as before
+    select id, version, created_by, $3 is null or version::text = any ($3) as matches, to_jsonb(patients) - 'version' as before
       from patients
      where id = $1
        and created_by = coalesce($2, created_by)
 ), mapped as (
     select m.id from mappings m join found on m.patient_id = found.id and found.matches order by m.id for update of m
 ), unmapped as (
-    delete from mappings m using mapped where m.id = mapped.id returning m.id, to_jsonb(m) - 'version' as before
+    delete from mappings m using mapped where m.id = mapped.id
+    returning m.id, m.version, m.created_by, to_jsonb(m) - 'version' as before
 ), deleted as (
     delete from patients p using found
      where p.id = found.id
        and found.matches
     returning p.id
-), audited as (
-    insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id, before)
-    select acting($4, $5, $2 is null), 'delete', 'mapping', unmapped.id, $6, $7, unmapped.before from unmapped
+), kept as (
+    insert into record_versions (resource, record_id, version, owner_id, patient_id, ended_by, actor_id, record, texts_here, texts_later)
+    select 'mapping', unmapped.id, version, created_by, deleted.id, 'delete', $4, text.*
+      from unmapped, deleted, without_same_texts(before, null) as text
      union all
-    select acting($4, $5, $2 is null), 'delete', 'patient', deleted.id, $6, $7, found.before from deleted, found
+    select 'patient', deleted.id, version, created_by, deleted.id, 'delete', $4, text.*
+      from deleted, found, without_same_texts(before, null) as text
+), audited as (
+    insert into audit_entries (actor_id, action, resource, resource_id, version, ip, request_id)
+    select acting($4, $5, $2 is null), 'delete', 'mapping', id, version + 1, $6, $7 from unmapped
+     union all
+    select acting($4, $5, $2 is null), 'delete', 'patient', deleted.id, version + 1, $6, $7 from deleted, found
 )
 select matches
   from found;

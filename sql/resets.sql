@@ -75,6 +75,9 @@ with account as (
        set password_hash = $2, version = u.version + 1, updated_at = now()
       from account
      where u.id = account.id
+), kept as (
+    insert into record_versions (resource, record_id, version, owner_id, ended_by, actor_id, record)
+    select 'user', u.id, u.version, u.id, 'update', account.id, account(u) from account join users u on u.id = account.id
 ), spent as (
     update one_time_tokens t set hash = null from account where t.user_id = account.id and t.hash is not null
 ), failures as (
@@ -109,6 +112,9 @@ select id, disabled
 -- Runs after `lock_by_email`: the same as `redeem` by the operator, who has no user id. A disabled account stays disabled.
 with changed as (
     update users u set password_hash = $2, version = u.version + 1, updated_at = now() where u.id = $1 returning u.id, u.email
+), kept as (
+    insert into record_versions (resource, record_id, version, owner_id, ended_by, actor_id, record)
+    select 'user', u.id, u.version, u.id, 'update', null, account(u) from changed join users u on u.id = changed.id
 ), spent as (
     update one_time_tokens t set hash = null from changed where t.user_id = changed.id and t.hash is not null
 ), failures as (

@@ -35,14 +35,17 @@ with actor as (
       from actor
      where u.id = actor.id
        and not u.totp
-    returning u.id
+    returning u.id, u.version
+), kept as (
+    insert into record_versions (resource, record_id, version, owner_id, ended_by, actor_id, record)
+    select 'user', u.id, u.version, u.id, 'update', $1, account(u) from changed join users u on u.id = changed.id
 ), used as (
     update totp_secrets t set last_step = $3, wrong_codes = 0 from changed where t.user_id = changed.id
 ), codes as (
     insert into recovery_codes (user_id, hash) select changed.id, code.hash from changed, unnest($4) as code (hash)
 ), audited as (
-    insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id)
-    select id, 'totp_change', 'user', id, $5, $6 from changed
+    insert into audit_entries (actor_id, action, resource, resource_id, version, ip, request_id)
+    select id, 'totp_change', 'user', id, version, $5, $6 from changed
 )
 select id
   from changed;
@@ -85,13 +88,16 @@ with actor as (
      where u.id = actor.id
        and u.totp
     returning u.id, u.name, u.email, u.role, u.disabled, u.invited, u.totp, u.version, u.created_at, u.updated_at
+), kept as (
+    insert into record_versions (resource, record_id, version, owner_id, ended_by, actor_id, record)
+    select 'user', u.id, u.version, u.id, 'update', $1, account(u) from changed join users u on u.id = changed.id
 ), secret as (
     delete from totp_secrets t using changed where t.user_id = changed.id
 ), codes as (
     delete from recovery_codes r using changed where r.user_id = changed.id
 ), audited as (
-    insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id)
-    select id, 'totp_change', 'user', id, $3, $4 from changed
+    insert into audit_entries (actor_id, action, resource, resource_id, version, ip, request_id)
+    select id, 'totp_change', 'user', id, version, $3, $4 from changed
 )
 select id, name, email, role, disabled, invited, totp, version, created_at, updated_at
   from changed;
@@ -109,7 +115,10 @@ with found as (
       from found, actor
      where u.id = found.id
        and u.totp
-    returning u.id
+    returning u.id, u.version
+), kept as (
+    insert into record_versions (resource, record_id, version, owner_id, ended_by, actor_id, record)
+    select 'user', u.id, u.version, u.id, 'update', $2, account(u) from changed join users u on u.id = changed.id
 ), secret as (
     delete from totp_secrets t using changed where t.user_id = changed.id
 ), codes as (
@@ -117,10 +126,10 @@ with found as (
 ), ended as (
     update sessions set ended_at = now() from changed where user_id = changed.id and ended_at is null returning sessions.id
 ), audited as (
-    insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id)
-    select actor.id, 'totp_change', 'user', changed.id, $4, $5 from actor, changed
+    insert into audit_entries (actor_id, action, resource, resource_id, version, ip, request_id)
+    select actor.id, 'totp_change', 'user', changed.id, version, $4, $5 from actor, changed
      union all
-    select actor.id, 'session_end', 'session', ended.id, $4, $5 from actor, ended
+    select actor.id, 'session_end', 'session', ended.id, null, $4, $5 from actor, ended
 )
 select found.id, pg_notify('session_changes', 'user ' || found.id)::text as notified
   from found, actor;
@@ -132,7 +141,10 @@ with changed as (
        set totp = false, version = u.version + 1, updated_at = now()
      where u.id = $1
        and u.totp
-    returning u.id
+    returning u.id, u.version
+), kept as (
+    insert into record_versions (resource, record_id, version, owner_id, ended_by, actor_id, record)
+    select 'user', u.id, u.version, u.id, 'update', null, account(u) from changed join users u on u.id = changed.id
 ), secret as (
     delete from totp_secrets t using changed where t.user_id = changed.id
 ), codes as (
@@ -140,10 +152,10 @@ with changed as (
 ), ended as (
     update sessions set ended_at = now() from changed where user_id = changed.id and ended_at is null returning sessions.id
 ), audited as (
-    insert into audit_entries (action, resource, resource_id)
-    select 'totp_change', 'user', id from changed
+    insert into audit_entries (action, resource, resource_id, version)
+    select 'totp_change', 'user', id, version from changed
      union all
-    select 'session_end', 'session', id from ended
+    select 'session_end', 'session', id, null from ended
 )
 select id, pg_notify('session_changes', 'user ' || id)::text as notified
   from changed;

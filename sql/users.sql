@@ -53,7 +53,7 @@ with actor as (
     select acting($1, $2, false) as id
 ), found as (
     select u.id, u.name, u.email, u.role, u.disabled, u.invited, u.totp, u.version, u.created_at, u.updated_at,
-           $6 is null or version::text = any ($6) as matches, to_jsonb(u) - 'version' - 'password_hash' as before
+           $6 is null or version::text = any ($6) as matches
       from users u
       join actor on actor.id = u.id
      where $5 is null
@@ -66,6 +66,9 @@ with actor as (
        and found.matches
        and (found.name, found.email) <> (coalesce($3, found.name), coalesce($4, found.email))
     returning u.id, u.name, u.email, u.role, u.disabled, u.invited, u.totp, u.version, u.created_at, u.updated_at
+), kept as (
+    insert into record_versions (resource, record_id, version, owner_id, ended_by, actor_id, record)
+    select 'user', u.id, u.version, u.id, 'update', $1, account(u) from changed join users u on u.id = changed.id
 ), moved as (
     select changed.id from changed join found on found.email <> changed.email
 ), spent as (
@@ -74,10 +77,10 @@ with actor as (
     update sessions set ended_at = now() from moved where user_id = moved.id and sessions.id <> $2 and ended_at is null
     returning sessions.id
 ), audited as (
-    insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id, before)
-    select changed.id, 'profile_change', 'user', changed.id, $7, $8, before from changed, found
+    insert into audit_entries (actor_id, action, resource, resource_id, version, ip, request_id)
+    select actor.id, 'profile_change', 'user', changed.id, version, $7, $8 from changed, actor
      union all
-    select actor.id, 'session_end', 'session', ended.id, $7, $8, null from ended, actor
+    select actor.id, 'session_end', 'session', ended.id, null, $7, $8 from ended, actor
 )
 select true as matches, id, name, email, role, disabled, invited, totp, version, created_at, updated_at,
        (select count(pg_notify('session_changes', 'session ' || ended.id)) from ended) as ended
@@ -100,6 +103,9 @@ with actor as (
      where u.id = actor.id
        and u.password_hash = $2
     returning u.id, u.name, u.email, u.role, u.disabled, u.invited, u.totp, u.version, u.created_at, u.updated_at
+), kept as (
+    insert into record_versions (resource, record_id, version, owner_id, ended_by, actor_id, record)
+    select 'user', u.id, u.version, u.id, 'update', $1, account(u) from changed join users u on u.id = changed.id
 ), spent as (
     update one_time_tokens t set hash = null from changed where t.user_id = changed.id and t.hash is not null
 ), ended as (
@@ -161,12 +167,12 @@ select id
 -- at none of `versions`. `admin_remains` false: it is the last admin.
 with seen as (
     select id, name, email, role, disabled, invited, totp, version, created_at, updated_at,
-           $6 is null or version::text = any ($6) as matches, to_jsonb(users) - 'version' - 'password_hash' as before
+           $6 is null or version::text = any ($6) as matches
       from users
      where id = $1
         or (role = 'admin' and not disabled)
 ), found as (
-    select id, name, email, role, disabled, invited, totp, version, created_at, updated_at, matches, before,
+    select id, name, email, role, disabled, invited, totp, version, created_at, updated_at, matches,
            acting($7, $8, true) as actor_id,
            case when invited then coalesce($4, name) else name end as new_name,
            case when invited then coalesce($5, email) else email end as new_email,
@@ -187,6 +193,9 @@ with seen as (
        and (found.role, found.disabled, found.name, found.email)
            <> (coalesce($2, found.role), coalesce($3, found.disabled), new_name, new_email)
     returning u.id, u.name, u.email, u.role, u.disabled, u.invited, u.totp, u.version, u.created_at, u.updated_at
+), kept as (
+    insert into record_versions (resource, record_id, version, owner_id, ended_by, actor_id, record)
+    select 'user', u.id, u.version, u.id, 'update', $7, account(u) from changed join users u on u.id = changed.id
 ), spent as (
     update one_time_tokens t
        set hash = null
@@ -203,18 +212,18 @@ with seen as (
        and ended_at is null
     returning sessions.id
 ), audited as (
-    insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id, before)
-    select actor_id, 'role_change', 'user', changed.id, $9, $10, before from changed, found where changed.role <> found.role
+    insert into audit_entries (actor_id, action, resource, resource_id, version, ip, request_id)
+    select actor_id, 'role_change', 'user', changed.id, changed.version, $9, $10 from changed, found where changed.role <> found.role
      union all
-    select actor_id, case when changed.disabled then 'disable' else 'enable' end, 'user', changed.id, $9, $10, before
+    select actor_id, case when changed.disabled then 'disable' else 'enable' end, 'user', changed.id, changed.version, $9, $10
       from changed, found
      where changed.disabled <> found.disabled
      union all
-    select actor_id, 'profile_change', 'user', changed.id, $9, $10, before
+    select actor_id, 'profile_change', 'user', changed.id, changed.version, $9, $10
       from changed, found
      where (changed.name, changed.email) <> (found.name, found.email)
      union all
-    select actor_id, 'session_end', 'session', ended.id, $9, $10, null from ended, found
+    select actor_id, 'session_end', 'session', ended.id, null, $9, $10 from ended, found
 )
 select true as matches, true as admin_remains, id, name, email, role, disabled, invited, totp, version, created_at, updated_at,
        pg_notify('session_changes', 'user ' || id)::text as notified
@@ -251,14 +260,14 @@ select id, name, email, role, disabled, invited, totp, version, created_at, upda
 -- name: set_role(email text, role text) :opt write
 -- Changes a role from the command line; the operator has no user id. No row: no such user.
 with locked as (
-    select id, email, role, disabled, to_jsonb(users) - 'version' - 'password_hash' as before
+    select id, email, role, disabled, version, account(users) as record
       from users
      where email = $1
         or (role = 'admin' and not disabled)
      order by id
        for no key update
 ), found as (
-    select id, role, before,
+    select id, role, version, record,
            $2 = 'admin' or role <> 'admin' or disabled
            or exists (select from locked other where other.email <> $1 and other.role = 'admin' and not other.disabled)
            as admin_remains
@@ -271,10 +280,13 @@ with locked as (
      where u.id = found.id
        and found.admin_remains
        and found.role <> $2
-    returning u.id
+    returning u.id, u.version
+), kept as (
+    insert into record_versions (resource, record_id, version, owner_id, ended_by, record)
+    select 'user', found.id, found.version, found.id, 'update', record from changed, found
 ), audited as (
-    insert into audit_entries (action, resource, resource_id, before)
-    select 'role_change', 'user', changed.id, found.before from changed, found
+    insert into audit_entries (action, resource, resource_id, version)
+    select 'role_change', 'user', id, version from changed
 )
 select admin_remains, pg_notify('session_changes', 'user ' || changed.id)::text as notified
   from found

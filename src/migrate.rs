@@ -44,6 +44,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "0017_text_search",
     "0018_care_groups",
     "0019_fhir",
+    "0020_history",
 ];
 
 /// The key of the advisory lock: any number that no other program uses in the same database.

@@ -52,7 +52,7 @@ pub const ACTIONS: [&str; 29] = [
 /// Every kind of record in the trail.
 pub const RESOURCES: [&str; 8] = ["user", "session", "patient", "doctor", "mapping", "care_group", "grant", "audit"];
 /// The fields of an entry, in order.
-pub const COLUMNS: [&str; 11] = [
+pub const COLUMNS: [&str; 12] = [
     "id",
     "at",
     "actor_id",
@@ -60,6 +60,7 @@ pub const COLUMNS: [&str; 11] = [
     "resource",
     "resource_id",
     "resource_ids",
+    "version",
     "outcome",
     "ip",
     "request_id",
@@ -80,6 +81,8 @@ struct AuditEntry {
     /// The records that a list showed.
     #[serde(skip_serializing_if = "Option::is_none")]
     resource_ids: Option<Vec<i64>>,
+    /// The version that the change made.
+    version: Option<i64>,
     outcome: String,
     ip: Option<IpAddr>,
     request_id: Option<String>,
@@ -96,6 +99,7 @@ impl AuditEntry {
             resource: row.get("resource"),
             resource_id: row.get("resource_id"),
             resource_ids: row.get("resource_ids"),
+            version: row.get("version"),
             outcome: row.get("outcome"),
             ip: row.get("ip"),
             request_id: row.get("request_id"),

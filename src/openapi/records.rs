@@ -324,6 +324,7 @@ fn audit_entry() -> Vec<Field> {
             describe(ids, "The ids of the records that a list showed; absent for other actions."),
             (),
         ),
+        server("version", describe(or_null(id()), "The version of the record that the change made."), 2),
         server("outcome", one_of(&OUTCOMES), "success"),
         server("ip", or_null(text()), "192.0.2.7"),
         server("request_id", or_null(text()), "5c1d9a70-2f"),

@@ -164,8 +164,19 @@ fn an_entry_says_who_what_when_from_where_and_by_which_request() {
     let entry = &page[0];
     let mut names: Vec<&String> = entry.as_object().expect("an object").keys().collect();
     names.sort();
-    let documented =
-        ["action", "actor_id", "at", "before", "id", "ip", "outcome", "request_id", "resource", "resource_id"];
+    let documented = [
+        "action",
+        "actor_id",
+        "at",
+        "before",
+        "id",
+        "ip",
+        "outcome",
+        "request_id",
+        "resource",
+        "resource_id",
+        "version",
+    ];
     assert_eq!(names, documented);
     assert_eq!(gist(entry), (Some(root.id), "doctor", Some(1), "success"));
     assert_eq!(

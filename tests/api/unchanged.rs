@@ -79,7 +79,7 @@ fn of_a_field_that_is_sent_with_another_value_nothing_is_lost() {
 }
 
 #[test]
-fn a_long_text_that_stays_is_copied_neither_in_the_record_nor_into_the_trail() {
+fn a_long_text_that_stays_is_copied_neither_in_the_record_nor_into_its_history() {
     let app = TestApp::start();
     let (ann, mut sql) = (app.signed_up("ann"), app.sql());
     // Twenty thousand characters that do not compress well.
@@ -92,7 +92,7 @@ fn a_long_text_that_stays_is_copied_neither_in_the_record_nor_into_the_trail() {
     let notes = history.chars().take(2000).collect::<String>();
     ann.patch(&format!("/api/mappings/{mapping}"), json!({ "notes": notes })).expect(200, "updated");
     let size = "select sum(pg_total_relation_size(name::regclass))::bigint
-                  from unnest(array['patients', 'mappings', 'audit_entries']) as name";
+                  from unnest(array['patients', 'mappings', 'audit_entries', 'record_versions']) as name";
     let before: i64 = sql.query_one(size, &[]).expect("a size").get(0);
     for number in 0..100 {
         ann.patch(&path, json!({ "phone": format!("{}", 10_000 + number) })).expect(200, "updated");
