@@ -32,7 +32,7 @@ pub mod records {
 }
 
 pub mod openapi {
-    pub use crate::openapi::{document, page, path_of};
+    pub use crate::openapi::{document, document_in_3_0, page, path_of};
 }
 
 #[cfg(target_os = "linux")]

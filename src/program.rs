@@ -138,10 +138,19 @@ it. If DATABASE_URL is set, use pg_dump instead.",
     },
     Command {
         name: "openapi",
-        takes: &[],
+        takes: &[VERSION],
         about: "print the OpenAPI document",
-        more: "The document shows the limits of the current configuration. It needs no database.",
-        run: |_| print(&(openapi::document(&configure()?)? + "\n")),
+        more: "\
+The document is in OpenAPI 3.1, as it is served, or in 3.0 for a program that reads no later version. It shows the limits of the current
+configuration. It needs no database.",
+        run: |given| {
+            let config = configure()?;
+            let document = match given.optional_text("--version") {
+                Some("3.0") => openapi::document_in_3_0(&config),
+                _ => openapi::document(&config),
+            };
+            print(&(document? + "\n"))
+        },
     },
     Command {
         name: "help",
@@ -159,6 +168,15 @@ it. If DATABASE_URL is set, use pg_dump instead.",
     },
 ];
 
+const VERSION: Argument = Argument {
+    name: "--version",
+    about: "the version of OpenAPI, 3.1 or 3.0",
+    kind: Kind::Option("VERSION", |text| match text {
+        "3.0" | "3.1" => Ok(text.into()),
+        _ => Err("must be 3.1 or 3.0".into()),
+    }),
+    times: Times::AtMostOnce,
+};
 const EMAIL: Argument = Argument {
     name: "--email",
     about: "the e-mail address of the account",

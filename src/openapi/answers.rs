@@ -1,8 +1,8 @@
 //! Responses: the envelope around a record, the headers, and every refusal with its status and word.
 
-use super::fields::{one_of, text, word};
+use super::fields::{describe, nothing, one_of, or_null, text, truth};
 use super::json::{Json, list, object};
-use super::operations::{Gives, Operation};
+use super::operations::{Gives, OPERATIONS, Operation, Shows};
 use super::records::Schema;
 use crate::error::FIELD_ERRORS_MAX;
 use crate::routes::Route;
@@ -65,7 +65,7 @@ pub const REFUSALS: &[Refusal] = &[
     refusal("HttpVersion", 505, &["invalid"], "The HTTP version is not supported.", "Only HTTP/1.1 and HTTP/1.0 are supported"),
 ];
 
-/// The refusals that any request can get, besides 400.
+/// The refusals that any request can get, besides 400. They share one response, [`AT_ANY_REQUEST`].
 pub const ALWAYS: &[&str] = &[
     "TimedOut",
     "TooLarge",
@@ -78,6 +78,9 @@ pub const ALWAYS: &[&str] = &[
     "Busy",
     "HttpVersion",
 ];
+
+/// The name of the response that stands for all statuses that an operation does not name.
+pub const AT_ANY_REQUEST: &str = "Refused";
 
 /// The response headers and their meaning.
 const HEADERS: &[(&str, &str)] = &[
@@ -128,58 +131,106 @@ impl Refusal {
     }
 
     /// The response component.
-    pub fn response(&self) -> Json {
-        let (schema, data) = match self.field {
-            None if self.asks_for_code => ("LoginFailure", Json::Null),
-            None => ("Failure", Json::Null),
-            Some((field, message)) => {
-                ("FieldErrors", object! { "errors": list![object! { "field": field, "message": message }] })
-            }
+    fn response(&self) -> Json {
+        let schema = match self.field {
+            None if self.asks_for_code => "LoginFailure",
+            None => "Failure",
+            Some(_) => "FieldErrors",
         };
-        let body = object! {
-            "schema": Json::reference("schemas", schema),
-            "example": envelope_of(self.words[0], self.says, data),
-        };
-        response(self.when, self.headers, Some(body))
+        let body = object! { "schema": Json::reference("schemas", schema), "example": self.example() };
+        response(self.when, self.headers, Some(json(body)))
     }
+
+    fn example(&self) -> Json {
+        let error = |(field, message)| object! { "errors": list![object! { "field": field, "message": message }] };
+        envelope_of(self.words[0], self.says, self.field.map_or(Json::Null, error))
+    }
+}
+
+/// The responses that operations share: every refusal, and one for those that any request can get.
+pub fn refusal_components() -> Json {
+    let is_named = |refusal: &&Refusal| {
+        !ALWAYS.contains(&refusal.name) || OPERATIONS.iter().any(|operation| operation.refuses.contains(&refusal.name))
+    };
+    let named = REFUSALS.iter().filter(is_named).map(|refusal| (refusal.name.into(), refusal.response()));
+    Json::Object(named.chain([(AT_ANY_REQUEST.into(), refused())]).collect())
+}
+
+/// What any request can get.
+fn refused() -> Json {
+    let (mut when, mut examples) = (String::from("What any request can get."), Vec::new());
+    for refusal in REFUSALS.iter().filter(|refusal| ALWAYS.contains(&refusal.name)) {
+        when.push_str(&format!(" {}: {}", refusal.status, refusal.when));
+        examples.push((refusal.name.into(), object! { "summary": refusal.when, "value": refusal.example() }));
+    }
+    let body = object! { "schema": Json::reference("schemas", "Failure"), "examples": Json::Object(examples) };
+    let retry_after =
+        object! { "description": "How many seconds to wait before trying again; sent with 503.", "schema": text() };
+    let headers = object! { "X-Request-Id": Json::reference("headers", "X-Request-Id"), "Retry-After": retry_after };
+    object! { "description": when, "headers": headers, "content": json(body) }
 }
 
 /// The bodies of refusals. They have names, so that generated clients have a type for each.
 pub fn refusal_schemas() -> [Schema; 3] {
-    let schema = |name, words: &[&'static str], data: Json, example: Json| Schema {
-        name,
-        json: envelope_schema(one_of(words), data),
+    let schema = |name: &'static str, words: &[&'static str], data: Json, example: Json| Schema {
+        name: name.into(),
+        json: envelope_schema(words, data),
         example: envelope_of(words[0], "The request is not valid", example),
     };
     let error = object! { "field": "name", "message": "is required" };
+    let asks = object! { "type": "object", "required": list!["code_required"], "properties": object! { "code_required": truth() } };
+    let asks = describe(
+        or_null(asks),
+        "An object with `true` if the password is right, and the code of the second factor is missing or wrong.",
+    );
+    let errors = object! {
+        "type": "object", "required": list!["errors"],
+        "properties": object! {
+            "errors": object! {
+                "type": "array", "minItems": 1, "maxItems": FIELD_ERRORS_MAX,
+                "items": Json::reference("schemas", "FieldError"),
+            },
+            "more": object! { "type": "integer", "minimum": 1, "description": "How many more errors there are." },
+        },
+    };
     [
-        schema("Failure", &["failed", "invalid", "forbidden"], object! { "type": "null" }, Json::Null),
-        schema(
-            "LoginFailure",
-            &["invalid"],
-            object! {
-                "type": list!["object", "null"], "required": list!["code_required"],
-                "properties": object! { "code_required": object! { "type": "boolean", "const": true } },
-                "description": "An object if the password is right, and the code of the second factor is missing or wrong.",
-            },
-            Json::Null,
-        ),
-        schema(
-            "FieldErrors",
-            &["incomplete", "invalid"],
-            object! {
-                "type": "object", "required": list!["errors"],
-                "properties": object! {
-                    "errors": object! {
-                        "type": "array", "minItems": 1, "maxItems": FIELD_ERRORS_MAX,
-                        "items": Json::reference("schemas", "FieldError"),
-                    },
-                    "more": object! { "type": "integer", "minimum": 1, "description": "How many more errors there are." },
-                },
-            },
-            object! { "errors": list![error] },
-        ),
+        schema("Failure", &["failed", "invalid", "forbidden"], nothing(), Json::Null),
+        schema("LoginFailure", &["invalid"], asks, Json::Null),
+        schema("FieldErrors", &["incomplete", "invalid"], errors, object! { "errors": list![error] }),
     ]
+}
+
+/// The bodies of operations that succeed: one for a record, one for a list of them, and one without data. Each has the words of its
+/// operations.
+pub fn answer_schemas(schemas: &[Schema]) -> Vec<Schema> {
+    let mut answers: Vec<(Shows, Vec<&'static str>)> = Vec::new();
+    for gives in OPERATIONS.iter().map(|operation| operation.gives) {
+        let Some((shows, word)) = gives.shows().zip(gives.word()) else { continue };
+        match answers.iter_mut().find(|(known, _)| *known == shows) {
+            Some((_, words)) if words.contains(&word) => {}
+            Some((_, words)) => words.push(word),
+            None => answers.push((shows, vec![word])),
+        }
+    }
+    let schema = |(shows, words): (Shows, Vec<&'static str>)| {
+        let data = match shows {
+            Shows::One(name) => Json::reference("schemas", name),
+            Shows::Many(name) => object! { "type": "array", "items": Json::reference("schemas", name) },
+            Shows::Nothing => nothing(),
+        };
+        let example = envelope_of(words[0], "What was done", shown(schemas, shows));
+        Schema { name: shows.answer().into(), json: envelope_schema(&words, data), example }
+    };
+    answers.into_iter().map(schema).collect()
+}
+
+/// An example of the data.
+fn shown(schemas: &[Schema], shows: Shows) -> Json {
+    match shows {
+        Shows::One(name) => example(schemas, name),
+        Shows::Many(name) => list![example(schemas, name)],
+        Shows::Nothing => Json::Null,
+    }
 }
 
 /// The components that hold the headers.
@@ -193,49 +244,25 @@ pub fn header_components() -> Json {
 
 /// The status and the response of an operation that succeeds.
 pub fn response_of(route: &Route, operation: &Operation, schemas: &[Schema]) -> (u16, Json) {
-    let says = operation.says;
-    let one = |status, word_of: &'static str, name: &'static str, headers| {
-        let of = Json::reference("schemas", name);
-        (
-            status,
-            response(
-                says,
-                headers,
-                Some(envelope(word(word_of), of, envelope_of(word_of, says, example(schemas, name)))),
-            ),
-        )
+    let gives = operation.gives;
+    let headers: &[&str] = match gives {
+        Gives::Page(media_type) => return (200, page(media_type)),
+        Gives::New(_) if operation.refuses.contains(&"KeyReused") => &["Location", "ETag", "Idempotency-Replayed"],
+        Gives::New(_) => &["Location", "ETag"],
+        Gives::Made(_) | Gives::Elsewhere => &["Location"],
+        Gives::Record(_) | Gives::Changed(_) => &["ETag"],
+        Gives::List(_) if route.query.contains(&"count") => &["Link", "X-Total-Count"],
+        Gives::List(_) if route.query.contains(&"limit") => &["Link"],
+        _ => &[],
     };
-    match operation.gives {
-        Gives::Data(name) => one(200, "success", name, &[]),
-        Gives::Record(name) => one(200, "success", name, &["ETag"]),
-        Gives::New(name) if operation.refuses.contains(&"KeyReused") => {
-            one(201, "created", name, &["Location", "ETag", "Idempotency-Replayed"])
-        }
-        Gives::New(name) => one(201, "created", name, &["Location", "ETag"]),
-        Gives::Made(name) => one(201, "created", name, &["Location"]),
-        Gives::Changed(name) => one(200, "updated", name, &["ETag"]),
-        Gives::Renewed(name) => one(200, "updated", name, &[]),
-        Gives::List(name) => {
-            let items = object! { "type": "array", "items": Json::reference("schemas", name) };
-            let example = envelope_of("success", says, list![example(schemas, name)]);
-            let headers: &[&str] = match name {
-                "Session" | "MyGroup" => &[],
-                _ if route.query.contains(&"count") => &["Link", "X-Total-Count"],
-                _ => &["Link"],
-            };
-            (200, response(says, headers, Some(envelope(word("success"), items, example))))
-        }
-        Gives::Taken => {
-            let body = envelope(word("success"), object! { "type": "null" }, envelope_of("success", says, Json::Null));
-            (202, response(says, &[], Some(body)))
-        }
-        Gives::Nothing(word_of) => {
-            let body = envelope(word(word_of), object! { "type": "null" }, envelope_of(word_of, says, Json::Null));
-            (200, response(says, &[], Some(body)))
-        }
-        Gives::Page(media_type) => (200, page(media_type)),
-        Gives::Elsewhere => (303, response(says, &["Location"], None)),
-    }
+    let content = gives.shows().zip(gives.word()).map(|(shows, word)| {
+        let content = json(object! {
+            "schema": Json::reference("schemas", &shows.answer()),
+            "example": envelope_of(word, operation.says, shown(schemas, shows)),
+        });
+        if operation.has_csv { content.with("text/csv", object! { "schema": text() }) } else { content }
+    });
+    (gives.status(), response(operation.says, headers, content))
 }
 
 /// 304 has headers only.
@@ -250,7 +277,7 @@ pub fn example(schemas: &[Schema], name: &str) -> Json {
 
 fn page(media_type: &'static str) -> Json {
     let schema = if media_type == "application/json" {
-        object! { "type": "object" }
+        object! { "type": "object", "additionalProperties": true }
     } else {
         text()
     };
@@ -259,24 +286,25 @@ fn page(media_type: &'static str) -> Json {
     object! { "description": "The page", "headers": headers, "content": content }
 }
 
-fn response(description: &'static str, headers: &[&'static str], body: Option<Json>) -> Json {
+fn response(description: &'static str, headers: &[&'static str], content: Option<Json>) -> Json {
     let names = ["X-Request-Id"].into_iter().chain(headers.iter().copied());
     let headers = names.map(|name| (name.into(), Json::reference("headers", name))).collect();
     let response = object! { "description": description, "headers": Json::Object(headers) };
-    match body {
-        Some(body) => response.with("content", object! { "application/json": body }),
+    match content {
+        Some(content) => response.with("content", content),
         None => response,
     }
 }
 
-fn envelope(word: Json, data: Json, example: Json) -> Json {
-    object! { "schema": envelope_schema(word, data), "example": example }
+/// The content of a response that has this body.
+fn json(body: Json) -> Json {
+    object! { "application/json": body }
 }
 
-fn envelope_schema(word: Json, data: Json) -> Json {
+fn envelope_schema(words: &[&'static str], data: Json) -> Json {
     object! {
         "type": "object",
-        "properties": object! { "status": word, "message": text(), "data": data },
+        "properties": object! { "status": one_of(words), "message": text(), "data": data },
         "required": list!["status", "message", "data"],
     }
 }

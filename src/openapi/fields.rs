@@ -18,6 +18,12 @@ const SOME_LINES: &str = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009
 /// At least five digits and an optional extension; or blank, which counts as null.
 const PHONE: &str = r"^([ +().\/-]*([0-9][ +().\/-]*){5,}(([xX]|[eE][xX][tT]\.?) *[0-9]+)?)?$";
 
+/// An e-mail address, or blank.
+const EMAIL_OR_BLANK: &str = concat!(
+    "^([A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*@[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?",
+    "(\\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)+)?$",
+);
+
 /// One line of text that must not be blank.
 pub fn line(max: usize) -> Json {
     object! { "type": "string", "maxLength": max, "pattern": format!("^{}$", visible()) }
@@ -98,10 +104,6 @@ pub fn one_of(words: &[&'static str]) -> Json {
     object! { "type": "string", "enum": words.iter().copied().collect::<Json>() }
 }
 
-pub fn word(word: &'static str) -> Json {
-    object! { "type": "string", "const": word }
-}
-
 pub fn text() -> Json {
     object! { "type": "string" }
 }
@@ -116,15 +118,22 @@ pub fn count() -> Json {
     object! { "type": "integer", "minimum": 0 }
 }
 
-/// The same, or null. Blank text counts as null: a `pattern` can allow it by itself, a `format` cannot.
+/// Null. An object without members stands beside it, since few programs that read the document know a type of null alone.
+pub fn nothing() -> Json {
+    object! { "type": list!["object", "null"], "maxProperties": 0, "description": "Always null." }
+}
+
+/// The same with a description.
+pub fn describe(schema: Json, text: &'static str) -> Json {
+    schema.with("description", text)
+}
+
+/// The same, or null. Blank text counts as null: a `pattern` can allow it, a `format` cannot.
 pub fn or_null(schema: Json) -> Json {
     let Json::Object(members) = schema else { return schema };
-    if members.contains(&("format".into(), "email".into())) {
-        let blank = object! { "type": "string", "maxLength": 0 };
-        return object! { "anyOf": list![Json::Object(members), blank, object! { "type": "null" }] };
-    }
     let nullable = |(name, value): (Cow<'static, str>, Json)| match (&*name, value) {
         ("type", value) => (name, list![value, "null"]),
+        ("format", value) if value == "email".into() => ("pattern".into(), EMAIL_OR_BLANK.into()),
         // Only the listed values are allowed, so null is one of them.
         ("enum", Json::List(words)) => (name, words.into_iter().chain([Json::Null]).collect()),
         (_, value) => (name, value),

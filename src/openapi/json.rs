@@ -36,11 +36,11 @@ macro_rules! list {
 pub(super) use {list, object};
 
 impl Json {
-    /// The names of an object's fields, as a list.
-    pub fn names(&self) -> Json {
+    /// The names of an object's members.
+    pub fn names(&self) -> Vec<&str> {
         match self {
-            Json::Object(fields) => Json::List(fields.iter().map(|(name, _)| Json::Text(name.clone())).collect()),
-            _ => Json::List(Vec::new()),
+            Json::Object(members) => members.iter().map(|(name, _)| &**name).collect(),
+            _ => Vec::new(),
         }
     }
 

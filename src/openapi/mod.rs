@@ -7,6 +7,7 @@
 pub mod answers;
 pub mod fields;
 pub mod json;
+pub mod older;
 pub mod operations;
 pub mod page;
 pub mod parameters;
@@ -15,7 +16,10 @@ pub mod records;
 use crate::config::Config;
 use crate::handlers::{listing, patients};
 use crate::routes::{Access, ROUTES, Route, place_names};
-use answers::{ALWAYS, REFUSALS, example, header_components, not_modified, refusal_schemas, response_of};
+use answers::{
+    AT_ANY_REQUEST, REFUSALS, answer_schemas, example, header_components, not_modified, refusal_components,
+    refusal_schemas, response_of,
+};
 use json::{Json, list, object};
 use operations::{Gives, OPERATIONS, Operation, TAGS};
 use records::{Schema, schemas};
@@ -33,14 +37,29 @@ leads to the next page, in sorted lists too.";
 
 /// The document, as it is served. It fails if a route or a query parameter has no description, or a description has no route.
 pub fn document(config: &Config) -> Result<String, String> {
+    text_of(&described(config)?)
+}
+
+/// The same in OpenAPI 3.0.
+pub fn document_in_3_0(config: &Config) -> Result<String, String> {
+    text_of(&older::in_3_0(described(config)?))
+}
+
+fn text_of(document: &Json) -> Result<String, String> {
+    serde_json::to_string(document).map_err(|error| format!("the OpenAPI document: {error}"))
+}
+
+fn described(config: &Config) -> Result<Json, String> {
     let mut schemas = schemas(config);
-    schemas.extend(refusal_schemas());
     let paths = paths(&schemas)?;
+    let answers = answer_schemas(&schemas);
+    schemas.extend(answers.into_iter().chain(refusal_schemas()));
     let tag = |(name, about): &(&'static str, &'static str)| object! { "name": *name, "description": *about };
-    let document = object! {
+    Ok(object! {
         "openapi": "3.1.0",
         "info": object! {
             "title": "healthcare-backend", "version": env!("CARGO_PKG_VERSION"), "description": ABOUT,
+            "contact": object! { "name": "The operator of this service" },
             "license": object! { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
         },
         "servers": list![object! { "url": "/" }],
@@ -53,11 +72,10 @@ pub fn document(config: &Config) -> Result<String, String> {
                 },
             },
             "schemas": Json::Object(schemas.into_iter().map(component).collect()),
-            "responses": Json::Object(REFUSALS.iter().map(|refusal| (refusal.name.into(), refusal.response())).collect()),
+            "responses": refusal_components(),
             "headers": header_components(),
         },
-    };
-    serde_json::to_string(&document).map_err(|error| format!("the OpenAPI document: {error}"))
+    })
 }
 
 /// The path of a pattern in the document. OpenAPI does not allow two paths that differ only in the names of their parameters.
@@ -66,7 +84,7 @@ pub fn path_of(pattern: &'static str) -> &'static str {
 }
 
 fn component(schema: Schema) -> (std::borrow::Cow<'static, str>, Json) {
-    (schema.name.into(), schema.json.with("examples", list![schema.example]))
+    (schema.name, schema.json.with("examples", list![schema.example]))
 }
 
 /// The routes of the document. What speaks FHIR is described by `/fhir/R4/metadata`.
@@ -112,7 +130,7 @@ fn parameters(route: &Route, described: &Operation, schemas: &[Schema]) -> Resul
     let mut parameters: Vec<Json> = place_names(path_of(route.pattern)).map(parameters::in_path).collect();
     for name in route.query {
         let parameter = match (*name, described.gives) {
-            ("fields", Gives::List(record)) => Some(parameters::picks(example(schemas, record).names())),
+            ("fields", Gives::List(record)) => Some(parameters::picks(&example(schemas, record).names())),
             ("sort", Gives::List("Patient")) => Some(parameters::sort(patients::SORTS)),
             ("sort", _) => Some(parameters::sort(listing::SORTS)),
             ("cursor", _) => Some(parameters::cursor()),
@@ -144,7 +162,6 @@ fn responses(route: &Route, described: &Operation, schemas: &[Schema]) -> Json {
     if route.is_change() {
         refusals.push("TooManyAttempts");
     }
-    refusals.extend(ALWAYS);
     let mut responses = vec![response_of(route, described, schemas)];
     if matches!(described.gives, Gives::Record(_)) {
         responses.push((304, not_modified()));
@@ -155,7 +172,8 @@ fn responses(route: &Route, described: &Operation, schemas: &[Schema]) -> Json {
         Some(links) if status == 201 => (status.to_string().into(), response.with("links", links)),
         _ => (status.to_string().into(), response),
     };
-    Json::Object(responses.into_iter().map(with_links).collect())
+    let others = ("default".into(), Json::reference("responses", AT_ANY_REQUEST));
+    Json::Object(responses.into_iter().map(with_links).chain([others]).collect())
 }
 
 /// Links from a new record to the operations that take its id.

@@ -31,6 +31,60 @@ pub enum Gives {
     Elsewhere,
 }
 
+/// What an answer shows as its data.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Shows {
+    One(&'static str),
+    Many(&'static str),
+    Nothing,
+}
+
+impl Shows {
+    /// The name of the schema of such an answer.
+    pub fn answer(self) -> String {
+        match self {
+            Shows::One(name) => format!("{name}Answer"),
+            Shows::Many(name) => format!("{name}ListAnswer"),
+            Shows::Nothing => "EmptyAnswer".into(),
+        }
+    }
+}
+
+impl Gives {
+    /// The HTTP status.
+    pub fn status(self) -> u16 {
+        match self {
+            New(_) | Made(_) => 201,
+            Taken => 202,
+            Elsewhere => 303,
+            _ => 200,
+        }
+    }
+
+    /// The word of the envelope, if there is one.
+    pub fn word(self) -> Option<&'static str> {
+        match self {
+            Data(_) | Record(_) | List(_) | Taken => Some("success"),
+            New(_) | Made(_) => Some("created"),
+            Changed(_) | Renewed(_) => Some("updated"),
+            Nothing(word) => Some(word),
+            Page(_) | Elsewhere => None,
+        }
+    }
+
+    /// What the envelope shows, if there is one.
+    pub fn shows(self) -> Option<Shows> {
+        match self {
+            Data(name) | Record(name) | New(name) | Made(name) | Changed(name) | Renewed(name) => {
+                Some(Shows::One(name))
+            }
+            List(name) => Some(Shows::Many(name)),
+            Taken | Nothing(_) => Some(Shows::Nothing),
+            Page(_) | Elsewhere => None,
+        }
+    }
+}
+
 /// The description of one route.
 pub struct Operation {
     pub method: Method,
@@ -45,6 +99,8 @@ pub struct Operation {
     /// The schema of the body.
     pub takes: Option<&'static str>,
     pub gives: Gives,
+    /// Whether a client can have it as CSV.
+    pub has_csv: bool,
     /// The message of that answer.
     pub says: &'static str,
     /// The refusals that only some operations have, by their names in `answers.rs`.
@@ -75,6 +131,7 @@ pub const OPERATIONS: &[Operation] = &[
         .about("A refresh token can be used once. If it is used again within 10 s, and the pair that it returned has not been used yet, a new pair replaces that one. Any other second use ends the session.")
         .takes("Refresh").gives(Data("Grant"), "Token refreshed").refuses(&["Unauthenticated", "TooManyAttempts"]),
     in_section("Accounts", Get, "/api/auth/me", "whoAmI", "Show your account")
+        .about("The account of the token that is sent.")
         .gives(Record("User"), "User found"),
     in_section("Accounts", Put, "/api/auth/me", "updateProfile", "Save your edited account").about(PROFILE)
         .takes("ProfileChanges").gives(Changed("User"), "Account updated").refuses(&["WrongPassword", "Conflict", "Outdated"]),
@@ -102,18 +159,23 @@ pub const OPERATIONS: &[Operation] = &[
         .about("Ends the session of the token that is sent.")
         .gives(Nothing("success"), "Logged out"),
     in_section("Accounts", Get, "/api/auth/sessions", "listSessions", "List your active sessions")
+        .about("All of them, without pages: 100 at most, because a further log-in ends the one that was unused longest. `current` marks the session of this request.")
         .gives(List("Session"), "Sessions found"),
     in_section("Accounts", Delete, "/api/auth/sessions/{id}", "endSession", "End one of your sessions")
+        .about("Its tokens are refused from the next request on.")
         .gives(Nothing("deleted"), "Session ended").refuses(&["NotFound"]),
     in_section("Accounts", Get, "/api/auth/groups", "listMyGroups", "List your care groups")
         .about("Members of a care group see and change each other's patients. Without a group, a user sees only the user's own.")
         .gives(List("MyGroup"), "Care groups found"),
 
     in_section("Patients", Post, "/api/patients", "createPatient", "Register a patient")
-        .takes("NewPatient").gives(New("Patient"), "Patient created").refuses(&["Conflict", "KeyReused"]),
+        .about("The patient belongs to you. With an `Idempotency-Key` the request can be repeated when its answer is lost.")
+        .takes("PatientInput").gives(New("Patient"), "Patient created").refuses(&["Conflict", "KeyReused"]),
     in_section("Patients", Get, "/api/patients", "listPatients", "List your patients")
+        .about_table("Pages in ascending order of ids, or of `sort`. With `Accept: text/csv` the same page is CSV.")
         .gives(List("Patient"), "Patients found"),
     in_section("Patients", Get, "/api/patients/{id}", "findPatient", "Show a patient")
+        .about("404 for the patient of another user, too.")
         .gives(Record("Patient"), "Patient found").refuses(&["NotFound"]),
     in_section("Patients", Put, "/api/patients/{id}", "updatePatient", "Save an edited patient").about(PARTIAL)
         .takes("PatientChanges").gives(Changed("Patient"), "Patient updated").refuses(&["NotFound", "Outdated"]),
@@ -123,10 +185,13 @@ pub const OPERATIONS: &[Operation] = &[
         .gives(Nothing("deleted"), "Patient deleted").refuses(&["NotFound", "Conflict", "Outdated"]),
 
     in_section("Doctors", Post, "/api/doctors", "createDoctor", "Add a doctor")
-        .takes("NewDoctor").gives(New("Doctor"), "Doctor created").refuses(&["Conflict", "KeyReused"]),
+        .about("You and admins can change the entry; every user sees it. With an `Idempotency-Key` the request can be repeated when its answer is lost.")
+        .takes("DoctorInput").gives(New("Doctor"), "Doctor created").refuses(&["Conflict", "KeyReused"]),
     in_section("Doctors", Get, "/api/doctors", "listDoctors", "List all doctors")
+        .about_table("Pages in ascending order of ids, or of `sort`. With `Accept: text/csv` the same page is CSV.")
         .gives(List("Doctor"), "Doctors found"),
     in_section("Doctors", Get, "/api/doctors/{id}", "findDoctor", "Show a doctor")
+        .about("Every user sees every doctor.")
         .gives(Record("Doctor"), "Doctor found").refuses(&["NotFound"]),
     in_section("Doctors", Put, "/api/doctors/{id}", "updateDoctor", "Save an edited doctor").about(PARTIAL)
         .takes("DoctorChanges").gives(Changed("Doctor"), "Doctor updated").refuses(&["Forbidden", "NotFound", "Conflict", "Outdated"]),
@@ -138,26 +203,32 @@ pub const OPERATIONS: &[Operation] = &[
 
     in_section("Mappings", Post, "/api/mappings", "createMapping", "Assign a doctor to a patient")
         .about("404 if the patient is not yours or the doctor does not exist; 409 if the doctor is already assigned to the patient.")
-        .takes("NewMapping").gives(New("Mapping"), "Doctor assigned to patient").refuses(&["NotFound", "Conflict", "KeyReused"]),
+        .takes("MappingInput").gives(New("CareMapping"), "Doctor assigned to patient").refuses(&["NotFound", "Conflict", "KeyReused"]),
     in_section("Mappings", Get, "/api/mappings", "listMappings", "List the mappings of your patients")
-        .gives(List("Mapping"), "Mappings found"),
+        .about("Pages in ascending order of ids. Each mapping shows the patient's name and the doctor.")
+        .gives(List("CareMapping"), "Mappings found"),
     in_section("Mappings", Get, "/api/mappings/{patient_id}", "listDoctorsOfPatient", "List the doctors of a patient")
         .about("Here `id` is the id of the patient. Returns the same as `/api/patients/{patient_id}/mappings`.")
-        .gives(List("Mapping"), "Doctors of the patient found").refuses(&["NotFound"]),
+        .gives(List("CareMapping"), "Doctors of the patient found").refuses(&["NotFound"]),
     in_section("Mappings", Get, "/api/patients/{patient_id}/mappings", "listMappingsOfPatient", "List the mappings of a patient")
-        .gives(List("Mapping"), "Doctors of the patient found").refuses(&["NotFound"]),
+        .about("Returns the same as `/api/mappings/{id}`. 404 for the patient of another user, too.")
+        .gives(List("CareMapping"), "Doctors of the patient found").refuses(&["NotFound"]),
     in_section("Mappings", Get, "/api/patients/{patient_id}/mappings/{id}", "findMapping", "Show a mapping")
-        .gives(Record("Mapping"), "Mapping found").refuses(&["NotFound"]),
+        .about("404 for a mapping of another patient, too.")
+        .gives(Record("CareMapping"), "Mapping found").refuses(&["NotFound"]),
     in_section("Mappings", Put, "/api/mappings/{id}", "updateMapping", "Save an edited mapping").about(PARTIAL)
-        .takes("MappingChanges").gives(Changed("Mapping"), "Mapping updated").refuses(&["NotFound", "Conflict", "Outdated"]),
+        .takes("MappingChanges").gives(Changed("CareMapping"), "Mapping updated").refuses(&["NotFound", "Conflict", "Outdated"]),
     in_section("Mappings", Patch, "/api/mappings/{id}", "patchMapping", "Change fields of a mapping").about(PARTIAL)
-        .takes("MappingChanges").gives(Changed("Mapping"), "Mapping updated").refuses(&["NotFound", "Conflict", "Outdated"]),
+        .takes("MappingChanges").gives(Changed("CareMapping"), "Mapping updated").refuses(&["NotFound", "Conflict", "Outdated"]),
     in_section("Mappings", Delete, "/api/mappings/{id}", "deleteMapping", "Delete a mapping")
+        .about("Patient and doctor stay.")
         .gives(Nothing("deleted"), "Mapping deleted").refuses(&["NotFound", "Outdated"]),
 
     in_section("Admin", Get, "/api/admin/patients", "adminListPatients", "List the patients of all users")
+        .about_table("Pages in ascending order of ids, or of `sort`. With `Accept: text/csv` the same page is CSV.")
         .gives(List("Patient"), "Patients found"),
     in_section("Admin", Get, "/api/admin/patients/{id}", "adminFindPatient", "Show any patient")
+        .about("`created_by` says to whom the patient belongs.")
         .gives(Record("Patient"), "Patient found").refuses(&["NotFound"]),
     in_section("Admin", Put, "/api/admin/patients/{id}", "adminUpdatePatient", "Save any edited patient").about(PARTIAL)
         .takes("PatientChanges").gives(Changed("Patient"), "Patient updated").refuses(&["NotFound", "Outdated"]),
@@ -167,8 +238,10 @@ pub const OPERATIONS: &[Operation] = &[
         .about("Deletes the patient's mappings too.")
         .gives(Nothing("deleted"), "Patient deleted").refuses(&["NotFound", "Conflict", "Outdated"]),
     in_section("Admin", Get, "/api/admin/doctors", "adminListDoctors", "List the doctors of all users")
+        .about_table("The same list as `/api/doctors`, which an admin can filter by `created_by`. With `Accept: text/csv` the same page is CSV.")
         .gives(List("Doctor"), "Doctors found"),
     in_section("Admin", Get, "/api/admin/doctors/{id}", "adminFindDoctor", "Show any doctor")
+        .about("The same as `/api/doctors/{id}`.")
         .gives(Record("Doctor"), "Doctor found").refuses(&["NotFound"]),
     in_section("Admin", Put, "/api/admin/doctors/{id}", "adminUpdateDoctor", "Save any edited doctor").about(PARTIAL)
         .takes("DoctorChanges").gives(Changed("Doctor"), "Doctor updated").refuses(&["NotFound", "Conflict", "Outdated"]),
@@ -178,17 +251,22 @@ pub const OPERATIONS: &[Operation] = &[
         .about("409 if the doctor is assigned to a patient, unless `cascade=true` is sent: then the doctor's mappings are deleted too.")
         .gives(Nothing("deleted"), "Doctor deleted").refuses(&["NotFound", "Conflict", "Outdated"]),
     in_section("Admin", Get, "/api/admin/mappings", "adminListMappings", "List the mappings of all users")
+        .about("Pages in ascending order of ids. `created_by` is the owner of the patient.")
         .gives(List("AdminMapping"), "Mappings found"),
     in_section("Admin", Get, "/api/admin/mappings/{id}", "adminFindMapping", "Show any mapping")
+        .about("Here `id` is the id of the mapping.")
         .gives(Record("AdminMapping"), "Mapping found").refuses(&["NotFound"]),
     in_section("Admin", Delete, "/api/admin/mappings/{id}", "adminDeleteMapping", "Delete any mapping")
+        .about("Here `id` is the id of the mapping. Patient and doctor stay.")
         .gives(Nothing("deleted"), "Mapping deleted").refuses(&["NotFound", "Outdated"]),
     in_section("Admin", Post, "/api/admin/users", "adminCreateUser", "Make an account")
         .about("Without a password, `invitation` has a one-time token, which is shown only here: with it the user sets the first password (`POST /api/auth/reset`) within 7 days.")
-        .takes("NewUser").gives(New("InvitedUser"), "User created").refuses(&["Conflict"]),
+        .takes("UserInput").gives(New("InvitedUser"), "User created").refuses(&["Conflict"]),
     in_section("Admin", Get, "/api/admin/users", "adminListUsers", "List all accounts")
+        .about("Pages in ascending order of ids.")
         .gives(List("User"), "Users found"),
     in_section("Admin", Get, "/api/admin/users/{id}", "adminFindUser", "Show any account")
+        .about("Never shows a password or its hash.")
         .gives(Record("User"), "User found").refuses(&["NotFound"]),
     in_section("Admin", Put, "/api/admin/users/{id}", "adminUpdateUser", "Save an edited account: its role, and whether it is disabled").about(LAST_ADMIN)
         .takes("UserChanges").gives(Changed("User"), "User updated").refuses(&["NotFound", "Conflict", "Outdated"]),
@@ -201,24 +279,31 @@ pub const OPERATIONS: &[Operation] = &[
         .about("For a lost phone. Ends all sessions of the user. 403 for the admin's own.")
         .gives(Nothing("deleted"), "Second factor removed").refuses(&["NotFound"]),
     in_section("Admin", Post, "/api/admin/users/{id}/unlock", "adminUnlockUser", "Unlock an account: reset its count of failed logins")
+        .about("The user can log in again at once; the password stays.")
         .gives(Changed("User"), "User unlocked").refuses(&["NotFound"]),
     in_section("Admin", Delete, "/api/admin/users/{id}/sessions", "adminEndSessions", "End all sessions of a user")
+        .about("Their tokens are refused from the next request on. The user can log in again.")
         .gives(Nothing("deleted"), "Sessions ended").refuses(&["NotFound"]),
     in_section("Admin", Post, "/api/admin/groups", "adminCreateGroup", "Make a care group")
         .about("Names are unique without case. The new group has no members.")
-        .takes("NewGroup").gives(New("Group"), "Care group created").refuses(&["Conflict"]),
+        .takes("GroupInput").gives(New("Group"), "Care group created").refuses(&["Conflict"]),
     in_section("Admin", Get, "/api/admin/groups", "adminListGroups", "List all care groups")
+        .about("Pages in ascending order of ids.")
         .gives(List("Group"), "Care groups found"),
     in_section("Admin", Get, "/api/admin/groups/{id}", "adminFindGroup", "Show a care group")
+        .about("Who is in it is at `/api/admin/groups/{id}/members`.")
         .gives(Record("Group"), "Care group found").refuses(&["NotFound"]),
     in_section("Admin", Put, "/api/admin/groups/{id}", "adminUpdateGroup", "Save an edited care group")
+        .about("Only the name can be changed.")
         .takes("GroupChanges").gives(Changed("Group"), "Care group updated").refuses(&["NotFound", "Conflict", "Outdated"]),
     in_section("Admin", Patch, "/api/admin/groups/{id}", "adminPatchGroup", "Rename a care group")
+        .about("Only the name can be changed.")
         .takes("GroupChanges").gives(Changed("Group"), "Care group updated").refuses(&["NotFound", "Conflict", "Outdated"]),
     in_section("Admin", Delete, "/api/admin/groups/{id}", "adminDeleteGroup", "Delete a care group")
         .about("Its members no longer see each other's patients. 409 while a member owns patients, unless `force=true` is sent.")
         .gives(Nothing("deleted"), "Care group deleted").refuses(&["NotFound", "Conflict", "Outdated"]),
     in_section("Admin", Get, "/api/admin/groups/{id}/members", "adminListMembers", "List the members of a care group")
+        .about("Pages in ascending order of the users' ids.")
         .gives(List("Member"), "Members found").refuses(&["NotFound"]),
     in_section("Admin", Put, "/api/admin/groups/{id}/members/{user_id}", "adminAddMember", "Add a user to a care group")
         .about("Somebody who is a member stays one. A group has at most 200 members, and a user is in at most 8 groups: 409.")
@@ -227,20 +312,25 @@ pub const OPERATIONS: &[Operation] = &[
         .about("409 while the member owns patients, unless `force=true` is sent: the others no longer see these.")
         .gives(Nothing("deleted"), "Member removed").refuses(&["NotFound", "Conflict"]),
     in_section("Admin", Get, "/api/admin/audit", "listAuditEntries", "List the audit trail")
-        .about("Newest first. The service never changes or removes an entry.")
+        .about_table("Newest first. The service never changes or removes an entry. With `Accept: text/csv` the same page is CSV.")
         .gives(List("AuditEntry"), "Audit entries found"),
 
     in_section("Service", Get, "/healthz", "healthz", "Check that the process answers").about("Does not use the database.")
         .gives(Nothing("success"), "The process answers"),
     in_section("Service", Get, "/readyz", "readyz", "Check that the database answers and its schema is up to date")
-        .gives(Nothing("success"), "The database answers"),
+        .about("503 if the database cannot be reached or its migrations are not applied.")
+        .gives(Nothing("success"), "The database answers").refuses(&["Busy"]),
     in_section("Service", Get, "/metrics", "metrics", "Metrics in the Prometheus text format")
+        .about("Counters and times of requests, the pool, queues and memory. They name no person.")
         .gives(Page("text/plain"), ""),
     in_section("Service", Get, "/openapi.json", "openapi", "This document")
+        .about("OpenAPI 3.1. `healthcare-backend openapi --version 3.0` prints it for programs that read no later version.")
         .gives(Page("application/json"), ""),
     in_section("Service", Get, "/docs", "docs", "This document as a web page")
+        .about("One page that needs nothing from elsewhere: read the contract, log in, try any call.")
         .gives(Page("text/html"), ""),
     in_section("Service", Get, "/", "home", "Go to the web page")
+        .about("A browser that is sent to the service arrives at the documentation.")
         .gives(Elsewhere, "`Location` is `/docs`."),
 ];
 
@@ -260,7 +350,19 @@ const fn in_section(
     summary: &'static str,
 ) -> Operation {
     let gives = Gives::Nothing("success");
-    Operation { method, pattern, id, tag, summary, about: "", takes: None, gives, says: "", refuses: &[] }
+    Operation {
+        method,
+        pattern,
+        id,
+        tag,
+        summary,
+        about: "",
+        takes: None,
+        gives,
+        has_csv: false,
+        says: "",
+        refuses: &[],
+    }
 }
 
 impl Operation {
@@ -274,6 +376,11 @@ impl Operation {
 
     const fn gives(self, gives: Gives, says: &'static str) -> Operation {
         Operation { gives, says, ..self }
+    }
+
+    /// The description of a list that can be had as CSV.
+    const fn about_table(self, about: &'static str) -> Operation {
+        Operation { has_csv: true, about, ..self }
     }
 
     const fn refuses(self, refuses: &'static [&'static str]) -> Operation {

@@ -73,13 +73,13 @@ pub fn cursor() -> Json {
 }
 
 /// The query parameter that picks some of these fields.
-pub fn picks(fields: Json) -> Json {
-    let items = object! { "type": "string", "enum": fields };
-    let about = "Return only these fields and `id`. Separate them with commas, or repeat the parameter. The schema below describes whole \
-                 records: a client that insists on required properties should read such a page as plain JSON.";
+pub fn picks(fields: &[&str]) -> Json {
+    let about = "Return only these fields and `id`: their names, separated by commas. The parameter may be repeated. The schema below describes \
+                 whole records: a client that insists on required properties should read such a page as plain JSON.";
+    let name = fields.join("|");
     object! {
-        "name": "fields", "in": "query", "description": about,
-        "style": "form", "explode": false, "schema": object! { "type": "array", "minItems": 1, "items": items },
+        "name": "fields", "in": "query", "description": about, "example": format!("id,{}", fields[1]),
+        "schema": text().with("pattern", format!("^({name})(,({name}))*$")),
     }
 }
 

@@ -1,8 +1,10 @@
 //! Every record and every form, field by field. One line gives a field's schema, its example, and whether it is required.
 
+use std::borrow::Cow;
+
 use super::fields::{
-    birth_date, count, email, id, line, lines, new_password, one_of, or_null, phone, secret, text, time, truth,
-    visible_line, word,
+    birth_date, count, describe, email, id, line, lines, new_password, one_of, or_null, phone, secret, text, time,
+    truth, visible_line,
 };
 use super::json::{Json, list, object};
 use crate::auth::Role;
@@ -16,7 +18,7 @@ use crate::validate::{EMAIL_MAX, NAME_MAX};
 /// A component of the document.
 pub struct Schema {
     /// Its name.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// The JSON Schema.
     pub json: Json,
     /// A valid value.
@@ -96,7 +98,7 @@ pub fn schemas(config: &Config) -> Vec<Schema> {
         ),
         changes("ProfileChanges", &profile()),
         new(
-            "NewUser",
+            "UserInput",
             &[
                 server("id", id(), ()),
                 required("name", line(NAME_MAX), "Ann Baker"),
@@ -117,9 +119,9 @@ pub fn schemas(config: &Config) -> Vec<Schema> {
         changes("UserChanges", &user(Set::Always)),
     ];
     for (record, form, change, fields) in [
-        ("Patient", "NewPatient", "PatientChanges", PATIENT),
-        ("Doctor", "NewDoctor", "DoctorChanges", DOCTOR),
-        ("Mapping", "NewMapping", "MappingChanges", MAPPING),
+        ("Patient", "PatientInput", "PatientChanges", PATIENT),
+        ("Doctor", "DoctorInput", "DoctorChanges", DOCTOR),
+        ("CareMapping", "MappingInput", "MappingChanges", MAPPING),
     ] {
         let all_fields = table(fields, true);
         all.extend([answer(record, &table(fields, false)), new(form, &all_fields), changes(change, &all_fields)]);
@@ -127,7 +129,7 @@ pub fn schemas(config: &Config) -> Vec<Schema> {
     all.extend([
         answer("AdminMapping", &table(MAPPING, true)),
         answer("Group", &group()),
-        new("NewGroup", &group()),
+        new("GroupInput", &group()),
         changes("GroupChanges", &group()),
         answer("Member", &member()),
         answer("MyGroup", &my_group()),
@@ -207,7 +209,7 @@ fn grant() -> Vec<Field> {
     let of_user = Json::reference("schemas", "User");
     vec![
         server("token", text(), "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIiwic2lkIjoxfQ.2b4Yl0vHnq3R6sXw"),
-        server("token_type", word("Bearer"), "Bearer"),
+        server("token_type", one_of(&["Bearer"]), "Bearer"),
         server("expires_in", describe(count(), "How many seconds the access token is valid."), 3600),
         server("refresh_token", describe(text(), "Can be used once."), REFRESH_TOKEN),
         server("user", of_user, example(&user(Set::ByServer), |_| true)),
@@ -307,7 +309,7 @@ fn part(fields: &'static [records::Field], names: &[&str]) -> Vec<Field> {
 
 fn audit_entry() -> Vec<Field> {
     let ids = object! { "type": "array", "items": id() };
-    let before = object! { "type": list!["object", "null"] };
+    let before = object! { "type": list!["object", "null"], "additionalProperties": true };
     vec![
         server("id", id(), 42),
         server("at", time(), "2026-01-05T08:34:00.123456Z"),
@@ -362,14 +364,14 @@ fn field_error() -> Schema {
 fn answer(name: &'static str, fields: &[Field]) -> Schema {
     let absent = |field: &Field| matches!(field.name, "resource_ids" | "recovery_codes_left");
     let example = example(fields, |field| !absent(field));
-    Schema { name, json: schema(fields, |_| true, |field| !absent(field)), example }
+    Schema { name: name.into(), json: schema(fields, |_| true, |field| !absent(field)), example }
 }
 
 /// The fields of a new record.
 fn new(name: &'static str, fields: &[Field]) -> Schema {
     let json = schema(&ignoring(fields), |_| true, |field| field.set == Set::Always);
     Schema {
-        name,
+        name: name.into(),
         json: json.with("additionalProperties", false),
         example: example(fields, |field| field.set != Set::ByServer),
     }
@@ -381,13 +383,16 @@ fn changes(name: &'static str, fields: &[Field]) -> Schema {
     let json = json.with("minProperties", 1).with("additionalProperties", false);
     let last = fields.iter().rfind(|field| field.set != Set::ByServer);
     let last = last.map(|field| (field.name.into(), field.example.clone()));
-    Schema { name, json, example: Json::Object(last.into_iter().collect()) }
+    Schema { name: name.into(), json, example: Json::Object(last.into_iter().collect()) }
 }
 
 /// The same fields for a request. Clients may send the server's fields back with a record that they read; they are ignored.
 fn ignoring(fields: &[Field]) -> Vec<Field> {
-    let ignored = || object! { "readOnly": true, "description": "Ignored." };
-    let schema = |field: &Field| if field.set == Set::ByServer { ignored() } else { field.schema.clone() };
+    let ignored = |schema: Json| schema.with("readOnly", true).with_text("description", "Ignored.");
+    let schema = |field: &Field| match field.set {
+        Set::ByServer => ignored(field.schema.clone()),
+        _ => field.schema.clone(),
+    };
     fields.iter().map(|field| Field { schema: schema(field), example: Json::Null, ..*field }).collect()
 }
 
@@ -402,8 +407,4 @@ fn schema(fields: &[Field], kept: impl Fn(&Field) -> bool, required: impl Fn(&Fi
 fn example(fields: &[Field], kept: impl Fn(&Field) -> bool) -> Json {
     let kept = fields.iter().filter(|field| kept(field));
     Json::Object(kept.map(|field| (field.name.into(), field.example.clone())).collect())
-}
-
-fn describe(schema: Json, text: &'static str) -> Json {
-    schema.with("description", text)
 }

@@ -12,7 +12,7 @@ use crate::harness::{Person, TestApp, at_once, eventually, postgres};
 
 /// The tables: name, fields, and the schema of a record.
 const TABLES: [(&str, &[Field], &str); 3] =
-    [("patients", PATIENT, "Patient"), ("doctors", DOCTOR, "Doctor"), ("mappings", MAPPING, "Mapping")];
+    [("patients", PATIENT, "Patient"), ("doctors", DOCTOR, "Doctor"), ("mappings", MAPPING, "CareMapping")];
 
 /// The columns that no record shows, and why.
 const INTERNAL: &[(&str, &str)] = &[("version", "the ETag is made of it")];
@@ -175,9 +175,12 @@ fn every_field_is_in_lists_among_the_names_of_fields_and_in_the_document() {
         assert_eq!(document.complaints(schema(name), &record), [""; 0], "{name}");
         for field in fields {
             assert!(record.get(field.name).is_some() != field.for_admins, "{path} shows {}", field.name);
-            for (name, is_part) in
-                [(name.to_string(), !field.for_admins), (format!("New{name}"), true), (format!("{name}Changes"), true)]
-            {
+            let stem = name.trim_start_matches("Care");
+            for (name, is_part) in [
+                (name.to_string(), !field.for_admins),
+                (format!("{stem}Input"), true),
+                (format!("{stem}Changes"), true),
+            ] {
                 assert_eq!(schema(&name)["properties"].get(field.name).is_some(), is_part, "{name} has {}", field.name);
             }
             if table != "mappings" {

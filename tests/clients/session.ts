@@ -11,8 +11,8 @@ const { BASE_URL: baseUrl = "", ADMIN_TOKEN: adminToken = "" } = process.env;
 const email = "typed@example.org";
 const password = "correct horse battery";
 
-const anyone = createClient<paths>({ baseUrl });
-const as = (token: string) => createClient<paths>({ baseUrl, headers: { Authorization: `Bearer ${token}` } });
+const anyone = createClient<paths, "application/json">({ baseUrl });
+const as = (token: string) => createClient<paths, "application/json">({ baseUrl, headers: { Authorization: `Bearer ${token}` } });
 
 const registered = await anyone.POST("/api/auth/register", { body: { name: "Typed", email, password } });
 assert.equal(registered.response.status, 201);

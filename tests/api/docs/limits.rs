@@ -66,14 +66,15 @@ fn encoded(text: &str) -> String {
 
 /// Values at the limits of a schema and just beyond them; none if it has no limit.
 fn bounds(schema: &Value) -> Option<(Vec<Value>, Vec<Value>)> {
-    let schema = schema["anyOf"].get(0).unwrap_or(schema);
     let text = |count: u64| json!(text_of(schema, usize::try_from(count).expect("a length")));
     if let Some(words) = schema["enum"].as_array() {
         return Some((words.clone(), vec![json!("no such word")]));
     }
-    if schema["type"] == "array" {
-        let words: Vec<&str> = schema["items"]["enum"].as_array()?.iter().filter_map(Value::as_str).collect();
-        return Some((vec![json!(words[0]), json!(words.join(","))], vec![json!("shoe_size"), json!("id,,id")]));
+    // Names, and more of them behind commas.
+    if let Some((names, _)) = schema["pattern"].as_str().and_then(|pattern| pattern.split_once(")(,(")) {
+        let names = names.trim_start_matches("^(");
+        let within = [names.split('|').next()?.to_string(), names.replace('|', ",")].map(Value::from);
+        return Some((within.to_vec(), vec![json!("shoe_size"), json!("id,,id")]));
     }
     if schema["type"] == "boolean" {
         return Some((vec![json!(true), json!(false)], vec![json!("maybe")]));
@@ -109,7 +110,8 @@ fn bounds(schema: &Value) -> Option<(Vec<Value>, Vec<Value>)> {
 /// A text of this many characters that breaks no other rule.
 fn text_of(schema: &Value, count: usize) -> String {
     let pattern = schema["pattern"].as_str().unwrap_or_default();
-    match schema["format"].as_str() {
+    let format = schema["format"].as_str().or(pattern.contains('@').then_some("email"));
+    match format {
         Some("email") => {
             let domain = format!("{}.{}.", "d".repeat(63), "d".repeat(63));
             let local = "l".repeat(60);
