@@ -112,7 +112,7 @@ select count(*) as total
         or ((char_length($4[1]) < 3 or searched(name, email, phone, license_number, specialization) ~ word_pattern($4[1]))
             and coalesce(searched(name, email, phone, license_number, specialization) ~ all (array(select word_pattern(word) from unnest($4) as word)), false)));
 
--- name: export(owner_id bigint, after_id bigint, page_size bigint) :many planned
+-- name: export(created_by bigint, after_id bigint, page_size bigint) :many planned
 -- The next rows of a file of the doctors that one user entered, or, if `owner_id` is null, of all.
 select *
   from doctors

@@ -1,4 +1,4 @@
--- Mappings say which doctors care for which patient. They belong to the owner of the patient; `owner_id` null means any owner,
+-- Mappings say which doctors care for which patient. They belong to the owner of the patient. Null owners mean any owner,
 -- which only the admin routes ask for. A mapping shows parts of its patient and doctor, so its version is made from all three.
 
 -- name: create(fields jsonb, actor_id bigint, session_id bigint, ip inet, request_id text) :one write
@@ -50,27 +50,49 @@ select q.number, m.*, m.version || '.' || p.version || '.' || d.version as versi
   join doctors d on d.id = m.doctor_id
  order by q.number, m.id;
 
--- name: search(owner_id bigint, after_id bigint, page_size bigint, patient_id bigint, doctor_id bigint) :many planned
+-- name: list_of_several(owners text[], after_id bigint[], page_size bigint[]) :many batched
+-- The same for several owners: a page of each, and of these the first.
+select q.number, m.*, m.version || '.' || p.version || '.' || d.version as versions,
+       p.name as patient_name, d.name as doctor_name, d.specialization as doctor_specialization,
+       d.phone as doctor_phone, d.email as doctor_email
+  from unnest($1, $2, $3) with ordinality as q (owners, after_id, page_size, number)
+ cross join lateral (
+           select page.*
+             from unnest(q.owners::bigint[]) as owner (id)
+            cross join lateral (
+                      select *
+                        from mappings
+                       where created_by = any (array[owner.id])
+                         and id > q.after_id
+                       order by created_by, id
+                       limit q.page_size) page
+            order by page.id
+            limit q.page_size) m
+  join patients p on p.id = m.patient_id
+  join doctors d on d.id = m.doctor_id
+ order by q.number, m.id;
+
+-- name: search(owners bigint[], after_id bigint, page_size bigint, patient_id bigint, doctor_id bigint) :many planned
 select m.*, m.version || '.' || p.version || '.' || d.version as versions,
        p.name as patient_name, d.name as doctor_name, d.specialization as doctor_specialization,
        d.phone as doctor_phone, d.email as doctor_email
   from mappings m
   join patients p on p.id = m.patient_id
   join doctors d on d.id = m.doctor_id
- where ($1 is null or m.created_by = $1)
+ where ($1 is null or m.created_by = any ($1))
    and m.id > $2
    and ($4 is null or m.patient_id = $4)
    and ($5 is null or m.doctor_id = $5)
  order by m.id
  limit $3;
 
--- name: list_of_patient(owner_id bigint[], patient_id bigint[], after_id bigint[], page_size bigint[]) :many batched
--- No row: no such patient of this owner. One row with a null id: a patient without doctors.
+-- name: list_of_patient(owners text[], patient_id bigint[], after_id bigint[], page_size bigint[]) :many batched
+-- No row: no such patient of these owners. One row with a null id: a patient without doctors.
 select q.number, m.*, m.version || '.' || p.version || '.' || d.version as versions,
        p.name as patient_name, d.name as doctor_name, d.specialization as doctor_specialization,
        d.phone as doctor_phone, d.email as doctor_email
-  from unnest($1, $2, $3, $4) with ordinality as q (owner_id, patient_id, after_id, page_size, number)
-  join patients p on p.id = q.patient_id and p.created_by = q.owner_id
+  from unnest($1, $2, $3, $4) with ordinality as q (owners, patient_id, after_id, page_size, number)
+  join patients p on p.id = q.patient_id and p.created_by = any (q.owners::bigint[])
   left join lateral (
            select *
              from mappings
@@ -81,14 +103,14 @@ select q.number, m.*, m.version || '.' || p.version || '.' || d.version as versi
   left join doctors d on d.id = m.doctor_id
  order by q.number, m.id;
 
--- name: find(id bigint[], owner_id bigint[], patient_id bigint[]) :opt batched
+-- name: find(owners text[], id bigint[], patient_id bigint[]) :opt batched
 -- `patient_id` is the one in the path; null if the path has none.
 select q.number, m.*, m.version || '.' || p.version || '.' || d.version as versions,
        p.name as patient_name, d.name as doctor_name, d.specialization as doctor_specialization,
        d.phone as doctor_phone, d.email as doctor_email
-  from unnest($1, $2, $3) with ordinality as q (mapping_id, owner_id, patient_id, number)
+  from unnest($1, $2, $3) with ordinality as q (owners, mapping_id, patient_id, number)
   join mappings m on m.id = q.mapping_id
-                 and m.created_by = coalesce(q.owner_id, m.created_by)
+                 and (q.owners is null or m.created_by = any (q.owners::bigint[]))
                  and m.patient_id = coalesce(q.patient_id, m.patient_id)
   join patients p on p.id = m.patient_id
   join doctors d on d.id = m.doctor_id;

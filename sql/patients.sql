@@ -1,5 +1,5 @@
--- Patients belong to the user who registered them. Every statement carries the owner; `owner_id` null means any owner, which only
--- the admin routes ask for.
+-- Patients belong to the user who registered them. Every statement carries the owners whose patients it may see; null means any
+-- owner, which only the admin routes ask for.
 
 -- name: create(fields jsonb[], actor_id bigint[], session_id bigint[], ip inet[], request_id text[]) :one write batched
 -- New patients, each owned by its actor, and their audit entries. The only lock is `for key share` on the row of the actor, by the
@@ -65,7 +65,7 @@ select number, case when known_since <> now() then known_id end as known_id, fal
  order by number;
 
 -- name: list(owner_id bigint[], after_id bigint[], page_size bigint[]) :many batched
--- One page of an owner's patients, read from patients_created_by_id_idx: page 1000 costs what page 1 costs. `= any` instead of
+-- One page of one owner's patients, read from patients_created_by_id_idx: page 1000 costs what page 1 costs. `= any` instead of
 -- `=`, here and below: with `=` PostgreSQL would know that `created_by` is the same in all rows, and could read the primary key
 -- in this order, on which it might pass a million rows of other owners before the first match.
 select q.number, p.*
@@ -79,42 +79,72 @@ select q.number, p.*
             limit q.page_size) p
  order by q.number, p.id;
 
--- name: search(owner_id bigint, sort text, after_id bigint, after_value text, page_size bigint, name_part text, gender text, date_of_birth date, words text[]) :many planned
+-- name: list_of_several(owners text[], after_id bigint[], page_size bigint[]) :many batched
+-- The same for several owners: a page of each, and of these the first.
+select q.number, p.*
+  from unnest($1, $2, $3) with ordinality as q (owners, after_id, page_size, number)
+ cross join lateral (
+           select page.*
+             from unnest(q.owners::bigint[]) as owner (id)
+            cross join lateral (
+                      select *
+                        from patients
+                       where created_by = any (array[owner.id])
+                         and id > q.after_id
+                       order by created_by, id
+                       limit q.page_size) page
+            order by page.id
+            limit q.page_size) p
+ order by q.number, p.id;
+
+-- name: search(owners bigint[], sort text, after_id bigint, after_value text, page_size bigint, name_part text, gender text, date_of_birth date, words text[]) :many planned
 -- One page in any order with any filters, which are null where they are absent. Planned for its values each time: a condition or an
--- order that is not asked for is gone before the plan is made, so that it costs nothing, and each order has its index. The page begins
--- behind the record with `after_id` and, in the sorted field, `after_value`; null is the start. `searched` finds candidates by their
--- trigrams for the filters of text as well. The first word is the longest: from three characters on, it has trigrams. `coalesce` keeps the
--- planner from believing that hardly a record has all the words.
-select *
-  from patients
- where ($1 is null or created_by = any (array[$1]))
-   and ($6 is null or (searched(name, email, phone, null, null) like any_part($6) and folded(name) like any_part($6)))
-   and ($7 is null or gender = $7)
-   and ($8 is null or date_of_birth = $8)
-   and ($9 is null
-        or ((char_length($9[1]) < 3 or searched(name, email, phone, null, null) ~ word_pattern($9[1]))
-            and coalesce(searched(name, email, phone, null, null) ~ all (array(select word_pattern(word) from unnest($9) as word)), false)))
-   and case $2
-       when 'name' then $4 is null or (folded(name), id) > (folded($4), $3)
-       when '-created_at' then $4 is null or (created_at, id) < ($4::timestamptz, $3)
-       when '-updated_at' then $4 is null or (updated_at, id) < ($4::timestamptz, $3)
-       when 'date_of_birth' then $4 is null or (date_of_birth, id) > ($4::date, $3)
-       else id > $3
-       end
- order by case when $1 is not null and $2 in ('-created_at', '-updated_at') then created_by end desc,
-          case when $1 is not null then created_by end,
-          case when $2 = 'name' then folded(name) end,
+-- order that is not asked for is gone before the plan is made, so that it costs nothing, and each order has its index. Several owners
+-- have a page each, and the first of them all are the page. The page begins behind the record with `after_id` and, in the sorted field,
+-- `after_value`; null is the start. `searched` finds candidates by their trigrams for the filters of text as well. The first word is the
+-- longest: from three characters on, it has trigrams. `coalesce` keeps the planner from believing that hardly a record has all the words.
+select p.*
+  from unnest(case when cardinality($1) <> 1 then $1 else array[null::bigint] end) as owner (id)
+ cross join lateral (
+           select *
+             from patients
+            where case when $1 is null then true
+                       when cardinality($1) = 1 then created_by = any ($1)
+                       else created_by = any (array[owner.id]) end
+              and ($6 is null or (searched(name, email, phone, null, null) like any_part($6) and folded(name) like any_part($6)))
+              and ($7 is null or gender = $7)
+              and ($8 is null or date_of_birth = $8)
+              and ($9 is null
+                   or ((char_length($9[1]) < 3 or searched(name, email, phone, null, null) ~ word_pattern($9[1]))
+                       and coalesce(searched(name, email, phone, null, null)
+                                    ~ all (array(select word_pattern(word) from unnest($9) as word)), false)))
+              and case $2
+                  when 'name' then $4 is null or (folded(name), id) > (folded($4), $3)
+                  when '-created_at' then $4 is null or (created_at, id) < ($4::timestamptz, $3)
+                  when '-updated_at' then $4 is null or (updated_at, id) < ($4::timestamptz, $3)
+                  when 'date_of_birth' then $4 is null or (date_of_birth, id) > ($4::date, $3)
+                  else id > $3
+                  end
+            order by case when $1 is not null and $2 in ('-created_at', '-updated_at') then created_by end desc,
+                     case when $1 is not null then created_by end,
+                     case when $2 = 'name' then folded(name) end,
+                     case when $2 = '-created_at' then created_at end desc,
+                     case when $2 = '-updated_at' then updated_at end desc,
+                     case when $2 = 'date_of_birth' then date_of_birth end,
+                     case when $2 in ('-created_at', '-updated_at') then id end desc, id
+            limit $5) p
+ order by case when $2 = 'name' then folded(name) end,
           case when $2 = '-created_at' then created_at end desc,
           case when $2 = '-updated_at' then updated_at end desc,
           case when $2 = 'date_of_birth' then date_of_birth end,
-          case when $2 in ('-created_at', '-updated_at') then id end desc, id
+          case when $2 in ('-created_at', '-updated_at') then p.id end desc, p.id
  limit $5;
 
--- name: count(owner_id bigint, name_part text, gender text, date_of_birth date, words text[]) :one planned
+-- name: count(owners bigint[], name_part text, gender text, date_of_birth date, words text[]) :one planned
 -- How many records there are on all pages. It reads every one of them, so it runs only on request.
 select count(*) as total
   from patients
- where ($1 is null or created_by = any (array[$1]))
+ where ($1 is null or created_by = any ($1))
    and ($2 is null or (searched(name, email, phone, null, null) like any_part($2) and folded(name) like any_part($2)))
    and ($3 is null or gender = $3)
    and ($4 is null or date_of_birth = $4)
@@ -122,8 +152,8 @@ select count(*) as total
         or ((char_length($5[1]) < 3 or searched(name, email, phone, null, null) ~ word_pattern($5[1]))
             and coalesce(searched(name, email, phone, null, null) ~ all (array(select word_pattern(word) from unnest($5) as word)), false)));
 
--- name: export(owner_id bigint, after_id bigint, page_size bigint) :many planned
--- The next rows of a file of an owner's patients, or, if `owner_id` is null, of all.
+-- name: export(created_by bigint, after_id bigint, page_size bigint) :many planned
+-- The next rows of a file of one user's patients, or, if `created_by` is null, of all.
 select *
   from patients
  where ($1 is null or created_by = any (array[$1]))
@@ -131,10 +161,10 @@ select *
  order by id
  limit $3;
 
--- name: find(id bigint[], owner_id bigint[]) :opt batched
+-- name: find(owners text[], id bigint[]) :opt batched
 select q.number, p.*
-  from unnest($1, $2) with ordinality as q (patient_id, owner_id, number)
-  join patients p on p.id = q.patient_id and p.created_by = coalesce(q.owner_id, p.created_by);
+  from unnest($1, $2) with ordinality as q (owners, patient_id, number)
+  join patients p on p.id = q.patient_id and (q.owners is null or p.created_by = any (q.owners::bigint[]));
 
 -- name: update(id bigint, owner_id bigint, fields jsonb, versions text[], actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
 -- Changes the fields that are sent, and writes nothing if none of them differs. No row: no such patient of this owner. `matches`

@@ -128,7 +128,7 @@ impl Routes {
                 return Ok(Step::Wait);
             }
         }
-        call(app, request, route, *user)
+        call(app, request, route, user.as_ref())
     }
 
     /// Continues a request on a thread that may wait for the database, until its answer or its question is known. `ask` is the
@@ -147,11 +147,12 @@ impl Routes {
         if route.access() != Access::Anyone {
             // The request may have been in a queue for a while: the token is checked again.
             let known = auth::user(&app.guard, &app.db, &app.sql, request)?;
-            is_same = user.replace(known) == Some(known);
+            is_same = user.as_ref() == Some(&known);
+            *user = Some(known);
         }
         match ask.filter(|_| is_same) {
             Some(ask) => Ok(Step::Ask(ask)),
-            None => call(app, request, route, *user),
+            None => call(app, request, route, user.as_ref()),
         }
     }
 }
@@ -167,9 +168,9 @@ pub enum Step {
 
 /// Checks the request and calls its handler. The contract defines the order of the checks: token, role, content type, query, and
 /// then those of the handler.
-fn call(app: &App, request: &Request, route: &Route, user: Option<auth::User>) -> Result<Step> {
+fn call(app: &App, request: &Request, route: &Route, user: Option<&auth::User>) -> Result<Step> {
     let user = || user.ok_or(Error::Unauthenticated);
-    let admin = || auth::admin(user()?);
+    let admin = || auth::admin(user()?.clone());
     match route.handler {
         Handler::Open(handler) => {
             check_shape(app, request, route)?;
@@ -177,8 +178,8 @@ fn call(app: &App, request: &Request, route: &Route, user: Option<auth::User>) -
         }
         Handler::Signed(handler) => {
             let user = user()?;
-            check(app, request, route, &user)?;
-            handler(app, request, &user).map(Step::Answer)
+            check(app, request, route, user)?;
+            handler(app, request, user).map(Step::Answer)
         }
         Handler::Admin(handler) => {
             let admin = admin()?;
@@ -187,8 +188,8 @@ fn call(app: &App, request: &Request, route: &Route, user: Option<auth::User>) -
         }
         Handler::Read(handler) => {
             let user = user()?;
-            check(app, request, route, &user)?;
-            handler(&Read::new(app, request), &user).map(Step::Ask)
+            check(app, request, route, user)?;
+            handler(&Read::new(app, request), user).map(Step::Ask)
         }
         Handler::AdminRead(handler) => {
             let admin = admin()?;
@@ -213,7 +214,7 @@ pub fn entry(
     app: &App,
     request: &Request,
     target: Target,
-    user: Option<auth::User>,
+    user: Option<&auth::User>,
     result: &Result<Response>,
 ) -> Option<Entry> {
     let (action, resource, resource_id, resource_ids) = match result {

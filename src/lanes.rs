@@ -85,7 +85,7 @@ impl Job {
 
     /// The id of the user, if it is known.
     pub fn user_id(&self) -> Option<i64> {
-        self.user.map(|user| user.id)
+        self.user.as_ref().map(|user| user.id)
     }
 
     /// Its question, if that may share a round trip.

@@ -95,7 +95,7 @@ pub const MAPPING: &[Field] = &[
     required("patient_id", Id, "1"),
     required("doctor_id", Id, "1"),
     optional("notes", Lines(2_000), "Yearly check-up"),
-    // For everyone else it is always the reader's own id.
+    // Always the owner of the patient.
     server("created_by", Id, "1").for_admins(),
     server("assigned_at", Time, "2026-01-05T08:33:00.123456Z"),
     server("updated_at", Time, "2026-01-05T08:33:00.123456Z"),

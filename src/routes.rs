@@ -124,7 +124,7 @@ pub const ROUTES: &[Route] = &[
     signed    (Patch,  "/api/mappings/{id}",                       Mapping, mappings::update),
     signed    (Delete, "/api/mappings/{id}",                       Mapping, mappings::delete),
 
-    admin_read(Get,    "/api/admin/patients",                      Patient, patients::admin::list).query(patients::ADMIN_FILTERS),
+    admin_read(Get,    "/api/admin/patients",                      Patient, patients::admin::list).query(patients::FILTERS),
     admin_read(Get,    "/api/admin/patients/{id}",                 Patient, patients::admin::find),
     admin     (Put,    "/api/admin/patients/{id}",                 Patient, patients::admin::update),
     admin     (Patch,  "/api/admin/patients/{id}",                 Patient, patients::admin::update),

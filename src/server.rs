@@ -171,9 +171,12 @@ impl Server {
 
     /// Answers on a worker. If there is no room for its audit entry, the answer waits on another thread.
     fn answer(&self, mut job: Box<Job>, result: Result<Response>, arrivals: &mut Arrivals) {
-        let entry = entry(&self.app, &job.request, job.target, job.user, &result);
+        let entry = entry(&self.app, &job.request, job.target, job.user.as_ref(), &result);
         match entry.and_then(|entry| self.app.audit.try_record(entry)) {
-            None => self.finish(job.exchange, job.user, result, job.share),
+            None => {
+                let user_id = job.user_id();
+                self.finish(job.exchange, user_id, result, job.share);
+            }
             Some(entry) => {
                 job.stage = Stage::Answered(result, entry);
                 arrivals.send_elsewhere(job);
@@ -211,7 +214,7 @@ impl Server {
             Ok(Step::Wait) => Err(Error::Internal("a thread that may wait was told to wait".into())),
             Err(error) => Err(error),
         };
-        self.finish(exchange, user, result, share);
+        self.finish(exchange, user.map(|user| user.id), result, share);
     }
 
     fn wait(
@@ -237,7 +240,7 @@ impl Server {
             Ok(Step::Wait) => return Ok(Step::Wait),
             Err(error) => Err(error),
         };
-        if let Some(entry) = entry(&self.app, request, target, *user, &result) {
+        if let Some(entry) = entry(&self.app, request, target, user.as_ref(), &result) {
             self.app.audit.record(entry)?;
         }
         result.map(Step::Answer)
@@ -252,8 +255,8 @@ impl Server {
         })
     }
 
-    fn finish(&self, exchange: Exchange, user: Option<User>, result: Result<Response>, share: Option<Share>) {
-        let exchange = exchange.of_user(user.map(|user| user.id));
+    fn finish(&self, exchange: Exchange, user_id: Option<i64>, result: Result<Response>, share: Option<Share>) {
+        let exchange = exchange.of_user(user_id);
         match result {
             Ok(response) => {
                 let mut share = share.filter(|_| response.body.len() > SHORT_BYTES);

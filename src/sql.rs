@@ -67,6 +67,8 @@ pub struct Query {
     pub planned: bool,
     /// It answers the questions of several requests.
     pub batched: bool,
+    /// It is limited to some owners: see [`Owned`].
+    pub is_owned: bool,
     /// The constraints that a client can run into, each with what the client is told.
     pub conflicts: Vec<(String, String)>,
 }
@@ -83,9 +85,63 @@ impl Query {
     }
 }
 
-/// Declares the files and the statements that each must have, and makes a struct with one field per statement.
+/// A statement about what users own, which is limited to some owners. Only their value can ask it (`auth/owners.rs`), so no statement
+/// forgets them. Its first parameter is `owners` or `owner_id`.
+#[derive(Debug)]
+pub struct Owned(Arc<Query>);
+
+impl Owned {
+    /// The statement. What calls this gives the owners as its first parameter.
+    pub fn limited_by_owners(&self) -> &Arc<Query> {
+        &self.0
+    }
+}
+
+/// What holds a statement: an [`Owned`], or simply an `Arc`.
+trait Holds {
+    fn holding(query: Query) -> Result<Self, String>
+    where
+        Self: Sized;
+
+    fn query(&self) -> &Query;
+}
+
+impl Holds for Arc<Query> {
+    fn holding(query: Query) -> Result<Arc<Query>, String> {
+        match query.is_owned {
+            false => Ok(Arc::new(query)),
+            true => Err(format!("{} has owners, and src/sql.rs does not say so", query.name)),
+        }
+    }
+
+    fn query(&self) -> &Query {
+        self
+    }
+}
+
+impl Holds for Owned {
+    fn holding(query: Query) -> Result<Owned, String> {
+        match query.is_owned {
+            true => Ok(Owned(Arc::new(query))),
+            false => Err(format!("{} must have the parameter owners, and have it first", query.name)),
+        }
+    }
+
+    fn query(&self) -> &Query {
+        &self.0
+    }
+}
+
+/// How a statement is held; see [`queries`].
+macro_rules! held {
+    () => { Arc<Query> };
+    (Owned) => { Owned };
+}
+
+/// Declares the files and the statements that each must have, and makes a struct with one field per statement. `: Owned` behind the
+/// name of a statement says that it is one.
 macro_rules! queries {
-    ($($(#[$doc:meta])* $file:ident: $struct:ident { $($query:ident),* $(,)? })*) => {
+    ($($(#[$doc:meta])* $file:ident: $struct:ident { $($query:ident $(: $held:ident)?),* $(,)? })*) => {
         /// Every query of the service, by file and name.
         #[derive(Debug)]
         pub struct Queries { $($(#[$doc])* pub $file: $struct,)* }
@@ -94,7 +150,7 @@ macro_rules! queries {
             $(#[$doc])*
             #[allow(missing_docs, reason = "each query is documented in its file")]
             #[derive(Debug)]
-            pub struct $struct { $(pub $query: Arc<Query>,)* }
+            pub struct $struct { $(pub $query: held!($($held)?),)* }
         )*
 
         impl Queries {
@@ -115,7 +171,7 @@ macro_rules! queries {
 
             /// All of them, in the order of their indexes.
             pub fn all(&self) -> Vec<&Query> {
-                vec![$($(&self.$file.$query,)*)*]
+                vec![$($(self.$file.$query.query(),)*)*]
             }
         }
     };
@@ -131,11 +187,11 @@ queries! {
     /// `sql/sessions.sql`
     sessions: Sessions { attempt, record_failure, take_back, forget_failures, create, lock_by_token, refresh, state, touch, list, end, end_all, prune_tokens, prune, prune_failures }
     /// `sql/patients.sql`
-    patients: Patients { create, import, list, search, count, export, find, update, lock, delete }
+    patients: Patients { create, import, list: Owned, list_of_several: Owned, search: Owned, count: Owned, export, find: Owned, update, lock, delete }
     /// `sql/doctors.sql`
     doctors: Doctors { create, import, list, search, count, export, find, update, lock, delete }
     /// `sql/mappings.sql`
-    mappings: Mappings { create, list, search, list_of_patient, find, lock, update, delete }
+    mappings: Mappings { create, list: Owned, list_of_several: Owned, search: Owned, list_of_patient: Owned, find: Owned, lock, update, delete }
     /// `sql/groups.sql`
     groups: Groups { create, list, find, update, lock, delete, members, add, remove, mine }
     /// `sql/fhir.sql`
@@ -176,13 +232,13 @@ pub fn read_file(folder: Option<&Path>, file: &str, built_in: &str) -> Result<St
     })
 }
 
-fn take(parsed: &mut Vec<Query>, file: &str, name: &str, count: &mut usize) -> Result<Arc<Query>, String> {
+fn take<T: Holds>(parsed: &mut Vec<Query>, file: &str, name: &str, count: &mut usize) -> Result<T, String> {
     let full_name = format!("{}.{name}", file.trim_end_matches(".sql"));
     let index = parsed.iter().position(|query| query.name == full_name);
     let mut query = parsed.remove(index.ok_or_else(|| format!("{file}: the query {name} is missing"))?);
     query.index = *count;
     *count += 1;
-    Ok(Arc::new(query))
+    T::holding(query)
 }
 
 /// Splits a file at its `-- name:` lines.
@@ -237,6 +293,7 @@ fn parse_declaration(file: &str, declaration: &str) -> Option<Query> {
     let declared: Vec<(&str, &str)> = declared.map(|parameter| parameter.split_once(' ')).collect::<Option<_>>()?;
     let parameters = declared.iter().map(|(_, type_)| type_named(type_.trim())).collect::<Option<_>>()?;
     let page_size = declared.iter().position(|(name, _)| *name == "page_size");
+    let is_owned = matches!(declared.first(), Some(("owners" | "owner_id", _)));
     let name = format!("{file}.{}", name.trim());
     Some(Query {
         index: 0,
@@ -248,6 +305,7 @@ fn parse_declaration(file: &str, declaration: &str) -> Option<Query> {
         writes,
         planned,
         batched,
+        is_owned,
         conflicts: Vec::new(),
     })
 }

@@ -4,6 +4,7 @@
 pub mod attempts;
 pub mod guard;
 pub mod limits;
+mod owners;
 pub mod passwords;
 mod role;
 pub mod secret;
@@ -11,7 +12,10 @@ pub mod sessions;
 pub mod tokens;
 pub mod totp;
 
+pub use self::owners::Owners;
 pub use self::role::Role;
+
+use std::sync::Arc;
 
 use self::guard::Guard;
 use self::sessions::Session;
@@ -22,16 +26,18 @@ use crate::request::Request;
 use crate::sql::Queries;
 
 /// Someone whose token and session are good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
     pub id: i64,
     /// The session that the token belongs to.
     pub session_id: i64,
     role: Role,
+    /// The user and the members of the user's care groups; see [`Session::colleagues`].
+    colleagues: Option<Arc<[i64]>>,
 }
 
 /// A [`User`] whose role is `admin`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admin(User);
 
 impl Admin {
@@ -39,9 +45,19 @@ impl Admin {
     pub fn user(&self) -> &User {
         &self.0
     }
+
+    /// All users: an admin sees the patients of everybody.
+    pub fn owners(&self) -> Owners {
+        Owners::everybody()
+    }
 }
 
 impl User {
+    /// The user, and everyone with whom the user shares a care group.
+    pub fn owners(&self) -> Owners {
+        Owners::of(self.id, self.colleagues.as_ref())
+    }
+
     /// Whether the user may change records of the directory that others made.
     pub fn is_admin(&self) -> bool {
         self.role == Role::Admin
@@ -75,7 +91,8 @@ fn behind(claims: Claims, session: Session) -> Result<User> {
     if session.user_id != claims.user_id {
         return Err(Error::Unauthenticated);
     }
-    Ok(User { id: session.user_id, session_id: claims.session_id, role: session.role })
+    let Session { user_id, role, colleagues, .. } = session;
+    Ok(User { id: user_id, session_id: claims.session_id, role, colleagues })
 }
 
 /// The user as an admin.

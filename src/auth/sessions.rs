@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::role::Role;
@@ -25,19 +25,28 @@ pub const RETRY_SECONDS: i32 = 10;
 
 /// How long a remembered state is trusted.
 const FRESH_FOR: Duration = Duration::from_secs(60);
-/// How many sessions are remembered at most, about 100 bytes each.
+/// How many sessions are remembered at most, about 100 bytes each; fewer, if they have many colleagues ([`Session::weight`]).
 const CAPACITY: usize = 50_000;
 const SHARDS: usize = 16;
 
 /// What a token check needs to know of a session.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Session {
     /// The user whose session it is.
     pub user_id: i64,
     /// The user's role now, whatever it was when the token was made.
     pub role: Role,
+    /// The user, who comes first, and the members of the user's care groups; `None` if there are none.
+    pub colleagues: Option<Arc<[i64]>>,
     expires_at: i64,
     loaded_at: Instant,
+}
+
+impl Session {
+    /// Its share of [`CAPACITY`]: a dozen ids take as much memory as the rest.
+    fn weight(&self) -> usize {
+        1 + self.colleagues.as_ref().map_or(0, |ids| ids.len() / 12)
+    }
 }
 
 /// Remembered sessions.
@@ -66,17 +75,21 @@ impl Sessions {
         let state = Session {
             user_id: row.get("user_id"),
             role: Role::parse(row.get("role")),
+            colleagues: row.get::<_, Option<Vec<i64>>>("colleagues").map(Arc::from),
             expires_at: expires_at.as_second(),
             loaded_at: Instant::now(),
         };
         lock(&self.used).insert(session_id);
         let mut shard = self.shard(session_id);
         if hearing && self.changes.load(Ordering::Acquire) == changes {
-            if shard.len() >= CAPACITY / SHARDS {
+            let is_full = |shard: &HashMap<i64, Session>| {
+                shard.values().map(Session::weight).sum::<usize>() + state.weight() > CAPACITY / SHARDS
+            };
+            if is_full(&shard) {
                 shard.retain(|_, state| state.loaded_at.elapsed() < FRESH_FOR / 2);
             }
-            if shard.len() < CAPACITY / SHARDS {
-                shard.insert(session_id, state);
+            if !is_full(&shard) {
+                shard.insert(session_id, state.clone());
             }
         }
         Ok(Some(state))
@@ -133,7 +146,7 @@ impl Sessions {
         if !self.hearing.load(Ordering::Acquire) {
             return None;
         }
-        let state = *self.shard(session_id).get(&session_id)?;
+        let state = self.shard(session_id).get(&session_id)?.clone();
         let now = jiff::Timestamp::now().as_second();
         (state.loaded_at.elapsed() < FRESH_FOR && now < state.expires_at).then_some(state)
     }

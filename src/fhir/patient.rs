@@ -21,7 +21,6 @@ use super::shape::Shape;
 use super::{answer, names};
 use crate::audit::Resource;
 use crate::auth::User;
-use crate::db::Question;
 use crate::envelope::{Response, Shown};
 use crate::error::{Error, Result};
 use crate::handlers::ask::{Ask, Read};
@@ -118,7 +117,7 @@ pub fn find(
     answer: impl FnOnce(&Read, &Shape, &Columns) -> Result<Response> + Send + 'static,
 ) -> Result<Ask> {
     let shape = Shape::of_read(read.request)?;
-    let patient = Question::new(&read.sql.patients.find, &[&id, &Some(user.id)])?;
+    let patient = user.owners().ask(&read.sql.patients.find, &[&id])?;
     Ok(Ask::one(patient, move |read, row| {
         let row = row.ok_or(Error::NoRoute)?;
         Ok(answer(read, &shape, &Columns::of(&row))?.showing(Shown::Record(Resource::Patient, id)))

@@ -9,7 +9,7 @@ use super::listing::Listing;
 use super::record::{RecordType, created, found, matched, updated};
 use crate::app::App;
 use crate::audit::Resource;
-use crate::auth::{Admin, User};
+use crate::auth::{Admin, Owners, User};
 use crate::db::Question;
 use crate::envelope::Response;
 use crate::error::{Error, Result};
@@ -43,21 +43,9 @@ pub fn create(app: &App, request: &Request, user: &User) -> Result<Response> {
     })
 }
 
-/// `GET /api/mappings`: those of the user's own patients.
+/// `GET /api/mappings`: those of the patients of the user and of the user's colleagues.
 pub fn list(read: &Read, user: &User) -> Result<Ask> {
-    let mut query = read.request.query();
-    let page = query.page("after");
-    let (patient_id, doctor_id) = (query.id("patient_id"), query.id("doctor_id"));
-    query.finish()?;
-    let (sql, owner_id) = (read.sql, Some(user.id));
-    let (after, rows_wanted) = (page.after.unwrap_or(0), page.rows_wanted());
-    let mappings = match (patient_id, doctor_id) {
-        (None, None) => Question::new(&sql.mappings.list, &[&owner_id, &after, &rows_wanted]),
-        _ => Question::new(&sql.mappings.search, &[&owner_id, &after, &rows_wanted, &patient_id, &doctor_id]),
-    }?;
-    Ok(Ask::many(mappings, move |read, rows| {
-        Ok(Listing::plain(page).answer(read, "Mappings found", &MAPPING, &rows, None))
-    }))
+    list_of(read, user.owners(), &MAPPING)
 }
 
 /// `GET /api/mappings/{patient_id}` and `GET /api/patients/{patient_id}/mappings`: the doctors of one of the user's patients.
@@ -66,8 +54,8 @@ pub fn list_of_patient(read: &Read, user: &User) -> Result<Ask> {
     let mut query = read.request.query();
     let page = query.page("after");
     query.finish()?;
-    let parameters: Parameters = &[&user.id, &patient_id, &page.after.unwrap_or(0), &page.rows_wanted()];
-    Ok(Ask::many(Question::new(&read.sql.mappings.list_of_patient, parameters)?, move |read, rows| {
+    let parameters: Parameters = &[&patient_id, &page.after.unwrap_or(0), &page.rows_wanted()];
+    Ok(Ask::many(user.owners().ask(&read.sql.mappings.list_of_patient, parameters)?, move |read, rows| {
         let first = rows.first().ok_or(Error::NotFound("Patient"))?;
         // For a patient without doctors there is one row, without a mapping.
         let rows = if first.get::<_, Option<i64>>("id").is_none() { &[] } else { rows.as_slice() };
@@ -77,12 +65,7 @@ pub fn list_of_patient(read: &Read, user: &User) -> Result<Ask> {
 
 /// `GET /api/patients/{patient_id}/mappings/{id}`
 pub fn find(read: &Read, user: &User) -> Result<Ask> {
-    let (patient_id, id) = (read.request.id("patient_id")?, read.request.id("id")?);
-    let mapping = Question::new(&read.sql.mappings.find, &[&id, &Some(user.id), &Some(patient_id)])?;
-    Ok(Ask::one(mapping, |read, row| {
-        let row = row.ok_or(Error::NotFound("Mapping"))?;
-        Ok(found(read.request, "Mapping found", &MAPPING.of(&row)))
-    }))
+    find_of(read, &user.owners(), Some(read.request.id("patient_id")?), &MAPPING)
 }
 
 /// `PUT` and `PATCH /api/mappings/{id}`: changes the fields that are sent, under the rules of a new mapping.
@@ -106,6 +89,30 @@ pub fn delete(app: &App, request: &Request, user: &User) -> Result<Response> {
     delete_of(app, request, user, Some(user.id))
 }
 
+fn list_of(read: &Read, owners: Owners, record_type: &'static RecordType) -> Result<Ask> {
+    let mut query = read.request.query();
+    let listing = Listing::plain(query.page("after"));
+    let (patient_id, doctor_id) = (query.id("patient_id"), query.id("doctor_id"));
+    let owners = owners.only(query.id("created_by"));
+    query.finish()?;
+    let (mappings, after, rows_wanted) = (&read.sql.mappings, listing.after, listing.page.rows_wanted());
+    let page = if patient_id.is_none() && doctor_id.is_none() && listing.is_quick() && owners.are_few() {
+        let list = if owners.is_one() { &mappings.list } else { &mappings.list_of_several };
+        owners.ask(list, &[&after, &rows_wanted])
+    } else {
+        owners.ask(&mappings.search, &[&after, &rows_wanted, &patient_id, &doctor_id])
+    }?;
+    Ok(Ask::many(page, move |read, rows| Ok(listing.answer(read, "Mappings found", record_type, &rows, None))))
+}
+
+fn find_of(read: &Read, owners: &Owners, patient_id: Option<i64>, record_type: &'static RecordType) -> Result<Ask> {
+    let mapping = owners.ask(&read.sql.mappings.find, &[&read.request.id("id")?, &patient_id])?;
+    Ok(Ask::one(mapping, |read, row| {
+        let row = row.ok_or(Error::NotFound("Mapping"))?;
+        Ok(found(read.request, "Mapping found", &record_type.of(&row)))
+    }))
+}
+
 fn delete_of(app: &App, request: &Request, user: &User, owner_id: Option<i64>) -> Result<Response> {
     let (id, versions) = (request.id("id")?, request.if_match()?);
     let parameters: Parameters = &[&id, &owner_id, &versions, &user.id, &user.session_id, &request.client, &request.id];
@@ -126,30 +133,13 @@ pub mod admin {
     use super::*;
 
     /// `GET /api/admin/mappings`
-    pub fn list(read: &Read, _admin: &Admin) -> Result<Ask> {
-        let mut query = read.request.query();
-        let page = query.page("after");
-        let (patient_id, doctor_id) = (query.id("patient_id"), query.id("doctor_id"));
-        let created_by = query.id("created_by");
-        query.finish()?;
-        let (sql, after, rows_wanted) = (read.sql, page.after.unwrap_or(0), page.rows_wanted());
-        let mappings = match (created_by, patient_id, doctor_id) {
-            (Some(owner), None, None) => Question::new(&sql.mappings.list, &[&owner, &after, &rows_wanted]),
-            _ => Question::new(&sql.mappings.search, &[&created_by, &after, &rows_wanted, &patient_id, &doctor_id]),
-        }?;
-        Ok(Ask::many(mappings, move |read, rows| {
-            Ok(Listing::plain(page).answer(read, "Mappings found", &ADMIN_MAPPING, &rows, None))
-        }))
+    pub fn list(read: &Read, admin: &Admin) -> Result<Ask> {
+        list_of(read, admin.owners(), &ADMIN_MAPPING)
     }
 
     /// `GET /api/admin/mappings/{id}`
-    pub fn find(read: &Read, _admin: &Admin) -> Result<Ask> {
-        let any: Option<i64> = None;
-        let mapping = Question::new(&read.sql.mappings.find, &[&read.request.id("id")?, &any, &any])?;
-        Ok(Ask::one(mapping, |read, row| {
-            let row = row.ok_or(Error::NotFound("Mapping"))?;
-            Ok(found(read.request, "Mapping found", &ADMIN_MAPPING.of(&row)))
-        }))
+    pub fn find(read: &Read, admin: &Admin) -> Result<Ask> {
+        find_of(read, &admin.owners(), None, &ADMIN_MAPPING)
     }
 
     /// `DELETE /api/admin/mappings/{id}`

@@ -8,19 +8,16 @@ use super::listing::{self, Listing, list_parameters};
 use super::record::{Record, RecordType, created, found, matched, updated};
 use crate::app::App;
 use crate::audit::Resource;
-use crate::auth::{Admin, User};
+use crate::auth::{Admin, Owners, User};
 use crate::db::Question;
 use crate::envelope::Response;
 use crate::error::{Error, Result};
 use crate::records::{self, GENDERS};
 use crate::request::Request;
 use crate::sql::Parameters;
-use crate::validate::QueryParameters;
 
 /// The query parameters of a list.
-pub const FILTERS: &[&str] = list_parameters!("name", "gender", "date_of_birth");
-/// The query parameters of an admin's list.
-pub const ADMIN_FILTERS: &[&str] = list_parameters!("name", "gender", "date_of_birth", "created_by");
+pub const FILTERS: &[&str] = list_parameters!("name", "gender", "date_of_birth", "created_by");
 /// The orders of a list.
 pub const SORTS: &[&str] = &[listing::SORTS[0], listing::SORTS[1], listing::SORTS[2], "date_of_birth"];
 
@@ -39,14 +36,14 @@ pub fn create(app: &App, request: &Request, user: &User) -> Result<Response> {
     })
 }
 
-/// `GET /api/patients`: the user's own patients.
+/// `GET /api/patients`: the patients of the user and of the user's colleagues.
 pub fn list(read: &Read, user: &User) -> Result<Ask> {
-    list_of(read, read.request.query(), Some(user.id))
+    list_of(read, user.owners())
 }
 
 /// `GET /api/patients/{id}`: a patient of another user is reported as missing, because 403 would confirm that there is one.
 pub fn find(read: &Read, user: &User) -> Result<Ask> {
-    find_of(read, Some(user.id))
+    find_of(read, &user.owners())
 }
 
 /// `PUT` and `PATCH /api/patients/{id}`: changes the fields that are sent.
@@ -59,30 +56,31 @@ pub fn delete(app: &App, request: &Request, user: &User) -> Result<Response> {
     delete_of(app, request, user, Some(user.id))
 }
 
-fn list_of(read: &Read, mut query: QueryParameters, owner_id: Option<i64>) -> Result<Ask> {
+fn list_of(read: &Read, owners: Owners) -> Result<Ask> {
+    let mut query = read.request.query();
     let listing = Listing::read(read, &mut query, records::PATIENT, SORTS);
     let (name, gender, born) = (query.part("name"), query.one_of("gender", GENDERS), query.birth_date("date_of_birth"));
+    let owners = owners.only(query.id("created_by"));
     query.finish()?;
     let (patients, rows_wanted, words) = (&read.sql.patients, listing.page.rows_wanted(), &listing.words);
-    let is_quick = name.is_none() && gender.is_none() && born.is_none() && listing.is_quick();
-    let page = match owner_id {
-        Some(owner_id) if is_quick => Question::new(&patients.list, &[&owner_id, &listing.after, &rows_wanted]),
-        _ => {
-            let Listing { sort, after, after_value, .. } = &listing;
-            let parameters: Parameters =
-                &[&owner_id, sort, after, after_value, &rows_wanted, &name, &gender, &born, words];
-            Question::new(&patients.search, parameters)
-        }
+    let is_quick = name.is_none() && gender.is_none() && born.is_none() && listing.is_quick() && owners.are_few();
+    let page = if is_quick {
+        let list = if owners.is_one() { &patients.list } else { &patients.list_of_several };
+        owners.ask(list, &[&listing.after, &rows_wanted])
+    } else {
+        let Listing { sort, after, after_value, .. } = &listing;
+        let parameters: Parameters = &[sort, after, after_value, &rows_wanted, &name, &gender, &born, words];
+        owners.ask(&patients.search, parameters)
     }?;
-    let count = || Question::new(&patients.count, &[&owner_id, &name, &gender, &born, words]);
+    let count = || owners.ask(&patients.count, &[&name, &gender, &born, words]);
     let count = listing.count.then(count).transpose()?;
     Ok(Ask::page(page, count, move |read, rows, total| {
         Ok(listing.answer(read, "Patients found", &PATIENT, &rows, total))
     }))
 }
 
-fn find_of(read: &Read, owner_id: Option<i64>) -> Result<Ask> {
-    let patient = Question::new(&read.sql.patients.find, &[&read.request.id("id")?, &owner_id])?;
+fn find_of(read: &Read, owners: &Owners) -> Result<Ask> {
+    let patient = owners.ask(&read.sql.patients.find, &[&read.request.id("id")?])?;
     Ok(Ask::one(patient, |read, row| {
         let row = row.ok_or(Error::NotFound("Patient"))?;
         Ok(found(read.request, "Patient found", &PATIENT.of(&row)))
@@ -113,15 +111,13 @@ pub mod admin {
     use super::*;
 
     /// `GET /api/admin/patients`
-    pub fn list(read: &Read, _admin: &Admin) -> Result<Ask> {
-        let mut query = read.request.query();
-        let created_by = query.id("created_by");
-        list_of(read, query, created_by)
+    pub fn list(read: &Read, admin: &Admin) -> Result<Ask> {
+        list_of(read, admin.owners())
     }
 
     /// `GET /api/admin/patients/{id}`
-    pub fn find(read: &Read, _admin: &Admin) -> Result<Ask> {
-        find_of(read, None)
+    pub fn find(read: &Read, admin: &Admin) -> Result<Ask> {
+        find_of(read, &admin.owners())
     }
 
     /// `PUT` and `PATCH /api/admin/patients/{id}`

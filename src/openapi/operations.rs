@@ -111,7 +111,7 @@ pub struct Operation {
 #[rustfmt::skip]
 pub const TAGS: &[(&str, &str)] = &[
     ("Accounts", "Register, log in, and manage your account and your sessions."),
-    ("Patients", "Each user sees and changes only the patients that this user created. The patients of other users are answered with 404."),
+    ("Patients", "Each user sees the patients that this user created, and those of the members of the user's care groups. The patients of other users are answered with 404."),
     ("Doctors", "A shared directory. Every user can read it; an entry can be changed by the user who created it and by admins."),
     ("Mappings", "Which doctors care for which patient."),
     ("Admin", "The records and accounts of all users, and the audit trail. Only for users with the role `admin`; everyone else gets 403."),

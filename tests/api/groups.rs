@@ -4,15 +4,6 @@ use serde_json::{Value, json};
 
 use crate::harness::{Person, TestApp, at_once, count, eventually};
 
-/// A new group with these members; its path.
-fn group_of(admin: &Person, name: &str, members: &[&Person]) -> String {
-    let path = admin.post("/api/admin/groups", json!({ "name": name })).expect(201, "created").location();
-    for member in members {
-        admin.send("PUT", &member_path(&path, member.id), &[], None).expect(200, "updated");
-    }
-    path
-}
-
 fn member_path(group: &str, user_id: i64) -> String {
     format!("{group}/members/{user_id}")
 }
@@ -62,9 +53,9 @@ fn a_name_has_its_rules_and_is_unique_without_case() {
     assert_eq!(refused(json!({}), "incomplete"), ["name"]);
     assert_eq!(refused(json!({ "name": "x".repeat(201) }), "invalid"), ["name"]);
     assert_eq!(refused(json!({ "name": "x", "members": [] }), "invalid"), ["members"]);
-    let path = group_of(&admin, "Übergabe", &[]);
+    let path = admin.new_group("Übergabe", &[]);
     admin.post("/api/admin/groups", json!({ "name": "üBERGABE" })).expect(409, "failed");
-    let other = group_of(&admin, "Other", &[]);
+    let other = admin.new_group("Other", &[]);
     admin.patch(&other, json!({ "name": "ÜBERGABE" })).expect(409, "failed");
     admin.patch(&path, json!({ "name": "ÜBERGABE" })).expect(200, "updated");
     let answers = at_once(10, |_| admin.post("/api/admin/groups", json!({ "name": "Race" })));
@@ -76,7 +67,7 @@ fn members_come_and_go_and_each_sees_the_group_with_all_of_them() {
     let app = TestApp::start();
     let (admin, ann, ben) = (app.admin("root"), app.signed_up("ann"), app.signed_up("ben"));
     assert_eq!(ann.get("/api/auth/groups").expect(200, "success").data(), json!([]));
-    let path = group_of(&admin, "Ward", &[&ben, &ann]);
+    let path = admin.new_group("Ward", &[&ben, &ann]);
     let id: i64 = path.rsplit('/').next().and_then(|id| id.parse().ok()).expect("an id");
     let mine = json!([{ "id": id, "name": "Ward", "members": [{ "id": ann.id, "name": "ann" }, { "id": ben.id, "name": "ben" }] }]);
     assert_eq!(ann.get("/api/auth/groups").expect(200, "success").data(), mine);
@@ -119,7 +110,7 @@ fn members_come_and_go_and_each_sees_the_group_with_all_of_them() {
 fn a_disabled_user_stays_a_member() {
     let app = TestApp::start();
     let (admin, ann, ben) = (app.admin("root"), app.signed_up("ann"), app.signed_up("ben"));
-    let path = group_of(&admin, "Ward", &[&ann, &ben]);
+    let path = admin.new_group("Ward", &[&ann, &ben]);
     admin.patch(&format!("/api/admin/users/{}", ann.id), json!({ "disabled": true })).expect(200, "updated");
     let members = admin.get(&format!("{path}/members")).expect(200, "success").data();
     assert_eq!((&members[0]["user_id"], &members[0]["disabled"]), (&json!(ann.id), &json!(true)));
@@ -130,7 +121,7 @@ fn a_member_who_owns_patients_is_taken_out_only_by_force_and_such_a_group_delete
     let app = TestApp::start();
     let (admin, ann, ben) = (app.admin("root"), app.signed_up("ann"), app.signed_up("ben"));
     ann.new_patient("P");
-    let path = group_of(&admin, "Ward", &[&ann, &ben]);
+    let path = admin.new_group("Ward", &[&ann, &ben]);
     admin.delete(&member_path(&path, ann.id)).expect(409, "failed");
     admin.delete(&path).expect(409, "failed");
     admin.delete(&format!("{path}?force=false")).expect(409, "failed");
@@ -140,7 +131,7 @@ fn a_member_who_owns_patients_is_taken_out_only_by_force_and_such_a_group_delete
 
     admin.delete(&member_path(&path, ben.id)).expect(200, "deleted");
     admin.delete(&format!("{}?force=true", member_path(&path, ann.id))).expect(200, "deleted");
-    let path = group_of(&admin, "Again", &[&ann, &ben]);
+    let path = admin.new_group("Again", &[&ann, &ben]);
     let left = app.audited("unshare").len();
     admin.delete(&format!("{path}?force=true")).expect(200, "deleted");
     let told: Vec<Value> = app.audited("unshare").split_off(left);
@@ -161,7 +152,7 @@ fn of_many_who_want_the_last_place_of_a_group_one_gets_it() {
     let app = TestApp::start();
     let other = TestApp::on(&app.database, |_| {});
     let admin = app.admin("root");
-    let (path, users) = (group_of(&admin, "Ward", &[]), make_users(&app, 208));
+    let (path, users) = (admin.new_group("Ward", &[]), make_users(&app, 208));
     let fill = "insert into care_group_members select 1, id, 1 from unnest($1::bigint[]) id";
     app.sql().execute(fill, &[&users[..199].to_vec()]).expect("members");
     let answers = at_once(8, |number| {
@@ -180,7 +171,7 @@ fn of_many_who_want_the_last_place_of_a_group_one_gets_it() {
 fn nobody_gets_into_more_than_eight_groups_whoever_adds_at_the_same_time() {
     let app = TestApp::start();
     let (admin, ann) = (app.admin("root"), app.signed_up("ann"));
-    let paths: Vec<String> = (0..12).map(|number| group_of(&admin, &format!("Ward {number}"), &[])).collect();
+    let paths: Vec<String> = (0..12).map(|number| admin.new_group(&format!("Ward {number}"), &[])).collect();
     let answers = at_once(12, |number| admin.send("PUT", &member_path(&paths[number], ann.id), &[], None));
     assert_eq!((count(&answers, 200), count(&answers, 409)), (8, 4));
     assert_eq!(ann.get("/api/auth/groups").expect(200, "success").data().as_array().map(Vec::len), Some(8));
@@ -191,7 +182,7 @@ fn an_admin_who_is_demoted_while_the_change_waits_changes_no_members() {
     let app = TestApp::start();
     let (admin, ann) = (app.admin("root"), app.signed_up("ann"));
     app.admin("other");
-    let path = group_of(&admin, "Ward", &[]);
+    let path = admin.new_group("Ward", &[]);
     let mut holder = app.sql();
     let mut held = holder.transaction().expect("a transaction");
     held.batch_execute("select from care_groups for update").expect("a lock");

@@ -13,6 +13,7 @@ mod audit;
 mod audit_batches;
 mod audit_pages;
 mod audit_trust;
+mod colleagues;
 mod commands;
 mod contract;
 mod crash;

@@ -210,3 +210,40 @@ fn a_session_that_ends_while_it_is_used_is_over_at_once_and_for_good() {
         soon("the end is heard", || !is_let_in(&guest.at(&there)));
     }
 }
+
+#[test]
+fn who_is_taken_out_of_a_care_group_is_refused_here_at_once_and_by_the_other_node_soon() {
+    let here = TestApp::start();
+    let there = TestApp::on(&here.database, |_| {});
+    let (root, ann, ben) = (here.admin("root"), here.signed_up("ann"), here.signed_up("ben"));
+    let path = format!("/api/patients/{}", ann.new_patient("P"));
+    eventually("the other node remembers", || remembers(&there, &ann.email));
+    let sees = |person: &Person| person.get(&path).status == 200;
+    assert!(!sees(&ben.at(&there)));
+    let group = root.new_group("Ward", &[&ann, &ben]);
+    assert!(sees(&ben), "here at once");
+    soon("the new member is heard", || sees(&ben.at(&there)));
+    root.remove_member(&group, &ben);
+    assert!(!sees(&ben), "here at once");
+    soon("the end of the membership is heard", || !sees(&ben.at(&there)));
+}
+
+#[test]
+fn a_deaf_node_asks_the_database_for_the_members_of_care_groups_too() {
+    let app = TestApp::start();
+    let (root, ann, ben) = (app.admin("root"), app.signed_up("ann"), app.signed_up("ben"));
+    let path = format!("/api/patients/{}", ann.new_patient("P"));
+    root.new_group("Ward", &[&ann, &ben]);
+    eventually("the node remembers", || remembers(&app, &ann.email));
+    let sees = || ben.get(&path).status == 200;
+    assert!(sees());
+    let mut sql = app.sql();
+    let pid = listening_pid(&app);
+    let closed = postgres::kept(&app.database);
+    sql.query_one("select pg_terminate_backend($1, 10000)", &[&pid]).expect("an answer");
+    sql.execute("delete from care_group_members where user_id = $1", &[&ben.id]).expect("no member");
+    soon("a remembered member is not trusted", || !sees());
+    sql.execute("insert into care_group_members values (1, $1, $1)", &[&ben.id]).expect("a member");
+    assert!(sees(), "from now on every request asks");
+    closed.open();
+}

@@ -150,6 +150,15 @@ impl Plan {
         number("Shared Hit Blocks") + number("Shared Read Blocks")
     }
 
+    /// The rows that were read from tables, found or thrown away.
+    fn rows(&self) -> f64 {
+        let number = |node: &Value, field: &str| node[field].as_f64().unwrap_or_default();
+        let read = |node: &Value| {
+            (number(node, "Actual Rows") + number(node, "Rows Removed by Filter")) * number(node, "Actual Loops")
+        };
+        self.nodes().into_iter().filter(|node| node["Relation Name"].is_string()).map(read).sum()
+    }
+
     #[track_caller]
     fn reads_whole_tables_never(&self) {
         let whole = self.nodes().into_iter().find(|node| node["Node Type"] == "Seq Scan");
@@ -175,12 +184,16 @@ fn pages(filled: &mut Filled) {
     let end = filled.patients;
     for owner in [LARGE, SMALL, 50] {
         for after in [0, end / 2] {
-            filled.page(|sql| &sql.patients.list, &[&owner, &after, &PAGE], &["patients_created_by_id_idx"]);
+            filled.page(
+                |sql| sql.patients.list.limited_by_owners(),
+                &[&owner, &after, &PAGE],
+                &["patients_created_by_id_idx"],
+            );
         }
         // Near the end, the last entries of the primary key serve as well.
         let either = ["patients_created_by_id_idx", "patients_pkey"];
         for after in [end * 9 / 10, end - 50, end] {
-            filled.page(|sql| &sql.patients.list, &[&owner, &after, &PAGE], &either);
+            filled.page(|sql| sql.patients.list.limited_by_owners(), &[&owner, &after, &PAGE], &either);
         }
     }
 }
@@ -197,7 +210,11 @@ fn a_million_rows_are_paged_and_searched_by_the_right_index() {
     pages(&mut filled);
     for owner in [LARGE, SMALL, 50] {
         for after in [0, 500_000] {
-            filled.page(|sql| &sql.mappings.list, &[&owner, &(after / 10), &PAGE], &["mappings_created_by_id_idx"]);
+            filled.page(
+                |sql| sql.mappings.list.limited_by_owners(),
+                &[&owner, &(after / 10), &PAGE],
+                &["mappings_created_by_id_idx"],
+            );
         }
     }
     for after in [0, 5_000] {
@@ -210,12 +227,12 @@ fn a_million_rows_are_paged_and_searched_by_the_right_index() {
         let [name, gender, born, words] = filters;
         let values: [&dyn ToString; 9] = [&owner, &sort, &after, &value, &PAGE, &name, &gender, &born, &words];
         if filters == [any; 4] {
-            filled.page(|sql| &sql.patients.search, &values, indexes);
+            filled.page(|sql| sql.patients.search.limited_by_owners(), &values, indexes);
         } else {
-            filled.search(|sql| &sql.patients.search, &values, indexes);
+            filled.search(|sql| sql.patients.search.limited_by_owners(), &values, indexes);
         }
     };
-    let (large, small, everyone) = (LARGE.to_string(), SMALL.to_string(), any);
+    let (large, small, everyone) = (format!("'{{{LARGE}}}'"), format!("'{{{SMALL}}}'"), any);
 
     // Every order, at the start and deep in, of one owner and of everyone.
     for (sort, value, after, of_owner, of_all) in [
@@ -269,12 +286,49 @@ fn a_million_rows_are_paged_and_searched_by_the_right_index() {
         }
     }
     // The doctors of one patient, among 100,000 mappings.
-    let of_patient: [&dyn ToString; 4] = [&LARGE, &500_000, &0, &PAGE];
+    let of_patient: [&dyn ToString; 4] = [&"'{102}'", &500_000, &0, &PAGE];
     filled.search(
-        |sql| &sql.mappings.list_of_patient,
+        |sql| sql.mappings.list_of_patient.limited_by_owners(),
         &of_patient,
         &["mappings_patient_id_id_idx", "mappings_patient_id_doctor_id_key"],
     );
+}
+
+/// The lists of three owners against those of each of them, at the start and deep in, in every order.
+#[test]
+fn a_page_of_three_owners_among_a_million_patients_reads_at_most_three_times_that_of_one() {
+    let mut filled = Filled::with(1_000_000);
+    let mut compare = |pick: [fn(&Queries) -> &Query; 2], single: &dyn Fn(i64) -> String, place: &[&str]| {
+        let values = |owners: &str| [&[owners], place].concat().into_iter().map(String::from).collect::<Vec<_>>();
+        let alone = [LARGE, 50, 60].map(|owner| filled.ask(pick[0], &values(&single(owner))));
+        for (number, plan) in filled.ask(pick[1], &values("'{102,50,60}'")).iter().enumerate() {
+            plan.reads_whole_tables_never();
+            assert!(plan.rows() <= 3.0 * PAGE as f64, "{}: {} rows", plan.name, plan.rows());
+            let most = alone.iter().map(|plans| plans[number].blocks()).sum::<i64>() + 20;
+            assert!(plan.blocks() <= most, "{}: {} blocks, not {most}", plan.name, plan.blocks());
+        }
+    };
+    for after in ["0", "500000", "990000"] {
+        let lists: [fn(&Queries) -> &Query; 2] =
+            [|sql| sql.patients.list.limited_by_owners(), |sql| sql.patients.list_of_several.limited_by_owners()];
+        compare(lists, &|owner| owner.to_string(), &[after, "101"]);
+    }
+    let search: [fn(&Queries) -> &Query; 2] = [|sql| sql.patients.search.limited_by_owners(); 2];
+    for (sort, value, after) in [
+        ("null", "null", "500000"),
+        ("'name'", "'Finn Huber 500'", "500000"),
+        ("'-created_at'", "'2026-01-05Z'", "345600"),
+        ("'-updated_at'", "'2026-02-05Z'", "345600"),
+        ("'date_of_birth'", "'1970-01-01'", "1"),
+    ] {
+        for (value, after) in [("null", "0"), (value, after)] {
+            compare(
+                search,
+                &|owner| format!("'{{{owner}}}'"),
+                &[sort, after, value, "101", "null", "null", "null", "null"],
+            );
+        }
+    }
 }
 
 #[test]

@@ -46,6 +46,7 @@ fn a_batched_statement_answers_each_of_its_questions_as_if_it_were_the_only_one(
     // Columns of the questions: some of the values are found, some are not, and null means any owner and any patient.
     let values = |name: &str| match name {
         "page_size" => vec!["1", "3", "101"],
+        "owners" => vec!["\"{1}\"", "\"{2,3}\"", "null", "\"{9}\"", "\"{3,1,2}\""],
         "owner_id" => vec!["1", "2", "null", "9", "3"],
         "patient_id" => vec!["4", "null", "7", "12", "1", "8", "2"],
         "after_id" => vec!["0", "3"],

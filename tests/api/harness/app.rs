@@ -248,6 +248,23 @@ impl Person {
         http::send(self.address, method, target, &all, text.as_deref())
     }
 
+    /// As an admin: makes a care group of these people and returns its path.
+    pub fn new_group(&self, name: &str, members: &[&Person]) -> String {
+        let path = self.post("/api/admin/groups", json!({ "name": name })).expect(201, "created").location();
+        members.iter().for_each(|member| self.add_member(&path, member));
+        path
+    }
+
+    /// As an admin: puts somebody into a care group.
+    pub fn add_member(&self, group: &str, member: &Person) {
+        self.send("PUT", &format!("{group}/members/{}", member.id), &[], None).expect(200, "updated");
+    }
+
+    /// As an admin: takes somebody out of a care group, patients or not.
+    pub fn remove_member(&self, group: &str, member: &Person) {
+        self.delete(&format!("{group}/members/{}?force=true", member.id)).expect(200, "deleted");
+    }
+
     /// Registers a patient and returns the id.
     pub fn new_patient(&self, name: &str) -> i64 {
         let body = json!({ "name": name, "date_of_birth": "1990-04-23", "gender": "female" });

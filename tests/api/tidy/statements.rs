@@ -71,13 +71,55 @@ fn a_statement_that_needs_more_than_a_glance_says_what_it_does() {
     }
 }
 
+/// Statements that read or change patients or mappings without the value that says whose, and why.
+const WITHOUT_OWNERS: &[(&str, &str)] = &[
+    ("patients.create", "the actor owns the new patient"),
+    ("patients.import", "the operator's command line"),
+    ("patients.export", "the operator's command line"),
+    ("patients.update", "`owner_id`"),
+    ("patients.lock", "`owner_id`"),
+    ("patients.delete", "`owner_id`"),
+    ("mappings.create", "the actor owns the patient"),
+    ("mappings.lock", "`owner_id`"),
+    ("mappings.update", "`owner_id`"),
+    ("mappings.delete", "`owner_id`"),
+    ("doctors.delete", "an admin's cascade, or nothing if there is a mapping"),
+    ("groups.delete", "asks only whether members own patients"),
+    ("groups.remove", "asks only whether the member owns patients"),
+];
+
 #[test]
-fn no_statement_about_patients_or_mappings_is_without_its_owner() {
-    for file in ["sql/patients.sql", "sql/mappings.sql"] {
-        for Listed { name, text, .. } in listed(&read(file)) {
-            assert!(text.contains("created_by"), "{file}: {name} crosses owners");
+fn no_statement_about_patients_or_mappings_forgets_whose_they_are() {
+    let mut without: Vec<&str> = WITHOUT_OWNERS.iter().map(|(name, _)| *name).collect();
+    for (path, queries) in files() {
+        let file = path.trim_start_matches("sql/").trim_end_matches(".sql");
+        for Listed { name, declared, text, .. } in queries {
+            let is_about = ["from", "join", "into", "update"]
+                .iter()
+                .any(|verb| ["patients", "mappings"].iter().any(|table| has_word(&text, &format!("{verb} {table}"))));
+            let full_name = format!("{file}.{name}");
+            let has_owners = declared.starts_with("owners ") || declared.starts_with("owner_id ");
+            if let Some(place) = without.iter().position(|known| *known == full_name) {
+                without.remove(place);
+                assert!(is_about && !has_owners, "{full_name} needs no exception");
+                continue;
+            }
+            assert!(!is_about || has_owners, "{full_name} does not begin with owners");
+            // src/sql.rs refuses a statement that has owners and is not `Owned`.
+            assert!(!has_owners || text.contains("created_by = any ("), "{full_name} does nothing with its owners");
         }
     }
+    assert!(without.is_empty(), "{without:?} are gone");
+}
+
+#[test]
+fn only_the_value_that_says_whose_patients_a_request_may_see_asks_for_them() {
+    for source in sources("src", ".rs") {
+        let may = ["src/auth/owners.rs", "src/sql.rs"].contains(&source.path.as_str());
+        assert!(may || !has_word(&source.code(), "limited_by_owners"), "{} goes past auth/owners.rs", source.path);
+    }
+    let owners = read("src/auth/owners.rs");
+    assert!(owners.contains("pub struct Owners(Whose);") && owners.contains("\nenum Whose {"), "its field is private");
 }
 
 /// Writing statements that no user's right stands behind, and why.
@@ -159,7 +201,8 @@ fn every_statement_is_used_and_declared_in_the_order_of_its_file() {
         let names: Vec<&str> = queries.iter().map(|query| query.name.as_str()).collect();
         let line = declared.lines().find_map(|line| line.trim().strip_prefix(&format!("{file}: "))).expect(file);
         let list = line.split(['{', '}']).nth(1).expect("a list");
-        assert_eq!(list.split(',').map(str::trim).collect::<Vec<_>>(), names, "src/sql.rs and {path}");
+        let declared = list.split(',').map(|name| name.trim().trim_end_matches(": Owned"));
+        assert_eq!(declared.collect::<Vec<_>>(), names, "src/sql.rs and {path}");
     }
 }
 
