@@ -172,6 +172,7 @@ fn a_slow_disk_slows_down_changes_and_no_reads() {
         }
         let commits = begun.elapsed().as_millis() / COMMIT.as_millis();
         assert!(commits >= 5, "the disk was not slow: {commits}");
-        assert!(reads > 10 * commits, "{reads} reads in the time of {commits} commits");
+        // A read that waits for a commit would come once in its time.
+        assert!(reads > 3 * commits, "{reads} reads in the time of {commits} commits");
     });
 }

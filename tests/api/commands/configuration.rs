@@ -41,7 +41,8 @@ fn without_variables_everything_is_as_documented() {
 
 #[test]
 fn a_default_that_help_shows_is_what_an_unset_variable_means() {
-    let in_words = ["—", "none", "one per core, 2 to 64", "from the cores", "a quarter of them"];
+    let in_words =
+        ["—", "none", "one per core, 2 to 64", "from the cores", "a quarter of them", "from the request's Host"];
     let standard = config(&[]);
     for variable in VARIABLES.iter().filter(|variable| !in_words.contains(&variable.default)) {
         assert_eq!(config(&[(variable.name, variable.default)]), standard, "{}", variable.name);
