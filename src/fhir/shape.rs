@@ -8,8 +8,10 @@ use super::outcome::{bad_value, not_supported};
 use crate::error::Result;
 use crate::request::Request;
 
-/// The elements of R4's types that `_elements` may name. Those that we never fill are simply not there.
+/// The elements of R4's types that `_elements` may name, and the name of the type, which clients list as well. Those that we never
+/// fill are simply not there.
 const ELEMENTS: &[&str] = &[
+    "resourceType",
     "id",
     "meta",
     "implicitRules",

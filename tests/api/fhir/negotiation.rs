@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use crate::contract::check;
-use crate::harness::TestApp;
+use crate::harness::folder::Folder;
+use crate::harness::{TestApp, postgres};
 
 #[test]
 fn json_is_spoken_under_its_names_and_nothing_else_is() {
@@ -128,6 +129,24 @@ fn refusals_of_every_layer_are_outcomes() {
         check(&answer);
         assert_eq!(answer.status, 400, "{host}");
     }
+}
+
+#[test]
+fn a_fault_of_ours_tells_the_request_id_and_an_outage_when_to_come_again() {
+    let sql = Folder::with_sql();
+    let join = "join doctors d on d.id = q.doctor_id;\n\n-- name: update(";
+    sql.replace("doctors.sql", join, &join.replace("doctor_id;", "doctor_id / length(pg_read_file('lost'));"));
+    let app = TestApp::with(|config| config.sql_dir = Some(sql.path().to_path_buf()));
+    let ann = app.signed_up("ann");
+    let path = format!("/fhir/R4/Practitioner/{}", ann.new_doctor("Dr. Roe"));
+    let failed = ann.get(&path);
+    let text = failed.refused(500, "exception");
+    assert!(text.contains(failed.header("x-request-id").expect("an id")) && !text.contains("lost"), "{text}");
+    let closed = postgres::closed(&app.database);
+    let away = ann.get(&path);
+    away.refused(503, "transient");
+    assert!(away.header("retry-after").is_some());
+    closed.open();
 }
 
 #[test]

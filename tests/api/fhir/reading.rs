@@ -177,6 +177,7 @@ fn a_part_of_a_resource_is_marked_as_one() {
         part.as_object().expect("an object").keys().filter(own).cloned().collect()
     };
     assert_eq!(members(format!("Patient/{patient}?_elements=name,photo")), ["name"]);
+    assert_eq!(members(format!("Patient/{patient}?_elements=id,name,resourceType")), ["name"]);
     assert_eq!(members(format!("Patient/{patient}?_summary=text")), [""; 0]);
     assert_eq!(
         members(format!("Patient/{patient}?_summary=data")),
