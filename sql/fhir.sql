@@ -1,5 +1,135 @@
--- What only FHIR asks for. Single patients and doctors are read by the statements of their own files.
+-- What only FHIR asks for: the team of a patient, and searches. Single patients and doctors are read by the statements of their own
+-- files.
 
 -- name: installation() :one
 select 'urn:uuid:' || id as system
   from installation;
+
+-- name: team(owners text[], patient_id bigint[]) :opt batched
+-- A patient, and the doctors with their mappings; null if there are none. The team changes with the patient, its mappings and its doctors,
+-- and when somebody leaves it.
+select q.number, p.*,
+       (select jsonb_agg(to_jsonb(m) || jsonb_build_object('doctor', to_jsonb(d)) order by m.id)
+          from mappings m
+          join doctors d on d.id = m.doctor_id
+         where m.patient_id = p.id) as team,
+       (select greatest(p.updated_at, max(m.updated_at), max(d.updated_at),
+                        (select max(ended_at) from record_versions where resource = 'mapping' and patient_id = p.id))
+          from mappings m
+          join doctors d on d.id = m.doctor_id
+         where m.patient_id = p.id) as team_changed_at
+  from unnest($1, $2) with ordinality as q (owners, patient_id, number)
+  join patients p on p.id = q.patient_id and p.created_by = any (q.owners::bigint[]);
+
+-- name: patients(owners bigint[], sort text, backwards boolean, after_id bigint, after_value text, page_size bigint, ids bigint[], names text[], telecoms text[], genders text[], born_from date[], born_until date[], changed_from timestamptz[], changed_until timestamptz[], addresses text[], doctors text[], roles text[], of_teams boolean, of_histories boolean, with_team boolean, with_total boolean) :many planned
+-- One page of a search for patients, their teams or their histories, planned for its values each time, a page of each of several owners (see
+-- `search` in patients.sql). A criterion that is null is not asked for; each element of another must be met. The first name and the first
+-- telecom only find candidates in the index of trigrams. Times are ranges, the earliest first.
+with matching as not materialized (
+    select p.*,
+           case when $18 or $20 then (select greatest(p.updated_at, max(m.updated_at), max(d.updated_at),
+                                                      (select max(ended_at) from record_versions where resource = 'mapping' and patient_id = p.id))
+                                        from mappings m
+                                        join doctors d on d.id = m.doctor_id
+                                       where m.patient_id = p.id) end as team_changed_at
+      from patients p
+     where ($7 is null or p.id = any ($7))
+       and ($8 is null
+            or (($8[1] = '' or searched(p.name, p.email, p.phone, null, null) ~ text_pattern($8[1]))
+                and coalesce((select bool_and(name_fits(p.name, false, criterion)) from unnest($8[2:]) as criterion), false)))
+       and ($9 is null
+            or (searched(p.name, p.email, p.phone, null, null) ~ telecom_pattern($9[1])
+                and coalesce((select bool_and(telecom_fits(p.phone, p.email, criterion)) from unnest($9) as criterion), false)))
+       and ($10 is null or p.gender = any ($10))
+       and ($11 is null or p.date_of_birth between $11[1] and $12[cardinality($12)])
+       and ($11 is null
+            or exists (select from unnest($11, $12) as range (start, stop) where p.date_of_birth >= start and p.date_of_birth < stop))
+       and ($15 is null or coalesce(folded(p.address) ~ all (array(select text_pattern(criterion) from unnest($15) as criterion)), false))
+       and ($16 is null or p.id in (select patient_id from mappings where doctor_id = any (string_to_array($16[1], ',')::bigint[])))
+       and ($16 is null or cardinality($16) = 1
+            or (select bool_and(exists (select from mappings m
+                                         where m.patient_id = p.id and m.doctor_id = any (string_to_array(criterion, ',')::bigint[])))
+                  from unnest($16) as criterion))
+       and ($17 is null
+            or (select bool_and(exists (select from mappings m
+                                          join doctors d on d.id = m.doctor_id
+                                         where m.patient_id = p.id
+                                           and lower(d.specialization) = any (string_to_array(lower(criterion), E'\n'))))
+                  from unnest($17) as criterion))
+       and (not $18 or exists (select from mappings m where m.patient_id = p.id))
+       and (not $19 or p.medical_history is not null)
+), changed as not materialized (
+    select matching.*, case $2 when 'name' then folded(name) when 'family' then folded((name_parts(name, false))[2]) end as text_key,
+           case $2 when 'birthdate' then date_of_birth end as date_key,
+           case $2 when '_lastUpdated' then case when $18 then team_changed_at else updated_at end end as time_key
+      from matching
+     where ($13 is null or case when $18 then team_changed_at else updated_at end between $13[1] and $14[cardinality($14)])
+       and ($13 is null
+            or exists (select from unnest($13, $14) as range (start, stop)
+                        where case when $18 then team_changed_at else updated_at end >= start
+                          and case when $18 then team_changed_at else updated_at end < stop))
+)
+select found.*, case when $21 then (select count(*) from changed where created_by = any ($1)) end as total,
+       case when $20 then (select jsonb_agg(to_jsonb(m) || jsonb_build_object('doctor', to_jsonb(d)) order by m.id)
+                             from mappings m
+                             join doctors d on d.id = m.doctor_id
+                            where m.patient_id = found.id) end as team
+  from unnest(case when cardinality($1) <> 1 then $1 else array[null::bigint] end) as owner (id)
+ cross join lateral (
+           select *
+             from changed
+            where case when cardinality($1) = 1 then created_by = any ($1) else created_by = any (array[owner.id]) end
+              and ($4 is null
+                   or case when $2 in ('name', 'family') then case when $3 then (text_key, id) < (folded($5), $4) else (text_key, id) > (folded($5), $4) end
+                           when $2 = 'birthdate' then case when $3 then (date_key, id) < ($5::date, $4) else (date_key, id) > ($5::date, $4) end
+                           when $2 = '_lastUpdated' then case when $3 then (time_key, id) < ($5::timestamptz, $4) else (time_key, id) > ($5::timestamptz, $4) end
+                           when $3 then id < $4
+                           else id > $4
+                           end)
+            order by case when $3 then created_by end desc, case when not $3 then created_by end,
+                     case when $3 then text_key end desc, case when not $3 then text_key end,
+                     case when $3 then date_key end desc, case when not $3 then date_key end,
+                     case when $3 then time_key end desc, case when not $3 then time_key end,
+                     case when $3 then id end desc, id
+            limit $6) found
+ order by case when $3 then text_key end desc, case when not $3 then text_key end,
+          case when $3 then date_key end desc, case when not $3 then date_key end,
+          case when $3 then time_key end desc, case when not $3 then time_key end,
+          case when $3 then found.id end desc, found.id
+ limit $6;
+
+-- name: doctors(sort text, backwards boolean, after_id bigint, after_value text, page_size bigint, ids bigint[], names text[], telecoms text[], identifiers text[], licences text[], records bigint[], changed_from timestamptz[], changed_until timestamptz[], specialties text[], with_total boolean) :many planned
+-- The same for the directory. An identifier is a licence number (l) or the id of a doctor who has none (i); L and I stand for any. Those of
+-- the first criterion are in `licences` and `records` as well, if they are all known.
+with matching as not materialized (
+    select d.*, case $1 when 'name' then folded(d.name) end as text_key, case $1 when '_lastUpdated' then d.updated_at end as time_key
+      from doctors d
+     where ($6 is null or d.id = any ($6))
+       and ($7 is null
+            or (($7[1] = '' or searched(d.name, d.email, d.phone, d.license_number, d.specialization) ~ text_pattern($7[1]))
+                and coalesce((select bool_and(name_fits(d.name, true, criterion)) from unnest($7[2:]) as criterion), false)))
+       and ($8 is null
+            or (searched(d.name, d.email, d.phone, d.license_number, d.specialization) ~ telecom_pattern($8[1])
+                and coalesce((select bool_and(telecom_fits(d.phone, d.email, criterion)) from unnest($8) as criterion), false)))
+       and ($10 is null or d.license_number = any ($10) or d.id = any ($11))
+       and ($9 is null
+            or coalesce((select bool_and(string_to_array(criterion, E'\n')
+                                         && case when d.license_number is null then array['I', 'i' || d.id] else array['L', 'l' || d.license_number] end)
+                           from unnest($9) as criterion), false))
+       and ($12 is null or d.updated_at between $12[1] and $13[cardinality($13)])
+       and ($12 is null or exists (select from unnest($12, $13) as range (start, stop) where d.updated_at >= start and d.updated_at < stop))
+       and ($14 is null
+            or (select bool_and(lower(d.specialization) = any (string_to_array(lower(criterion), E'\n'))) from unnest($14) as criterion))
+)
+select found.*, case when $15 then (select count(*) from matching) end as total
+  from matching as found
+ where $3 is null
+    or case when $1 = 'name' then case when $2 then (text_key, id) < (folded($4), $3) else (text_key, id) > (folded($4), $3) end
+            when $1 = '_lastUpdated' then case when $2 then (time_key, id) < ($4::timestamptz, $3) else (time_key, id) > ($4::timestamptz, $3) end
+            when $2 then id < $3
+            else id > $3
+            end
+ order by case when $2 then text_key end desc, case when not $2 then text_key end,
+          case when $2 then time_key end desc, case when not $2 then time_key end,
+          case when $2 then id end desc, id
+ limit $5;

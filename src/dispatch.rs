@@ -103,7 +103,12 @@ impl Routes {
             return Ok(Target::Options(index));
         }
         let route = known.routes.iter().copied().find(|route| ROUTES[*route].method == method);
-        let route = route.ok_or_else(|| Error::MethodNotAllowed(known.allow.clone()))?;
+        let is_form = || known.routes.iter().all(|route| ROUTES[*route].pattern.ends_with("/_search"));
+        let route = route.ok_or_else(|| match method {
+            // Not even a search: the form of one is all that there is.
+            Method::Get if is_form() => Error::NoRoute,
+            _ => Error::MethodNotAllowed(known.allow.clone()),
+        })?;
         let values: Vec<String> = found.params.iter().map(|(_, value)| value.to_string()).collect();
         request.parameters = place_names(ROUTES[route].pattern).zip(values).collect();
         request.query_names = ROUTES[route].query;

@@ -6,7 +6,9 @@ use crate::auth;
 use crate::config::Config;
 use crate::envelope::Response;
 use crate::error::Result;
-use crate::fhir::{capabilities, document_reference, patient, practitioner, practitioner_role};
+use crate::fhir::{
+    capabilities, care_team, document_reference, everything, patient, practitioner, practitioner_role, search,
+};
 use crate::handlers::ask::{Ask, Read};
 use crate::handlers::{audit, docs, doctors, groups, health, mappings, patients, resets, sessions, totp, users};
 use crate::request::Method::{self, Delete, Get, Patch, Post, Put};
@@ -158,9 +160,23 @@ pub const ROUTES: &[Route] = &[
     admin_read(Get,    "/api/admin/audit",                         Audit,   audit::list).query(audit::FILTERS),
 
     open      (Get,    "/fhir/R4/metadata",                                 capabilities::metadata).fhir(),
+    read      (Get,    "/fhir/R4/Patient",                         Patient, search::patients).fhir(),
+    read      (Post,   "/fhir/R4/Patient/_search",                 Patient, search::patients).fhir(),
     read      (Get,    "/fhir/R4/Patient/{id}",                    Patient, patient::read).fhir(),
+    read      (Get,    "/fhir/R4/Patient/{id}/CareTeam",           Patient, search::team_of_patient).fhir(),
+    read      (Get,    "/fhir/R4/Patient/{id}/$everything",        Patient, everything::everything).fhir(),
+    read      (Post,   "/fhir/R4/Patient/{id}/$everything",        Patient, everything::everything).fhir(),
+    read      (Get,    "/fhir/R4/Practitioner",                    Doctor,  search::practitioners).fhir(),
+    read      (Post,   "/fhir/R4/Practitioner/_search",            Doctor,  search::practitioners).fhir(),
     read      (Get,    "/fhir/R4/Practitioner/{id}",               Doctor,  practitioner::read).fhir(),
+    read      (Get,    "/fhir/R4/PractitionerRole",                Doctor,  search::roles).fhir(),
+    read      (Post,   "/fhir/R4/PractitionerRole/_search",        Doctor,  search::roles).fhir(),
     read      (Get,    "/fhir/R4/PractitionerRole/{id}",           Doctor,  practitioner_role::read).fhir(),
+    read      (Get,    "/fhir/R4/CareTeam",                        Patient, search::teams).fhir(),
+    read      (Post,   "/fhir/R4/CareTeam/_search",                Patient, search::teams).fhir(),
+    read      (Get,    "/fhir/R4/CareTeam/{id}",                   Patient, care_team::read).fhir(),
+    read      (Get,    "/fhir/R4/DocumentReference",               Patient, search::documents).fhir(),
+    read      (Post,   "/fhir/R4/DocumentReference/_search",       Patient, search::documents).fhir(),
     read      (Get,    "/fhir/R4/DocumentReference/{id}",          Patient, document_reference::read).fhir(),
 
     open      (Get,    "/healthz",                                          health::healthz),

@@ -195,7 +195,7 @@ queries! {
     /// `sql/groups.sql`
     groups: Groups { create, list, find, update, lock, delete, members, add, remove, mine }
     /// `sql/fhir.sql`
-    fhir: Fhir { installation }
+    fhir: Fhir { installation, team: Owned, patients: Owned, doctors }
     /// `sql/health.sql`
     health: Health { schema_version }
     /// `sql/idempotency.sql`
@@ -318,6 +318,7 @@ fn type_named(name: &str) -> Option<Type> {
         "bytea" => Type::BYTEA,
         "bytea[]" => Type::BYTEA_ARRAY,
         "date" => Type::DATE,
+        "date[]" => Type::DATE_ARRAY,
         "inet" => Type::INET,
         "inet[]" => Type::INET_ARRAY,
         "integer" => Type::INT4,

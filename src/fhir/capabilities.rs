@@ -4,6 +4,7 @@
 use postgres::Client;
 use serde_json::{Value, json};
 
+use super::tables::{Parameter, TYPES};
 use super::{BASE, negotiation};
 use crate::app::App;
 use crate::envelope::Response;
@@ -32,8 +33,23 @@ pub fn statement(routes: impl Iterator<Item = (&'static str, &'static str)> + Cl
     let resource = |name: &&str| {
         let own = format!("{BASE}/{name}");
         let ends = routes.clone().filter_map(|(method, pattern)| Some((method, pattern.strip_prefix(own.as_str())?)));
-        let interactions: Vec<Value> = ends.filter_map(interaction).map(|code| json!({ "code": code })).collect();
-        json!({ "type": name, "interaction": interactions, "versioning": "versioned" })
+        let interactions: Vec<Value> =
+            ends.clone().filter_map(interaction).map(|code| json!({ "code": code })).collect();
+        let mut resource = json!({ "type": name, "interaction": interactions, "versioning": "versioned" });
+        if let Some(searched) = TYPES.iter().find(|searched| searched.name == *name) {
+            let parameter = |parameter: &Parameter| json!({ "name": parameter.name, "definition": parameter.definition, "type": parameter.meaning.type_name() });
+            resource["searchParam"] = searched.parameters.iter().map(parameter).collect();
+            for (member, paths) in [("searchInclude", searched.includes), ("searchRevInclude", searched.revincludes)] {
+                if !paths.is_empty() {
+                    resource[member] = json!(paths);
+                }
+            }
+        }
+        if ends.clone().any(|(_, end)| end == "/{id}/$everything") {
+            let definition = "http://hl7.org/fhir/OperationDefinition/Patient-everything";
+            resource["operation"] = json!([{ "name": "everything", "definition": definition }]);
+        }
+        resource
     };
     json!({
         "resourceType": "CapabilityStatement",

@@ -5,16 +5,23 @@
 //! [`answer`] the answers around them. [`outcome`] says what is wrong, and [`capabilities`] what there is.
 
 pub mod answer;
+pub mod bundle;
 pub mod capabilities;
+pub mod care_team;
+pub mod criteria;
 pub mod datatypes;
 pub mod document_reference;
+pub mod everything;
 pub mod names;
 pub mod negotiation;
 pub mod outcome;
 pub mod patient;
 pub mod practitioner;
 pub mod practitioner_role;
+pub mod ranges;
+pub mod search;
 pub mod shape;
+pub mod tables;
 
 /// The path that everything of FHIR stands below.
 pub const BASE: &str = "/fhir/R4";

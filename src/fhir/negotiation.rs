@@ -169,3 +169,10 @@ fn is_host(text: &str) -> bool {
 pub fn unknown(name: &str) -> crate::error::Error {
     not_supported(format!("{name} is not a parameter of this request"))
 }
+
+/// `Prefer: handling=lenient`: what is not supported is left out of a search, and named in its answer.
+pub fn is_lenient(request: &Request) -> bool {
+    let prefer = request.headers.get("prefer").unwrap_or_default();
+    let mut preferences = prefer.split([',', ';']).map(|preference| preference.replace(['"', ' '], ""));
+    preferences.any(|preference| preference.eq_ignore_ascii_case("handling=lenient"))
+}

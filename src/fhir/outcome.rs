@@ -32,6 +32,11 @@ impl<'a> OperationOutcome<'a> {
         let issue = issues.into_iter().map(|(code, diagnostics)| OutcomeIssue { severity, code, diagnostics });
         OperationOutcome { resource_type: "OperationOutcome", issue: issue.collect() }
     }
+
+    /// What was left out of a search.
+    pub fn warning(texts: &'a [String]) -> OperationOutcome<'a> {
+        OperationOutcome::new("warning", texts.iter().map(|text| ("not-supported", text.as_str().into())))
+    }
 }
 
 /// A parameter, header or form of a value that is not supported.

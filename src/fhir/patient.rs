@@ -30,7 +30,7 @@ use crate::handlers::ask::{Ask, Read};
 pub struct Columns<'a> {
     pub id: i64,
     pub name: Cow<'a, str>,
-    date_of_birth: Date,
+    pub date_of_birth: Date,
     gender: Cow<'a, str>,
     phone: Option<Cow<'a, str>>,
     email: Option<Cow<'a, str>>,

@@ -1,7 +1,10 @@
 //! FHIR R4 below `/fhir/R4`: what every body keeps to, and in the files of this folder reading, searching, and what may be asked.
 
+mod brute_force;
+mod limits;
 mod negotiation;
 mod reading;
+mod search;
 
 use serde_json::{Value, json};
 

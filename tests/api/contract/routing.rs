@@ -51,6 +51,10 @@ fn options_lists_the_methods_of_every_path_and_every_other_method_is_405() {
         for method in METHODS.iter().filter(|method| !methods.contains(method)) {
             let answer = anyone.send(method, &path, &[], None);
             check(&answer);
+            if path.ends_with("/_search") && ["GET", "HEAD"].contains(method) {
+                assert_eq!(answer.status, 404, "{method} {path}");
+                continue;
+            }
             assert_eq!(answer.status, 405, "{method} {path}");
             assert_eq!(listed(answer.header("allow")), methods, "{method} {path}");
         }

@@ -1,0 +1,357 @@
+//! What a search asks for: parameters and their values become the parameters of the statements in `sql/fhir.sql`.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+
+use super::care_team::Team;
+use super::outcome::{bad_value, not_supported, refused};
+use super::ranges::Ranges;
+use super::tables::{HAS_PARTICIPANT, Kind, Meaning};
+use super::{answer, document_reference, patient, practitioner};
+use crate::error::Result;
+use crate::records::GENDERS;
+
+/// How many values a comma may join…
+const ALTERNATIVES_MAX: usize = 20;
+/// …and how many ids.
+const IDS_MAX: usize = 100;
+/// From how many characters on an index of trigrams finds a text.
+const TRIGRAM: usize = 3;
+
+/// The criteria of one search. `None` and an empty list ask for nothing.
+#[derive(Debug, Default)]
+pub struct Criteria {
+    /// The ids that are left; nobody matches if there are none.
+    pub ids: Option<BTreeSet<i64>>,
+    /// See `text_pattern` in `sql/migrations`.
+    names: Vec<String>,
+    pub telecoms: Vec<String>,
+    pub genders: Option<BTreeSet<String>>,
+    pub born: Option<Ranges<Date>>,
+    pub changed: Option<Ranges<Timestamp>>,
+    pub addresses: Vec<String>,
+    /// The doctors of whom the team must have one, each a list.
+    pub doctors: Vec<String>,
+    pub roles: Vec<String>,
+    /// See `doctors` in `sql/fhir.sql`.
+    pub identifiers: Vec<String>,
+}
+
+/// What is known of this installation, to compare with.
+pub struct Context<'a> {
+    pub kind: Kind,
+    pub installation: &'a str,
+    pub base: &'a str,
+}
+
+impl Criteria {
+    /// Adds a parameter that has a value. Fails if it is not supported, or cannot be read.
+    pub fn add(&mut self, context: &Context, name: &str, value: &str) -> Result<()> {
+        let table = context.kind.table();
+        if name == HAS_PARTICIPANT && context.kind == Kind::Patient {
+            let doctors = references(context, "Practitioner", &alternatives(name, value, ALTERNATIVES_MAX)?);
+            self.doctors.push(joined(doctors, ","));
+            return Ok(());
+        }
+        let (base_name, modifier) =
+            name.split_once(':').map_or((name, None), |(name, modifier)| (name, Some(modifier)));
+        let known = table.parameters.iter().find(|parameter| parameter.name == base_name);
+        let Some(parameter) = known else {
+            return Err(not_supported(format!("{} is not a search parameter of {}", shortened(name), table.name)));
+        };
+        if modifier.is_some_and(|modifier| !parameter.meaning.modifiers().contains(&modifier)) {
+            return Err(not_supported(format!(
+                "{} is not supported: {} has no such modifier",
+                shortened(name),
+                parameter.name
+            )));
+        }
+        let most = if parameter.meaning == Meaning::Id { IDS_MAX } else { ALTERNATIVES_MAX };
+        let values = alternatives(name, value, most)?;
+        self.take(context, name, parameter.meaning, modifier, &values)
+    }
+
+    fn take(
+        &mut self,
+        context: &Context,
+        name: &str,
+        meaning: Meaning,
+        modifier: Option<&str>,
+        values: &[String],
+    ) -> Result<()> {
+        let texts = || values.iter().map(|value| unescaped(value)).collect::<Vec<String>>();
+        let tokens = || values.iter().map(|value| Token::read(name, value)).collect::<Result<Vec<Token>>>();
+        let lines = |start: &str| format!("{start}{}", texts().join("\n"));
+        match meaning {
+            Meaning::Id => {
+                let id = |text: &String| match context.kind {
+                    Kind::DocumentReference => document_reference::patient_id(text),
+                    _ => answer::parse_id(text),
+                };
+                self.keep(texts().iter().filter_map(id).collect());
+            }
+            Meaning::Changed => self.changed = Some(narrowed(self.changed.take(), Ranges::of(name, &texts())?)),
+            Meaning::BirthDate => self.born = Some(narrowed(self.born.take(), Ranges::of(name, &texts())?)),
+            Meaning::Name | Meaning::Family | Meaning::Given => {
+                let part = match meaning {
+                    Meaning::Name => 'n',
+                    Meaning::Family => 'f',
+                    _ => 'g',
+                };
+                let mode = match modifier {
+                    None => '^',
+                    Some("contains") => '*',
+                    Some(_) => '=',
+                };
+                self.names.push(lines(&format!("{part}{mode}")));
+            }
+            Meaning::Address => self.addresses.push(lines("a*")),
+            Meaning::Role => {
+                let words =
+                    tokens()?.into_iter().filter(|token| token.system.as_deref().unwrap_or_default().is_empty());
+                let words: Vec<String> = words.filter_map(|token| token.code).collect();
+                self.some(&words);
+                self.roles.push(words.join("\n"));
+            }
+            Meaning::Gender => {
+                let tokens = tokens()?;
+                let is_known = |code: &&&str| {
+                    tokens.iter().any(|token| token.is("http://hl7.org/fhir/administrative-gender", code))
+                };
+                let wanted: BTreeSet<String> = GENDERS.iter().filter(is_known).map(|code| code.to_string()).collect();
+                self.genders = Some(match self.genders.take() {
+                    Some(before) => before.intersection(&wanted).cloned().collect(),
+                    None => wanted,
+                });
+            }
+            Meaning::Identifier if context.kind == Kind::Patient => {
+                let tokens = tokens()?;
+                let of_us =
+                    |token: &&Token| token.system.as_deref().is_none_or(|system| system == context.installation);
+                if !tokens.iter().filter(of_us).any(|token| token.code.is_none()) {
+                    self.keep(tokens.iter().filter(of_us).filter_map(Token::id).collect());
+                }
+            }
+            Meaning::Identifier => {
+                let licences = practitioner::licences(context.installation);
+                let mut items = Vec::new();
+                for token in tokens()? {
+                    let is_of = |system: &str| token.system.as_deref().is_none_or(|sent| sent == system);
+                    if is_of(&licences) {
+                        items.push(token.code.as_ref().map_or("L".into(), |code| format!("l{code}")));
+                    }
+                    if is_of(context.installation) {
+                        items.push(token.code.as_ref().map_or("I".into(), |code| format!("i{code}")));
+                    }
+                }
+                self.some(&items);
+                self.identifiers.push(items.join("\n"));
+            }
+            Meaning::Phone | Meaning::Email | Meaning::Telecom => {
+                let mut items = Vec::new();
+                for token in tokens()? {
+                    let code = token.code.unwrap_or_default();
+                    let system = match meaning {
+                        Meaning::Phone => "phone",
+                        Meaning::Email => "email",
+                        _ if token.system.is_some() => token.system.as_deref().unwrap_or_default(),
+                        _ if code.contains('@') => "email",
+                        _ => "phone",
+                    };
+                    let is_other = token.system.as_deref().is_some_and(|sent| sent != system);
+                    let digits: String = code.chars().filter(char::is_ascii_digit).collect();
+                    match system {
+                        "email" if !is_other && !code.is_empty() => items.push(format!("e{}", code.to_lowercase())),
+                        "phone" if !is_other && !digits.is_empty() => items.push(format!("p{digits}")),
+                        _ => {}
+                    }
+                }
+                self.some(&items);
+                self.telecoms.push(items.join("\n"));
+            }
+            Meaning::Active => {
+                self.all_or_none(&tokens()?, "http://terminology.hl7.org/CodeSystem/special-values", "true")
+            }
+            Meaning::TeamStatus => self.all_or_none(&tokens()?, "http://hl7.org/fhir/care-team-status", "active"),
+            Meaning::DocumentStatus => {
+                self.all_or_none(&tokens()?, "http://hl7.org/fhir/document-reference-status", "current")
+            }
+            Meaning::DocumentType => {
+                self.all_or_none(&tokens()?, document_reference::HISTORY.system, document_reference::HISTORY.code);
+            }
+            Meaning::Category => {
+                self.all_or_none(&tokens()?, document_reference::NOTE.system, document_reference::NOTE.code)
+            }
+            Meaning::Patient => self.keep(references(context, "Patient", &texts())),
+            Meaning::Practitioner => self.keep(references(context, "Practitioner", &texts())),
+            Meaning::Participant => self.doctors.push(joined(references(context, "Practitioner", &texts()), ",")),
+        }
+        Ok(())
+    }
+
+    /// The names, behind the one that finds candidates in the index: that with the longest texts, or nothing if they are too short.
+    pub fn names(&self) -> Option<Vec<String>> {
+        let shortest =
+            |criterion: &&String| criterion[2..].split('\n').map(|text| text.chars().count()).min().unwrap_or(0);
+        let longest = self.names.iter().max_by_key(shortest)?;
+        let candidates = if shortest(&longest) < TRIGRAM { String::new() } else { longest.clone() };
+        Some([vec![candidates], self.names.clone()].concat())
+    }
+
+    /// The licence numbers and the ids of the first criterion for identifiers, if all are known.
+    pub fn identified(&self) -> Option<(Vec<&str>, Vec<i64>)> {
+        let items: Vec<&str> = self.identifiers.first()?.split('\n').collect();
+        if items.contains(&"L") || items.contains(&"I") {
+            return None;
+        }
+        let licences = items.iter().filter_map(|item| item.strip_prefix('l')).collect();
+        Some((licences, items.iter().filter_map(|item| answer::parse_id(item.strip_prefix('i')?)).collect()))
+    }
+
+    /// Whether nothing is asked for.
+    pub fn is_empty(&self) -> bool {
+        let Criteria { ids, names, telecoms, genders, born, changed, addresses, doctors, roles, identifiers } = self;
+        let lists = [names, telecoms, addresses, doctors, roles, identifiers];
+        ids.is_none()
+            && genders.is_none()
+            && born.is_none()
+            && changed.is_none()
+            && lists.iter().all(|list| list.is_empty())
+    }
+
+    /// Whether a patient has a team that fits.
+    pub fn fit_team(&self, patient: &patient::Columns, team: &Team) -> bool {
+        let doctors = || team.members.iter().map(|member| &member.doctor);
+        let has_doctor = |ids: &String| doctors().any(|doctor| ids.split(',').any(|id| id == doctor.id.to_string()));
+        let has_role = |words: &String| {
+            let words = words.to_lowercase();
+            doctors().any(|doctor| words.split('\n').any(|word| word == doctor.specialization.to_lowercase()))
+        };
+        doctors().next().is_some()
+            && self.ids.as_ref().is_none_or(|ids| ids.contains(&patient.id))
+            && self.doctors.iter().all(has_doctor)
+            && self.roles.iter().all(has_role)
+            && self.changed.as_ref().is_none_or(|ranges| ranges.contain(team.meta(patient).last_updated))
+    }
+
+    /// Only these are left.
+    fn keep(&mut self, ids: BTreeSet<i64>) {
+        self.ids = Some(match self.ids.take() {
+            Some(before) => before.intersection(&ids).copied().collect(),
+            None => ids,
+        });
+    }
+
+    /// Nobody matches if there is nothing to match.
+    fn some(&mut self, items: &[String]) {
+        if items.is_empty() {
+            self.keep(BTreeSet::new());
+        }
+    }
+
+    /// All have this code.
+    fn all_or_none(&mut self, tokens: &[Token], system: &str, code: &str) {
+        if !tokens.iter().any(|token| token.is(system, code)) {
+            self.keep(BTreeSet::new());
+        }
+    }
+}
+
+/// A token: `code`, `system|code`, `|code` or `system|`.
+struct Token {
+    system: Option<String>,
+    code: Option<String>,
+}
+
+impl Token {
+    fn read(name: &str, value: &str) -> Result<Token> {
+        let Some(bar) = unescaped_at(value, '|') else {
+            return Ok(Token { system: None, code: Some(unescaped(value)) });
+        };
+        let (system, code) = (unescaped(&value[..bar]), unescaped(&value[bar + 1..]));
+        if system.is_empty() && code.is_empty() {
+            return Err(bad_value(format!("{} has a | and nothing else", shortened(name))));
+        }
+        Ok(Token { system: Some(system), code: Some(code).filter(|code| !code.is_empty()) })
+    }
+
+    /// Whether it stands for this code of this system.
+    fn is(&self, system: &str, code: &str) -> bool {
+        self.system.as_deref().is_none_or(|sent| sent == system) && self.code.as_deref().is_none_or(|sent| sent == code)
+    }
+
+    fn id(&self) -> Option<i64> {
+        answer::parse_id(self.code.as_deref()?)
+    }
+}
+
+/// The values that commas join, still escaped.
+fn alternatives(name: &str, value: &str, most: usize) -> Result<Vec<String>> {
+    let (mut rest, mut values) = (value, Vec::new());
+    loop {
+        let end = unescaped_at(rest, ',').unwrap_or(rest.len());
+        let part = rest[..end].trim();
+        if !part.is_empty() {
+            values.push(part.replace('\n', " "));
+        }
+        match rest.get(end + 1..) {
+            Some(after) => rest = after,
+            None => break,
+        }
+    }
+    match values.len() {
+        0 => Err(bad_value(format!("{} has separators and nothing else", shortened(name)))),
+        count if count > most => Err(refused(400, "too-long", format!("{} may have {most} values", shortened(name)))),
+        _ => Ok(values),
+    }
+}
+
+/// Where this sign stands without a backslash before it.
+fn unescaped_at(text: &str, sign: char) -> Option<usize> {
+    let mut is_escaped = false;
+    text.char_indices().find_map(|(at, next)| {
+        let is_there = next == sign && !is_escaped;
+        is_escaped = next == '\\' && !is_escaped;
+        is_there.then_some(at)
+    })
+}
+
+/// Without the backslashes before `,`, `|`, `$` and `\`.
+fn unescaped(text: &str) -> String {
+    let (mut plain, mut signs) = (String::with_capacity(text.len()), text.chars().peekable());
+    while let Some(sign) = signs.next() {
+        match signs.peek() {
+            Some(next) if sign == '\\' && matches!(next, ',' | '|' | '$' | '\\') => plain.extend(signs.next()),
+            _ => plain.push(sign),
+        }
+    }
+    plain
+}
+
+/// The ids of references to records of this type: `42`, `Patient/42`, or its address here. Others are of nobody.
+fn references(context: &Context, kind: &str, values: &[String]) -> BTreeSet<i64> {
+    let id = |value: &String| {
+        let value = unescaped(value);
+        let own = value.strip_prefix(context.base).and_then(|path| path.strip_prefix('/')).unwrap_or(&value);
+        answer::parse_id(own.strip_prefix(kind).and_then(|path| path.strip_prefix('/')).unwrap_or(own))
+    };
+    values.iter().filter_map(id).collect()
+}
+
+fn joined(ids: BTreeSet<i64>, separator: &str) -> String {
+    ids.iter().map(i64::to_string).collect::<Vec<_>>().join(separator)
+}
+
+fn narrowed<T: super::ranges::Moment>(before: Option<Ranges<T>>, new: Ranges<T>) -> Ranges<T> {
+    match before {
+        Some(before) => before.and(&new),
+        None => new,
+    }
+}
+
+/// A name that a client sent, short enough to be told back.
+pub fn shortened(name: &str) -> String {
+    name.chars().filter(|sign| !sign.is_control()).take(80).collect()
+}

@@ -1,0 +1,72 @@
+//! `$everything`: all that is shown of one patient, in one bundle.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::bundle::{Bundle, Mode, Resource};
+use super::care_team::{self, CareTeam};
+use super::document_reference::{self, DocumentReference};
+use super::negotiation::{base, parameters};
+use super::outcome::{bad_value, not_supported};
+use super::practitioner_role::PractitionerRole;
+use super::ranges::Moment;
+use super::shape::Shape;
+use super::{answer, criteria};
+use crate::auth::User;
+use crate::envelope::Response;
+use crate::error::Result;
+use crate::handlers::ask::{Ask, Read};
+
+/// `GET` and `POST /fhir/R4/Patient/{id}/$everything`: the patient, the team, the history, and the doctors of the team with what they do.
+/// `_since` leaves out what has not changed since, `_type` all but these types.
+pub fn everything(read: &Read, user: &User) -> Result<Ask> {
+    let (mut shape, mut since, mut types, mut seen) = (Shape::default(), None, None, BTreeSet::new());
+    for (name, value) in parameters(read.request)? {
+        match name.as_str() {
+            _ if !seen.insert(name.clone()) => {
+                return Err(bad_value(format!("{} must not be repeated", criteria::shortened(&name))));
+            }
+            "_since" => since = Some(Timestamp::range("_since", &value)?.0),
+            "_type" => types = Some(value.split(',').map(str::to_string).collect::<Vec<String>>()),
+            _ if shape.take(&name, &value)? && !shape.is_count() => {}
+            _ => return Err(not_supported(format!("{} is not supported by $everything", criteria::shortened(&name)))),
+        }
+    }
+    let id = answer::id(read.request)?;
+    care_team::find(read, user, move |read, patient, team| {
+        let base = base(read.config, read.request)?;
+        let mut bundle = Bundle::new("searchset", format!("{base}/Patient/{id}/$everything"));
+        let mut put = |kind: &str, id: &str, changed_at: Timestamp, resource| {
+            let is_wanted = types.as_ref().is_none_or(|types| types.iter().any(|wanted| wanted.trim() == kind));
+            if is_wanted && since.is_none_or(|since| changed_at >= since) {
+                bundle.add(&base, id, resource, &shape, Mode::Match);
+            }
+        };
+        let id = id.to_string();
+        put("Patient", &id, patient.updated_at, Resource::Patient(Box::new(patient.patient(read.installation))));
+        if let Some(resource) = CareTeam::of(patient, team) {
+            put("CareTeam", &id, team.meta(patient).last_updated, Resource::Team(Box::new(resource)));
+        }
+        if let Some(document) = DocumentReference::of(patient) {
+            put(
+                "DocumentReference",
+                &document_reference::id(patient.id),
+                patient.updated_at,
+                Resource::Document(Box::new(document)),
+            );
+        }
+        for doctor in team.members.iter().map(|member| &member.doctor) {
+            let (id, changed_at) = (doctor.id.to_string(), doctor.updated_at);
+            put(
+                "Practitioner",
+                &id,
+                changed_at,
+                Resource::Practitioner(Box::new(doctor.practitioner(read.installation))),
+            );
+            put("PractitionerRole", &id, changed_at, Resource::Role(Box::new(PractitionerRole::of(doctor))));
+        }
+        bundle.total = i64::try_from(bundle.entry.len()).ok();
+        Ok(Response::fhir(200, &bundle))
+    })
+}

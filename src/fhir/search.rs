@@ -1,0 +1,473 @@
+//! Searches: the parameters become one statement, and its rows a bundle.
+
+use std::collections::BTreeSet;
+
+use postgres::Row;
+
+use super::bundle::{Bundle, Mode, Resource};
+use super::care_team::{self, CareTeam, Team};
+use super::criteria::{Context, Criteria, shortened};
+use super::document_reference::{self, DocumentReference};
+use super::negotiation::{base, is_lenient, parameters};
+use super::outcome::{bad_value, not_supported, refused};
+use super::practitioner_role::PractitionerRole;
+use super::shape::Shape;
+use super::tables::Kind;
+use super::{answer, names, patient, practitioner};
+use crate::audit;
+use crate::auth::User;
+use crate::db::Question;
+use crate::db::page::PAGE_BYTES;
+use crate::envelope::{Response, Shown};
+use crate::error::{Error, Result};
+use crate::handlers::ask::{Ask, Read};
+use crate::percent;
+use crate::sql::Parameters;
+use crate::validate::{PAGE_DEFAULT, PAGE_MAX};
+
+/// How many matches a page has if the client does not say.
+const COUNT_DEFAULT: i64 = 50;
+/// How long all parameters may be together.
+const PARAMETERS_MAX: usize = 4096;
+
+/// `GET /fhir/R4/Patient` and `POST /fhir/R4/Patient/_search`
+pub fn patients(read: &Read, user: &User) -> Result<Ask> {
+    Search::read(read, Kind::Patient)?.ask(read, user)
+}
+
+/// `GET /fhir/R4/Practitioner` and `POST /fhir/R4/Practitioner/_search`
+pub fn practitioners(read: &Read, user: &User) -> Result<Ask> {
+    Search::read(read, Kind::Practitioner)?.ask(read, user)
+}
+
+/// `GET /fhir/R4/PractitionerRole` and `POST /fhir/R4/PractitionerRole/_search`
+pub fn roles(read: &Read, user: &User) -> Result<Ask> {
+    Search::read(read, Kind::PractitionerRole)?.ask(read, user)
+}
+
+/// `GET /fhir/R4/CareTeam` and `POST /fhir/R4/CareTeam/_search`
+pub fn teams(read: &Read, user: &User) -> Result<Ask> {
+    Search::read(read, Kind::CareTeam)?.ask(read, user)
+}
+
+/// `GET /fhir/R4/DocumentReference` and `POST /fhir/R4/DocumentReference/_search`
+pub fn documents(read: &Read, user: &User) -> Result<Ask> {
+    Search::read(read, Kind::DocumentReference)?.ask(read, user)
+}
+
+/// `GET /fhir/R4/Patient/{id}/CareTeam`: a patient without a team has an empty bundle, and somebody else's is not there.
+pub fn team_of_patient(read: &Read, user: &User) -> Result<Ask> {
+    let mut search = Search::read(read, Kind::CareTeam)?;
+    search.path = format!("Patient/{}/CareTeam", answer::id(read.request)?);
+    care_team::find(read, user, move |read, patient, team| {
+        let fits = search.criteria.fit_team(patient, team);
+        let total = Some(i64::from(fits));
+        let mut bundle = Bundle::new("searchset", search.url(read, None)?);
+        if fits && !search.wants_count() {
+            search.add(read, &mut bundle, Found::Patient(patient, team), &mut BTreeSet::new())?;
+        }
+        bundle.warn(&search.warnings);
+        bundle.total = total;
+        Ok(Response::fhir(200, &bundle))
+    })
+}
+
+/// One search.
+struct Search {
+    kind: Kind,
+    /// What follows the base.
+    path: String,
+    criteria: Criteria,
+    shape: Shape,
+    count: i64,
+    sort: String,
+    backwards: bool,
+    /// What comes along: the values of `_include` and `_revinclude`.
+    along: Vec<String>,
+    wants_total: bool,
+    position: Option<Position>,
+    /// The text of that position.
+    cursor: Option<String>,
+    /// The parameters that are in force, for the links.
+    used: Vec<(String, String)>,
+    warnings: Vec<String>,
+}
+
+/// Where a page begins: behind this value of the sorted element, and this id. The total is counted once.
+type Position = (Option<String>, i64, Option<i64>);
+
+/// A record that was found, from which resources are made.
+#[derive(Clone, Copy)]
+enum Found<'a> {
+    Patient(&'a patient::Columns<'a>, &'a Team<'a>),
+    Doctor(&'a practitioner::Columns<'a>),
+}
+
+impl Search {
+    fn read(read: &Read, kind: Kind) -> Result<Search> {
+        let base = base(read.config, read.request)?;
+        let context = Context { kind, installation: read.installation, base: &base };
+        let mut search = Search {
+            kind,
+            path: kind.table().name.to_string(),
+            criteria: Criteria::default(),
+            shape: Shape::default(),
+            count: COUNT_DEFAULT,
+            sort: "_id".into(),
+            backwards: false,
+            along: Vec::new(),
+            wants_total: false,
+            position: None,
+            cursor: None,
+            used: Vec::new(),
+            warnings: Vec::new(),
+        };
+        let parameters = parameters(read.request)?;
+        if parameters.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() > PARAMETERS_MAX {
+            return Err(refused(400, "too-long", format!("The parameters may have {PARAMETERS_MAX} bytes together")));
+        }
+        for (name, value) in
+            parameters.into_iter().filter(|(name, value)| name != "_totalMethod" && !value.trim().is_empty())
+        {
+            let is_result = is_about_the_result(&name);
+            if is_result && !name.ends_with("include") && search.used.iter().any(|(used, _)| *used == name) {
+                return Err(bad_value(format!("{name} must not be repeated")));
+            }
+            let taken = match name.as_str() {
+                "_cursor" if search.cursor.is_some() => return Err(bad_value("_cursor must not be repeated")),
+                "_cursor" => {
+                    search.cursor = Some(value);
+                    continue;
+                }
+                _ if is_result => search.take(&name, &value),
+                _ => search.criteria.add(&context, &name, &value),
+            };
+            match taken {
+                Ok(()) => search.used.push((name, value)),
+                Err(error) => search.warnings.push(forgiven(error, is_lenient(read.request))?),
+            }
+        }
+        if let Some(cursor) = &search.cursor {
+            let position = read.cursors.open(&search.list(), cursor);
+            search.position =
+                Some(position.ok_or_else(|| bad_value("_cursor must be the one from the next link of this search"))?);
+        }
+        Ok(search)
+    }
+
+    /// Takes a parameter that is about the answer.
+    fn take(&mut self, name: &str, value: &str) -> Result<()> {
+        let table = self.kind.table();
+        match name {
+            "_count" => {
+                let count = value.parse::<i64>().ok().filter(|_| value.bytes().all(|byte| byte.is_ascii_digit()));
+                self.count = count.ok_or_else(|| bad_value("_count must be a whole number from 0"))?.min(PAGE_MAX);
+            }
+            "_sort" => {
+                let (backwards, sort) = value.strip_prefix('-').map_or((false, value), |sort| (true, sort));
+                if !table.sorts.contains(&sort) {
+                    return Err(not_supported(format!(
+                        "_sort must be one of {}, or that with a -",
+                        table.sorts.join(", ")
+                    )));
+                }
+                (self.backwards, self.sort) = (backwards, sort.to_string());
+            }
+            "_total" => match value {
+                "accurate" | "estimate" => self.wants_total = true,
+                "none" => {}
+                _ => return Err(bad_value("_total must be none, estimate or accurate")),
+            },
+            "_include" | "_revinclude" => {
+                let known = if name == "_include" { table.includes } else { table.revincludes };
+                let mut parts = value.splitn(3, ':');
+                let path = [parts.next().unwrap_or_default(), parts.next().unwrap_or_default()].join(":");
+                let target = match path.as_str() {
+                    "CareTeam:participant" | "PractitionerRole:practitioner" => "Practitioner",
+                    _ => "Patient",
+                };
+                if !known.contains(&path.as_str()) || parts.next().is_some_and(|wanted| wanted != target) {
+                    return Err(not_supported(format!(
+                        "{name}={} is not supported by a search for {}",
+                        shortened(value),
+                        table.name
+                    )));
+                }
+                self.along.push(path);
+            }
+            _ => {
+                self.shape.take(name, value)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether only the number of matches is wanted.
+    fn wants_count(&self) -> bool {
+        self.count == 0 || self.shape.is_count()
+    }
+
+    /// The question, which is that of a list below `/api` if nothing is asked for that a list does not have.
+    fn ask(self, read: &Read, user: &User) -> Result<Ask> {
+        let owners = user.owners();
+        let (after_value, after) = match &self.position {
+            Some((value, id, _)) => (value.as_deref(), Some(*id)),
+            None => (None, None),
+        };
+        let counts = self.wants_count() || (self.wants_total && self.position.is_none());
+        let rows_wanted = if self.wants_count() { 1 } else { self.count + 1 };
+        let with_team = self.kind == Kind::CareTeam || self.brings("CareTeam:patient");
+        let is_plain =
+            self.criteria.is_empty() && self.sort == "_id" && !self.backwards && !counts && self.count <= PAGE_DEFAULT;
+        let (ids, names) =
+            (self.criteria.ids.as_ref().map(|ids| ids.iter().copied().collect::<Vec<i64>>()), self.criteria.names());
+        let some = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
+        let (telecoms, roles) = (some(&self.criteria.telecoms), some(&self.criteria.roles));
+        let (changed_from, changed_until) = self.criteria.changed.as_ref().map(super::ranges::Ranges::bounds).unzip();
+        let question = if self.kind.is_of_doctors() {
+            if is_plain {
+                Question::new(&read.sql.doctors.list, &[&after.unwrap_or(0), &rows_wanted])?
+            } else {
+                let (identifiers, identified) = (some(&self.criteria.identifiers), self.criteria.identified());
+                let (licences, records) = identified.unzip();
+                let parameters: Parameters = &[
+                    &self.sort,
+                    &self.backwards,
+                    &after,
+                    &after_value,
+                    &rows_wanted,
+                    &ids,
+                    &names,
+                    &telecoms,
+                    &identifiers,
+                    &licences,
+                    &records,
+                    &changed_from,
+                    &changed_until,
+                    &roles,
+                    &counts,
+                ];
+                Question::new(&read.sql.fhir.doctors, parameters)?
+            }
+        } else if is_plain && self.kind == Kind::Patient && !with_team && owners.are_few() {
+            let patients = &read.sql.patients;
+            let list = if owners.is_one() { &patients.list } else { &patients.list_of_several };
+            owners.ask(list, &[&after.unwrap_or(0), &rows_wanted])?
+        } else {
+            let (born_from, born_until) = self.criteria.born.as_ref().map(super::ranges::Ranges::bounds).unzip();
+            let (of_teams, of_histories) = (self.kind == Kind::CareTeam, self.kind == Kind::DocumentReference);
+            let genders =
+                self.criteria.genders.as_ref().map(|genders| genders.iter().cloned().collect::<Vec<String>>());
+            let (addresses, doctors) = (some(&self.criteria.addresses), some(&self.criteria.doctors));
+            let parameters: Parameters = &[
+                &self.sort,
+                &self.backwards,
+                &after,
+                &after_value,
+                &rows_wanted,
+                &ids,
+                &names,
+                &telecoms,
+                &genders,
+                &born_from,
+                &born_until,
+                &changed_from,
+                &changed_until,
+                &addresses,
+                &doctors,
+                &roles,
+                &of_teams,
+                &of_histories,
+                &with_team,
+                &counts,
+            ];
+            owners.ask(&read.sql.fhir.patients, parameters)?
+        };
+        Ok(Ask::many(question, move |read, rows| self.answer(read, &rows, counts, with_team)))
+    }
+
+    /// The bundle. `rows` has one row more than the page if the search continues.
+    fn answer(self, read: &Read, rows: &[Row], counts: bool, with_team: bool) -> Result<Response> {
+        let counted = || rows.first().map_or(0, |row| row.get::<_, Option<i64>>("total").unwrap_or(0));
+        let total = if counts { Some(counted()) } else { self.position.as_ref().and_then(|(_, _, total)| *total) };
+        let mut bundle = Bundle::new("searchset", self.url(read, None)?);
+        if self.wants_count() {
+            bundle.total = total;
+            bundle.warn(&self.warnings);
+            let response = Response::fhir(200, &bundle);
+            return Ok(if self.kind.is_of_doctors() { response } else { response.showing(shown(Vec::new())) });
+        }
+        let mut bytes = 0;
+        let fits = |row: &&Row| {
+            bytes += row.raw_size_bytes();
+            bytes <= PAGE_BYTES
+        };
+        let page = rows
+            .iter()
+            .take(usize::try_from(self.count).unwrap_or(usize::MAX))
+            .take_while(fits)
+            .count()
+            .max(1)
+            .min(rows.len());
+        let (doctors, patients, teams): (Vec<_>, Vec<_>, Vec<_>);
+        let mut included = BTreeSet::new();
+        let position = if self.kind.is_of_doctors() {
+            doctors = rows[..page].iter().map(practitioner::Columns::of).collect::<Vec<_>>();
+            for doctor in &doctors {
+                self.add(read, &mut bundle, Found::Doctor(doctor), &mut included)?;
+            }
+            doctors.last().map(|doctor| (self.value(Found::Doctor(doctor)), doctor.id))
+        } else {
+            patients = rows[..page].iter().map(patient::Columns::of).collect::<Vec<_>>();
+            teams = rows[..page]
+                .iter()
+                .map(|row| if with_team { Team::of(row) } else { Team::unasked() })
+                .collect::<Vec<_>>();
+            for (patient, team) in patients.iter().zip(&teams) {
+                self.add(read, &mut bundle, Found::Patient(patient, team), &mut included)?;
+            }
+            let last = patients.last().zip(teams.last());
+            last.map(|(patient, team)| (self.value(Found::Patient(patient, team)), patient.id))
+        };
+        if let Some((value, id)) = position.filter(|_| page < rows.len()) {
+            let cursor = read.cursors.seal(&self.list(), &(value, id, total));
+            bundle.continues(self.url(read, Some(&cursor))?);
+            bundle.total = total;
+        } else {
+            // The first page that has everything knows the number.
+            bundle.total = total.or_else(|| self.position.is_none().then(|| i64::try_from(page).unwrap_or(i64::MAX)));
+        }
+        bundle.warn(&self.warnings);
+        let ids = || rows[..page].iter().map(|row| row.get("id")).collect();
+        let response = Response::fhir(200, &bundle);
+        Ok(if self.kind.is_of_doctors() { response } else { response.showing(shown(ids())) })
+    }
+
+    /// Adds what was found, and what it brings along. `included` are the doctors that are there already.
+    fn add<'a>(
+        &self,
+        read: &Read,
+        bundle: &mut Bundle<'a>,
+        found: Found<'a>,
+        included: &mut BTreeSet<i64>,
+    ) -> Result<()> {
+        let base = base(read.config, read.request)?;
+        let (shape, kind, installation) = (&self.shape, self.kind, read.installation);
+        let mut put = |id: &str, resource, mode| bundle.add(&base, id, resource, shape, mode);
+        match found {
+            Found::Doctor(doctor) => {
+                let id = doctor.id.to_string();
+                let itself = || Resource::Practitioner(Box::new(doctor.practitioner(installation)));
+                let role = || Resource::Role(Box::new(PractitionerRole::of(doctor)));
+                let (first, second) = if kind == Kind::Practitioner { (itself(), role()) } else { (role(), itself()) };
+                put(&id, first, Mode::Match);
+                if self.brings("PractitionerRole:practitioner") {
+                    put(&id, second, Mode::Include);
+                }
+            }
+            Found::Patient(patient, members) => {
+                let id = patient.id.to_string();
+                let itself = || Resource::Patient(Box::new(patient.patient(installation)));
+                let team = || CareTeam::of(patient, members).map(|team| Resource::Team(Box::new(team)));
+                let document = || DocumentReference::of(patient).map(|document| Resource::Document(Box::new(document)));
+                let own = match kind {
+                    Kind::CareTeam => team().map(|team| (id.clone(), team)),
+                    Kind::DocumentReference => {
+                        document().map(|document| (document_reference::id(patient.id), document))
+                    }
+                    _ => Some((id.clone(), itself())),
+                };
+                if let Some((id, own)) = own {
+                    put(&id, own, Mode::Match);
+                }
+                let brings_patient =
+                    ["CareTeam:patient", "DocumentReference:patient"].iter().any(|path| self.brings(path));
+                if kind != Kind::Patient && brings_patient {
+                    put(&id, itself(), Mode::Include);
+                }
+                if kind == Kind::Patient && self.brings("CareTeam:patient") {
+                    team().into_iter().for_each(|team| put(&id, team, Mode::Include));
+                }
+                if kind == Kind::Patient && self.brings("DocumentReference:patient") {
+                    document()
+                        .into_iter()
+                        .for_each(|document| put(&document_reference::id(patient.id), document, Mode::Include));
+                }
+                if self.brings("CareTeam:participant") {
+                    for member in members.members.iter().filter(|member| included.insert(member.doctor.id)) {
+                        let doctor = Resource::Practitioner(Box::new(member.doctor.practitioner(installation)));
+                        put(&member.doctor.id.to_string(), doctor, Mode::Include);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The value of the sorted element, for the cursor.
+    fn value(&self, found: Found) -> Option<String> {
+        match (self.sort.as_str(), found) {
+            ("name", Found::Patient(patient, _)) => Some(patient.name.to_string()),
+            ("name", Found::Doctor(doctor)) => Some(doctor.name.to_string()),
+            ("family", Found::Patient(patient, _)) => Some(names::of_patient(&patient.name).family),
+            ("birthdate", Found::Patient(patient, _)) => Some(patient.date_of_birth.to_string()),
+            ("_lastUpdated", Found::Patient(patient, team)) if self.kind == Kind::CareTeam => {
+                Some(team.meta(patient).last_updated.to_string())
+            }
+            ("_lastUpdated", Found::Patient(patient, _)) => Some(patient.updated_at.to_string()),
+            ("_lastUpdated", Found::Doctor(doctor)) => Some(doctor.updated_at.to_string()),
+            _ => None,
+        }
+    }
+
+    fn brings(&self, path: &str) -> bool {
+        self.along.iter().any(|along| along == path)
+    }
+
+    /// The search to which a cursor is bound: its criteria and its order.
+    fn list(&self) -> String {
+        let criteria = self.used.iter().filter(|(name, _)| name == "_sort" || !is_about_the_result(name));
+        criteria.fold(self.path.clone(), |list, (name, value)| format!("{list}&{name}={value}"))
+    }
+
+    /// The address of this page, or of the one that the cursor leads to.
+    fn url(&self, read: &Read, cursor: Option<&str>) -> Result<String> {
+        let cursor = cursor.or(self.cursor.as_deref()).map(|cursor| ("_cursor".to_string(), cursor.to_string()));
+        let pairs = self.used.iter().cloned().chain(cursor);
+        let pairs: Vec<String> =
+            pairs.map(|(name, value)| format!("{}={}", percent::encode(&name), percent::encode(&value))).collect();
+        let mark = if pairs.is_empty() { "" } else { "?" };
+        Ok(format!("{}/{}{mark}{}", base(read.config, read.request)?, self.path, pairs.join("&")))
+    }
+}
+
+/// The parameters that say what the answer looks like, and not who matches.
+fn is_about_the_result(name: &str) -> bool {
+    matches!(
+        name,
+        "_count"
+            | "_sort"
+            | "_total"
+            | "_include"
+            | "_revinclude"
+            | "_summary"
+            | "_elements"
+            | "_format"
+            | "_pretty"
+            | "_cursor"
+    )
+}
+
+/// What is not supported is left out of a lenient search; its words are the warning.
+fn forgiven(error: Error, is_lenient: bool) -> Result<String> {
+    match &error {
+        Error::Refused(refusal) if is_lenient && refusal.issues.iter().all(|issue| issue.code == "not-supported") => {
+            Ok(refusal.issues.iter().map(|issue| issue.text.to_string()).collect::<Vec<_>>().join("; "))
+        }
+        _ => Err(error),
+    }
+}
+
+fn shown(ids: Vec<i64>) -> Shown {
+    Shown::List(audit::Resource::Patient, ids)
+}
