@@ -230,7 +230,7 @@ fn make_app(
         transport_metrics: OnceLock::new(),
         installation,
         capabilities,
-        contract: Contract { document, page: openapi::page::PAGE, page_policy },
+        contract: Contract { document, page: &openapi::page::PAGE, page_policy },
         schema_version: migrations.last().map_or(0, |migration| migration.version),
         started_at: unix_seconds(),
         config,

@@ -411,7 +411,7 @@ fn the_page_is_small_and_loads_nothing_from_elsewhere() {
     assert!(policy.contains("default-src 'none'"), "{policy}");
     assert!(!policy.contains("unsafe"), "{policy}");
     let text = String::from_utf8(answer.body).expect("UTF-8");
-    assert_eq!(text, page::PAGE);
+    assert_eq!(text, *page::PAGE);
     // One style and one script, the ones of the hashes; no attribute that a browser would take for either.
     for element in ["<style", "<script"] {
         assert_eq!(text.matches(element).count(), 1, "{element}");
