@@ -450,6 +450,11 @@ async function trouble() {
       await page.unroute("**/api/auth/me");
     });
   }
+  await check("an address that names no card does nothing", async () => {
+    for (const hash of ["%", "__proto__", "main", markup]) await page.evaluate((name) => { location.hash = name; }, hash);
+    await send(await open(page, "healthz"));
+    assert.deepEqual(page.said, []);
+  });
   await check("nothing of it became an element", async () => {
     assert.equal(await page.locator("main img, main script").count(), 0);
     assert.notEqual(await page.title(), "1");

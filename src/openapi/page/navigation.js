@@ -40,7 +40,7 @@ function clearFilter() {
 
 /** Opens the card that the address names. */
 function openNamed() {
-  const element = $(decodeURIComponent(location.hash.slice(1)));
+  const element = $(location.hash.slice(1));
   if (!element?.classList.contains("card")) return;
   if (element.hidden) clearFilter();
   if ($("menu").matches(":popover-open")) $("menu").hidePopover();
