@@ -216,3 +216,63 @@ with found as (
 )
 select allowed, matches
   from found;
+
+-- name: undelete(id bigint, owner_id bigint, actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
+-- conflict doctors_pkey: The doctor is not deleted
+-- conflict record_versions_pkey: The doctor is not deleted
+-- conflict doctors_license_number_key: Another doctor has this license_number now
+-- Brings a deleted doctor back, with the mappings that went in the same transaction and whose patients exist: they belong to the owners of
+-- the patients. `was_deleted` false: the doctor is there. `allowed` false: it is another user's entry. No row: none that this owner had.
+with gone as (
+    select version, owner_id, ended_at, record
+      from (select version, owner_id, ended_at, ended_by, record
+              from record_versions
+             where resource = 'doctor'
+               and record_id = $1
+             order by version desc
+             limit 1) as last
+     where ended_by = 'delete'
+       and owner_id = coalesce($2, owner_id)
+       and record is not null
+), went as materialized (
+    select m.record_id as id, m.version, m.record, m.patient_id
+      from gone
+      join record_versions m
+        on m.resource = 'mapping' and m.ended_by = 'delete' and m.ended_at = gone.ended_at and (m.record -> 'doctor_id')::bigint = $1
+), patient as (
+    select id, created_by from patients where id in (select patient_id from went) order by id for key share
+), restored as (
+    insert into doctors overriding system value
+    select new.*
+      from gone
+     cross join (select count(*) from patient) as locked
+     cross join lateral jsonb_populate_record(null::doctors, record || jsonb_build_object(
+               'version', gone.version + 2, 'updated_at', now())) as new
+    returning *
+), restored_mappings as (
+    insert into mappings overriding system value
+    select new.*
+      from restored
+     cross join went
+      join patient on patient.id = went.patient_id
+     cross join lateral jsonb_populate_record(null::mappings, record || jsonb_build_object(
+               'created_by', patient.created_by, 'version', went.version + 2, 'updated_at', now())) as new
+    returning id, version, created_by, patient_id
+), kept as (
+    insert into record_versions (resource, record_id, version, owner_id, patient_id, ended_by, actor_id)
+    select 'mapping', id, version - 1, created_by, patient_id, 'undelete', $3 from restored_mappings
+     union all
+    select 'doctor', id, version - 1, created_by, null, 'undelete', $3 from restored
+), audited as (
+    insert into audit_entries (actor_id, action, resource, resource_id, version, ip, request_id)
+    select acting($3, $4, $2 is null), 'undelete', 'mapping', id, version, $5, $6 from restored_mappings
+     union all
+    select acting($3, $4, $2 is null), 'undelete', 'doctor', id, version, $5, $6 from restored
+)
+select true as was_deleted, true as allowed, (select count(*) from went) as mappings,
+       (select count(*) from restored_mappings) as mappings_restored, restored.*
+  from restored
+ union all
+select false, created_by = coalesce($2, created_by), 0, 0, d.*
+  from doctors d
+ where id = $1;

@@ -218,3 +218,63 @@ with found as (
 )
 select matches
   from found;
+
+-- name: undelete(owners bigint[], id bigint, actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
+-- conflict mappings_pkey: The mapping is not deleted
+-- conflict record_versions_pkey: The mapping is not deleted
+-- conflict mappings_patient_id_doctor_id_key: This doctor is already assigned to this patient
+-- Brings a deleted mapping back, if its patient and its doctor exist: it belongs to the patient's owner, who may do this. If there is no
+-- patient, it was the owner of the mapping. `was_deleted` false: the mapping is there. No row: none for these owners.
+with gone as (
+    select version, owner_id, patient_id, record
+      from (select version, owner_id, patient_id, ended_by, record
+              from record_versions
+             where resource = 'mapping'
+               and record_id = $2
+             order by version desc
+             limit 1) as last
+     where ended_by = 'delete'
+       and record is not null
+), patient as (
+    select p.id, p.name, p.version, p.created_by from gone join patients p on p.id = gone.patient_id for key share of p
+), allowed as (
+    select gone.version, record
+      from gone
+      left join patient on true
+     where $1 is null
+        or coalesce(patient.created_by, owner_id) = any ($1)
+), doctor as (
+    select d.id, d.name, d.specialization, d.phone, d.email, d.version
+      from allowed
+     cross join patient
+      join doctors d on d.id = (record -> 'doctor_id')::bigint
+       for key share of d
+), restored as (
+    insert into mappings overriding system value
+    select new.*
+      from allowed
+     cross join patient
+     cross join doctor
+     cross join lateral jsonb_populate_record(null::mappings, record || jsonb_build_object(
+               'created_by', patient.created_by, 'version', allowed.version + 2, 'updated_at', now())) as new
+    returning *
+), kept as (
+    insert into record_versions (resource, record_id, version, owner_id, patient_id, ended_by, actor_id)
+    select 'mapping', id, version - 1, created_by, patient_id, 'undelete', $3 from restored
+), audited as (
+    insert into audit_entries (actor_id, action, resource, resource_id, version, ip, request_id)
+    select acting($3, $4, $1 is null), 'undelete', 'mapping', id, version, $5, $6 from restored
+)
+select true as was_deleted, patient.id is not null as patient_found, doctor.id is not null as doctor_found, restored.*,
+       restored.version || '.' || patient.version || '.' || doctor.version as versions,
+       patient.name as patient_name, doctor.name as doctor_name, doctor.specialization as doctor_specialization,
+       doctor.phone as doctor_phone, doctor.email as doctor_email
+  from allowed
+  left join patient on true
+  left join doctor on true
+  left join restored on true
+ union all
+select false, true, true, m.*, null, null, null, null, null, null
+  from mappings m
+ where id = $2
+   and ($1 is null or created_by = any ($1));

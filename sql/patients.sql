@@ -248,3 +248,64 @@ with found as (
 )
 select matches
   from found;
+
+-- name: undelete(owners bigint[], id bigint, actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
+-- conflict patients_pkey: The patient is not deleted
+-- conflict record_versions_pkey: The patient is not deleted
+-- Brings a deleted patient back, with the mappings that went in the same transaction and whose doctors exist. While the patient is away
+-- nobody can make a mapping, so that their pairs are free. `was_deleted` false: the patient is there. No row: none that these owners had.
+-- Of two at once one makes the row, and the constraint refuses the other.
+with gone as (
+    select version, owner_id, ended_at, record
+      from (select version, owner_id, ended_at, ended_by, record
+              from record_versions
+             where resource = 'patient'
+               and record_id = $2
+             order by version desc
+             limit 1) as last
+     where ended_by = 'delete'
+       and ($1 is null or owner_id = any ($1))
+       and record is not null
+), went as materialized (
+    select m.record_id as id, m.version, m.record, (m.record -> 'doctor_id')::bigint as doctor_id
+      from gone
+      join record_versions m
+        on m.resource = 'mapping' and m.ended_by = 'delete' and m.ended_at = gone.ended_at and m.patient_id = $2 and m.record is not null
+), doctor as (
+    select id from doctors where id in (select doctor_id from went) order by id for key share
+), restored as (
+    insert into patients overriding system value
+    select new.*
+      from gone
+     cross join (select count(*) from doctor) as locked
+     cross join lateral jsonb_populate_record(null::patients, record || jsonb_build_object(
+               'version', gone.version + 2, 'updated_at', now())) as new
+    returning *
+), restored_mappings as (
+    insert into mappings overriding system value
+    select new.*
+      from restored
+     cross join went
+      join doctor on doctor.id = went.doctor_id
+     cross join lateral jsonb_populate_record(null::mappings, record || jsonb_build_object(
+               'created_by', restored.created_by, 'version', went.version + 2, 'updated_at', now())) as new
+    returning id, version
+), kept as (
+    insert into record_versions (resource, record_id, version, owner_id, patient_id, ended_by, actor_id)
+    select 'mapping', m.id, m.version - 1, created_by, restored.id, 'undelete', $3 from restored_mappings m, restored
+     union all
+    select 'patient', id, version - 1, created_by, id, 'undelete', $3 from restored
+), audited as (
+    insert into audit_entries (actor_id, action, resource, resource_id, version, ip, request_id)
+    select acting($3, $4, $1 is null), 'undelete', 'mapping', id, version, $5, $6 from restored_mappings
+     union all
+    select acting($3, $4, $1 is null), 'undelete', 'patient', id, version, $5, $6 from restored
+)
+select true as was_deleted, (select count(*) from went) as mappings, (select count(*) from restored_mappings) as mappings_restored,
+       restored.*
+  from restored
+ union all
+select false, 0, 0, p.*
+  from patients p
+ where id = $2
+   and ($1 is null or created_by = any ($1));

@@ -142,6 +142,11 @@ impl Request {
         parse_id(text.unwrap_or_default()).map_err(|rule| Error::invalid(name, rule))
     }
 
+    /// The same, if the route has a place of this name.
+    pub fn optional_id(&self, name: &'static str) -> Result<Option<i64>> {
+        self.parameters.iter().any(|(key, _)| *key == name).then(|| self.id(name)).transpose()
+    }
+
     /// This path with this query, some parameters replaced: the target of the next page of a list.
     pub fn target_with(&self, new: &[(&str, &str)]) -> String {
         let kept =

@@ -10,7 +10,9 @@ use crate::fhir::{
     capabilities, care_team, document_reference, everything, patient, practitioner, practitioner_role, search,
 };
 use crate::handlers::ask::{Ask, Read};
-use crate::handlers::{audit, docs, doctors, groups, health, mappings, patients, resets, sessions, totp, users};
+use crate::handlers::{
+    audit, docs, doctors, groups, health, history, mappings, patients, resets, sessions, totp, users,
+};
 use crate::request::Method::{self, Delete, Get, Patch, Post, Put};
 use crate::request::Request;
 
@@ -109,6 +111,10 @@ pub const ROUTES: &[Route] = &[
     signed    (Put,    "/api/patients/{id}",                       Patient, patients::update),
     signed    (Patch,  "/api/patients/{id}",                       Patient, patients::update),
     signed    (Delete, "/api/patients/{id}",                       Patient, patients::delete),
+    read      (Get,    "/api/patients/deleted",                    Patient, history::deleted::<patients::History>).query(history::DELETED),
+    signed    (Post,   "/api/patients/{id}/undelete",              Patient, patients::undelete).bare(),
+    read      (Get,    "/api/patients/{id}/history",               Patient, history::list::<patients::History>).query(history::PAGE),
+    read      (Get,    "/api/patients/{id}/history/{version}",     Patient, history::find::<patients::History>),
 
     signed    (Post,   "/api/doctors",                             Doctor,  doctors::create),
     read      (Get,    "/api/doctors",                             Doctor,  doctors::list).query(doctors::FILTERS),
@@ -116,6 +122,10 @@ pub const ROUTES: &[Route] = &[
     signed    (Put,    "/api/doctors/{id}",                        Doctor,  doctors::update),
     signed    (Patch,  "/api/doctors/{id}",                        Doctor,  doctors::update),
     signed    (Delete, "/api/doctors/{id}",                        Doctor,  doctors::delete),
+    read      (Get,    "/api/doctors/deleted",                     Doctor,  history::deleted::<doctors::History>).query(history::DELETED),
+    signed    (Post,   "/api/doctors/{id}/undelete",               Doctor,  doctors::undelete).bare(),
+    read      (Get,    "/api/doctors/{id}/history",                Doctor,  history::list::<doctors::History>).query(history::PAGE),
+    read      (Get,    "/api/doctors/{id}/history/{version}",      Doctor,  history::find::<doctors::History>),
 
     signed    (Post,   "/api/mappings",                            Mapping, mappings::create),
     read      (Get,    "/api/mappings",                            Mapping, mappings::list).query(mappings::FILTERS),
@@ -125,25 +135,43 @@ pub const ROUTES: &[Route] = &[
     signed    (Put,    "/api/mappings/{id}",                       Mapping, mappings::update),
     signed    (Patch,  "/api/mappings/{id}",                       Mapping, mappings::update),
     signed    (Delete, "/api/mappings/{id}",                       Mapping, mappings::delete),
+    read      (Get,    "/api/mappings/deleted",                    Mapping, history::deleted::<mappings::History>).query(history::DELETED),
+    signed    (Post,   "/api/mappings/{id}/undelete",              Mapping, mappings::undelete).bare(),
+    read      (Get,    "/api/patients/{patient_id}/mappings/{id}/history", Mapping, history::list::<mappings::History>).query(history::PAGE),
+    read      (Get,    "/api/patients/{patient_id}/mappings/{id}/history/{version}", Mapping, history::find::<mappings::History>),
 
     admin_read(Get,    "/api/admin/patients",                      Patient, patients::admin::list).query(patients::FILTERS),
     admin_read(Get,    "/api/admin/patients/{id}",                 Patient, patients::admin::find),
     admin     (Put,    "/api/admin/patients/{id}",                 Patient, patients::admin::update),
     admin     (Patch,  "/api/admin/patients/{id}",                 Patient, patients::admin::update),
     admin     (Delete, "/api/admin/patients/{id}",                 Patient, patients::admin::delete),
+    admin_read(Get,    "/api/admin/patients/deleted",              Patient, history::admin::deleted::<patients::History>).query(history::ADMIN_DELETED),
+    admin     (Post,   "/api/admin/patients/{id}/undelete",        Patient, patients::admin::undelete).bare(),
+    admin_read(Get,    "/api/admin/patients/{id}/history",         Patient, history::admin::list::<patients::History>).query(history::PAGE),
+    admin_read(Get,    "/api/admin/patients/{id}/history/{version}", Patient, history::admin::find::<patients::History>),
     admin_read(Get,    "/api/admin/doctors",                       Doctor,  doctors::admin::list).query(doctors::ADMIN_FILTERS),
     admin_read(Get,    "/api/admin/doctors/{id}",                  Doctor,  doctors::admin::find),
     admin     (Put,    "/api/admin/doctors/{id}",                  Doctor,  doctors::admin::update),
     admin     (Patch,  "/api/admin/doctors/{id}",                  Doctor,  doctors::admin::update),
     admin     (Delete, "/api/admin/doctors/{id}",                  Doctor,  doctors::admin::delete).query(doctors::CASCADE),
+    admin_read(Get,    "/api/admin/doctors/deleted",               Doctor,  history::admin::deleted::<doctors::History>).query(history::ADMIN_DELETED),
+    admin     (Post,   "/api/admin/doctors/{id}/undelete",         Doctor,  doctors::admin::undelete).bare(),
+    admin_read(Get,    "/api/admin/doctors/{id}/history",          Doctor,  history::admin::list::<doctors::History>).query(history::PAGE),
+    admin_read(Get,    "/api/admin/doctors/{id}/history/{version}", Doctor,  history::admin::find::<doctors::History>),
     admin_read(Get,    "/api/admin/mappings",                      Mapping, mappings::admin::list).query(mappings::ADMIN_FILTERS),
     admin_read(Get,    "/api/admin/mappings/{id}",                 Mapping, mappings::admin::find),
     admin     (Delete, "/api/admin/mappings/{id}",                 Mapping, mappings::admin::delete),
+    admin_read(Get,    "/api/admin/mappings/deleted",              Mapping, history::admin::deleted::<mappings::History>).query(history::ADMIN_DELETED),
+    admin     (Post,   "/api/admin/mappings/{id}/undelete",        Mapping, mappings::admin::undelete).bare(),
+    admin_read(Get,    "/api/admin/mappings/{id}/history",         Mapping, history::admin::list::<mappings::History>).query(history::PAGE),
+    admin_read(Get,    "/api/admin/mappings/{id}/history/{version}", Mapping, history::admin::find::<mappings::History>),
     admin     (Post,   "/api/admin/users",                         User,    users::admin::create).hashing(),
     admin_read(Get,    "/api/admin/users",                         User,    users::admin::list).query(users::ADMIN_FILTERS),
     admin_read(Get,    "/api/admin/users/{id}",                    User,    users::admin::find),
     admin     (Put,    "/api/admin/users/{id}",                    User,    users::admin::update),
     admin     (Patch,  "/api/admin/users/{id}",                    User,    users::admin::update),
+    admin_read(Get,    "/api/admin/users/{id}/history",            User,    history::admin::list::<users::History>).query(history::PAGE),
+    admin_read(Get,    "/api/admin/users/{id}/history/{version}",  User,    history::admin::find::<users::History>),
     admin     (Post,   "/api/admin/users/{id}/reset",              User,    resets::admin::issue).bare(),
     admin     (Delete, "/api/admin/users/{id}/totp",               User,    totp::admin::take_away),
     admin     (Post,   "/api/admin/users/{id}/unlock",             User,    users::admin::unlock).bare(),

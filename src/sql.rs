@@ -187,11 +187,13 @@ queries! {
     /// `sql/sessions.sql`
     sessions: Sessions { attempt, record_failure, take_back, forget_failures, create, lock_by_token, refresh, state, touch, list, end, end_all, prune_tokens, prune, prune_failures }
     /// `sql/patients.sql`
-    patients: Patients { create, import, list: Owned, list_of_several: Owned, search: Owned, count: Owned, export, find: Owned, update, lock, delete }
+    patients: Patients { create, import, list: Owned, list_of_several: Owned, search: Owned, count: Owned, export, find: Owned, update, lock, delete, undelete: Owned }
     /// `sql/doctors.sql`
-    doctors: Doctors { create, import, list, search, count, export, find, update, lock, delete }
+    doctors: Doctors { create, import, list, search, count, export, find, update, lock, delete, undelete }
     /// `sql/mappings.sql`
-    mappings: Mappings { create, list: Owned, list_of_several: Owned, search: Owned, list_of_patient: Owned, find: Owned, lock, update, delete }
+    mappings: Mappings { create, list: Owned, list_of_several: Owned, search: Owned, list_of_patient: Owned, find: Owned, lock, update, delete, undelete: Owned }
+    /// `sql/history.sql`
+    history: History { list: Owned, deleted: Owned }
     /// `sql/groups.sql`
     groups: Groups { create, list, find, update, lock, delete, members, add, remove, mine }
     /// `sql/fhir.sql`

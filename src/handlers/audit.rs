@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::ask::{Ask, Read};
 use super::listing::listed;
-use super::record::Record;
+use super::record::{Record, times_in_utc};
 use crate::auth::Admin;
 use crate::db::Question;
 use crate::error::Result;
@@ -106,18 +106,6 @@ impl AuditEntry {
             before: row.get::<_, Option<Value>>("before").map(times_in_utc),
         }
     }
-}
-
-/// PostgreSQL writes the times in a stored record with `+00:00`; this makes them look like every other time.
-fn times_in_utc(mut record: Value) -> Value {
-    for (name, value) in record.as_object_mut().into_iter().flatten() {
-        if name.ends_with("_at")
-            && let Some(time) = value.as_str().and_then(|text| text.parse::<Timestamp>().ok())
-        {
-            *value = time.to_string().into();
-        }
-    }
-    record
 }
 
 impl Record for AuditEntry {

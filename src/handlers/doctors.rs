@@ -4,11 +4,13 @@ use postgres::Row;
 use postgres::types::Json;
 
 use super::ask::{Ask, Read};
+use super::history::{Kept, deleted_id, was_deleted, with_mappings};
 use super::idempotency::once;
 use super::listing::{Listing, SORTS, list_parameters};
 use super::record::{Record, RecordType, created, found, matched, updated};
 use crate::app::App;
-use crate::auth::{Admin, User};
+use crate::audit::Resource;
+use crate::auth::{Admin, Owners, User};
 use crate::db::Question;
 use crate::envelope::Response;
 use crate::error::{Error, Result};
@@ -120,6 +122,33 @@ fn delete_of(app: &App, request: &Request, user: &User, cascade: bool) -> Result
     Ok(Response::deleted("Doctor deleted"))
 }
 
+/// `POST /api/doctors/{id}/undelete`: the mappings that went with the doctor come back if their patients exist.
+pub fn undelete(app: &App, request: &Request, user: &User) -> Result<Response> {
+    let parameters: Parameters =
+        &[&deleted_id(request)?, &user.owner_unless_admin(), &user.id, &user.session_id, &request.client, &request.id];
+    let row = app.db.query_opt(&app.sql.doctors.undelete, parameters)?.ok_or(Error::NotFound("Doctor"))?;
+    allowed(&row)?;
+    was_deleted(&row, "The doctor is not deleted")?;
+    Ok(updated(&with_mappings("Doctor", &row), &DOCTOR.of(&row)))
+}
+
+/// Their history.
+pub enum History {}
+
+impl Kept for History {
+    const RESOURCE: Resource = Resource::Doctor;
+    const NAME: &'static str = "Doctor";
+
+    /// Colleagues read every doctor that there is, and none of each other's that are deleted.
+    fn owners(user: &User) -> Owners {
+        user.owners().only(Some(user.id))
+    }
+
+    fn record_type(_for_admins: bool) -> &'static RecordType {
+        &DOCTOR
+    }
+}
+
 fn allowed(row: &Row) -> Result<()> {
     if row.get("allowed") {
         Ok(())
@@ -155,5 +184,10 @@ pub mod admin {
         let cascade = query.truth("cascade").unwrap_or(false);
         query.finish()?;
         delete_of(app, request, admin.user(), cascade)
+    }
+
+    /// `POST /api/admin/doctors/{id}/undelete`
+    pub fn undelete(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
+        super::undelete(app, request, admin.user())
     }
 }

@@ -131,7 +131,7 @@ pub fn listed<'a, T: Record>(
 
 /// The records of the page, whether there is more, and the answer that shows them: as CSV if the list has columns and the client
 /// prefers that.
-fn shown<'a, T: Record>(
+pub(super) fn shown<'a, T: Record>(
     read: &Read,
     message: &str,
     page: Page,
@@ -152,7 +152,7 @@ fn shown<'a, T: Record>(
 }
 
 /// The `Link` to the page that begins at this position.
-fn link(request: &Request, parameter: &str, position: &str) -> String {
+pub(super) fn link(request: &Request, parameter: &str, position: &str) -> String {
     format!("<{}>; rel=\"next\"", request.target_with(&[(parameter, position)]))
 }
 

@@ -4,6 +4,7 @@ use postgres::Row;
 use postgres::types::Json;
 
 use super::ask::{Ask, Read};
+use super::history::{Kept, deleted_id, was_deleted};
 use super::idempotency::once;
 use super::listing::Listing;
 use super::record::{RecordType, created, found, matched, updated};
@@ -121,6 +122,49 @@ fn delete_of(app: &App, request: &Request, user: &User, owner_id: Option<i64>) -
     Ok(Response::deleted("Mapping deleted"))
 }
 
+/// `POST /api/mappings/{id}/undelete`: while the patient and the doctor exist.
+pub fn undelete(app: &App, request: &Request, user: &User) -> Result<Response> {
+    undelete_of(app, request, user, &user.owners(), &MAPPING)
+}
+
+fn undelete_of(
+    app: &App,
+    request: &Request,
+    user: &User,
+    owners: &Owners,
+    record_type: &'static RecordType,
+) -> Result<Response> {
+    let parameters: Parameters = &[&deleted_id(request)?, &user.id, &user.session_id, &request.client, &request.id];
+    let row = app.db.answer(&owners.ask(&app.sql.mappings.undelete, parameters)?)?.pop();
+    let row = row.ok_or(Error::NotFound("Mapping"))?;
+    was_deleted(&row, "The mapping is not deleted")?;
+    for (found, refusal) in [
+        ("patient_found", "The patient of this mapping is deleted"),
+        ("doctor_found", "The doctor of this mapping is deleted"),
+    ] {
+        if !row.get::<_, bool>(found) {
+            return Err(Error::Conflict(refusal.into()));
+        }
+    }
+    Ok(updated("Mapping brought back", &record_type.of(&row)))
+}
+
+/// Their history.
+pub enum History {}
+
+impl Kept for History {
+    const RESOURCE: Resource = Resource::Mapping;
+    const NAME: &'static str = "Mapping";
+
+    fn owners(user: &User) -> Owners {
+        user.owners()
+    }
+
+    fn record_type(for_admins: bool) -> &'static RecordType {
+        if for_admins { &ADMIN_MAPPING } else { &MAPPING }
+    }
+}
+
 fn both_found(row: &Row) -> Result<()> {
     if !row.get::<_, bool>("patient_found") {
         return Err(Error::NotFound("Patient"));
@@ -145,5 +189,10 @@ pub mod admin {
     /// `DELETE /api/admin/mappings/{id}`
     pub fn delete(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
         delete_of(app, request, admin.user(), None)
+    }
+
+    /// `POST /api/admin/mappings/{id}/undelete`
+    pub fn undelete(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
+        undelete_of(app, request, admin.user(), &admin.owners(), &ADMIN_MAPPING)
     }
 }

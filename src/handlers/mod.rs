@@ -10,6 +10,7 @@ pub mod docs;
 pub mod doctors;
 pub mod groups;
 pub mod health;
+pub mod history;
 pub mod idempotency;
 pub mod listing;
 pub mod mappings;

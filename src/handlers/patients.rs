@@ -3,6 +3,7 @@
 use postgres::types::Json;
 
 use super::ask::{Ask, Read};
+use super::history::{Kept, deleted_id, was_deleted, with_mappings};
 use super::idempotency::once;
 use super::listing::{self, Listing, list_parameters};
 use super::record::{Record, RecordType, created, found, matched, updated};
@@ -56,6 +57,11 @@ pub fn delete(app: &App, request: &Request, user: &User) -> Result<Response> {
     delete_of(app, request, user, Some(user.id))
 }
 
+/// `POST /api/patients/{id}/undelete`: the mappings that went with the patient come back if their doctors exist.
+pub fn undelete(app: &App, request: &Request, user: &User) -> Result<Response> {
+    undelete_of(app, request, user, &user.owners())
+}
+
 fn list_of(read: &Read, owners: Owners) -> Result<Ask> {
     let mut query = read.request.query();
     let listing = Listing::read(read, &mut query, records::PATIENT, SORTS);
@@ -106,6 +112,30 @@ fn delete_of(app: &App, request: &Request, user: &User, owner_id: Option<i64>) -
     Ok(Response::deleted("Patient deleted"))
 }
 
+fn undelete_of(app: &App, request: &Request, user: &User, owners: &Owners) -> Result<Response> {
+    let parameters: Parameters = &[&deleted_id(request)?, &user.id, &user.session_id, &request.client, &request.id];
+    let row = app.db.answer(&owners.ask(&app.sql.patients.undelete, parameters)?)?.pop();
+    let row = row.ok_or(Error::NotFound("Patient"))?;
+    was_deleted(&row, "The patient is not deleted")?;
+    Ok(updated(&with_mappings("Patient", &row), &PATIENT.of(&row)))
+}
+
+/// Their history.
+pub enum History {}
+
+impl Kept for History {
+    const RESOURCE: Resource = Resource::Patient;
+    const NAME: &'static str = "Patient";
+
+    fn owners(user: &User) -> Owners {
+        user.owners()
+    }
+
+    fn record_type(_for_admins: bool) -> &'static RecordType {
+        &PATIENT
+    }
+}
+
 /// The same for an admin: patients of all users.
 pub mod admin {
     use super::*;
@@ -128,5 +158,10 @@ pub mod admin {
     /// `DELETE /api/admin/patients/{id}`
     pub fn delete(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
         delete_of(app, request, admin.user(), None)
+    }
+
+    /// `POST /api/admin/patients/{id}/undelete`
+    pub fn undelete(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
+        undelete_of(app, request, admin.user(), &admin.owners())
     }
 }

@@ -207,3 +207,15 @@ pub fn updated(message: &str, record: &impl Record) -> Response {
 pub fn matched(row: &postgres::Row) -> Result<()> {
     if row.get("matches") { Ok(()) } else { Err(Error::PreconditionFailed) }
 }
+
+/// PostgreSQL writes the times in a stored record with `+00:00`; this makes them look like every other time.
+pub fn times_in_utc(mut record: serde_json::Value) -> serde_json::Value {
+    for (name, value) in record.as_object_mut().into_iter().flatten() {
+        if name.ends_with("_at")
+            && let Some(time) = value.as_str().and_then(|text| text.parse::<Timestamp>().ok())
+        {
+            *value = time.to_string().into();
+        }
+    }
+    record
+}

@@ -5,12 +5,14 @@ use serde::Serialize;
 
 use super::account::{Account, Grant, OneTimeToken};
 use super::ask::{Ask, Read};
+use super::history::Kept;
 use super::listing::listed;
-use super::record::{Record, created, found, matched, updated};
+use super::record::{Record, RecordType, created, found, matched, updated};
 use super::resets::INVITATION_SECONDS;
 use crate::app::App;
+use crate::audit::Resource;
 use crate::auth::tokens::new_random_token;
-use crate::auth::{Admin, Role, User, passwords};
+use crate::auth::{Admin, Owners, Role, User, passwords};
 use crate::config::Config;
 use crate::db::Question;
 use crate::envelope::Response;
@@ -135,6 +137,23 @@ pub fn change_password(app: &App, request: &Request, user: &User) -> Result<Resp
 pub fn own_account(app: &App, user: &User) -> Result<Account> {
     let row = app.db.answer(&Question::new(&app.sql.users.find, &[&user.id])?)?.pop();
     row.as_ref().map(Account::from_row).ok_or(Error::Unauthenticated)
+}
+
+/// Their history, which only admins see. Versions have no password.
+pub enum History {}
+
+impl Kept for History {
+    const RESOURCE: Resource = Resource::User;
+    const NAME: &'static str = "User";
+
+    fn owners(user: &User) -> Owners {
+        user.owners().only(Some(user.id))
+    }
+
+    fn record_type(_for_admins: bool) -> &'static RecordType {
+        static USER: RecordType = RecordType { fields: &[], version: "version", reads_of: None, for_admins: true };
+        &USER
+    }
 }
 
 /// What an admin does with accounts.

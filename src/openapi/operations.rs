@@ -183,6 +183,18 @@ pub const OPERATIONS: &[Operation] = &[
         .takes("PatientChanges").gives(Changed("Patient"), "Patient updated").refuses(&["NotFound", "Outdated"]),
     in_section("Patients", Delete, "/api/patients/{id}", "deletePatient", "Delete a patient").about("Deletes the patient's mappings too.")
         .gives(Nothing("deleted"), "Patient deleted").refuses(&["NotFound", "Conflict", "Outdated"]),
+    in_section("Patients", Get, "/api/patients/deleted", "listDeletedPatients", "List deleted patients")
+        .about("The last deleted first. A record that was brought back no longer stands here.")
+        .gives(List("DeletedRecord"), "Deleted records found"),
+    in_section("Patients", Post, "/api/patients/{id}/undelete", "undeletePatient", "Bring a deleted patient back")
+        .about("The patient has the same id and a new version. The mappings that went with the patient come back if their doctors exist; the message says how many. 409 if the patient is not deleted. Without a body.")
+        .gives(Changed("Patient"), "Patient brought back with 0 of 0 mappings").refuses(&["NotFound", "Conflict"]),
+    in_section("Patients", Get, "/api/patients/{id}/history", "listPatientVersions", "Show the history of a patient")
+        .about(HISTORY)
+        .gives(List("PatientVersion"), "Versions found").refuses(&["NotFound"]),
+    in_section("Patients", Get, "/api/patients/{id}/history/{version}", "findPatientVersion", "Show a patient as it was")
+        .about(VERSION)
+        .gives(Data("PatientVersion"), "Version found").refuses(&["NotFound"]),
 
     in_section("Doctors", Post, "/api/doctors", "createDoctor", "Add a doctor")
         .about("You and admins can change the entry; every user sees it. With an `Idempotency-Key` the request can be repeated when its answer is lost.")
@@ -200,6 +212,18 @@ pub const OPERATIONS: &[Operation] = &[
     in_section("Doctors", Delete, "/api/doctors/{id}", "deleteDoctor", "Delete a doctor")
         .about("Answered with 409 while the doctor is assigned to a patient.")
         .gives(Nothing("deleted"), "Doctor deleted").refuses(&["Forbidden", "NotFound", "Conflict", "Outdated"]),
+    in_section("Doctors", Get, "/api/doctors/deleted", "listDeletedDoctors", "List deleted doctors")
+        .about("The last deleted first. A record that was brought back no longer stands here.")
+        .gives(List("DeletedRecord"), "Deleted records found"),
+    in_section("Doctors", Post, "/api/doctors/{id}/undelete", "undeleteDoctor", "Bring a deleted doctor back")
+        .about("The doctor has the same id and a new version. The mappings that went with the doctor come back if their patients exist; the message says how many. 409 if the doctor is not deleted, or another has the licence number now. Without a body.")
+        .gives(Changed("Doctor"), "Doctor brought back with 0 of 0 mappings").refuses(&["Forbidden", "NotFound", "Conflict"]),
+    in_section("Doctors", Get, "/api/doctors/{id}/history", "listDoctorVersions", "Show the history of a doctor")
+        .about(HISTORY)
+        .gives(List("DoctorVersion"), "Versions found").refuses(&["NotFound"]),
+    in_section("Doctors", Get, "/api/doctors/{id}/history/{version}", "findDoctorVersion", "Show a doctor as it was")
+        .about(VERSION)
+        .gives(Data("DoctorVersion"), "Version found").refuses(&["NotFound"]),
 
     in_section("Mappings", Post, "/api/mappings", "createMapping", "Assign a doctor to a patient")
         .about("404 if the patient is not yours or the doctor does not exist; 409 if the doctor is already assigned to the patient.")
@@ -223,6 +247,18 @@ pub const OPERATIONS: &[Operation] = &[
     in_section("Mappings", Delete, "/api/mappings/{id}", "deleteMapping", "Delete a mapping")
         .about("Patient and doctor stay.")
         .gives(Nothing("deleted"), "Mapping deleted").refuses(&["NotFound", "Outdated"]),
+    in_section("Mappings", Get, "/api/mappings/deleted", "listDeletedMappings", "List deleted mappings")
+        .about("The last deleted first. A mapping that went with its patient or doctor stands here too.")
+        .gives(List("DeletedMapping"), "Deleted records found"),
+    in_section("Mappings", Post, "/api/mappings/{id}/undelete", "undeleteMapping", "Bring a deleted mapping back")
+        .about("409 if the mapping is not deleted, if its patient or doctor is, or if the doctor is assigned to the patient again. Without a body.")
+        .gives(Changed("CareMapping"), "Mapping brought back").refuses(&["NotFound", "Conflict"]),
+    in_section("Mappings", Get, "/api/patients/{patient_id}/mappings/{id}/history", "listMappingVersions", "Show the history of a mapping")
+        .about(HISTORY)
+        .gives(List("CareMappingVersion"), "Versions found").refuses(&["NotFound"]),
+    in_section("Mappings", Get, "/api/patients/{patient_id}/mappings/{id}/history/{version}", "findMappingVersion", "Show a mapping as it was")
+        .about(VERSION)
+        .gives(Data("CareMappingVersion"), "Version found").refuses(&["NotFound"]),
 
     in_section("Admin", Get, "/api/admin/patients", "adminListPatients", "List the patients of all users")
         .about_table("Pages in ascending order of ids, or of `sort`. With `Accept: text/csv` the same page is CSV.")
@@ -237,6 +273,18 @@ pub const OPERATIONS: &[Operation] = &[
     in_section("Admin", Delete, "/api/admin/patients/{id}", "adminDeletePatient", "Delete any patient")
         .about("Deletes the patient's mappings too.")
         .gives(Nothing("deleted"), "Patient deleted").refuses(&["NotFound", "Conflict", "Outdated"]),
+    in_section("Admin", Get, "/api/admin/patients/deleted", "adminListDeletedPatients", "List the deleted patients of all users")
+        .about("The last deleted first. A record that was brought back no longer stands here.")
+        .gives(List("DeletedRecord"), "Deleted records found"),
+    in_section("Admin", Post, "/api/admin/patients/{id}/undelete", "adminUndeletePatient", "Bring any deleted patient back")
+        .about("The patient has the same id and a new version. The mappings that went with the patient come back if their doctors exist; the message says how many. 409 if the patient is not deleted. Without a body.")
+        .gives(Changed("Patient"), "Patient brought back with 0 of 0 mappings").refuses(&["NotFound", "Conflict"]),
+    in_section("Admin", Get, "/api/admin/patients/{id}/history", "adminListPatientVersions", "Show the history of any patient")
+        .about(HISTORY)
+        .gives(List("PatientVersion"), "Versions found").refuses(&["NotFound"]),
+    in_section("Admin", Get, "/api/admin/patients/{id}/history/{version}", "adminFindPatientVersion", "Show any patient as it was")
+        .about(VERSION)
+        .gives(Data("PatientVersion"), "Version found").refuses(&["NotFound"]),
     in_section("Admin", Get, "/api/admin/doctors", "adminListDoctors", "List the doctors of all users")
         .about_table("The same list as `/api/doctors`, which an admin can filter by `created_by`. With `Accept: text/csv` the same page is CSV.")
         .gives(List("Doctor"), "Doctors found"),
@@ -250,6 +298,18 @@ pub const OPERATIONS: &[Operation] = &[
     in_section("Admin", Delete, "/api/admin/doctors/{id}", "adminDeleteDoctor", "Delete any doctor")
         .about("409 if the doctor is assigned to a patient, unless `cascade=true` is sent: then the doctor's mappings are deleted too.")
         .gives(Nothing("deleted"), "Doctor deleted").refuses(&["NotFound", "Conflict", "Outdated"]),
+    in_section("Admin", Get, "/api/admin/doctors/deleted", "adminListDeletedDoctors", "List the deleted doctors of all users")
+        .about("The last deleted first. A record that was brought back no longer stands here.")
+        .gives(List("DeletedRecord"), "Deleted records found"),
+    in_section("Admin", Post, "/api/admin/doctors/{id}/undelete", "adminUndeleteDoctor", "Bring any deleted doctor back")
+        .about("The doctor has the same id and a new version. The mappings that went with the doctor come back if their patients exist; the message says how many. 409 if the doctor is not deleted, or another has the licence number now. Without a body.")
+        .gives(Changed("Doctor"), "Doctor brought back with 0 of 0 mappings").refuses(&["NotFound", "Conflict"]),
+    in_section("Admin", Get, "/api/admin/doctors/{id}/history", "adminListDoctorVersions", "Show the history of any doctor")
+        .about(HISTORY)
+        .gives(List("DoctorVersion"), "Versions found").refuses(&["NotFound"]),
+    in_section("Admin", Get, "/api/admin/doctors/{id}/history/{version}", "adminFindDoctorVersion", "Show any doctor as it was")
+        .about(VERSION)
+        .gives(Data("DoctorVersion"), "Version found").refuses(&["NotFound"]),
     in_section("Admin", Get, "/api/admin/mappings", "adminListMappings", "List the mappings of all users")
         .about("Pages in ascending order of ids. `created_by` is the owner of the patient.")
         .gives(List("AdminMapping"), "Mappings found"),
@@ -259,6 +319,18 @@ pub const OPERATIONS: &[Operation] = &[
     in_section("Admin", Delete, "/api/admin/mappings/{id}", "adminDeleteMapping", "Delete any mapping")
         .about("Here `id` is the id of the mapping. Patient and doctor stay.")
         .gives(Nothing("deleted"), "Mapping deleted").refuses(&["NotFound", "Outdated"]),
+    in_section("Admin", Get, "/api/admin/mappings/deleted", "adminListDeletedMappings", "List the deleted mappings of all users")
+        .about("The last deleted first. A mapping that went with its patient or doctor stands here too.")
+        .gives(List("DeletedMapping"), "Deleted records found"),
+    in_section("Admin", Post, "/api/admin/mappings/{id}/undelete", "adminUndeleteMapping", "Bring any deleted mapping back")
+        .about("409 if the mapping is not deleted, if its patient or doctor is, or if the doctor is assigned to the patient again. Without a body.")
+        .gives(Changed("AdminMapping"), "Mapping brought back").refuses(&["NotFound", "Conflict"]),
+    in_section("Admin", Get, "/api/admin/mappings/{id}/history", "adminListMappingVersions", "Show the history of any mapping")
+        .about(HISTORY)
+        .gives(List("AdminMappingVersion"), "Versions found").refuses(&["NotFound"]),
+    in_section("Admin", Get, "/api/admin/mappings/{id}/history/{version}", "adminFindMappingVersion", "Show any mapping as it was")
+        .about(VERSION)
+        .gives(Data("AdminMappingVersion"), "Version found").refuses(&["NotFound"]),
     in_section("Admin", Post, "/api/admin/users", "adminCreateUser", "Make an account")
         .about("Without a password, `invitation` has a one-time token, which is shown only here: with it the user sets the first password (`POST /api/auth/reset`) within 7 days.")
         .takes("UserInput").gives(New("InvitedUser"), "User created").refuses(&["Conflict"]),
@@ -272,6 +344,12 @@ pub const OPERATIONS: &[Operation] = &[
         .takes("UserChanges").gives(Changed("User"), "User updated").refuses(&["NotFound", "Conflict", "Outdated"]),
     in_section("Admin", Patch, "/api/admin/users/{id}", "adminPatchUser", "Change a user's role, or disable or enable the account").about(LAST_ADMIN)
         .takes("UserChanges").gives(Changed("User"), "User updated").refuses(&["NotFound", "Conflict", "Outdated"]),
+    in_section("Admin", Get, "/api/admin/users/{id}/history", "adminListUserVersions", "Show the history of any account")
+        .about(HISTORY)
+        .gives(List("UserVersion"), "Versions found").refuses(&["NotFound"]),
+    in_section("Admin", Get, "/api/admin/users/{id}/history/{version}", "adminFindUserVersion", "Show any account as it was")
+        .about(VERSION)
+        .gives(Data("UserVersion"), "Version found").refuses(&["NotFound"]),
     in_section("Admin", Post, "/api/admin/users/{id}/reset", "adminResetPassword", "Make a one-time token for a forgotten password")
         .about("Shown only here, good once within 24 hours (`POST /api/auth/reset`). An earlier one ends. An account that never had a password gets a new invitation, good for 7 days. 409 for a disabled account.")
         .gives(Made("OneTimeToken"), "One-time token created").refuses(&["NotFound", "Conflict"]),
@@ -337,6 +415,10 @@ pub const OPERATIONS: &[Operation] = &[
 const PARTIAL: &str = "Changes the fields that are sent and leaves the others as they are; `null` clears an optional field. A request that changes \
                        nothing writes nothing: the version stays the same, and the audit trail gets no entry. Read-only fields may be \
                        sent back and are ignored; a request with nothing but read-only fields is refused.";
+const HISTORY: &str = "Newest first. The first version is the record as it is now; if it is deleted, `record` is null there. `at` is when a version began, \
+                       and `actor_id` who made it; it is null if nobody was logged in. Who may read the record may read its history; if it is deleted, \
+                       who owned it may.";
+const VERSION: &str = "One version of the history. 404 for a version that never was.";
 const LAST_ADMIN: &str = "The last enabled admin cannot be demoted or disabled: 409. Disabling an account ends its sessions and one-time tokens. \
                           Name and e-mail address can be changed only while the account is `invited`; otherwise they are ignored.";
 const PROFILE: &str = "A new e-mail address needs `current_password` beside it, and ends your other sessions and one-time tokens. A wrong \

@@ -29,7 +29,10 @@ pub fn in_query(name: &'static str) -> Option<Json> {
         ),
         "count" => (truth(), "With `true`, the header `X-Total-Count` says how many records there are on all pages."),
         "after" => (id(), "Continue after this id. Not allowed with `sort`. The `Link` header leads to the next page."),
-        "before" => (id(), "Continue before this id. The `Link` header leads to the next page."),
+        "before" => (
+            id(),
+            "Continue before this id or, in a history, before this version. The `Link` header leads to the next page.",
+        ),
         "name" => (part(), "Any part of the name, without case and accents."),
         "specialization" => (part(), "Any part of the specialization, without case and accents."),
         "email" => (part(), "Any part of the address, without case and accents."),
@@ -67,7 +70,7 @@ pub fn sort(orders: &[&'static str]) -> Json {
 pub fn cursor() -> Json {
     object! {
         "name": "cursor", "in": "query",
-        "description": "Continue a sorted list: the value from its `Link` header, with the same `sort`. It stays valid after a restart and at every node.",
+        "description": "Continue the list: the value from its `Link` header, with the same `sort` if there is one. It stays valid after a restart and at every node.",
         "schema": object! { "type": "string", "minLength": 1, "pattern": "^[A-Za-z0-9_-]+$" },
     }
 }

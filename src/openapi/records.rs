@@ -128,6 +128,16 @@ pub fn schemas(config: &Config) -> Vec<Schema> {
     }
     all.extend([
         answer("AdminMapping", &table(MAPPING, true)),
+        answer("PatientVersion", &version(table(PATIENT, false))),
+        answer("DoctorVersion", &version(table(DOCTOR, false))),
+        answer("CareMappingVersion", &version(mapping_then(false))),
+        answer("AdminMappingVersion", &version(mapping_then(true))),
+        answer("UserVersion", &version(user(Set::ByServer))),
+        answer("DeletedRecord", &deleted(vec![server("name", text(), "Zoë Müller")])),
+        answer(
+            "DeletedMapping",
+            &deleted(vec![half("patient", PATIENT, &["id", "name"]), half("doctor", DOCTOR, &["id", "name"])]),
+        ),
         answer("Group", &group()),
         new("GroupInput", &group()),
         changes("GroupChanges", &group()),
@@ -305,6 +315,43 @@ fn example_of(field: &records::Field) -> Json {
 
 fn part(fields: &'static [records::Field], names: &[&str]) -> Vec<Field> {
     table(fields, true).into_iter().filter(|field| names.contains(&field.name)).collect()
+}
+
+/// A version of a record with these fields.
+fn version(record: Vec<Field>) -> Vec<Field> {
+    let then = or_null(schema(&record, |_| true, |_| true));
+    vec![
+        server("version", id(), 2),
+        server("at", describe(time(), "When the version began."), "2026-01-05T08:34:00.123456Z"),
+        server("actor_id", describe(or_null(id()), "The user who made it; null for the command line."), 1),
+        server("action", one_of(&["create", "update", "delete", "undelete"]), "update"),
+        server("record", describe(then, "The record as it was; null if it was deleted."), example(&record, |_| true)),
+    ]
+}
+
+/// A mapping in a history. Of a patient or doctor that is gone it shows only the id.
+fn mapping_then(by_admin: bool) -> Vec<Field> {
+    let parts = MAPPING.iter().filter(|field| by_admin || !field.for_admins);
+    let then = |field: &'static records::Field| match field.kind {
+        Kind::Part(fields, names) => half(field.name, fields, names),
+        _ => described(field),
+    };
+    parts.map(then).collect()
+}
+
+/// A part of another record that may be gone.
+fn half(name: &'static str, fields: &'static [records::Field], names: &[&str]) -> Field {
+    let part = part(fields, names);
+    server(name, schema(&part, |_| true, |field| field.name == "id"), example(&part, |_| true))
+}
+
+/// A deleted record, of which this is shown.
+fn deleted(about: Vec<Field>) -> Vec<Field> {
+    let mut fields = vec![server("id", id(), 1)];
+    fields.extend(about);
+    fields.push(server("deleted_at", time(), "2026-01-05T08:34:00.123456Z"));
+    fields.push(server("deleted_by", describe(or_null(id()), "The user who deleted it."), 1));
+    fields
 }
 
 fn audit_entry() -> Vec<Field> {

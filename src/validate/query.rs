@@ -69,11 +69,16 @@ impl QueryParameters {
 
     /// `limit` (1 to `PAGE_MAX`, else `PAGE_DEFAULT`) and the id to continue from.
     pub fn page(&mut self, continues: &'static str) -> Page {
+        Page { limit: self.limit(), after: self.id(continues) }
+    }
+
+    /// `limit` alone.
+    pub fn limit(&mut self) -> i64 {
         let limit = self.read("limit", |text| match text.parse::<i64>() {
             Ok(limit @ 1..=PAGE_MAX) if text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(limit),
             _ => Err(format!("must be a whole number from 1 to {PAGE_MAX}").into()),
         });
-        Page { after: self.id(continues), limit: limit.unwrap_or(PAGE_DEFAULT) }
+        limit.unwrap_or(PAGE_DEFAULT)
     }
 
     /// An id.

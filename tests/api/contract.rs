@@ -30,6 +30,10 @@ pub struct World<'a> {
     pub doctor_id: i64,
     pub unassigned_doctor_id: i64,
     pub mapping_id: i64,
+    /// Of the owner, who has deleted them.
+    pub deleted_patient_id: i64,
+    pub deleted_doctor_id: i64,
+    pub deleted_mapping_id: i64,
     /// Of the owner, and not the one in use.
     pub session_id: i64,
     /// A user whom only admins may see, in a care group.
@@ -46,6 +50,15 @@ impl<'a> World<'a> {
         let doctor_id = owner.new_doctor("Owned");
         let (mapping_id, unassigned_doctor_id) =
             (owner.new_mapping(patient_id, doctor_id), owner.new_doctor("Unassigned"));
+        let (deleted_patient_id, deleted_doctor_id) = (owner.new_patient("Owned"), owner.new_doctor("Owned"));
+        let deleted_mapping_id = owner.new_mapping(patient_id, owner.new_doctor("Owned"));
+        for path in [
+            format!("/api/patients/{deleted_patient_id}"),
+            format!("/api/doctors/{deleted_doctor_id}"),
+            format!("/api/mappings/{deleted_mapping_id}"),
+        ] {
+            owner.delete(&path).expect(200, "deleted");
+        }
         let session_id = app.logged_in(&owner.email, PASSWORD).get("/api/auth/sessions");
         let session_id = session_id.expect(200, "success").data()[0]["id"].as_i64().expect("an id");
         let user_id = named("victim").id;
@@ -61,6 +74,9 @@ impl<'a> World<'a> {
             doctor_id,
             unassigned_doctor_id,
             mapping_id,
+            deleted_patient_id,
+            deleted_doctor_id,
+            deleted_mapping_id,
             session_id,
             user_id,
             group_id,
@@ -76,6 +92,9 @@ impl<'a> World<'a> {
             _ if pattern.contains("/admin/users") => self.user_id,
             _ if pattern.contains("/admin/groups") => self.group_id,
             _ if pattern.contains("/sessions") => self.session_id,
+            _ if pattern.contains("/patients/{id}/undelete") => self.deleted_patient_id,
+            _ if pattern.contains("/doctors/{id}/undelete") => self.deleted_doctor_id,
+            _ if pattern.contains("/mappings/{id}/undelete") => self.deleted_mapping_id,
             _ if pattern.contains("/mappings") => self.mapping_id,
             _ if pattern.contains("/patients") => self.patient_id,
             _ if pattern.contains("/doctors") && route.method == Method::Delete => self.unassigned_doctor_id,
@@ -83,7 +102,7 @@ impl<'a> World<'a> {
             _ => 0,
         };
         let target = pattern.replace("{patient_id}", &self.patient_id.to_string());
-        let target = target.replace("{user_id}", &self.user_id.to_string());
+        let target = target.replace("{user_id}", &self.user_id.to_string()).replace("{version}", "1");
         let target =
             target.replace("DocumentReference/{id}", "DocumentReference/{id}-history").replace("{id}", &id.to_string());
         assert!(!target.contains('{'), "add a value here for the place in {pattern}");

@@ -52,5 +52,6 @@ mod together;
 mod tokens;
 mod totp;
 mod unchanged;
+mod undelete;
 mod upgrade;
 mod users;

@@ -350,3 +350,55 @@ fn a_refresh_does_not_read_the_tokens_that_its_session_has_used() {
         assert!(plan.blocks() <= 200, "{}: {} blocks", plan.name, plan.blocks());
     }
 }
+
+#[test]
+fn a_page_of_a_history_costs_the_same_however_many_versions_there_are() {
+    let mut filled = Filled::with(10_000);
+    // Patient 1 has 10,000 versions, patient 2 has 200, every other one two; all but every hundredth leave a long text to a later one. And
+    // 10,000 more were deleted, of which every second is back.
+    filled
+        .client
+        .batch_execute(
+            "insert into record_versions (resource, record_id, version, owner_id, patient_id, ended_by, actor_id, record, texts_here, texts_later)
+             select 'patient', p.id, n, p.created_by, p.id, 'update', 1,
+                    to_jsonb(p) || case n % 100 when 0 then jsonb_build_object('medical_history', repeat('text ' || n, 300)) else '{}' end,
+                    case n % 100 when 0 then array['medical_history'] end, case when n % 100 <> 0 then array['medical_history'] end
+               from patients p, generate_series(1, case p.id when 1 then 10000 when 2 then 200 else 2 end) n;
+             update patients set version = case id when 1 then 10001 when 2 then 201 else 3 end;
+             insert into record_versions (resource, record_id, version, owner_id, patient_id, ended_at, ended_by, actor_id, record)
+             select 'patient', 1000000 + n, 1, 102, 1000000 + n, timestamptz '2026-01-01' + n * interval '1 second', 'delete', 1, '{\"name\": \"P\"}'
+               from generate_series(1, 10000) n;
+             insert into record_versions (resource, record_id, version, owner_id, patient_id, ended_at, ended_by, actor_id)
+             select 'patient', 1000000 + n, 2, 102, 1000000 + n, timestamptz '2026-01-02' + n * interval '1 second', 'undelete', 1
+               from generate_series(2, 10000, 2) n;
+             insert into audit_entries (actor_id, action, resource, resource_id, version)
+             select 1, case n when 1 then 'create' else 'update' end, 'patient', 1, nullif(n, 1) from generate_series(1, 10000) n;
+             analyze record_versions, audit_entries, patients",
+        )
+        .expect("versions");
+    let mut blocks = |id: i64, before: &str| -> i64 {
+        let values = ["null", "'patient'", &id.to_string(), "null", before, &PAGE.to_string()].map(String::from);
+        let mut plans = filled.ask(|sql| sql.history.list.limited_by_owners(), &values);
+        let plan = plans.pop().expect("a plan");
+        plan.reads_whole_tables_never();
+        assert!(plan.rows() <= (6 * PAGE) as f64, "{}: {} rows", plan.name, plan.rows());
+        plan.blocks()
+    };
+    let first = blocks(2, "9223372036854775807");
+    for before in ["9223372036854775807", "5000", "150"] {
+        let deep = blocks(1, before);
+        assert!(deep <= 2 * first, "before {before}: {deep} blocks, where a short history takes {first}");
+    }
+    for (owners, position) in [
+        ("array[102]", ["null", "null"]),
+        ("array[102]", ["'2026-01-01 00:30'", "1"]),
+        ("array[102, 2, 3]", ["null", "null"]),
+        ("null", ["null", "null"]),
+    ] {
+        let values = [owners, "'patient'", position[0], position[1], &PAGE.to_string()].map(String::from);
+        for plan in filled.ask(|sql| sql.history.deleted.limited_by_owners(), &values) {
+            plan.reads_whole_tables_never();
+            assert!(plan.rows() <= (6 * PAGE) as f64, "{}: {} rows", plan.name, plan.rows());
+        }
+    }
+}

@@ -13,9 +13,9 @@ const operations = Object.entries(api.paths).flatMap(([path, methods]) =>
   Object.entries(methods).map(([method, operation]) => ({ path, method, operation, id: operation.operationId, tag: operation.tags[0] })));
 
 /** These end something that others need. */
-const isLast = ({ method, id }) => method === "delete" || ["logout", "changePassword", "resetPassword"].includes(id);
+const isLast = ({ method, id }) => method === "delete" || /undelete/i.test(id) || ["logout", "changePassword", "resetPassword"].includes(id);
 /** What holds others goes after them. */
-const lastOrder = ["resetPassword", "deleteMapping", "adminDeleteMapping", "deletePatient", "adminDeletePatient", "deleteDoctor", "adminDeleteDoctor",
+const lastOrder = ["resetPassword", ...["Mapping", "Patient", "Doctor"].flatMap((kind) => ["delete", "undelete", "adminDelete", "adminUndelete"].map((act) => act + kind)),
   "adminRemoveMember", "adminDeleteGroup",
   "endSession", "adminEndSessions", "changePassword", "logout"];
 
@@ -91,7 +91,7 @@ function script({ operation, id, tag }) {
 
 function item(one) {
   const { path, method, operation, tag } = one;
-  const filled = path.replace(/\{(\w+)\}/g, (_, place) => `{{${variable(one, place)}}}`);
+  const filled = path.replace("{version}", "1").replace(/\{(\w+)\}/g, (_, place) => `{{${variable(one, place)}}}`);
   const query = operation.parameters.filter((parameter) => parameter.in === "query")
     .map(({ name, description }) => ({ key: name, value: "", description, disabled: true }));
   const header = operation.requestBody ? [{ key: "Content-Type", value: "application/json" }] : [];
@@ -119,13 +119,9 @@ const folders = api.tags.map(({ name, description }) => {
 });
 const last = operations.filter(isLast).sort((one, other) => lastOrder.indexOf(one.id) - lastOrder.indexOf(other.id));
 
-// A record is deleted once. For the second way to delete one, a new one is made first.
-const remake = { adminDeleteMapping: "createMapping", adminDeletePatient: "createPatient", adminDeleteDoctor: "createDoctor" };
-const ending = last.flatMap((one) => {
-  const maker = operations.find((other) => other.id === remake[one.id]);
-  const renew = one.id === "adminEndSessions" || one.id === "endSession" ? [item(one), item(operations.find((other) => other.id === "login"))] : [item(one)];
-  return maker ? [item(maker), ...renew] : renew;
-});
+// What is deleted comes back, and is deleted the second way. A mapping goes for good before its patient does, which then comes back without any.
+const again = { adminUndeleteMapping: "deleteMapping", adminEndSessions: "login", endSession: "login" };
+const ending = last.flatMap((one) => [one, ...operations.filter(({ id }) => id === again[one.id])].map(item));
 folders.push({ name: "Deletes, and log out", description: "Last, and in this order.", item: ending });
 
 const values = { base_url: "http://127.0.0.1:8080", email: "ann@example.org", password: "correct horse battery", admin_email: "admin@example.org" };

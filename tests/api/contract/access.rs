@@ -42,6 +42,8 @@ fn expected(route: &Route, caller: Caller) -> u16 {
         (Access::Admin, Caller::Admin) => 200,
         (Access::Admin, _) => 403,
         (Access::User, Caller::Owner) => 200,
+        // Of a deleted entry, others know nothing.
+        (Access::User, Caller::Other) if route.pattern == "/api/doctors/{id}/undelete" => 404,
         // The directory: everyone reads it; who made an entry, and an admin, change it.
         (Access::User, Caller::Other) if is_directory && has_place && route.method != Method::Get => 403,
         (Access::User, _) if is_directory => 200,

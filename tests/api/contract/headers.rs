@@ -67,7 +67,8 @@ fn every_answer_about_one_record_has_a_strong_validator_and_a_list_has_none() {
     for route in ROUTES.iter().filter(|route| route.method == Method::Get && route.pattern.starts_with("/api/")) {
         let answer = world.send(route, world.welcome(route));
         let answer = answer.expect(200, "success");
-        if answer.data().is_array() {
+        // A version of a record is no record: nothing changes it.
+        if answer.data().is_array() || route.pattern.ends_with("/{version}") {
             assert_eq!(answer.header("etag"), None, "{}", named(route));
             continue;
         }

@@ -52,7 +52,10 @@ impl World {
             _ => 0,
         };
         let path = operation.path.replace("{id}", &id.to_string()).replace("{patient_id}", &patient.to_string());
-        let path = path.replace("{user_id}", &member_id.to_string());
+        let path = path.replace("{user_id}", &member_id.to_string()).replace("{version}", "1");
+        if let Some(deleted) = path.strip_suffix("/undelete") {
+            person.delete(deleted).expect(200, "deleted");
+        }
         match operation.id {
             "register" => replace(&mut body, "email", json!(format!("new{fresh}@example.org"))),
             "login" => replace(&mut body, "email", json!(person.email)),

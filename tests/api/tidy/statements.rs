@@ -84,6 +84,7 @@ const WITHOUT_OWNERS: &[(&str, &str)] = &[
     ("mappings.update", "`owner_id`"),
     ("mappings.delete", "`owner_id`"),
     ("doctors.delete", "an admin's cascade, or nothing if there is a mapping"),
+    ("doctors.undelete", "mappings that went with the doctor, for whoever owns their patients"),
     ("groups.delete", "asks only whether members own patients"),
     ("groups.remove", "asks only whether the member owns patients"),
 ];
