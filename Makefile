@@ -23,7 +23,7 @@ test-ops: setup ## run the tests with nginx, Caddy, PgBouncer, promtool, two Pos
 	@sh tests/ops/install.sh
 	@sh .ci/test --features ops --test ops
 
-test-docs: setup ## check the OpenAPI document with validators, the Postman collection and a TypeScript client; installs what they need
+test-docs: setup ## check the OpenAPI document with validators, the Postman collection and ten generated clients; installs what they need
 	@sh tests/clients/run.sh
 
 test-browser: setup ## test /docs in Chromium, as wide as a phone and as a desktop; installs what it needs

@@ -120,7 +120,7 @@ pub fn count() -> Json {
 
 /// Null. An object without members stands beside it, since few programs that read the document know a type of null alone.
 pub fn nothing() -> Json {
-    object! { "type": list!["object", "null"], "maxProperties": 0, "description": "Always null." }
+    object! { "type": list!["object", "null"], "additionalProperties": false, "description": "Always null." }
 }
 
 /// The same with a description.

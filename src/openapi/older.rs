@@ -10,7 +10,8 @@ pub fn in_3_0(json: Json) -> Json {
         Json::Object(members) => {
             members.into_iter().fold(Json::Object(Vec::new()), |older, (name, value)| match (&*name, value) {
                 ("openapi", _) => older.with(name, "3.0.3"),
-                ("identifier", _) => older,
+                // The licence is an expression of SPDX, whose words this page explains.
+                ("identifier", _) => older.with("url", "https://spdx.org/licenses/"),
                 ("examples", Json::List(examples)) => {
                     examples.into_iter().fold(older, |older, one| older.with("example", one))
                 }

@@ -148,7 +148,7 @@ pub const OPERATIONS: &[Operation] = &[
         .takes("CurrentPassword").gives(Made("TotpSecret"), "Second factor prepared").refuses(&["WrongPassword", "Conflict", "TooManyAttempts"]),
     in_section("Accounts", Post, "/api/auth/totp/confirm", "confirmTotp", "Put the second factor into force")
         .about("From now on a login needs a `code`. The recovery codes, each good once in place of a code, are shown only here. 409 if there is nothing to confirm.")
-        .takes("TotpCode").gives(Data("RecoveryCodes"), "Second factor confirmed").refuses(&["Conflict", "TooManyAttempts"]),
+        .takes("TotpCode").gives(Data("RecoveryCodeList"), "Second factor confirmed").refuses(&["Conflict", "TooManyAttempts"]),
     in_section("Accounts", Post, "/api/auth/totp/remove", "removeTotp", "Remove the second factor")
         .about("A wrong password and a wrong code get the same answer, and count as failed logins. A recovery code is fine. 409 if there is no second factor.")
         .takes("TotpRemoval").gives(Changed("User"), "Second factor removed").refuses(&["WrongPassword", "Conflict", "TooManyAttempts"]),

@@ -87,7 +87,7 @@ pub fn schemas(config: &Config) -> Vec<Schema> {
             ],
         ),
         answer("TotpSecret", &totp_secret()),
-        answer("RecoveryCodes", &recovery_codes()),
+        answer("RecoveryCodeList", &recovery_codes()),
         new("ForgottenPassword", &[required("email", email(), "ann@example.org")]),
         new(
             "PasswordReset",

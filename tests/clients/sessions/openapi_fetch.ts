@@ -1,16 +1,16 @@
-// The session of the README through a generated client: register, log in, a patient, a doctor, a mapping, what others may not see,
-// and an admin's list. It compiles under `strict` only while the document says what the service does.
+// The session of the README through openapi-fetch with the types of openapi-typescript: register, log in, a patient, a doctor, a
+// mapping, all pages, what others may not see, and an admin's list.
 
 import assert from "node:assert/strict";
 import createClient from "openapi-fetch";
-import type { components, paths } from "./api.js";
+import type { components, paths } from "./generated/api";
+import { adminToken, baseUrl, newPatient, nextPage, password } from "./shared";
 
 type Patient = components["schemas"]["Patient"];
 
-const { BASE_URL: baseUrl = "", ADMIN_TOKEN: adminToken = "" } = process.env;
 const email = "typed@example.org";
-const password = "correct horse battery";
 
+// A list may be CSV as well: the client says that it reads JSON.
 const anyone = createClient<paths, "application/json">({ baseUrl });
 const as = (token: string) => createClient<paths, "application/json">({ baseUrl, headers: { Authorization: `Bearer ${token}` } });
 
@@ -20,7 +20,7 @@ const login = await anyone.POST("/api/auth/login", { body: { email, password } }
 assert(login.data, "a login");
 const ann = as(login.data.data.token);
 
-const created = await ann.POST("/api/patients", { body: { name: "Zoë Müller", date_of_birth: "1990-04-23", gender: "female" } });
+const created = await ann.POST("/api/patients", { body: newPatient });
 assert(created.data, "a patient");
 const patient: Patient = created.data.data;
 assert.equal(patient.phone, null);
@@ -40,6 +40,22 @@ assert.equal(mapping.data?.data.doctor.name, "Dr. Mensah");
 const list = await ann.GET("/api/patients", { params: { query: { name: "zoë", limit: 10 } } });
 assert.deepEqual(list.data?.data.map((one) => one.id), [patient.id]);
 
+const ids = [patient.id];
+for (let count = 0; count < 4; count += 1) {
+  const another = await ann.POST("/api/patients", { body: newPatient });
+  assert(another.data, "a patient");
+  ids.push(another.data.data.id);
+}
+const seen: number[] = [];
+for (let after: number | undefined = 0; after !== undefined; ) {
+  const page = await ann.GET("/api/patients", { params: { query: { limit: 2, ...(after ? { after } : {}) } } });
+  assert(page.data, "a page");
+  seen.push(...page.data.data.map((one) => one.id));
+  after = nextPage(page.response.headers.get("Link"));
+}
+assert.deepEqual(seen, ids);
+assert.equal((await ann.GET("/api/patients/{id}", { params: { path: { id: 999_999 } } })).error?.status, "failed");
+
 // A refusal names every field.
 const refused = await ann.POST("/api/patients", { body: { name: " ", date_of_birth: "soon", gender: "unknown" } });
 assert(refused.error?.status === "incomplete", "a refusal");
@@ -51,4 +67,3 @@ assert.equal(everyone.data?.data[0]?.name, "Zoë Müller");
 assert.equal((await ann.DELETE("/api/patients/{id}", { params: { path } })).data?.status, "deleted");
 assert.equal((await ann.POST("/api/auth/logout")).data?.status, "success");
 assert.equal((await ann.GET("/api/auth/me")).error?.status, "forbidden");
-console.log("the generated client held a whole session");
