@@ -47,7 +47,7 @@ create trigger record_versions_are_not_truncated before truncate on record_versi
     for each statement execute function refuse_version_change();
 
 -- What a version keeps of a record that a change replaces: all but the long texts that the fields of the change leave as they are. Without
--- fields, all of it.
+-- fields, all of it. The record must be one that was just made, whose size is that of its texts.
 create function without_same_texts(whole jsonb, fields jsonb)
     returns table (record jsonb, texts_here text[], texts_later text[]) language sql immutable parallel safe rows 1
 begin atomic
@@ -93,7 +93,7 @@ select placed.id, placed.resource, resource_id as record_id,
   from placed
   left join present on present.resource = placed.resource and present.id = resource_id;
 
--- An update that left a long text as it was did not repeat it.
+-- An update that left a long text as it was did not repeat it. `|| '{}'` unpacks a stored record, whose size says nothing about its texts.
 insert into record_versions (resource, record_id, version, owner_id, patient_id, ended_at, ended_by, actor_id, record, texts_here, texts_later)
 select distinct on (moved.resource, record_id, moved.version)
        moved.resource, record_id, moved.version, case moved.resource when 'user' then record_id else (before ->> 'created_by')::bigint end,
@@ -105,7 +105,7 @@ select distinct on (moved.resource, record_id, moved.version)
             where not before ? name), '{}')
   from moved
   join audit_entries using (id)
- cross join lateral without_same_texts(before, null) as long
+ cross join lateral without_same_texts(before || '{}', null) as long
  order by moved.resource, record_id, moved.version, id;
 
 do $$

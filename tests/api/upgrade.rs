@@ -3,7 +3,7 @@
 //! `upgrade/rows.sql` has the rows that that program wrote, and `upgrade/pages.json` what it answered: who asked, the path, the data.
 
 use healthcare_backend::internals::migrate;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{PASSWORD, TestApp, postgres};
 
@@ -57,6 +57,87 @@ fn every_page_shows_after_the_upgrade_what_it_showed_before() {
         }
     }
     assert!(compared > 60, "{compared}");
+}
+
+#[test]
+fn what_was_changed_before_the_upgrade_has_its_versions() {
+    let app = TestApp::on(&old_database(), |_| {});
+    let ann = app.logged_in("ann.baker@example.org", PASSWORD);
+    let history = |id: i64| -> Vec<Value> {
+        let list = ann.get(&format!("/api/patients/{id}/history")).expect(200, "success").data();
+        list.as_array().expect("a list").iter().rev().cloned().collect()
+    };
+    let start = |item: &Value, field: &str| {
+        item["record"][field].as_str().map(|text| text.chars().take(6).collect::<String>()).unwrap_or_default()
+    };
+    // Most updates left the long text as it was, and so did their entries.
+    let zoe = history(1);
+    let texts: Vec<String> = zoe.iter().map(|item| start(item, "medical_history")).collect();
+    let (first, second, third) = (["first "; 3], ["second"; 3], ["third "; 2]);
+    assert_eq!(texts, [&first[..], &second, &["Penici"; 2], &third].concat());
+    assert_eq!(
+        zoe.iter().map(|item| item["version"].as_i64()).collect::<Vec<_>>(),
+        (1..=10).map(Some).collect::<Vec<_>>()
+    );
+    assert_eq!(
+        zoe.iter().map(|item| item["actor_id"].as_i64()).collect::<Vec<_>>(),
+        [2, 2, 2, 2, 2, 1, 2, 2, 2, 2].map(Some)
+    );
+    assert!(zoe.iter().all(|item| item["at"] == item["record"]["updated_at"]));
+    assert_eq!(
+        (&zoe[0]["action"], &zoe[6]["record"]["name"], &zoe[7]["record"]["address"]),
+        (&json!("create"), &json!("Zoë Müller"), &json!(null))
+    );
+    assert!(start(&zoe[6], "address") == "Straße" && zoe[4]["record"]["phone"] == "+49 30 7654321");
+    let two = history(2);
+    let texts: Vec<_> = two.iter().map(|item| start(item, "medical_history") + &start(item, "address")).collect();
+    assert_eq!(texts, ["text hüüüüüü", "text höööööö", "new hiöööööö", "new hiöööööö", "shortshort"]);
+
+    // One request that changed role and `disabled` left two entries, and made one version.
+    let root = app.logged_in("root@example.org", PASSWORD);
+    let cal = root.get("/api/admin/users/4/history").expect(200, "success").data();
+    let states: Vec<_> = cal
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|item| (&item["version"], &item["record"]["role"], &item["record"]["disabled"]))
+        .collect();
+    let expected = json!([[4, "user", false], [3, "user", true], [2, "admin", false], [1, "user", false]]);
+    assert_eq!(json!(states), expected);
+    let entries = root.get("/api/admin/audit?resource=user&resource_id=4&limit=500").expect(200, "success").data();
+    let entries: Vec<_> = entries
+        .as_array()
+        .expect("a page")
+        .iter()
+        .filter(|entry| !entry["version"].is_null())
+        .map(|entry| (&entry["action"], &entry["version"]))
+        .collect();
+    assert_eq!(json!(entries), json!([["enable", 4], ["disable", 3], ["role_change", 3], ["role_change", 2]]));
+}
+
+#[test]
+fn what_was_deleted_before_the_upgrade_can_be_brought_back() {
+    let app = TestApp::on(&old_database(), |_| {});
+    let (ann, root) = (app.logged_in("ann.baker@example.org", PASSWORD), app.logged_in("root@example.org", PASSWORD));
+    assert_eq!(ann.get("/api/patients/deleted").expect(200, "success").ids(), [7, 5]);
+    let history = ann.get("/api/patients/5/history").expect(200, "success").data();
+    assert_eq!(
+        (&history[0]["version"], &history[0]["record"], &history[0]["actor_id"]),
+        (&json!(5), &json!(null), &json!(2))
+    );
+    assert_eq!(history.as_array().map(Vec::len), Some(5));
+    let back = ann.send("POST", "/api/patients/5/undelete", &[], None).expect(200, "updated");
+    assert_eq!(
+        (back.etag(), &back.json()["message"]),
+        ("\"6\"".into(), &json!("Patient brought back with 2 of 2 mappings"))
+    );
+    assert!(
+        back.data()["name"] == "Patient Two"
+            && back.data()["medical_history"].as_str().is_some_and(|text| text.starts_with("kept"))
+    );
+    let back = root.send("POST", "/api/admin/doctors/3/undelete", &[], None).expect(200, "updated");
+    assert_eq!(back.json()["message"], "Doctor brought back with 2 of 2 mappings");
+    assert_eq!(root.get("/api/admin/mappings?doctor_id=3").expect(200, "success").ids().len(), 2);
 }
 
 #[test]
