@@ -44,7 +44,7 @@ with matching as not materialized (
        and ($11 is null or p.date_of_birth between $11[1] and $12[cardinality($12)])
        and ($11 is null
             or exists (select from unnest($11, $12) as range (start, stop) where p.date_of_birth >= start and p.date_of_birth < stop))
-       and ($15 is null or coalesce(folded(p.address) ~ all (array(select text_pattern(criterion) from unnest($15) as criterion)), false))
+       and ($15 is null or coalesce(folded(shown_name(p.address)) ~ all (array(select text_pattern(criterion) from unnest($15) as criterion)), false))
        and ($16 is null or p.id in (select patient_id from mappings where doctor_id = any (string_to_array($16[1], ',')::bigint[])))
        and ($16 is null or cardinality($16) = 1
             or (select bool_and(exists (select from mappings m
@@ -54,7 +54,7 @@ with matching as not materialized (
             or (select bool_and(exists (select from mappings m
                                           join doctors d on d.id = m.doctor_id
                                          where m.patient_id = p.id
-                                           and lower(d.specialization) = any (string_to_array(lower(criterion), E'\n'))))
+                                           and lower(shown_name(d.specialization)) = any (string_to_array(lower(criterion), E'\n'))))
                   from unnest($17) as criterion))
        and (not $18 or exists (select from mappings m where m.patient_id = p.id))
        and (not $19 or p.medical_history is not null)
@@ -119,7 +119,7 @@ with matching as not materialized (
        and ($12 is null or d.updated_at between $12[1] and $13[cardinality($13)])
        and ($12 is null or exists (select from unnest($12, $13) as range (start, stop) where d.updated_at >= start and d.updated_at < stop))
        and ($14 is null
-            or (select bool_and(lower(d.specialization) = any (string_to_array(lower(criterion), E'\n'))) from unnest($14) as criterion))
+            or (select bool_and(lower(shown_name(d.specialization)) = any (string_to_array(lower(criterion), E'\n'))) from unnest($14) as criterion))
 )
 select found.*, case when $15 then (select count(*) from matching) end as total
   from matching as found

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 
 use super::care_team::Team;
+use super::datatypes::shown;
 use super::outcome::{bad_value, not_supported, refused};
 use super::ranges::Ranges;
 use super::tables::{HAS_PARTICIPANT, Kind, Meaning};
@@ -191,12 +192,16 @@ impl Criteria {
         Ok(())
     }
 
-    /// The names, behind the one that finds candidates in the index: that with the longest texts, or nothing if they are too short.
+    /// The names, behind the one that finds candidates in the index: that with the longest words, one of each text, or nothing if they are
+    /// too short. What a read shows as a space between words can be another sign in the index.
     pub fn names(&self) -> Option<Vec<String>> {
         let shortest =
-            |criterion: &&String| criterion[2..].split('\n').map(|text| text.chars().count()).min().unwrap_or(0);
+            |criterion: &&String| longest_words(criterion).iter().map(|word| word.chars().count()).min().unwrap_or(0);
         let longest = self.names.iter().max_by_key(shortest)?;
-        let candidates = if shortest(&longest) < TRIGRAM { String::new() } else { longest.clone() };
+        let candidates = match shortest(&longest) < TRIGRAM {
+            true => String::new(),
+            false => format!("{}{}", &longest[..2], longest_words(longest).join("\n")),
+        };
         Some([vec![candidates], self.names.clone()].concat())
     }
 
@@ -227,7 +232,8 @@ impl Criteria {
         let has_doctor = |ids: &String| doctors().any(|doctor| ids.split(',').any(|id| id == doctor.id.to_string()));
         let has_role = |words: &String| {
             let words = words.to_lowercase();
-            doctors().any(|doctor| words.split('\n').any(|word| word == doctor.specialization.to_lowercase()))
+            let role = |doctor: &practitioner::Columns| shown(&doctor.specialization).map(|text| text.to_lowercase());
+            doctors().filter_map(role).any(|role| words.split('\n').any(|word| word == role))
         };
         doctors().next().is_some()
             && self.ids.as_ref().is_none_or(|ids| ids.contains(&patient.id))
@@ -354,4 +360,10 @@ fn narrowed<T: super::ranges::Moment>(before: Option<Ranges<T>>, new: Ranges<T>)
 /// A name that a client sent, short enough to be told back.
 pub fn shortened(name: &str) -> String {
     name.chars().filter(|sign| !sign.is_control()).take(80).collect()
+}
+
+/// The longest word of each text of a criterion for names.
+fn longest_words(criterion: &str) -> Vec<&str> {
+    let longest = |text| str::split(text, ' ').max_by_key(|word| word.chars().count());
+    criterion[2..].split('\n').filter_map(longest).collect()
 }

@@ -358,3 +358,32 @@ fn a_page_says_how_many_there_are_where_it_knows_or_was_asked() {
     assert_eq!((last.get("total"), link(&last, "next")), (None, None));
     assert_eq!(link(&last, "self"), Some(next));
 }
+
+#[test]
+fn what_a_read_shows_is_found_whatever_white_space_it_was_written_with() {
+    let app = TestApp::start();
+    let ann = app.signed_up("ann");
+    for (number, space) in [' ', '\u{a0}', '\u{1680}', '\u{2009}', '\u{3000}', '\u{feff}'].into_iter().enumerate() {
+        let patient = ann.patient_with(json!({
+            "name": format!("Anna{space}Lee{number}"), "address": format!("Long{space}Road {number}")
+        }));
+        let doctor = ann.doctor_with(json!({
+            "name": format!("Dr.{space}Ada{space}Roe{number}"), "specialization": format!("Ear{space}Nose {number}")
+        }));
+        ann.new_mapping(patient, doctor);
+        let (p, d) = ([patient.to_string()], [doctor.to_string()]);
+        for (query, expected) in [
+            (format!("Patient?name=Anna%20Lee{number}"), &p),
+            (format!("Patient?name:exact=Anna%20Lee{number}"), &p),
+            (format!("Patient?name:contains=nna%20Lee{number}"), &p),
+            (format!("Patient?family=Lee{number}&given=Anna"), &p),
+            (format!("Patient?address=long%20road%20{number}"), &p),
+            (format!("Practitioner?name=Ada%20Roe{number}"), &d),
+            (format!("PractitionerRole?specialty=ear%20nose%20{number}"), &d),
+            (format!("CareTeam?role=ear%20nose%20{number}"), &p),
+            (format!("Patient/{patient}/CareTeam?role=ear%20nose%20{number}"), &p),
+        ] {
+            assert_eq!(found(&ann, &query), expected, "{query} {space:?}");
+        }
+    }
+}
