@@ -21,7 +21,7 @@ revoke create on schema public from public;
 grant usage on schema public to healthcare_run;
 
 -- Tables that are read and changed. The service deletes only expired rows and records that a user deletes.
-grant select, insert, update on users, one_time_tokens to healthcare_run;
+grant select, insert, update on users, one_time_tokens, patient_grants to healthcare_run;
 grant select, insert, update, delete on sessions, refresh_tokens, login_failures, idempotency_keys, totp_secrets, recovery_codes to healthcare_run;
 grant select, insert, update, delete on patients, doctors, mappings, care_groups, care_group_members to healthcare_run;
 -- Tables that are read and added to, never changed. PostgreSQL sets the ids and the times of changes and logins, so that nobody

@@ -16,7 +16,7 @@ with present as (
       from patients p
      where $2 = 'patient'
        and id = $3
-       and ($1 is null or created_by = any ($1))
+       and ($1 is null or created_by = any ($1) or exists (select from live_grant($1, created_by, p.id)))
      union all
     select version, to_jsonb(d)
       from doctors d
@@ -27,7 +27,7 @@ with present as (
       from mappings m
      where $2 = 'mapping'
        and id = $3
-       and ($1 is null or created_by = any ($1))
+       and ($1 is null or created_by = any ($1) or exists (select from live_grant($1, created_by, patient_id)))
        and patient_id = coalesce($4, patient_id)
      union all
     select version, account(u)
@@ -47,7 +47,7 @@ with present as (
              limit 1) as last
       left join patients p on p.id = last.patient_id and $2 = 'mapping'
      where ended_by = 'delete'
-       and ($1 is null or coalesce(p.created_by, owner_id) = any ($1))
+       and ($1 is null or coalesce(p.created_by, owner_id) = any ($1) or exists (select from live_grant($1, p.created_by, p.id)))
        and ($4 is null or patient_id = $4)
 ), page as (
     select newest.version as newest_version, item.version, item.record, texts_later,
@@ -79,7 +79,7 @@ select page.version, coalesce(case when is_followed then began_at end, made.at, 
                (select jsonb_build_object('id', id, 'name', name)
                   from patients
                  where id = (record -> 'patient_id')::bigint
-                   and ($1 is null or created_by = any ($1))),
+                   and ($1 is null or created_by = any ($1) or exists (select from live_grant($1, created_by, patients.id)))),
                jsonb_build_object('id', record -> 'patient_id')),
            'doctor', coalesce(
                (select jsonb_build_object('id', id, 'name', name, 'specialization', specialization, 'phone', phone, 'email', email)

@@ -13,6 +13,30 @@ select request_hash, location, etag, body
    and key = $2
    and created_at > now() - make_interval(secs => $3);
 
+-- name: may_see(owners bigint[], resource text, id bigint) :one
+-- Whether a patient or mapping of the stored answer may still be seen or, once it is deleted, its history.
+select exists (select
+                 from patients p
+                 left join live_grant($1, p.created_by, p.id) as g on true
+                where $2 = 'patient'
+                  and p.id = $3
+                  and (p.created_by = any ($1) or g.kind is not null))
+    or exists (select
+                 from mappings m
+                 left join live_grant($1, m.created_by, m.patient_id) as g on true
+                where $2 = 'mapping'
+                  and m.id = $3
+                  and (m.created_by = any ($1) or g.kind is not null))
+    or exists (select
+                 from (select owner_id, ended_by
+                         from record_versions
+                        where resource = $2
+                          and record_id = $3
+                        order by version desc
+                        limit 1) as last
+                where ended_by = 'delete'
+                  and owner_id = any ($1)) as may_see;
+
 -- name: store(user_id bigint, key text, request_hash bytea, location text, etag text, body bytea) :exec write
 -- Runs last in its transaction, together with the change that the answer describes. An answer that is too old to be found is
 -- replaced.

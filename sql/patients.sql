@@ -80,7 +80,8 @@ select q.number, p.*
  order by q.number, p.id;
 
 -- name: list_of_several(owners text[], after_id bigint[], page_size bigint[]) :many batched
--- The same for several owners: a page of each, and of these the first.
+-- The same for several owners, and for a user with whom patients are shared: a page of each owner and of what is shared, and of these
+-- the first.
 select q.number, p.*
   from unnest($1, $2, $3) with ordinality as q (owners, after_id, page_size, number)
  cross join lateral (
@@ -93,46 +94,57 @@ select q.number, p.*
                          and id > q.after_id
                        order by created_by, id
                        limit q.page_size) page
-            order by page.id
+            union all
+           (select *
+              from shared_patients(q.owners::bigint[])
+             where id > q.after_id
+             order by id
+             limit q.page_size)
+            order by id
             limit q.page_size) p
  order by q.number, p.id;
 
 -- name: search(owners bigint[], sort text, after_id bigint, after_value text, page_size bigint, name_part text, gender text, date_of_birth date, words text[]) :many planned
--- One page in any order with any filters, which are null where they are absent. Planned for its values each time: a condition or an
--- order that is not asked for is gone before the plan is made, so that it costs nothing, and each order has its index. Several owners
--- have a page each, and the first of them all are the page. The page begins behind the record with `after_id` and, in the sorted field,
--- `after_value`; null is the start. `searched` finds candidates by their trigrams for the filters of text as well. The first word is the
--- longest: from three characters on, it has trigrams. `coalesce` keeps the planner from believing that hardly a record has all the words.
+-- One page in any order with any filters (`is_wanted`), which are null where they are absent. Planned for its values each time: a
+-- condition or an order that is not asked for is gone before the plan is made, so that it costs nothing, and each order has its index.
+-- Several owners have a page each, as has what is shared with the first of them, and the first of them all are the page. It begins behind
+-- the record with `after_id` and, in the sorted field, `after_value`; null is the start.
 select p.*
-  from unnest(case when cardinality($1) <> 1 then $1 else array[null::bigint] end) as owner (id)
- cross join lateral (
-           select *
-             from patients
-            where case when $1 is null then true
-                       when cardinality($1) = 1 then created_by = any ($1)
-                       else created_by = any (array[owner.id]) end
-              and ($6 is null or (searched(name, email, phone, null, null) like any_part($6) and folded(name) like any_part($6)))
-              and ($7 is null or gender = $7)
-              and ($8 is null or date_of_birth = $8)
-              and ($9 is null
-                   or ((char_length($9[1]) < 3 or searched(name, email, phone, null, null) ~ word_pattern($9[1]))
-                       and coalesce(searched(name, email, phone, null, null)
-                                    ~ all (array(select word_pattern(word) from unnest($9) as word)), false)))
-              and case $2
-                  when 'name' then $4 is null or (folded(name), id) > (folded($4), $3)
-                  when '-created_at' then $4 is null or (created_at, id) < ($4::timestamptz, $3)
-                  when '-updated_at' then $4 is null or (updated_at, id) < ($4::timestamptz, $3)
-                  when 'date_of_birth' then $4 is null or (date_of_birth, id) > ($4::date, $3)
-                  else id > $3
-                  end
-            order by case when $1 is not null and $2 in ('-created_at', '-updated_at') then created_by end desc,
-                     case when $1 is not null then created_by end,
-                     case when $2 = 'name' then folded(name) end,
-                     case when $2 = '-created_at' then created_at end desc,
-                     case when $2 = '-updated_at' then updated_at end desc,
-                     case when $2 = 'date_of_birth' then date_of_birth end,
-                     case when $2 in ('-created_at', '-updated_at') then id end desc, id
-            limit $5) p
+  from (select page.*
+          from unnest(case when cardinality($1) <> 1 then $1 else array[null::bigint] end) as owner (id)
+         cross join lateral (
+                   select *
+                     from patients
+                    where case when $1 is null then true
+                               when cardinality($1) = 1 then created_by = any ($1)
+                               else created_by = any (array[owner.id]) end
+                      and is_wanted(patients, $6, $7, $8, $9)
+                      and case $2
+                          when 'name' then $4 is null or (folded(name), id) > (folded($4), $3)
+                          when '-created_at' then $4 is null or (created_at, id) < ($4::timestamptz, $3)
+                          when '-updated_at' then $4 is null or (updated_at, id) < ($4::timestamptz, $3)
+                          when 'date_of_birth' then $4 is null or (date_of_birth, id) > ($4::date, $3)
+                          else id > $3
+                          end
+                    order by case when $1 is not null and $2 in ('-created_at', '-updated_at') then created_by end desc,
+                             case when $1 is not null then created_by end,
+                             case when $2 = 'name' then folded(name) end,
+                             case when $2 = '-created_at' then created_at end desc,
+                             case when $2 = '-updated_at' then updated_at end desc,
+                             case when $2 = 'date_of_birth' then date_of_birth end,
+                             case when $2 in ('-created_at', '-updated_at') then id end desc, id
+                    limit $5) page
+        union all
+        select *
+          from shared_patients($1) shared
+         where is_wanted(shared, $6, $7, $8, $9)
+           and case $2
+               when 'name' then $4 is null or (folded(name), id) > (folded($4), $3)
+               when '-created_at' then $4 is null or (created_at, id) < ($4::timestamptz, $3)
+               when '-updated_at' then $4 is null or (updated_at, id) < ($4::timestamptz, $3)
+               when 'date_of_birth' then $4 is null or (date_of_birth, id) > ($4::date, $3)
+               else id > $3
+               end) p
  order by case when $2 = 'name' then folded(name) end,
           case when $2 = '-created_at' then created_at end desc,
           case when $2 = '-updated_at' then updated_at end desc,
@@ -142,15 +154,8 @@ select p.*
 
 -- name: count(owners bigint[], name_part text, gender text, date_of_birth date, words text[]) :one planned
 -- How many records there are on all pages. It reads every one of them, so it runs only on request.
-select count(*) as total
-  from patients
- where ($1 is null or created_by = any ($1))
-   and ($2 is null or (searched(name, email, phone, null, null) like any_part($2) and folded(name) like any_part($2)))
-   and ($3 is null or gender = $3)
-   and ($4 is null or date_of_birth = $4)
-   and ($5 is null
-        or ((char_length($5[1]) < 3 or searched(name, email, phone, null, null) ~ word_pattern($5[1]))
-            and coalesce(searched(name, email, phone, null, null) ~ all (array(select word_pattern(word) from unnest($5) as word)), false)));
+select (select count(*) from patients where ($1 is null or created_by = any ($1)) and is_wanted(patients, $2, $3, $4, $5))
+       + (select count(*) from shared_patients($1) shared where is_wanted(shared, $2, $3, $4, $5)) as total;
 
 -- name: export(created_by bigint, after_id bigint, page_size bigint) :many planned
 -- The next rows of a file of one user's patients, or, if `created_by` is null, of all.
@@ -166,15 +171,27 @@ select q.number, p.*
   from unnest($1, $2) with ordinality as q (owners, patient_id, number)
   join patients p on p.id = q.patient_id and (q.owners is null or p.created_by = any (q.owners::bigint[]));
 
--- name: update(id bigint, owner_id bigint, fields jsonb, versions text[], actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
--- Changes the fields that are sent, and writes nothing if none of them differs. No row: no such patient of this owner. `matches`
--- false: the record is at none of `versions`.
+-- name: find_granted(owners text[], id bigint[]) :opt batched
+-- The same for a user who is granted a patient of somebody else, and what was granted: `granted` is its kind.
+select q.number, p.*, g.kind as granted, g.id as grant_id, g.expires_at as granted_until
+  from unnest($1, $2) with ordinality as q (owners, patient_id, number)
+  join patients p on p.id = q.patient_id
+  left join live_grant(q.owners::bigint[], p.created_by, p.id) as g on true
+ where q.owners is null
+    or p.created_by = any (q.owners::bigint[])
+    or g.kind is not null;
+
+-- name: update(owners bigint[], id bigint, fields jsonb, versions text[], actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
+-- Changes the fields that are sent, and writes nothing if none of them differs. No row: no such patient of these owners, and none that is
+-- granted. `allowed` false: what is granted is not a change. `matches` false: the record is at none of `versions`.
 with found as (
-    select p as stored, $4 is null or p.version::text = any ($4) as matches, to_jsonb(p) - 'version' as before
+    select p as stored, $4 is null or p.version::text = any ($4) as matches, coalesce(g.can_change, true) as allowed,
+           to_jsonb(p) - 'version' as before, g.kind as granted, g.id as grant_id, g.expires_at as granted_until
       from patients p
-     where p.id = $1
-       and p.created_by = coalesce($2, p.created_by)
-       for no key update
+      left join live_grant($1, p.created_by, p.id) as g on true
+     where p.id = $2
+       and ($1 is null or p.created_by = any ($1) or g.kind is not null)
+       for no key update of p
 ), changed as (
     -- A field that was not sent keeps its stored value, which PostgreSQL then need not write again.
     update patients p
@@ -189,6 +206,7 @@ with found as (
            updated_at = now()
       from found, jsonb_populate_record(null::patients, $3) as new
      where p.id = (found.stored).id
+       and found.allowed
        and found.matches
        and not found.before @> $3
     returning p.*
@@ -198,41 +216,51 @@ with found as (
       from changed, found, without_same_texts(before, $3) as text
 ), audited as (
     insert into audit_entries (actor_id, action, resource, resource_id, version, ip, request_id)
-    select acting($5, $6, $2 is null), 'update', 'patient', id, version, $7, $8 from changed
+    select acting_for($5, $6, $1, created_by, id), 'update', 'patient', id, version, $7, $8 from changed
 )
-select true as matches, changed.*
+select true as matches, true as allowed, null as granted, null as grant_id, null as granted_until, changed.*
   from changed
  union all
-select matches, (stored).*
+select matches, allowed, granted, grant_id, granted_until, (stored).*
   from found
  where not exists (select from changed);
 
--- name: lock(id bigint, owner_id bigint) :opt write
+-- name: lock(owners bigint[], id bigint) :opt write
 -- Runs first in the transaction of a delete: while the lock is held, no mapping can be added, and `delete` sees every mapping
 -- made before.
 select id
   from patients
- where id = $1
-   and created_by = coalesce($2, created_by)
+ where id = $2
+   and ($1 is null or created_by = any ($1))
    for update;
 
--- name: delete(id bigint, owner_id bigint, versions text[], actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
--- Runs after `lock`: removes the patient and the patient's mappings.
+-- name: delete(owners bigint[], id bigint, versions text[], actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
+-- Runs after `lock`: removes the patient and the patient's mappings, and ends what was granted. `allowed` false: somebody to whom the
+-- patient is granted does not delete it.
 with found as (
-    select id, version, created_by, $3 is null or version::text = any ($3) as matches, to_jsonb(patients) - 'version' as before
-      from patients
-     where id = $1
-       and created_by = coalesce($2, created_by)
+    select p.id, p.version, p.created_by, g.kind is null as allowed, g.kind as granted, g.id as grant_id, g.expires_at as granted_until,
+           $3 is null or p.version::text = any ($3) as matches, to_jsonb(p) - 'version' as before
+      from patients p
+      left join live_grant($1, p.created_by, p.id) as g on true
+     where p.id = $2
+       and ($1 is null or p.created_by = any ($1) or g.kind is not null)
 ), mapped as (
-    select m.id from mappings m join found on m.patient_id = found.id and found.matches order by m.id for update of m
+    select m.id
+      from mappings m
+      join found on m.patient_id = found.id and found.allowed and found.matches
+     order by m.id
+       for update of m
 ), unmapped as (
     delete from mappings m using mapped where m.id = mapped.id
     returning m.id, m.version, m.created_by, to_jsonb(m) - 'version' as before
 ), deleted as (
     delete from patients p using found
      where p.id = found.id
+       and found.allowed
        and found.matches
     returning p.id
+), ended as (
+    update patient_grants g set ended_at = now() from deleted where g.patient_id = deleted.id and g.ended_at is null
 ), kept as (
     insert into record_versions (resource, record_id, version, owner_id, patient_id, ended_by, actor_id, record, texts_here, texts_later)
     select 'mapping', unmapped.id, version, created_by, deleted.id, 'delete', $4, text.*
@@ -242,11 +270,11 @@ with found as (
       from deleted, found, without_same_texts(before, null) as text
 ), audited as (
     insert into audit_entries (actor_id, action, resource, resource_id, version, ip, request_id)
-    select acting($4, $5, $2 is null), 'delete', 'mapping', id, version + 1, $6, $7 from unmapped
+    select acting_for($4, $5, $1, created_by, null), 'delete', 'mapping', id, version + 1, $6, $7 from unmapped
      union all
-    select acting($4, $5, $2 is null), 'delete', 'patient', deleted.id, version + 1, $6, $7 from deleted, found
+    select acting_for($4, $5, $1, created_by, null), 'delete', 'patient', deleted.id, version + 1, $6, $7 from deleted, found
 )
-select matches
+select matches, allowed, granted, grant_id, granted_until
   from found;
 
 -- name: undelete(owners bigint[], id bigint, actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
@@ -297,9 +325,9 @@ with gone as (
     select 'patient', id, version - 1, created_by, id, 'undelete', $3 from restored
 ), audited as (
     insert into audit_entries (actor_id, action, resource, resource_id, version, ip, request_id)
-    select acting($3, $4, $1 is null), 'undelete', 'mapping', id, version, $5, $6 from restored_mappings
+    select acting_for($3, $4, $1, created_by, null), 'undelete', 'mapping', m.id, m.version, $5, $6 from restored_mappings m, restored
      union all
-    select acting($3, $4, $1 is null), 'undelete', 'patient', id, version, $5, $6 from restored
+    select acting_for($3, $4, $1, created_by, null), 'undelete', 'patient', id, version, $5, $6 from restored
 )
 select true as was_deleted, (select count(*) from went) as mappings, (select count(*) from restored_mappings) as mappings_restored,
        restored.*

@@ -229,13 +229,14 @@ select found.reused, found.session_id, found.expires_at, u.id, u.name, u.email, 
 
 -- name: state(id bigint, idle_seconds integer) :opt
 -- The state of a session, for the token check. No row: it has ended. `colleagues`: the user, first, and the members of the user's
--- care groups; null if the user is in none.
+-- care groups; null if the user is in none and no patient of somebody else is granted to the user.
 select s.user_id, u.role, s.expires_at,
-       (select s.user_id || array_agg(distinct other.user_id)
+       (select s.user_id || coalesce(array_agg(distinct other.user_id), '{}')
           from care_group_members mine
           join care_group_members other on other.group_id = mine.group_id and other.user_id <> mine.user_id
          where mine.user_id = s.user_id
-        having count(*) > 0) as colleagues
+        having count(*) > 0
+            or exists (select from patient_grants g where g.user_id = s.user_id and g.ended_at is null)) as colleagues
   from sessions s
   join users u on u.id = s.user_id
  where s.id = $1

@@ -288,6 +288,6 @@ with locked as (
     insert into audit_entries (action, resource, resource_id, version)
     select 'role_change', 'user', id, version from changed
 )
-select admin_remains, pg_notify('session_changes', 'user ' || changed.id)::text as notified
+select admin_remains, changed.id as changed_id, pg_notify('session_changes', 'user ' || changed.id)::text as notified
   from found
   left join changed on true;

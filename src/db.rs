@@ -219,6 +219,14 @@ impl Db {
         })
     }
 
+    /// The same with questions.
+    pub fn answer_behind(&self, lock: &Question, change: &Question) -> Result<Option<Row>> {
+        self.transaction(&change.query, |transaction| {
+            transaction.answer(lock)?;
+            transaction.answer(change).map(|mut rows| rows.pop())
+        })
+    }
+
     /// A connection on which a transaction has begun. Nothing has run in it, so a connection that turns out to be dead is replaced.
     fn begin(&self, main: &Query) -> Result<r2d2::PooledConnection<Manager>> {
         let mut is_second_try = false;
@@ -327,9 +335,7 @@ impl Changes for &Db {
 
 impl Changes for Transaction<'_> {
     fn change(&mut self, change: Question) -> Result<Row> {
-        let parameters = Question::parameters(&[&change]);
-        let mut rows = self.query_many(&change.query, &parameters.iter().map(|value| &**value).collect::<Vec<_>>())?;
-        rows.pop().ok_or_else(|| no_row(&change.query))
+        self.answer(&change)?.pop().ok_or_else(|| no_row(&change.query))
     }
 }
 
@@ -369,6 +375,12 @@ impl Transaction<'_> {
     /// The row, if there is one.
     pub fn query_opt(&mut self, query: &Query, parameters: Parameters) -> Result<Option<Row>> {
         self.query_many(query, parameters).map(|mut rows| rows.pop())
+    }
+
+    /// The rows that answer the question.
+    pub fn answer(&mut self, question: &Question) -> Result<Vec<Row>> {
+        let parameters = Question::parameters(&[question]);
+        self.query_many(&question.query, &parameters.iter().map(|value| &**value).collect::<Vec<_>>())
     }
 
     /// All rows.
@@ -418,6 +430,9 @@ fn translate(query: &Query, error: &postgres::Error) -> Error {
         // What `acting` (sql/migrations/0009_acting.sql) says of somebody who may not act any more.
         ("HC401", _) => Error::Unauthenticated,
         ("HC403", _) => ADMINS_ONLY,
+        // And `acting_for` (sql/migrations/0022_grants.sql).
+        ("HC404", _) if query.name.starts_with("mappings.") => Error::NotFound("Mapping"),
+        ("HC404", _) => Error::NotFound("Patient"),
         ("23505" | "23503", Some(constraint)) => match query.conflict(constraint) {
             Some(message) => Error::Conflict(message.to_string().into()),
             None => Error::Internal(text),

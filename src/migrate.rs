@@ -46,6 +46,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "0019_fhir",
     "0020_history",
     "0021_fhir_search",
+    "0022_grants",
 ];
 
 /// The key of the advisory lock: any number that no other program uses in the same database.

@@ -1,7 +1,7 @@
 //! THE table, one line per endpoint.
 
 use crate::app::App;
-use crate::audit::Resource::{self, Audit, CareGroup, Doctor, Mapping, Patient, Session, User};
+use crate::audit::Resource::{self, Audit, CareGroup, Doctor, Grant, Mapping, Patient, Session, User};
 use crate::auth;
 use crate::config::Config;
 use crate::envelope::Response;
@@ -11,7 +11,7 @@ use crate::fhir::{
 };
 use crate::handlers::ask::{Ask, Read};
 use crate::handlers::{
-    audit, docs, doctors, groups, health, history, mappings, patients, resets, sessions, totp, users,
+    audit, docs, doctors, grants, groups, health, history, mappings, patients, resets, sessions, totp, users,
 };
 use crate::request::Method::{self, Delete, Get, Patch, Post, Put};
 use crate::request::Request;
@@ -115,6 +115,9 @@ pub const ROUTES: &[Route] = &[
     signed    (Post,   "/api/patients/{id}/undelete",              Patient, patients::undelete).bare(),
     read      (Get,    "/api/patients/{id}/history",               Patient, history::list::<patients::History>).query(history::PAGE),
     read      (Get,    "/api/patients/{id}/history/{version}",     Patient, history::find::<patients::History>),
+    signed    (Post,   "/api/patients/{id}/shares",                Grant,   grants::share),
+    read      (Get,    "/api/patients/{id}/shares",                Grant,   grants::list),
+    signed    (Delete, "/api/patients/{id}/shares/{share_id}",     Grant,   grants::unshare),
 
     signed    (Post,   "/api/doctors",                             Doctor,  doctors::create),
     read      (Get,    "/api/doctors",                             Doctor,  doctors::list).query(doctors::FILTERS),
@@ -149,6 +152,9 @@ pub const ROUTES: &[Route] = &[
     admin     (Post,   "/api/admin/patients/{id}/undelete",        Patient, patients::admin::undelete).bare(),
     admin_read(Get,    "/api/admin/patients/{id}/history",         Patient, history::admin::list::<patients::History>).query(history::PAGE),
     admin_read(Get,    "/api/admin/patients/{id}/history/{version}", Patient, history::admin::find::<patients::History>),
+    admin     (Post,   "/api/admin/patients/{id}/shares",          Grant,   grants::admin::share),
+    admin_read(Get,    "/api/admin/patients/{id}/shares",          Grant,   grants::admin::list),
+    admin     (Delete, "/api/admin/patients/{id}/shares/{share_id}", Grant, grants::admin::unshare),
     admin_read(Get,    "/api/admin/doctors",                       Doctor,  doctors::admin::list).query(doctors::ADMIN_FILTERS),
     admin_read(Get,    "/api/admin/doctors/{id}",                  Doctor,  doctors::admin::find),
     admin     (Put,    "/api/admin/doctors/{id}",                  Doctor,  doctors::admin::update),

@@ -187,13 +187,15 @@ queries! {
     /// `sql/sessions.sql`
     sessions: Sessions { attempt, record_failure, take_back, forget_failures, create, lock_by_token, refresh, state, touch, list, end, end_all, prune_tokens, prune, prune_failures }
     /// `sql/patients.sql`
-    patients: Patients { create, import, list: Owned, list_of_several: Owned, search: Owned, count: Owned, export, find: Owned, update, lock, delete, undelete: Owned }
+    patients: Patients { create, import, list: Owned, list_of_several: Owned, search: Owned, count: Owned, export, find: Owned, find_granted: Owned, update: Owned, lock: Owned, delete: Owned, undelete: Owned }
     /// `sql/doctors.sql`
     doctors: Doctors { create, import, list, search, count, export, find, update, lock, delete, undelete }
     /// `sql/mappings.sql`
-    mappings: Mappings { create, list: Owned, list_of_several: Owned, search: Owned, list_of_patient: Owned, find: Owned, lock, update, delete, undelete: Owned }
+    mappings: Mappings { create: Owned, list: Owned, list_of_several: Owned, search: Owned, list_of_patient: Owned, find: Owned, lock: Owned, update: Owned, delete: Owned, undelete: Owned }
     /// `sql/history.sql`
     history: History { list: Owned, deleted: Owned }
+    /// `sql/grants.sql`
+    grants: Grants { lock: Owned, share: Owned, list: Owned, unshare: Owned, end_lost }
     /// `sql/groups.sql`
     groups: Groups { create, list, find, update, lock, delete, members, add, remove, mine }
     /// `sql/fhir.sql`
@@ -201,7 +203,7 @@ queries! {
     /// `sql/health.sql`
     health: Health { schema_version }
     /// `sql/idempotency.sql`
-    idempotency: Idempotency { claim, find, store, prune }
+    idempotency: Idempotency { claim, find, may_see: Owned, store, prune }
     /// `sql/audit.sql`
     audit: Audit { record, export, list }
 }

@@ -30,6 +30,7 @@ pub enum Resource {
     Doctor,
     Mapping,
     CareGroup,
+    Grant,
     Audit,
 }
 
@@ -43,6 +44,7 @@ impl Resource {
             Resource::Doctor => "doctor",
             Resource::Mapping => "mapping",
             Resource::CareGroup => "care_group",
+            Resource::Grant => "grant",
             Resource::Audit => "audit",
         }
     }

@@ -8,7 +8,7 @@ use postgres::types::{IsNull, ToSql, Type, accepts, to_sql_checked};
 
 use crate::db::Question;
 use crate::error::Result;
-use crate::sql::{Owned, Parameters};
+use crate::sql::{Owned, Parameters, Queries};
 
 /// How many pages of different owners one quick read may look into.
 const FEW: usize = 32;
@@ -23,7 +23,8 @@ enum Whose {
     Everybody,
     /// One user: the caller, who is in no care group, or the one whom the caller asks for.
     One(i64),
-    /// The caller, who comes first, and the members of the caller's care groups.
+    /// The caller, who comes first, and the members of the caller's care groups, if there are any. What the caller is granted beside their
+    /// patients is looked for in the database.
     Several(Arc<[i64]>),
     /// Nobody: the caller asks for somebody else.
     Nobody,
@@ -55,7 +56,7 @@ impl Owners {
         Owners(if is_one { Whose::One(owner_id) } else { Whose::Nobody })
     }
 
-    /// Whether it is one user.
+    /// Whether it is one user, to whom nothing is granted.
     pub fn is_one(&self) -> bool {
         matches!(self.0, Whose::One(_))
     }
@@ -70,6 +71,11 @@ impl Owners {
         let mut all: Vec<&(dyn ToSql + Sync)> = vec![self];
         all.extend(parameters);
         Question::new(statement.limited_by_owners(), &all)
+    }
+
+    /// The question for one patient, who may be granted to the user if it is not known that nothing is.
+    pub fn ask_for_patient(&self, sql: &Queries, id: i64) -> Result<Question> {
+        self.ask(if self.is_one() { &sql.patients.find } else { &sql.patients.find_granted }, &[&id])
     }
 
     fn ids(&self) -> Option<&[i64]> {

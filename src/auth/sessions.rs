@@ -36,7 +36,8 @@ pub struct Session {
     pub user_id: i64,
     /// The user's role now, whatever it was when the token was made.
     pub role: Role,
-    /// The user, who comes first, and the members of the user's care groups; `None` if there are none.
+    /// The user, who comes first, and the members of the user's care groups; `None` if there are none, and no patient of somebody else is
+    /// granted to the user.
     pub colleagues: Option<Arc<[i64]>>,
     expires_at: i64,
     loaded_at: Instant,

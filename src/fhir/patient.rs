@@ -24,6 +24,7 @@ use crate::auth::User;
 use crate::envelope::{Response, Shown};
 use crate::error::{Error, Result};
 use crate::handlers::ask::{Ask, Read};
+use crate::handlers::record::emergency;
 
 /// The columns of a patient that FHIR shows.
 #[derive(Deserialize)]
@@ -117,9 +118,10 @@ pub fn find(
     answer: impl FnOnce(&Read, &Shape, &Columns) -> Result<Response> + Send + 'static,
 ) -> Result<Ask> {
     let shape = Shape::of_read(read.request)?;
-    let patient = user.owners().ask(&read.sql.patients.find, &[&id])?;
+    let patient = user.owners().ask_for_patient(read.sql, id)?;
     Ok(Ask::one(patient, move |read, row| {
-        let row = row.ok_or(Error::NoRoute)?;
+        // Emergency access does not lead here.
+        let row = row.filter(|row| emergency(row).is_none()).ok_or(Error::NoRoute)?;
         Ok(answer(read, &shape, &Columns::of(&row))?.showing(Shown::Record(Resource::Patient, id)))
     }))
 }

@@ -177,11 +177,18 @@ pub mod admin {
         let parameters: Parameters =
             &[&id, &force, &versions, &user.id, &user.session_id, &request.client, &request.id];
         let groups = &app.sql.groups;
-        let row = app.db.query_behind(&groups.lock, keys, &groups.delete, parameters)?;
-        let row = row.ok_or(Error::NotFound("Care group"))?;
-        matched(&row)?;
-        refuse_if_needed(&row, "A member of this care group still owns patients: transfer them, or send force=true")?;
-        forget(app, &row, "members");
+        let row = app.db.transaction(&groups.delete, |transaction| {
+            transaction.query_opt(&groups.lock, keys)?;
+            let row = transaction.query_opt(&groups.delete, parameters)?.ok_or(Error::NotFound("Care group"))?;
+            matched(&row)?;
+            refuse_if_needed(
+                &row,
+                "A member of this care group still owns patients: transfer them, or send force=true",
+            )?;
+            transaction.query_opt(&app.sql.grants.end_lost, &[&user_ids(&row, "members")])?;
+            Ok(row)
+        })?;
+        app.guard.sessions.forget_users(&user_ids(&row, "members"));
         Ok(Response::deleted("Care group deleted"))
     }
 
@@ -214,7 +221,7 @@ pub mod admin {
         if row.get("user_is_full") {
             return Err(Error::Conflict(format!("A user is in at most {GROUPS_MAX} care groups").into()));
         }
-        forget(app, &row, "affected");
+        app.guard.sessions.forget_users(&user_ids(&row, "affected"));
         Ok(Response::updated("Member added", Member::from_row(&row)))
     }
 
@@ -223,10 +230,14 @@ pub mod admin {
         let (id, user_id, force, user) = (request.id("id")?, request.id("user_id")?, forced(request)?, admin.user());
         let parameters: Parameters = &[&id, &user_id, &force, &user.id, &user.session_id, &request.client, &request.id];
         let groups = &app.sql.groups;
-        let row = app.db.query_behind(&groups.lock, &[&id, &user_id], &groups.remove, parameters)?;
-        let row = row.ok_or(Error::NotFound("Member"))?;
-        refuse_if_needed(&row, "This member still owns patients: transfer them, or send force=true")?;
-        forget(app, &row, "affected");
+        let row = app.db.transaction(&groups.remove, |transaction| {
+            transaction.query_opt(&groups.lock, &[&id, &user_id])?;
+            let row = transaction.query_opt(&groups.remove, parameters)?.ok_or(Error::NotFound("Member"))?;
+            refuse_if_needed(&row, "This member still owns patients: transfer them, or send force=true")?;
+            transaction.query_opt(&app.sql.grants.end_lost, &[&vec![user_id]])?;
+            Ok(row)
+        })?;
+        app.guard.sessions.forget_users(&user_ids(&row, "affected"));
         Ok(Response::deleted("Member removed"))
     }
 
@@ -241,9 +252,8 @@ pub mod admin {
         if row.get("is_needed") { Err(Error::Conflict(why.into())) } else { Ok(()) }
     }
 
-    /// Forgets what these users may see: their groups have changed. Other nodes are notified.
-    fn forget(app: &App, row: &Row, column: &str) {
-        let user_ids: Option<Vec<i64>> = row.get(column);
-        app.guard.sessions.forget_users(&user_ids.unwrap_or_default());
+    /// The users whose groups have changed. What they may see is forgotten here; other nodes are notified.
+    fn user_ids(row: &Row, column: &str) -> Vec<i64> {
+        row.get::<_, Option<Vec<i64>>>(column).unwrap_or_default()
     }
 }

@@ -19,7 +19,8 @@ pub const LIFETIME_SECONDS: i32 = 24 * 60 * 60;
 pub const KEY_MAX: usize = 64;
 
 /// Runs `create` once for the request's key; if there is no key, simply runs it. A replay gets the first answer, with
-/// `Idempotency-Replayed: true`. It shows the record, so the trail records it as a read, if it records reads (`reads_of`).
+/// `Idempotency-Replayed: true`. It shows the record, so the user must still be allowed to see it, and the trail records it as a read, if it
+/// records reads (`reads_of`).
 ///
 /// # Errors
 /// Those of `create`, whose changes are then rolled back; `Invalid` for an ill-formed key, `Conflict` while the first request is
@@ -44,7 +45,16 @@ pub fn once(
             }
             let location: String = row.get("location");
             let id = location.rsplit('/').next().and_then(|id| id.parse().ok());
-            let shown = reads_of.zip(id).map(|(resource, id)| Shown::Record(resource, id));
+            let shown = match reads_of.zip(id) {
+                Some((resource, id)) => {
+                    let question = user.owners().ask(&app.sql.idempotency.may_see, &[&resource.word(), &id])?;
+                    if !transaction.change(question)?.get::<_, bool>("may_see") {
+                        return Err(Error::NotFound("Record"));
+                    }
+                    Some(Shown::Record(resource, id))
+                }
+                None => None,
+            };
             return Ok(Response { shown, ..Response::replayed(location, row.get("etag"), row.get("body")) });
         }
         let response = create(transaction)?;

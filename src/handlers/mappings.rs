@@ -7,11 +7,10 @@ use super::ask::{Ask, Read};
 use super::history::{Kept, deleted_id, was_deleted};
 use super::idempotency::once;
 use super::listing::Listing;
-use super::record::{RecordType, created, found, matched, updated};
+use super::record::{RecordType, allowed, created, found, matched, updated};
 use crate::app::App;
 use crate::audit::Resource;
 use crate::auth::{Admin, Owners, User};
-use crate::db::Question;
 use crate::envelope::Response;
 use crate::error::{Error, Result};
 use crate::records;
@@ -36,7 +35,7 @@ pub fn create(app: &App, request: &Request, user: &User) -> Result<Response> {
     let fields = request.new_record()?.record(records::MAPPING)?;
     let parameters: Parameters = &[&Json(&fields), &user.id, &user.session_id, &request.client, &request.id];
     once(app, request, user, MAPPING.reads_of, |db| {
-        let row = db.change(Question::new(&app.sql.mappings.create, parameters)?)?;
+        let row = db.change(user.owners().ask(&app.sql.mappings.create, parameters)?)?;
         both_found(&row)?;
         let location =
             format!("/api/patients/{}/mappings/{}", row.get::<_, i64>("patient_id"), row.get::<_, i64>("id"));
@@ -75,11 +74,11 @@ pub fn update(app: &App, request: &Request, user: &User) -> Result<Response> {
     let fields = request.changes()?.record(records::MAPPING)?;
     let (patient_id, doctor_id) = (fields.integer("patient_id"), fields.integer("doctor_id"));
     let parameters: Parameters =
-        &[&id, &Some(user.id), &Json(&fields), &versions, &user.id, &user.session_id, &request.client, &request.id];
-    let keys: Parameters = &[&id, &Some(user.id), &patient_id, &doctor_id];
-    let mappings = &app.sql.mappings;
-    let row =
-        app.db.query_behind(&mappings.lock, keys, &mappings.update, parameters)?.ok_or(Error::NotFound("Mapping"))?;
+        &[&id, &Json(&fields), &versions, &user.id, &user.session_id, &request.client, &request.id];
+    let (mappings, owners) = (&app.sql.mappings, user.owners());
+    let lock = owners.ask(&mappings.lock, &[&id, &patient_id, &doctor_id])?;
+    let row = app.db.answer_behind(&lock, &owners.ask(&mappings.update, parameters)?)?;
+    let row = row.ok_or(Error::NotFound("Mapping"))?;
     both_found(&row)?;
     matched(&row)?;
     Ok(updated("Mapping updated", &MAPPING.of(&row)))
@@ -87,7 +86,7 @@ pub fn update(app: &App, request: &Request, user: &User) -> Result<Response> {
 
 /// `DELETE /api/mappings/{id}`
 pub fn delete(app: &App, request: &Request, user: &User) -> Result<Response> {
-    delete_of(app, request, user, Some(user.id))
+    delete_of(app, request, user, &user.owners())
 }
 
 fn list_of(read: &Read, owners: Owners, record_type: &'static RecordType) -> Result<Ask> {
@@ -114,10 +113,12 @@ fn find_of(read: &Read, owners: &Owners, patient_id: Option<i64>, record_type: &
     }))
 }
 
-fn delete_of(app: &App, request: &Request, user: &User, owner_id: Option<i64>) -> Result<Response> {
+fn delete_of(app: &App, request: &Request, user: &User, owners: &Owners) -> Result<Response> {
     let (id, versions) = (request.id("id")?, request.if_match()?);
-    let parameters: Parameters = &[&id, &owner_id, &versions, &user.id, &user.session_id, &request.client, &request.id];
-    let row = app.db.query_opt(&app.sql.mappings.delete, parameters)?.ok_or(Error::NotFound("Mapping"))?;
+    let parameters: Parameters = &[&id, &versions, &user.id, &user.session_id, &request.client, &request.id];
+    let row = app.db.answer(&owners.ask(&app.sql.mappings.delete, parameters)?)?.pop();
+    let row = row.ok_or(Error::NotFound("Mapping"))?;
+    allowed(&row)?;
     matched(&row)?;
     Ok(Response::deleted("Mapping deleted"))
 }
@@ -169,6 +170,7 @@ fn both_found(row: &Row) -> Result<()> {
     if !row.get::<_, bool>("patient_found") {
         return Err(Error::NotFound("Patient"));
     }
+    allowed(row)?;
     if row.get("doctor_found") { Ok(()) } else { Err(Error::NotFound("Doctor")) }
 }
 
@@ -188,7 +190,7 @@ pub mod admin {
 
     /// `DELETE /api/admin/mappings/{id}`
     pub fn delete(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
-        delete_of(app, request, admin.user(), None)
+        delete_of(app, request, admin.user(), &admin.owners())
     }
 
     /// `POST /api/admin/mappings/{id}/undelete`

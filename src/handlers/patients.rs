@@ -6,7 +6,7 @@ use super::ask::{Ask, Read};
 use super::history::{Kept, deleted_id, was_deleted, with_mappings};
 use super::idempotency::once;
 use super::listing::{self, Listing, list_parameters};
-use super::record::{Record, RecordType, created, found, matched, updated};
+use super::record::{Record, RecordType, allowed, created, found, matched, updated};
 use crate::app::App;
 use crate::audit::Resource;
 use crate::auth::{Admin, Owners, User};
@@ -49,12 +49,12 @@ pub fn find(read: &Read, user: &User) -> Result<Ask> {
 
 /// `PUT` and `PATCH /api/patients/{id}`: changes the fields that are sent.
 pub fn update(app: &App, request: &Request, user: &User) -> Result<Response> {
-    update_of(app, request, user, Some(user.id))
+    update_of(app, request, user, &user.owners())
 }
 
 /// `DELETE /api/patients/{id}`: the patient's mappings go as well.
 pub fn delete(app: &App, request: &Request, user: &User) -> Result<Response> {
-    delete_of(app, request, user, Some(user.id))
+    delete_of(app, request, user, &user.owners())
 }
 
 /// `POST /api/patients/{id}/undelete`: the mappings that went with the patient come back if their doctors exist.
@@ -86,29 +86,31 @@ fn list_of(read: &Read, owners: Owners) -> Result<Ask> {
 }
 
 fn find_of(read: &Read, owners: &Owners) -> Result<Ask> {
-    let patient = owners.ask(&read.sql.patients.find, &[&read.request.id("id")?])?;
-    Ok(Ask::one(patient, |read, row| {
+    Ok(Ask::one(owners.ask_for_patient(read.sql, read.request.id("id")?)?, |read, row| {
         let row = row.ok_or(Error::NotFound("Patient"))?;
         Ok(found(read.request, "Patient found", &PATIENT.of(&row)))
     }))
 }
 
-fn update_of(app: &App, request: &Request, user: &User, owner_id: Option<i64>) -> Result<Response> {
+fn update_of(app: &App, request: &Request, user: &User, owners: &Owners) -> Result<Response> {
     let (id, versions) = (request.id("id")?, request.if_match()?);
     let fields = Json(request.changes()?.record(records::PATIENT)?);
-    let parameters: Parameters =
-        &[&id, &owner_id, &fields, &versions, &user.id, &user.session_id, &request.client, &request.id];
-    let row = app.db.query_opt(&app.sql.patients.update, parameters)?.ok_or(Error::NotFound("Patient"))?;
+    let parameters: Parameters = &[&id, &fields, &versions, &user.id, &user.session_id, &request.client, &request.id];
+    let row = app.db.answer(&owners.ask(&app.sql.patients.update, parameters)?)?.pop();
+    let row = row.ok_or(Error::NotFound("Patient"))?;
+    allowed(&row)?;
     matched(&row)?;
     Ok(updated("Patient updated", &PATIENT.of(&row)))
 }
 
-fn delete_of(app: &App, request: &Request, user: &User, owner_id: Option<i64>) -> Result<Response> {
+fn delete_of(app: &App, request: &Request, user: &User, owners: &Owners) -> Result<Response> {
     let (id, versions) = (request.id("id")?, request.if_match()?);
-    let parameters: Parameters = &[&id, &owner_id, &versions, &user.id, &user.session_id, &request.client, &request.id];
-    let keys: Parameters = &[&id, &owner_id];
-    let row = app.db.query_behind(&app.sql.patients.lock, keys, &app.sql.patients.delete, parameters)?;
-    matched(&row.ok_or(Error::NotFound("Patient"))?)?;
+    let parameters: Parameters = &[&id, &versions, &user.id, &user.session_id, &request.client, &request.id];
+    let patients = &app.sql.patients;
+    let row = app.db.answer_behind(&owners.ask(&patients.lock, &[&id])?, &owners.ask(&patients.delete, parameters)?)?;
+    let row = row.ok_or(Error::NotFound("Patient"))?;
+    allowed(&row)?;
+    matched(&row)?;
     Ok(Response::deleted("Patient deleted"))
 }
 
@@ -152,12 +154,12 @@ pub mod admin {
 
     /// `PUT` and `PATCH /api/admin/patients/{id}`
     pub fn update(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
-        update_of(app, request, admin.user(), None)
+        update_of(app, request, admin.user(), &admin.owners())
     }
 
     /// `DELETE /api/admin/patients/{id}`
     pub fn delete(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
-        delete_of(app, request, admin.user(), None)
+        delete_of(app, request, admin.user(), &admin.owners())
     }
 
     /// `POST /api/admin/patients/{id}/undelete`

@@ -260,8 +260,14 @@ pub mod admin {
         ];
         let keys: Parameters = &[&id, &user.id];
         let users = &app.sql.users;
-        let row = app.db.query_behind(&users.lock_admins, keys, &users.update, parameters)?;
-        let row = row.ok_or(Error::NotFound("User"))?;
+        let row = app.db.transaction(&users.update, |transaction| {
+            transaction.query_many(&users.lock_admins, keys)?;
+            let row = transaction.query_opt(&users.update, parameters)?.ok_or(Error::NotFound("User"))?;
+            if role == Some(Role::WORDS[0]) {
+                transaction.query_opt(&app.sql.grants.end_lost, &[&vec![id]])?;
+            }
+            Ok(row)
+        })?;
         let account = Account::from_row(&row);
         // Their owner changes these once there is a password; like all read-only fields they may be sent back, but not alone.
         if !account.invited && role.is_none() && disabled.is_none() {

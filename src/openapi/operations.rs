@@ -111,7 +111,7 @@ pub struct Operation {
 #[rustfmt::skip]
 pub const TAGS: &[(&str, &str)] = &[
     ("Accounts", "Register, log in, and manage your account and your sessions."),
-    ("Patients", "Each user sees the patients that this user created, and those of the members of the user's care groups. The patients of other users are answered with 404."),
+    ("Patients", "Each user sees and changes the patients that this user created, those of the members of the user's care groups, and those that are shared with the user. The patients of other users are answered with 404."),
     ("Doctors", "A shared directory. Every user can read it; an entry can be changed by the user who created it and by admins."),
     ("Mappings", "Which doctors care for which patient."),
     ("Admin", "The records and accounts of all users, and the audit trail. Only for users with the role `admin`; everyone else gets 403."),
@@ -178,11 +178,11 @@ pub const OPERATIONS: &[Operation] = &[
         .about("404 for the patient of another user, too.")
         .gives(Record("Patient"), "Patient found").refuses(&["NotFound"]),
     in_section("Patients", Put, "/api/patients/{id}", "updatePatient", "Save an edited patient").about(PARTIAL)
-        .takes("PatientChanges").gives(Changed("Patient"), "Patient updated").refuses(&["NotFound", "Outdated"]),
+        .takes("PatientChanges").gives(Changed("Patient"), "Patient updated").refuses(&["Forbidden", "NotFound", "Outdated"]),
     in_section("Patients", Patch, "/api/patients/{id}", "patchPatient", "Change fields of a patient").about(PARTIAL)
-        .takes("PatientChanges").gives(Changed("Patient"), "Patient updated").refuses(&["NotFound", "Outdated"]),
+        .takes("PatientChanges").gives(Changed("Patient"), "Patient updated").refuses(&["Forbidden", "NotFound", "Outdated"]),
     in_section("Patients", Delete, "/api/patients/{id}", "deletePatient", "Delete a patient").about("Deletes the patient's mappings too.")
-        .gives(Nothing("deleted"), "Patient deleted").refuses(&["NotFound", "Conflict", "Outdated"]),
+        .gives(Nothing("deleted"), "Patient deleted").refuses(&["Forbidden", "NotFound", "Conflict", "Outdated"]),
     in_section("Patients", Get, "/api/patients/deleted", "listDeletedPatients", "List deleted patients")
         .about("The last deleted first. A record that was brought back no longer stands here.")
         .gives(List("DeletedRecord"), "Deleted records found"),
@@ -195,6 +195,15 @@ pub const OPERATIONS: &[Operation] = &[
     in_section("Patients", Get, "/api/patients/{id}/history/{version}", "findPatientVersion", "Show a patient as it was")
         .about(VERSION)
         .gives(Data("PatientVersion"), "Version found").refuses(&["NotFound"]),
+    in_section("Patients", Post, "/api/patients/{id}/shares", "sharePatient", "Share a patient with one user")
+        .about("For the owner and the members of the owner's care groups; 403 for a user with whom the patient is shared. `user_id` or `email` says with whom, `can_change` whether the user may change the patient and the patient's mappings; `expires_at` is the end, if there is one. The user sees the patient in the lists, and can neither delete nor share it. A share ends when whoever made it may no longer change the patient. 409: the user sees the patient anyway, or has a share, or there are 50.")
+        .takes("ShareInput").gives(Made("Share"), "Patient shared").refuses(&["Forbidden", "NotFound", "Conflict"]),
+    in_section("Patients", Get, "/api/patients/{id}/shares", "listShares", "List the live shares of a patient")
+        .about("For everybody who sees the patient, but not under emergency access.")
+        .gives(List("Share"), "Shares found").refuses(&["Forbidden", "NotFound"]),
+    in_section("Patients", Delete, "/api/patients/{id}/shares/{share_id}", "endShare", "End a share of a patient")
+        .about("For those who may make one, and for the user whom it is for.")
+        .gives(Nothing("deleted"), "Share ended").refuses(&["Forbidden", "NotFound"]),
 
     in_section("Doctors", Post, "/api/doctors", "createDoctor", "Add a doctor")
         .about("You and admins can change the entry; every user sees it. With an `Idempotency-Key` the request can be repeated when its answer is lost.")
@@ -227,7 +236,7 @@ pub const OPERATIONS: &[Operation] = &[
 
     in_section("Mappings", Post, "/api/mappings", "createMapping", "Assign a doctor to a patient")
         .about("404 if the patient is not yours or the doctor does not exist; 409 if the doctor is already assigned to the patient.")
-        .takes("MappingInput").gives(New("CareMapping"), "Doctor assigned to patient").refuses(&["NotFound", "Conflict", "KeyReused"]),
+        .takes("MappingInput").gives(New("CareMapping"), "Doctor assigned to patient").refuses(&["Forbidden", "NotFound", "Conflict", "KeyReused"]),
     in_section("Mappings", Get, "/api/mappings", "listMappings", "List the mappings of your patients")
         .about("Pages in ascending order of ids. Each mapping shows the patient's name and the doctor.")
         .gives(List("CareMapping"), "Mappings found"),
@@ -241,12 +250,12 @@ pub const OPERATIONS: &[Operation] = &[
         .about("404 for a mapping of another patient, too.")
         .gives(Record("CareMapping"), "Mapping found").refuses(&["NotFound"]),
     in_section("Mappings", Put, "/api/mappings/{id}", "updateMapping", "Save an edited mapping").about(PARTIAL)
-        .takes("MappingChanges").gives(Changed("CareMapping"), "Mapping updated").refuses(&["NotFound", "Conflict", "Outdated"]),
+        .takes("MappingChanges").gives(Changed("CareMapping"), "Mapping updated").refuses(&["Forbidden", "NotFound", "Conflict", "Outdated"]),
     in_section("Mappings", Patch, "/api/mappings/{id}", "patchMapping", "Change fields of a mapping").about(PARTIAL)
-        .takes("MappingChanges").gives(Changed("CareMapping"), "Mapping updated").refuses(&["NotFound", "Conflict", "Outdated"]),
+        .takes("MappingChanges").gives(Changed("CareMapping"), "Mapping updated").refuses(&["Forbidden", "NotFound", "Conflict", "Outdated"]),
     in_section("Mappings", Delete, "/api/mappings/{id}", "deleteMapping", "Delete a mapping")
         .about("Patient and doctor stay.")
-        .gives(Nothing("deleted"), "Mapping deleted").refuses(&["NotFound", "Outdated"]),
+        .gives(Nothing("deleted"), "Mapping deleted").refuses(&["Forbidden", "NotFound", "Outdated"]),
     in_section("Mappings", Get, "/api/mappings/deleted", "listDeletedMappings", "List deleted mappings")
         .about("The last deleted first. A mapping that went with its patient or doctor stands here too.")
         .gives(List("DeletedMapping"), "Deleted records found"),
@@ -285,6 +294,15 @@ pub const OPERATIONS: &[Operation] = &[
     in_section("Admin", Get, "/api/admin/patients/{id}/history/{version}", "adminFindPatientVersion", "Show any patient as it was")
         .about(VERSION)
         .gives(Data("PatientVersion"), "Version found").refuses(&["NotFound"]),
+    in_section("Admin", Post, "/api/admin/patients/{id}/shares", "adminSharePatient", "Share any patient with one user")
+        .about("`user_id` or `email` says with whom, `can_change` whether the user may change the patient and the patient's mappings; `expires_at` is the end, if there is one. The user sees the patient in the lists, and can neither delete nor share it. A share ends when whoever made it may no longer change the patient. 409: the user sees the patient anyway, or has a share, or there are 50.")
+        .takes("ShareInput").gives(Made("Share"), "Patient shared").refuses(&["NotFound", "Conflict"]),
+    in_section("Admin", Get, "/api/admin/patients/{id}/shares", "adminListShares", "List the live shares of any patient")
+        .about("With whom the patient is shared now, by whom and until when.")
+        .gives(List("Share"), "Shares found").refuses(&["NotFound"]),
+    in_section("Admin", Delete, "/api/admin/patients/{id}/shares/{share_id}", "adminEndShare", "End a share of any patient")
+        .about("The user no longer sees the patient.")
+        .gives(Nothing("deleted"), "Share ended").refuses(&["NotFound"]),
     in_section("Admin", Get, "/api/admin/doctors", "adminListDoctors", "List the doctors of all users")
         .about_table("The same list as `/api/doctors`, which an admin can filter by `created_by`. With `Accept: text/csv` the same page is CSV.")
         .gives(List("Doctor"), "Doctors found"),

@@ -143,6 +143,8 @@ pub fn schemas(config: &Config) -> Vec<Schema> {
         changes("GroupChanges", &group()),
         answer("Member", &member()),
         answer("MyGroup", &my_group()),
+        answer("Share", &share()),
+        new_share(),
         answer("AuditEntry", &audit_entry()),
         field_error(),
     ]);
@@ -265,6 +267,33 @@ fn member() -> Vec<Field> {
         server("added_by", describe(id(), "The admin who added the user."), 2),
         server("added_at", time(), "2026-01-05T08:30:00.123456Z"),
     ]
+}
+
+fn share() -> Vec<Field> {
+    vec![
+        server("id", id(), 1),
+        server("patient_id", id(), 1),
+        Field { set: Set::Perhaps, ..server("user_id", id(), 2) },
+        optional(
+            "can_change",
+            describe(truth(), "Whether the user may change the patient and the patient's mappings."),
+            false,
+        ),
+        optional(
+            "expires_at",
+            describe(time(), "The end, which must be in the future; null for a share for good."),
+            (),
+        ),
+        server("granted_by", describe(id(), "Who shares the patient."), 1),
+        server("granted_at", time(), "2026-01-05T08:30:00.123456Z"),
+    ]
+}
+
+/// A new share says with whom: by id or by e-mail address.
+fn new_share() -> Schema {
+    let mut fields = share();
+    fields.insert(3, optional("email", describe(email(), "In place of `user_id`."), ()));
+    Schema { example: object! { "user_id": 2, "can_change": false }, ..new("ShareInput", &fields) }
 }
 
 /// One of a user's own groups.

@@ -104,6 +104,11 @@ impl Form {
         }
     }
 
+    /// Whether the field is there and has a value. Ask before a rule takes it.
+    pub fn sends(&self, name: &str) -> bool {
+        self.sent.get(name).is_some_and(|value| !trimmed(value.clone()).is_null())
+    }
+
     /// Adds an error that concerns several fields.
     pub fn refuse(&mut self, name: &'static str, rule: impl Into<Rule>) {
         self.errors.push(FieldError::new(name, rule));

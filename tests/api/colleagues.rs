@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Person, TestApp};
+use crate::harness::{Person, TestApp, eventually};
 
 /// Three users; the first two are in a group.
 fn ward() -> (TestApp, Person, Person, Person, Person, String) {
@@ -144,4 +144,159 @@ fn a_cursor_from_before_a_change_of_groups_stays_good_and_leaves_out_what_is_out
     let next = first.header("link").expect("a link").split(['<', '>']).nth(1).expect("a target").to_string();
     admin.remove_member(&group, &ben);
     assert_eq!(names(&ann, &next), ["A3"]);
+}
+
+#[test]
+fn colleagues_change_and_delete_each_others_patients_and_mappings_and_these_stay_the_owners() {
+    let (app, admin, ann, ben, eve, _) = ward();
+    let (anns, doctor, other) = (ann.new_patient("Ann's"), ben.new_doctor("D"), ben.new_doctor("E"));
+    let path = format!("/api/patients/{anns}");
+    let changed = ben.patch(&path, json!({ "phone": "+49 30 1234567" })).expect(200, "updated").data();
+    assert_eq!((&changed["created_by"], &changed["phone"]), (&json!(ann.id), &json!("+49 30 1234567")));
+    assert_eq!(app.audited("update").last().expect("an entry")["actor_id"], json!(ben.id));
+    let mapping = ben.new_mapping(anns, doctor);
+    let owner =
+        |id: i64| admin.get(&format!("/api/admin/mappings/{id}")).expect(200, "success").data()["created_by"].clone();
+    assert_eq!(owner(mapping), json!(ann.id), "a mapping belongs to the owner of the patient");
+    assert_eq!(app.audited("create").last().expect("an entry")["actor_id"], json!(ben.id));
+    ben.patch(&format!("/api/mappings/{mapping}"), json!({ "doctor_id": other })).expect(200, "updated");
+    // To a patient of the colleague's own: it then belongs to the colleague.
+    let bens = ben.new_patient("Ben's");
+    ann.patch(&format!("/api/mappings/{mapping}"), json!({ "patient_id": bens })).expect(200, "updated");
+    assert_eq!(owner(mapping), json!(ben.id));
+    for (method, target) in
+        [("PATCH", path.clone()), ("DELETE", path.clone()), ("DELETE", format!("/api/mappings/{mapping}"))]
+    {
+        let body = (method == "PATCH").then(|| json!({ "name": "Eve" }));
+        eve.send(method, &target, &[], body).expect(404, "failed");
+    }
+    eve.post("/api/mappings", json!({ "patient_id": anns, "doctor_id": doctor })).expect(404, "failed");
+    ann.delete(&format!("/api/mappings/{mapping}")).expect(200, "deleted");
+    ben.delete(&path).expect(200, "deleted");
+    ann.get(&path).expect(404, "failed");
+    assert_eq!(ben.new_patient("New"), bens + 1, "a new patient belongs to whoever registers it");
+    assert_eq!(ben.get(&format!("/api/patients/{}", bens + 1)).expect(200, "success").data()["created_by"], ben.id);
+}
+
+#[test]
+fn a_doctor_whom_a_colleague_entered_is_not_changed() {
+    let (_app, _admin, ann, ben, _, _) = ward();
+    let doctor = ann.new_doctor("D");
+    ben.patch(&format!("/api/doctors/{doctor}"), json!({ "name": "E" })).expect(403, "forbidden");
+}
+
+#[test]
+fn two_colleagues_with_one_version_do_not_overwrite_each_other() {
+    let (_app, _admin, ann, ben, _, _) = ward();
+    let path = format!("/api/patients/{}", ann.new_patient("P"));
+    let tag = ben.get(&path).expect(200, "success").etag();
+    ann.send("PATCH", &path, &[("If-Match", &tag)], Some(json!({ "name": "Ann" }))).expect(200, "updated");
+    ben.send("PATCH", &path, &[("If-Match", &tag)], Some(json!({ "name": "Ben" }))).expect(412, "failed");
+}
+
+/// The change waits for the row's lock while its actor is taken out: it is refused, and has done nothing.
+#[test]
+fn a_change_that_waits_while_its_member_is_taken_out_is_refused_and_changes_nothing() {
+    let (app, admin, ann, ben, _, group) = ward();
+    let (patient, doctor) = (ann.new_patient("P"), ann.new_doctor("D"));
+    let mapping = ann.new_mapping(patient, doctor);
+    let versions = "select (select version from patients) + (select version from mappings) + (select count(*) from record_versions)";
+    for (method, target, body, table) in [
+        ("PATCH", format!("/api/patients/{patient}"), Some(json!({ "name": "N" })), "patients"),
+        ("DELETE", format!("/api/patients/{patient}"), None, "mappings"),
+        ("PATCH", format!("/api/mappings/{mapping}"), Some(json!({ "notes": "N" })), "mappings"),
+        ("DELETE", format!("/api/mappings/{mapping}"), None, "mappings"),
+    ] {
+        let before: i64 = app.sql().query_one(versions, &[]).expect("versions").get(0);
+        let mut holder = app.sql();
+        let mut held = holder.transaction().expect("a transaction");
+        held.batch_execute(&format!("select from {table} for update")).expect("a lock");
+        std::thread::scope(|scope| {
+            let sent = scope.spawn(|| ben.send(method, &target, &[], body));
+            let mut watcher = app.sql();
+            let waiting =
+                "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+            eventually("it waits", || watcher.query_one(waiting, &[]).expect("a count").get::<_, i64>(0) == 1);
+            admin.remove_member(&group, &ben);
+            held.rollback().expect("the lock is released");
+            sent.join().expect("an answer").expect(404, "failed");
+        });
+        let after: i64 = app.sql().query_one(versions, &[]).expect("versions").get(0);
+        assert_eq!(after, before, "{method} {target}");
+        admin.add_member(&group, &ben);
+    }
+}
+
+#[test]
+fn changes_of_a_member_who_comes_and_goes_happen_or_do_not_happen_and_are_in_the_trail() {
+    let (app, admin, ann, ben, _, group) = ward();
+    let there = TestApp::on(&app.database, |_| {});
+    let path = format!("/api/patients/{}", ann.new_patient("P0"));
+    let changed = std::thread::scope(|scope| {
+        let changing = scope.spawn(|| {
+            let change = |number: i32| {
+                let node = if number % 2 == 0 { ben.clone() } else { ben.at(&there) };
+                node.patch(&path, json!({ "name": format!("B{number}") })).status
+            };
+            let statuses: Vec<u16> = (0..60).map(change).collect();
+            assert!(statuses.iter().all(|status| [200, 404].contains(status)), "{statuses:?}");
+            statuses.iter().filter(|status| **status == 200).count()
+        });
+        for _ in 0..10 {
+            admin.remove_member(&group, &ben);
+            admin.add_member(&group, &ben);
+        }
+        changing.join().expect("no panic")
+    });
+    let updates = app.audited("update");
+    assert_eq!(updates.len(), changed);
+    assert!(updates.iter().all(|entry| entry["actor_id"] == json!(ben.id)));
+    let version: i64 = app.sql().query_one("select version from patients", &[]).expect("a version").get(0);
+    assert_eq!(version, i64::try_from(changed).expect("a count") + 1);
+}
+
+#[test]
+fn a_replay_is_given_as_long_as_its_record_may_be_seen_and_counts_as_a_read() {
+    let (app, admin, ann, ben, _, group) = ward();
+    let key = [("Idempotency-Key", "one")];
+    let patient = json!({ "name": "P", "date_of_birth": "1990-04-23", "gender": "female" });
+    let id = ann.send("POST", "/api/patients", &key, Some(patient.clone())).expect(201, "created").id();
+    let mapping = json!({ "patient_id": id, "doctor_id": ben.new_doctor("D") });
+    let made = ben.send("POST", "/api/mappings", &key, Some(mapping.clone())).expect(201, "created");
+    let again = ben.send("POST", "/api/mappings", &key, Some(mapping.clone())).expect(201, "created");
+    assert_eq!((again.data(), again.header("idempotency-replayed")), (made.data(), Some("true")));
+    admin.remove_member(&group, &ben);
+    ben.send("POST", "/api/mappings", &key, Some(mapping.clone())).expect(404, "failed");
+    ann.delete(&format!("/api/patients/{id}")).expect(200, "deleted");
+    ann.send("POST", "/api/patients", &key, Some(patient)).expect(201, "created");
+    ben.send("POST", "/api/mappings", &key, Some(mapping.clone())).expect(404, "failed");
+    admin.add_member(&group, &ben);
+    ben.send("POST", "/api/mappings", &key, Some(mapping)).expect(201, "created");
+    eventually("the reads are in the trail", || app.audited("read").len() == 3);
+}
+
+#[test]
+fn colleagues_read_histories_see_what_was_deleted_and_bring_it_back() {
+    let (_app, admin, ann, ben, eve, group) = ward();
+    let (patient, doctor) = (ann.new_patient("P"), ann.new_doctor("D"));
+    let mapping = ann.new_mapping(patient, doctor);
+    let path = format!("/api/patients/{patient}");
+    ben.patch(&path, json!({ "name": "N" })).expect(200, "updated");
+    let history = ben.get(&format!("{path}/history")).expect(200, "success").data();
+    assert_eq!((&history[0]["actor_id"], &history[1]["record"]["name"]), (&json!(ben.id), &json!("P")));
+    ben.get(&format!("{path}/mappings/{mapping}/history")).expect(200, "success");
+    eve.get(&format!("{path}/history")).expect(404, "failed");
+    ann.delete(&path).expect(200, "deleted");
+    assert_eq!(ben.get("/api/patients/deleted").expect(200, "success").ids(), [patient]);
+    assert_eq!(eve.get("/api/patients/deleted").expect(200, "success").data(), json!([]));
+    ben.get(&format!("{path}/history")).expect(200, "success");
+    let undelete = |person: &Person, target: &str| person.send("POST", &format!("{target}/undelete"), &[], None);
+    undelete(&eve, &path).expect(404, "failed");
+    admin.remove_member(&group, &ben);
+    undelete(&ben, &path).expect(404, "failed");
+    ben.get(&format!("{path}/history")).expect(404, "failed");
+    admin.add_member(&group, &ben);
+    assert_eq!(undelete(&ben, &path).expect(200, "updated").data()["created_by"], ann.id);
+    ann.delete(&format!("/api/mappings/{mapping}")).expect(200, "deleted");
+    undelete(&ben, &format!("/api/mappings/{mapping}")).expect(200, "updated");
 }

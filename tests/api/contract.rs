@@ -39,6 +39,8 @@ pub struct World<'a> {
     /// A user whom only admins may see, in a care group.
     pub user_id: i64,
     pub group_id: i64,
+    /// Of the owner's patient.
+    pub share_id: i64,
 }
 
 impl<'a> World<'a> {
@@ -65,6 +67,8 @@ impl<'a> World<'a> {
         let group = admin.post("/api/admin/groups", json!({ "name": format!("Group {tag}") })).expect(201, "created");
         let group_id = group.id();
         admin.send("PUT", &format!("{}/members/{user_id}", group.location()), &[], None).expect(200, "updated");
+        let person = json!({ "user_id": user_id });
+        let share_id = owner.post(&format!("/api/patients/{patient_id}/shares"), person).expect(201, "created").id();
         World {
             app,
             owner,
@@ -80,6 +84,7 @@ impl<'a> World<'a> {
             session_id,
             user_id,
             group_id,
+            share_id,
         }
     }
 
@@ -103,6 +108,7 @@ impl<'a> World<'a> {
         };
         let target = pattern.replace("{patient_id}", &self.patient_id.to_string());
         let target = target.replace("{user_id}", &self.user_id.to_string()).replace("{version}", "1");
+        let target = target.replace("{share_id}", &self.share_id.to_string());
         let target =
             target.replace("DocumentReference/{id}", "DocumentReference/{id}-history").replace("{id}", &id.to_string());
         assert!(!target.contains('{'), "add a value here for the place in {pattern}");
@@ -136,6 +142,7 @@ impl<'a> World<'a> {
             (_, "/api/auth/password") => {
                 json!({ "current_password": PASSWORD, "new_password": "another horse battery" })
             }
+            (_, pattern) if pattern.ends_with("/shares") => json!({ "user_id": self.other.id }),
             (_, pattern) if pattern.contains("/patients") => {
                 json!({ "name": "Sent", "date_of_birth": "1990-04-23", "gender": "other" })
             }

@@ -4,6 +4,7 @@
 
 // Each test file uses its own part of the harness.
 #[allow(dead_code)]
+mod grants;
 mod groups;
 mod harness;
 

@@ -22,7 +22,7 @@ const lastOrder = ["resetPassword", ...["Mapping", "Patient", "Doctor"].flatMap(
 /** The variable that a place in the path is filled from. */
 function variable({ path, id }, place) {
   if (place === "patient_id" || id === "listDoctorsOfPatient") return "patient_id";
-  if (place === "user_id") return "user_id";
+  if (place === "user_id" || place === "share_id") return place;
   const [, kind] = /\/(sessions|patients|doctors|mappings|users|groups)\/\{id\}/.exec(path);
   return path.startsWith("/api/patients/{patient_id}") ? "mapping_id" : `${kind.slice(0, -1)}_id`;
 }
@@ -80,6 +80,8 @@ function script({ operation, id, tag }) {
     keep("refresh_token", "answer.data.refresh_token");
   }
   if (id === "createPatient" || id === "createDoctor" || id === "createMapping") keep(`${tag.slice(0, -1).toLowerCase()}_id`, "answer.data.id");
+  if (id === "sharePatient" || id === "adminSharePatient") keep("share_id", "answer.data.id");
+  if (id === "adminCreateUser") keep("colleague_id", "answer.data.id");
   if (id === "adminCreateGroup") keep("group_id", "answer.data.id");
   if (id === "adminCreateUser") keep("one_time_token", "answer.data.invitation.token");
   if (id === "prepareTotp") lines.push(...authenticator);

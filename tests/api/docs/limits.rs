@@ -20,6 +20,10 @@ fn the_limits_of_every_field_are_those_of_the_document_to_the_last_character() {
                 if (operation.id, field.as_str()) == ("confirmTotp", "code") {
                     continue;
                 }
+                // Which times are past moves with the clock.
+                if field == "expires_at" {
+                    continue;
+                }
                 let answer = world.send_with(operation, field, value.clone());
                 assert!(!answer.fields().contains(field), "{}: {field} may be {value}", operation.id);
             }
@@ -76,7 +80,7 @@ fn bounds(schema: &Value) -> Option<(Vec<Value>, Vec<Value>)> {
         let within = [names.split('|').next()?.to_string(), names.replace('|', ",")].map(Value::from);
         return Some((within.to_vec(), vec![json!("shoe_size"), json!("id,,id")]));
     }
-    if schema["type"] == "boolean" {
+    if schema["type"] == "boolean" || schema["type"][0] == "boolean" {
         return Some((vec![json!(true), json!(false)], vec![json!("maybe")]));
     }
     if schema["format"] == "date" {

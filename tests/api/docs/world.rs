@@ -28,7 +28,7 @@ impl World {
         let fresh = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let mut person = self.admin.clone();
         let (patient, doctor) = (person.new_patient("Patient"), person.new_doctor("Doctor"));
-        let (mut body, mut member_id) = (example(operation), 0);
+        let (mut body, mut member_id, mut share_id) = (example(operation), 0, 0);
         if operation.id.contains("Group") {
             let free = "update care_groups set name = name || id where name = 'Practice Main Street'";
             self.app.sql().execute(free, &[]).expect("the name of the example is free");
@@ -52,10 +52,15 @@ impl World {
             _ => 0,
         };
         let path = operation.path.replace("{id}", &id.to_string()).replace("{patient_id}", &patient.to_string());
-        let path = path.replace("{user_id}", &member_id.to_string()).replace("{version}", "1");
+        let path = path.replace("{version}", "1");
         if let Some(deleted) = path.strip_suffix("/undelete") {
             person.delete(deleted).expect(200, "deleted");
         }
+        if operation.path.ends_with("{share_id}") {
+            let with = json!({ "user_id": self.app.signed_up(&format!("user{fresh}")).id });
+            share_id = person.post(&format!("/api/patients/{patient}/shares"), with).expect(201, "created").id();
+        }
+        let path = path.replace("{user_id}", &member_id.to_string()).replace("{share_id}", &share_id.to_string());
         match operation.id {
             "register" => replace(&mut body, "email", json!(format!("new{fresh}@example.org"))),
             "login" => replace(&mut body, "email", json!(person.email)),
@@ -83,6 +88,9 @@ impl World {
                 replace(&mut body, "patient_id", json!(patient));
                 replace(&mut body, "doctor_id", json!(doctor));
             }
+            "sharePatient" | "adminSharePatient" => {
+                replace(&mut body, "user_id", json!(self.app.signed_up(&format!("user{fresh}")).id));
+            }
             "createDoctor" => replace(&mut body, "license_number", json!(format!("BE-{fresh}"))),
             _ => {}
         }
@@ -98,6 +106,10 @@ impl World {
     pub fn send_with(&self, operation: &Operation, field: &str, value: Value) -> Answer {
         let (person, path, body) = self.request(operation);
         let mut body = body.expect("a body");
+        if operation.id.ends_with("harePatient") && field == "email" {
+            // One of the two says with whom.
+            body["user_id"] = Value::Null;
+        }
         body[field] = value;
         person.send(&operation.method, &path, &[], Some(body))
     }

@@ -1,0 +1,127 @@
+-- Shares: one patient for one user. They are made and ended by whoever may change the patient as its owner, a colleague or an admin.
+
+-- name: lock(owners bigint[], patient_id bigint, actor_id bigint) :opt write
+-- Runs first in a transaction that makes or ends a share, so that shares of one patient are made one after the other, and what entitles
+-- the actor stays meanwhile: the role, the memberships of the actor and of the owner, and the owner.
+with actor as (
+    select id from users where id = $3 for share
+), members as (
+    select m.group_id
+      from (select count(*) as actors from actor) as locked
+     cross join care_group_members m
+     where m.user_id = $3
+        or m.user_id = (select created_by from patients where id = $2 and not created_by = any ($1[1:1]))
+     order by m.group_id, m.user_id
+       for key share of m
+)
+select p.id
+  from (select count(*) as members from members) as locked
+ cross join patients p
+ where p.id = $2
+   for no key update of p;
+
+-- name: share(owners bigint[], patient_id bigint, user_id bigint, email text, can_change boolean, expires_at timestamptz, most bigint, actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
+-- Runs after `lock`. No row: no such patient. `allowed` false: the actor is only granted the patient. Otherwise `refused` says why not,
+-- and `person_found` whether there is such a user.
+with patient as (
+    select p.id, p.created_by, g.kind is null as allowed, g.kind as granted, g.id as grant_id, g.expires_at as granted_until
+      from patients p
+      left join live_grant($1, p.created_by, p.id) as g on true
+     where p.id = $2
+       and ($1 is null or p.created_by = any ($1) or g.kind is not null)
+), person as (
+    select u.id,
+           case when u.id in (patient.created_by, $8) then 'self'
+                when exists (select
+                               from patient_grants g
+                              where g.patient_id = $2
+                                and g.user_id = u.id
+                                and g.kind = 'share'
+                                and g.ended_at is null
+                                and coalesce(g.expires_at > now(), true)) then 'present'
+                when (select count(*)
+                        from patient_grants g
+                       where g.patient_id = $2
+                         and g.kind = 'share'
+                         and g.ended_at is null
+                         and coalesce(g.expires_at > now(), true)) >= $7 then 'full' end as refused
+      from patient
+      join users u on u.id = $3 or u.email = $4
+     where patient.allowed
+), made as (
+    insert into patient_grants (patient_id, user_id, kind, can_change, granted_by, expires_at)
+    select patient.id, person.id, 'share', $5, $8, $6 from patient, person where refused is null
+    returning id, patient_id, user_id, can_change, expires_at, granted_by, granted_at
+), audited as (
+    insert into audit_entries (actor_id, action, resource, resource_id, resource_ids, ip, request_id)
+    select acting_for($8, $9, $1, patient.created_by, null), 'share', 'grant', made.id, array[patient_id], $10, $11 from made, patient
+)
+select patient.allowed, patient.granted, patient.grant_id, patient.granted_until, person.id is not null as person_found, person.refused,
+       made.id, made.patient_id, made.user_id, made.can_change, made.expires_at, made.granted_by, made.granted_at,
+       pg_notify('session_changes', 'user ' || made.user_id)::text as notified
+  from patient
+  left join person on true
+  left join made on true;
+
+-- name: list(owners bigint[], patient_id bigint) :many
+-- The live shares of a patient. No row: no such patient. One row with a null id: a patient without shares.
+select g.kind as granted, g.id as grant_id, g.expires_at as granted_until, s.id, s.patient_id, s.user_id, s.can_change, s.expires_at,
+       s.granted_by, s.granted_at
+  from patients p
+  left join live_grant($1, p.created_by, p.id) as g on true
+  left join patient_grants s on s.patient_id = p.id
+                            and s.kind = 'share'
+                            and s.ended_at is null
+                            and coalesce(s.expires_at > now(), true)
+ where p.id = $2
+   and ($1 is null or p.created_by = any ($1) or g.kind is not null)
+ order by s.id;
+
+-- name: unshare(owners bigint[], patient_id bigint, id bigint, actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
+-- Runs after `lock`. No row: no such share, or no such patient. `allowed` false: it is somebody else's, and the actor is only granted the
+-- patient.
+with found as (
+    select s.id, s.user_id, p.created_by, s.patient_id, g.kind is null or s.user_id = $4 as allowed, g.kind as granted, g.id as grant_id,
+           g.expires_at as granted_until
+      from patients p
+      left join live_grant($1, p.created_by, p.id) as g on true
+      join patient_grants s on s.patient_id = p.id
+                           and s.id = $3
+                           and s.kind = 'share'
+                           and s.ended_at is null
+                           and coalesce(s.expires_at > now(), true)
+     where p.id = $2
+       and ($1 is null or p.created_by = any ($1) or g.kind is not null)
+), ended as (
+    update patient_grants g set ended_at = now() from found where g.id = found.id and found.allowed
+    returning g.id
+), audited as (
+    insert into audit_entries (actor_id, action, resource, resource_id, resource_ids, ip, request_id)
+    select case when found.user_id = $4 then acting($4, $5, $1 is null) else acting_for($4, $5, $1, created_by, null) end,
+           'unshare', 'grant', ended.id, array[patient_id], $6, $7
+      from ended, found
+)
+select allowed, granted, grant_id, granted_until, pg_notify('session_changes', 'user ' || user_id)::text as notified
+  from found;
+
+-- name: end_lost(user_ids bigint[]) :exec write
+-- Runs last in a transaction that takes members out of care groups, takes away a role, or moves patients: ends the shares that one of
+-- these users made, or that are of their patients, and that the maker could not make any more.
+with lost as (
+    select g.id
+      from patient_grants g
+      join patients p on p.id = g.patient_id
+     where g.kind = 'share'
+       and g.ended_at is null
+       and (g.granted_by = any ($1) or p.created_by = any ($1))
+       and g.granted_by <> p.created_by
+       and not exists (select from users where id = g.granted_by and role = 'admin')
+       and not exists (select
+                         from care_group_members mine
+                         join care_group_members other on other.group_id = mine.group_id
+                        where mine.user_id = g.granted_by
+                          and other.user_id = p.created_by)
+     order by g.id
+       for no key update of g
+)
+update patient_grants g set ended_at = now() from lost where g.id = lost.id;

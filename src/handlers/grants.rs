@@ -1,0 +1,156 @@
+//! Shares: one patient for one user, read only or not.
+
+use jiff::Timestamp;
+use postgres::Row;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::ask::{Ask, Read};
+use super::record::{allowed, emergency};
+use crate::app::App;
+use crate::auth::{Owners, User};
+use crate::envelope::Response;
+use crate::error::{Error, Result};
+use crate::request::Request;
+use crate::sql::Parameters;
+use crate::validate::{email, parse_time, record_id, truth};
+
+/// How many live shares a patient may have.
+pub const SHARES_MAX: i64 = 50;
+/// The fields that nobody sets, but everybody may send back.
+const READ_ONLY: &[&str] = &["id", "patient_id", "granted_by", "granted_at"];
+
+#[derive(Serialize)]
+struct Share {
+    id: i64,
+    patient_id: i64,
+    user_id: i64,
+    can_change: bool,
+    expires_at: Option<Timestamp>,
+    granted_by: i64,
+    granted_at: Timestamp,
+}
+
+impl Share {
+    fn from_row(row: &Row) -> Share {
+        Share {
+            id: row.get("id"),
+            patient_id: row.get("patient_id"),
+            user_id: row.get("user_id"),
+            can_change: row.get("can_change"),
+            expires_at: row.get("expires_at"),
+            granted_by: row.get("granted_by"),
+            granted_at: row.get("granted_at"),
+        }
+    }
+}
+
+/// `POST /api/patients/{id}/shares`: for the owner and the owner's colleagues.
+pub fn share(app: &App, request: &Request, user: &User) -> Result<Response> {
+    share_as(app, request, user, &user.owners(), "/api/patients")
+}
+
+/// `GET /api/patients/{id}/shares`: for everybody who sees the patient, but not under emergency access.
+pub fn list(read: &Read, user: &User) -> Result<Ask> {
+    list_as(read, &user.owners())
+}
+
+/// `DELETE /api/patients/{id}/shares/{share_id}`: for those who may make one, and for the one whom it is for.
+pub fn unshare(app: &App, request: &Request, user: &User) -> Result<Response> {
+    unshare_as(app, request, user, &user.owners())
+}
+
+fn share_as(app: &App, request: &Request, user: &User, owners: &Owners, patients: &str) -> Result<Response> {
+    let id = request.id("id")?;
+    let mut form = request.new_record()?;
+    let sent = (form.sends("user_id"), form.sends("email"));
+    form.optional("user_id", record_id);
+    form.optional("email", email);
+    form.optional("can_change", truth);
+    form.optional("expires_at", later);
+    match sent {
+        (true, true) => form.refuse("email", "must not be sent beside user_id"),
+        (false, false) => form.missing("user_id"),
+        _ => {}
+    }
+    let fields = form.finish(READ_ONLY)?;
+    let expires_at = fields.optional_text("expires_at").and_then(|text| parse_time(text).ok());
+    let parameters: Parameters = &[
+        &id,
+        &fields.integer("user_id"),
+        &fields.optional_text("email"),
+        &fields.truth("can_change").unwrap_or(false),
+        &expires_at,
+        &SHARES_MAX,
+        &user.id,
+        &user.session_id,
+        &request.client,
+        &request.id,
+    ];
+    let grants = &app.sql.grants;
+    let lock = owners.ask(&grants.lock, &[&id, &user.id])?;
+    let row = app.db.answer_behind(&lock, &owners.ask(&grants.share, parameters)?)?;
+    let row = row.ok_or(Error::NotFound("Patient"))?;
+    allowed(&row)?;
+    if !row.get::<_, bool>("person_found") {
+        return Err(Error::NotFound("User"));
+    }
+    match row.get::<_, Option<&str>>("refused") {
+        Some("self") => return Err(Error::Conflict("This user sees the patient anyway".into())),
+        Some("present") => return Err(Error::Conflict("The patient is already shared with this user".into())),
+        Some(_) => return Err(Error::Conflict(format!("A patient has at most {SHARES_MAX} live shares").into())),
+        None => {}
+    }
+    let share = Share::from_row(&row);
+    app.guard.sessions.forget_user(share.user_id);
+    Ok(Response::created("Patient shared", format!("{patients}/{id}/shares/{}", share.id), share))
+}
+
+/// A moment that is still to come.
+fn later(value: Value) -> std::result::Result<Value, crate::validate::Rule> {
+    let time = parse_time(value.as_str().unwrap_or_default())?;
+    if time > Timestamp::now() { Ok(value) } else { Err("must be in the future".into()) }
+}
+
+fn list_as(read: &Read, owners: &Owners) -> Result<Ask> {
+    let shares = owners.ask(&read.sql.grants.list, &[&read.request.id("id")?])?;
+    Ok(Ask::many(shares, |_, rows| {
+        let first = rows.first().ok_or(Error::NotFound("Patient"))?;
+        if let Some(header) = emergency(first) {
+            return Err(Error::ReadOnly(Some(header)));
+        }
+        let live = rows.iter().filter(|row| row.get::<_, Option<i64>>("id").is_some());
+        Ok(Response::success("Shares found", live.map(Share::from_row).collect::<Vec<_>>()))
+    }))
+}
+
+fn unshare_as(app: &App, request: &Request, user: &User, owners: &Owners) -> Result<Response> {
+    let (id, share_id) = (request.id("id")?, request.id("share_id")?);
+    let parameters: Parameters = &[&id, &share_id, &user.id, &user.session_id, &request.client, &request.id];
+    let grants = &app.sql.grants;
+    let lock = owners.ask(&grants.lock, &[&id, &user.id])?;
+    let row = app.db.answer_behind(&lock, &owners.ask(&grants.unshare, parameters)?)?;
+    allowed(&row.ok_or(Error::NotFound("Share"))?)?;
+    Ok(Response::deleted("Share ended"))
+}
+
+/// The same for an admin: patients of all users.
+pub mod admin {
+    use super::*;
+    use crate::auth::Admin;
+
+    /// `POST /api/admin/patients/{id}/shares`
+    pub fn share(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
+        share_as(app, request, admin.user(), &admin.owners(), "/api/admin/patients")
+    }
+
+    /// `GET /api/admin/patients/{id}/shares`
+    pub fn list(read: &Read, admin: &Admin) -> Result<Ask> {
+        list_as(read, &admin.owners())
+    }
+
+    /// `DELETE /api/admin/patients/{id}/shares/{share_id}`
+    pub fn unshare(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
+        unshare_as(app, request, admin.user(), &admin.owners())
+    }
+}
