@@ -6,6 +6,8 @@
 
 #![allow(clippy::print_stdout, reason = "the times are printed for the person who runs the test")]
 
+mod combinations;
+
 use std::time::Instant;
 
 use healthcare_backend::internals::{Queries, Query};
