@@ -4,7 +4,7 @@
 PREFIX ?= /usr/local
 BINARY := $(or $(CARGO_TARGET_DIR),target)/release/healthcare-backend
 
-.PHONY: help run test test-upstream test-ops test-docs test-browser test-deps fuzz postman check bench install install-files setup
+.PHONY: help run test test-upstream test-ops test-docs test-fhir test-browser test-deps fuzz postman check bench install install-files setup
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -25,6 +25,9 @@ test-ops: setup ## run the tests with nginx, Caddy, PgBouncer, promtool, two Pos
 
 test-docs: setup ## check the OpenAPI document with validators, the Postman collection and ten generated clients; installs what they need
 	@sh tests/clients/run.sh
+
+test-fhir: setup ## test /fhir/R4 with validators and clients of FHIR that others wrote; installs what it needs
+	@sh tests/fhir/run.sh
 
 test-browser: setup ## test /docs in Chromium, as wide as a phone and as a desktop; installs what it needs
 	@sh tests/browser/run.sh

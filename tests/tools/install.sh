@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the tests beside `cargo test` need into target/tools, in the versions that are pinned here.
 #
-#   sh tests/tools/install.sh node|python|browser|deny|clients|go|java|rust…
+#   sh tests/tools/install.sh node|python|fhir|browser|deny|clients|go|java|rust…
 #
 # Does nothing where it is there already.
 set -u
@@ -59,15 +59,29 @@ install_rust() {
     cargo fetch --quiet --locked --manifest-path tests/clients/rust/Cargo.toml </dev/null || fail "cargo fetch failed"
 }
 
-install_node() {
+# A folder with the packages of npm that a package.json names.
+with_npm() {
+    folder=$tools/$1
+    package=$2
+    shift 2
     command -v npm >/dev/null 2>&1 || with_apt nodejs npm
-    cmp -s tests/tools/package.json "$tools/node/installed" && return
-    rm -rf "$tools/node"
-    mkdir -p "$tools/node"
-    cp tests/tools/package.json "$tools/node/package.json"
-    (cd "$tools/node" && npm install --no-package-lock --no-audit --no-fund --ignore-scripts --loglevel=error </dev/null) ||
+    cmp -s "$package" "$folder/installed" && return
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    cp "$package" "$folder/package.json"
+    (cd "$folder" && npm install --no-package-lock --no-audit --no-fund --ignore-scripts --loglevel=error "$@" </dev/null) ||
         fail "npm failed"
-    cp tests/tools/package.json "$tools/node/installed"
+    cp "$package" "$folder/installed"
+}
+
+install_node() {
+    with_npm node tests/tools/package.json
+}
+
+# One of the clients would bring React Native, which only its users on phones need.
+install_fhir() {
+    with_npm fhir/node tests/fhir/package.json --omit=optional --omit=peer
+    with_pip fhir/python fhirpy==2.3.1 fhirclient==4.4.0 jsonschema==4.26.0 fhir.resources==8.3.0
 }
 
 install_browser() {

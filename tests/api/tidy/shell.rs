@@ -34,6 +34,7 @@ const OTHERS: &[&str] = &[
     "PREFIX",
     "PUT",
     "ROUTES",
+    "TOKEN",
 ];
 
 /// The blocks of shell commands of all pages, each with its page.
