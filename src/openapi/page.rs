@@ -19,6 +19,7 @@ const SOURCE: &str = concat!(
     include_str!("page/examples.js"),
     include_str!("page/session.js"),
     include_str!("page/qr.js"),
+    include_str!("page/history.js"),
     include_str!("page/operation.js"),
     include_str!("page/navigation.js"),
     include_str!("page/start.js"),

@@ -286,6 +286,26 @@ async function session({ width, colorScheme, at, picture }) {
     assert.match(await card.locator(".answer pre").first().innerText(), /^id,name,/);
     await card.getByLabel("Accept").selectOption("");
   });
+  await check(`a history shows what changed, and a deleted record comes back by its button ${at}`, async () => {
+    const token = await tokenOf(USER_EMAIL);
+    const patient = (await post("/api/patients", { name: `Old ${at}`, date_of_birth: "1990-04-23", gender: "other" }, token)).data;
+    const path = `${BASE_URL}/api/patients/${patient.id}`;
+    const headers = { Authorization: `Bearer ${token}`, "Content-Type": "application/json" };
+    await fetch(path, { method: "PATCH", headers, body: JSON.stringify({ name: `New ${at}` }) });
+    const versions = await open(page, "listPatientVersions");
+    await versions.getByLabel("id", { exact: true }).fill(String(patient.id));
+    await send(versions);
+    const changes = versions.getByRole("list", { name: "What changed" }).locator("> li");
+    assert.equal(await changes.count(), 2);
+    assert.match(await changes.first().innerText(), new RegExp(`^update .*\\s+name: "Old ${at}" → "New ${at}"$`));
+    await picture(page, "history");
+    await fetch(path, { method: "DELETE", headers });
+    const deleted = await open(page, "listDeletedPatients");
+    await send(deleted);
+    await deleted.getByRole("button", { name: `Undelete New ${at}` }).first().click();
+    await deleted.getByText("Patient brought back with 0 of 0 mappings").waitFor();
+    assert.equal((await fetch(path, { headers })).status, 200);
+  });
   await check(`axe-core finds nothing with three operations and a model open ${at}`, async () => {
     await page.evaluate(() => { location.hash = "model-Patient"; });
     await page.locator("#model-Patient dl").first().waitFor();

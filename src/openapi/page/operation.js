@@ -106,7 +106,7 @@ async function sendForm(op, form, answer, stop) {
   const call = requestOf(op, form);
   try {
     const result = await sendInSession(call, waiting.signal);
-    answer.replaceChildren(...shown(form, result).flat().filter(Boolean));
+    answer.replaceChildren(...shown(op, form, result).flat().filter(Boolean));
     await learn(op, call, result);
   } catch (error) {
     const why = waiting.signal.aborted ? "You stopped waiting. The request may have been carried out." : `No answer: ${error.message}.`;
@@ -120,7 +120,8 @@ async function sendForm(op, form, answer, stop) {
 }
 
 /** An answer: its status and message first, then its body and its headers. */
-function shown(form, { answer, text, json, took }) {
+function shown(op, form, result) {
+  const { answer, text, json, took } = result;
   const tone = answer.ok ? "ok" : answer.status < 500 ? "hm" : "no";
   const wait = answer.headers.get("retry-after");
   const errors = json?.data?.errors;
@@ -129,6 +130,7 @@ function shown(form, { answer, text, json, took }) {
     h("p", { class: "soft small" }, `${took} ms, ${text.length.toLocaleString("en")} characters${wait ? `. Try again in ${wait} s` : ""}`),
     Array.isArray(errors) ? h("ul", {}, errors.map((error) => h("li", {}, h("code", {}, error?.field), ` ${error?.message}`))) : "",
     ways(form, answer),
+    historyOf(op, result),
     json?.data?.uri?.startsWith?.("otpauth:") ? qrCode(json.data.uri) : "",
     text ? block("Body of the answer", json ? colored(json) : text) : "",
     fold("Headers", block("Headers of the answer", [...answer.headers].map(([name, value]) => `${name}: ${value}`).join("\n"))),
