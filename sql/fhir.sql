@@ -24,7 +24,8 @@ select q.number, p.*,
 -- name: patients(owners bigint[], sort text, backwards boolean, after_id bigint, after_value text, page_size bigint, ids bigint[], names text[], telecoms text[], genders text[], born_from date[], born_until date[], changed_from timestamptz[], changed_until timestamptz[], addresses text[], doctors text[], roles text[], of_teams boolean, of_histories boolean, with_team boolean, with_total boolean) :many planned
 -- One page of a search for patients, their teams or their histories, planned for its values each time, a page of each of several owners (see
 -- `search` in patients.sql). A criterion that is null is not asked for; each element of another must be met. The first name and the first
--- telecom only find candidates in the index of trigrams. Times are ranges, the earliest first.
+-- telecom only find candidates in the index of trigrams, and the second name is a first look that costs little. Times are ranges, the
+-- earliest first.
 with matching as not materialized (
     select p.*,
            case when $18 or $20 then (select greatest(p.updated_at, max(m.updated_at), max(d.updated_at),
@@ -36,7 +37,8 @@ with matching as not materialized (
      where ($7 is null or p.id = any ($7))
        and ($8 is null
             or (($8[1] = '' or searched(p.name, p.email, p.phone, null, null) ~ text_pattern($8[1]))
-                and coalesce((select bool_and(name_fits(p.name, false, criterion)) from unnest($8[2:]) as criterion), false)))
+                and folded(p.name) ~ text_pattern($8[2])
+                and coalesce((select bool_and(name_fits(p.name, false, criterion)) from unnest($8[3:]) as criterion), false)))
        and ($9 is null
             or (searched(p.name, p.email, p.phone, null, null) ~ telecom_pattern($9[1])
                 and coalesce((select bool_and(telecom_fits(p.phone, p.email, criterion)) from unnest($9) as criterion), false)))
@@ -107,7 +109,8 @@ with matching as not materialized (
      where ($6 is null or d.id = any ($6))
        and ($7 is null
             or (($7[1] = '' or searched(d.name, d.email, d.phone, d.license_number, d.specialization) ~ text_pattern($7[1]))
-                and coalesce((select bool_and(name_fits(d.name, true, criterion)) from unnest($7[2:]) as criterion), false)))
+                and folded(d.name) ~ text_pattern($7[2])
+                and coalesce((select bool_and(name_fits(d.name, true, criterion)) from unnest($7[3:]) as criterion), false)))
        and ($8 is null
             or (searched(d.name, d.email, d.phone, d.license_number, d.specialization) ~ telecom_pattern($8[1])
                 and coalesce((select bool_and(telecom_fits(d.phone, d.email, criterion)) from unnest($8) as criterion), false)))

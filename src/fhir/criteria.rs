@@ -192,17 +192,15 @@ impl Criteria {
         Ok(())
     }
 
-    /// The names, behind the one that finds candidates in the index: that with the longest words, one of each text, or nothing if they are
-    /// too short. What a read shows as a space between words can be another sign in the index.
+    /// The names, behind what finds candidates: for the index, or nothing where it is too short, and for a first look at every name. That
+    /// is the criterion with the longest words, one of each text: what a read shows as a space can be another sign in the record.
     pub fn names(&self) -> Option<Vec<String>> {
         let shortest =
             |criterion: &&String| longest_words(criterion).iter().map(|word| word.chars().count()).min().unwrap_or(0);
         let longest = self.names.iter().max_by_key(shortest)?;
-        let candidates = match shortest(&longest) < TRIGRAM {
-            true => String::new(),
-            false => format!("{}{}", &longest[..2], longest_words(longest).join("\n")),
-        };
-        Some([vec![candidates], self.names.clone()].concat())
+        let candidates = format!("{}{}", &longest[..2], longest_words(longest).join("\n"));
+        let indexed = if shortest(&longest) < TRIGRAM { String::new() } else { candidates.clone() };
+        Some([vec![indexed, candidates], self.names.clone()].concat())
     }
 
     /// The licence numbers and the ids of the first criterion for identifiers, if all are known.
