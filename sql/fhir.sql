@@ -1,9 +1,46 @@
--- What only FHIR asks for: the team of a patient, and searches. Single patients and doctors are read by the statements of their own
--- files.
+-- What only FHIR asks for: records that may have been deleted, the team of a patient, and searches. Histories are read by the statement of
+-- history.sql.
 
 -- name: installation() :one
 select 'urn:uuid:' || id as system
   from installation;
+
+-- name: patient(owners text[], id bigint[]) :one batched
+-- A patient of these owners, or one that is shared with the first of them; or else the version in which there is none, if a patient of the
+-- owners was deleted. Emergency access does not lead here.
+select q.number, p.*, gone.version as gone_version
+  from unnest($1, $2) with ordinality as q (owners, patient_id, number)
+  left join patients p on p.id = q.patient_id
+                      and (p.created_by = any (q.owners::bigint[])
+                           or exists (select from live_grant(q.owners::bigint[], p.created_by, p.id) as g where g.kind = 'share'))
+  left join lateral (
+       select version + 1 as version
+         from (select version, ended_by, owner_id
+                 from record_versions
+                where p.id is null
+                  and resource = 'patient'
+                  and record_id = q.patient_id
+                order by version desc
+                limit 1) as last
+        where ended_by = 'delete'
+          and owner_id = any (q.owners::bigint[])) gone on true;
+
+-- name: doctor(owners text[], id bigint[]) :one batched
+-- The same for a doctor, whom everybody sees. Null owners see everybody's that were deleted.
+select q.number, d.*, gone.version as gone_version
+  from unnest($1, $2) with ordinality as q (owners, doctor_id, number)
+  left join doctors d on d.id = q.doctor_id
+  left join lateral (
+       select version + 1 as version
+         from (select version, ended_by, owner_id
+                 from record_versions
+                where d.id is null
+                  and resource = 'doctor'
+                  and record_id = q.doctor_id
+                order by version desc
+                limit 1) as last
+        where ended_by = 'delete'
+          and (q.owners is null or owner_id = any (q.owners::bigint[]))) gone on true;
 
 -- name: team(owners text[], patient_id bigint[]) :opt batched
 -- A patient, and the doctors with their mappings; null if there are none. The team changes with the patient, its mappings and its doctors,
@@ -19,13 +56,14 @@ select q.number, p.*,
           join doctors d on d.id = m.doctor_id
          where m.patient_id = p.id) as team_changed_at
   from unnest($1, $2) with ordinality as q (owners, patient_id, number)
-  join patients p on p.id = q.patient_id and p.created_by = any (q.owners::bigint[]);
+  join patients p on p.id = q.patient_id
+                 and (p.created_by = any (q.owners::bigint[])
+                      or exists (select from live_grant(q.owners::bigint[], p.created_by, p.id) as g where g.kind = 'share'));
 
--- name: patients(owners bigint[], sort text, backwards boolean, after_id bigint, after_value text, page_size bigint, ids bigint[], names text[], telecoms text[], genders text[], born_from date[], born_until date[], changed_from timestamptz[], changed_until timestamptz[], addresses text[], doctors text[], roles text[], of_teams boolean, of_histories boolean, with_team boolean, with_total boolean) :many planned
--- One page of a search for patients, their teams or their histories, planned for its values each time, a page of each of several owners (see
--- `search` in patients.sql). A criterion that is null is not asked for; each element of another must be met. The first name and the first
--- telecom only find candidates in the index of trigrams, and the second name is a first look that costs little. Times are ranges, the
--- earliest first.
+-- name: patients(owners bigint[], sort text, backwards boolean, after_id bigint, after_value text, page_size bigint, ids bigint[], names text[], telecoms text[], genders text[], born_from date[], born_until date[], changed_from timestamptz[], changed_until timestamptz[], addresses text[], doctors text[], roles text[], of_teams boolean, of_histories boolean, with_team boolean, with_total boolean, families text[], givens text[], exact_names text[]) :many planned
+-- One page of a search for patients, their teams or their histories, planned for its values each time, a page of each of several owners and of
+-- what is shared (see `search` in patients.sql). A criterion that is null is not asked for; each element of another must be met. The first name only
+-- finds candidates in the index of trigrams. Times are ranges, the earliest first.
 with matching as not materialized (
     select p.*,
            case when $18 or $20 then (select greatest(p.updated_at, max(m.updated_at), max(d.updated_at),
@@ -35,10 +73,16 @@ with matching as not materialized (
                                        where m.patient_id = p.id) end as team_changed_at
       from patients p
      where ($7 is null or p.id = any ($7))
-       and ($8 is null
-            or (($8[1] = '' or searched(p.name, p.email, p.phone, null, null) ~ text_pattern($8[1]))
-                and folded(p.name) ~ text_pattern($8[2])
-                and coalesce((select bool_and(name_fits(p.name, false, criterion)) from unnest($8[3:]) as criterion), false)))
+       and ($8 is null or $8[1] = '' or searched(p.name, p.email, p.phone, null, null) ~ text_pattern($8[1]))
+       and ($8 is null or coalesce(folded(shown_name(p.name)) ~ all (array(select text_pattern(criterion) from unnest($8[2:]) as criterion)), false))
+       and ($22 is null or coalesce(folded((name_parts(p.name, false))[2])
+                                   ~ all (array(select text_pattern(criterion) from unnest($22) as criterion)), false))
+       and ($23 is null or coalesce(folded(array_to_string((name_parts(p.name, false))[3:], E'\n'))
+                                   ~ all (array(select text_pattern(criterion) from unnest($23) as criterion)), false))
+       and ($24 is null
+            or (select bool_and(string_to_array(substr(criterion, 3), E'\n')
+                                && case left(criterion, 1) when 'n' then part when 'f' then part[2:2] else part[3:] end)
+                  from name_parts(p.name, false) as part, unnest($24) as criterion))
        and ($9 is null
             or (searched(p.name, p.email, p.phone, null, null) ~ telecom_pattern($9[1])
                 and coalesce((select bool_and(telecom_fits(p.phone, p.email, criterion)) from unnest($9) as criterion), false)))
@@ -71,46 +115,65 @@ with matching as not materialized (
                         where case when $18 then team_changed_at else updated_at end >= start
                           and case when $18 then team_changed_at else updated_at end < stop))
 )
-select found.*, case when $21 then (select count(*) from changed where created_by = any ($1)) end as total,
+select found.*, case when $21 then (select count(*) from changed where created_by = any ($1))
+                                  + (select count(*) from changed where id in (select id from shared_patients($1))) end as total,
        case when $20 then (select jsonb_agg(to_jsonb(m) || jsonb_build_object('doctor', to_jsonb(d)) order by m.id)
                              from mappings m
                              join doctors d on d.id = m.doctor_id
                             where m.patient_id = found.id) end as team
-  from unnest(case when cardinality($1) <> 1 then $1 else array[null::bigint] end) as owner (id)
- cross join lateral (
-           select *
-             from changed
-            where case when cardinality($1) = 1 then created_by = any ($1) else created_by = any (array[owner.id]) end
-              and ($4 is null
-                   or case when $2 in ('name', 'family') then case when $3 then (text_key, id) < (folded($5), $4) else (text_key, id) > (folded($5), $4) end
-                           when $2 = 'birthdate' then case when $3 then (date_key, id) < ($5::date, $4) else (date_key, id) > ($5::date, $4) end
-                           when $2 = '_lastUpdated' then case when $3 then (time_key, id) < ($5::timestamptz, $4) else (time_key, id) > ($5::timestamptz, $4) end
-                           when $3 then id < $4
-                           else id > $4
-                           end)
-            order by case when $3 then created_by end desc, case when not $3 then created_by end,
-                     case when $3 then text_key end desc, case when not $3 then text_key end,
-                     case when $3 then date_key end desc, case when not $3 then date_key end,
-                     case when $3 then time_key end desc, case when not $3 then time_key end,
-                     case when $3 then id end desc, id
-            limit $6) found
+  from (select page.*
+          from unnest(case when cardinality($1) <> 1 then $1 else array[null::bigint] end) as owner (id)
+         cross join lateral (
+                   select *
+                     from changed
+                    where case when cardinality($1) = 1 then created_by = any ($1) else created_by = any (array[owner.id]) end
+                      and ($4 is null
+                           or case when $2 in ('name', 'family') then case when $3 then (text_key, id) < (folded($5), $4) else (text_key, id) > (folded($5), $4) end
+                                   when $2 = 'birthdate' then case when $3 then (date_key, id) < ($5::date, $4) else (date_key, id) > ($5::date, $4) end
+                                   when $2 = '_lastUpdated' then case when $3 then (time_key, id) < ($5::timestamptz, $4) else (time_key, id) > ($5::timestamptz, $4) end
+                                   when $3 then id < $4
+                                   else id > $4
+                                   end)
+                    order by case when $3 then created_by end desc, case when not $3 then created_by end,
+                             case when $3 then text_key end desc, case when not $3 then text_key end,
+                             case when $3 then date_key end desc, case when not $3 then date_key end,
+                             case when $3 then time_key end desc, case when not $3 then time_key end,
+                             case when $3 then id end desc, id
+                    limit $6) page
+        union all
+        select *
+          from changed
+         where id in (select id from shared_patients($1))
+           and ($4 is null
+              or case when $2 in ('name', 'family') then case when $3 then (text_key, id) < (folded($5), $4) else (text_key, id) > (folded($5), $4) end
+                      when $2 = 'birthdate' then case when $3 then (date_key, id) < ($5::date, $4) else (date_key, id) > ($5::date, $4) end
+                      when $2 = '_lastUpdated' then case when $3 then (time_key, id) < ($5::timestamptz, $4) else (time_key, id) > ($5::timestamptz, $4) end
+                      when $3 then id < $4
+                      else id > $4
+                      end)) found
  order by case when $3 then text_key end desc, case when not $3 then text_key end,
           case when $3 then date_key end desc, case when not $3 then date_key end,
           case when $3 then time_key end desc, case when not $3 then time_key end,
           case when $3 then found.id end desc, found.id
  limit $6;
 
--- name: doctors(sort text, backwards boolean, after_id bigint, after_value text, page_size bigint, ids bigint[], names text[], telecoms text[], identifiers text[], licences text[], records bigint[], changed_from timestamptz[], changed_until timestamptz[], specialties text[], with_total boolean) :many planned
+-- name: doctors(sort text, backwards boolean, after_id bigint, after_value text, page_size bigint, ids bigint[], names text[], telecoms text[], identifiers text[], licences text[], records bigint[], changed_from timestamptz[], changed_until timestamptz[], specialties text[], with_total boolean, families text[], givens text[], exact_names text[]) :many planned
 -- The same for the directory. An identifier is a licence number (l) or the id of a doctor who has none (i); L and I stand for any. Those of
 -- the first criterion are in `licences` and `records` as well, if they are all known.
 with matching as not materialized (
     select d.*, case $1 when 'name' then folded(d.name) end as text_key, case $1 when '_lastUpdated' then d.updated_at end as time_key
       from doctors d
      where ($6 is null or d.id = any ($6))
-       and ($7 is null
-            or (($7[1] = '' or searched(d.name, d.email, d.phone, d.license_number, d.specialization) ~ text_pattern($7[1]))
-                and folded(d.name) ~ text_pattern($7[2])
-                and coalesce((select bool_and(name_fits(d.name, true, criterion)) from unnest($7[3:]) as criterion), false)))
+       and ($7 is null or $7[1] = '' or searched(d.name, d.email, d.phone, d.license_number, d.specialization) ~ text_pattern($7[1]))
+       and ($7 is null or coalesce(folded(shown_name(d.name)) ~ all (array(select text_pattern(criterion) from unnest($7[2:]) as criterion)), false))
+       and ($16 is null or coalesce(folded((name_parts(d.name, true))[2])
+                                   ~ all (array(select text_pattern(criterion) from unnest($16) as criterion)), false))
+       and ($17 is null or coalesce(folded(array_to_string((name_parts(d.name, true))[3:], E'\n'))
+                                   ~ all (array(select text_pattern(criterion) from unnest($17) as criterion)), false))
+       and ($18 is null
+            or (select bool_and(string_to_array(substr(criterion, 3), E'\n')
+                                && case left(criterion, 1) when 'n' then part when 'f' then part[2:2] else part[3:] end)
+                  from name_parts(d.name, true) as part, unnest($18) as criterion))
        and ($8 is null
             or (searched(d.name, d.email, d.phone, d.license_number, d.specialization) ~ telecom_pattern($8[1])
                 and coalesce((select bool_and(telecom_fits(d.phone, d.email, criterion)) from unnest($8) as criterion), false)))

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// The statuses that the service answers with. The transport counts those of its own refusals.
-const STATUSES: [u16; 19] =
-    [200, 201, 202, 204, 304, 400, 401, 403, 404, 405, 409, 412, 413, 415, 422, 429, 500, 501, 503];
+const STATUSES: [u16; 22] =
+    [200, 201, 202, 204, 303, 304, 400, 401, 403, 404, 405, 406, 409, 410, 412, 413, 415, 422, 429, 500, 501, 503];
 
 /// Upper bounds of the latency histogram, in microseconds.
 const BUCKETS_MICROS: [u64; 12] =

@@ -6,6 +6,7 @@ use crate::auth;
 use crate::config::Config;
 use crate::envelope::Response;
 use crate::error::Result;
+use crate::fhir::history as fhir_history;
 use crate::fhir::{
     capabilities, care_team, document_reference, everything, patient, practitioner, practitioner_role, search,
 };
@@ -197,12 +198,16 @@ pub const ROUTES: &[Route] = &[
     read      (Get,    "/fhir/R4/Patient",                         Patient, search::patients).fhir(),
     read      (Post,   "/fhir/R4/Patient/_search",                 Patient, search::patients).fhir(),
     read      (Get,    "/fhir/R4/Patient/{id}",                    Patient, patient::read).fhir(),
+    read      (Get,    "/fhir/R4/Patient/{id}/_history",           Patient, fhir_history::of_patient).fhir(),
+    read      (Get,    "/fhir/R4/Patient/{id}/_history/{vid}",     Patient, fhir_history::version_of_patient).fhir(),
     read      (Get,    "/fhir/R4/Patient/{id}/CareTeam",           Patient, search::team_of_patient).fhir(),
     read      (Get,    "/fhir/R4/Patient/{id}/$everything",        Patient, everything::everything).fhir(),
     read      (Post,   "/fhir/R4/Patient/{id}/$everything",        Patient, everything::everything).fhir(),
     read      (Get,    "/fhir/R4/Practitioner",                    Doctor,  search::practitioners).fhir(),
     read      (Post,   "/fhir/R4/Practitioner/_search",            Doctor,  search::practitioners).fhir(),
     read      (Get,    "/fhir/R4/Practitioner/{id}",               Doctor,  practitioner::read).fhir(),
+    read      (Get,    "/fhir/R4/Practitioner/{id}/_history",      Doctor,  fhir_history::of_practitioner).fhir(),
+    read      (Get,    "/fhir/R4/Practitioner/{id}/_history/{vid}", Doctor,  fhir_history::version_of_practitioner).fhir(),
     read      (Get,    "/fhir/R4/PractitionerRole",                Doctor,  search::roles).fhir(),
     read      (Post,   "/fhir/R4/PractitionerRole/_search",        Doctor,  search::roles).fhir(),
     read      (Get,    "/fhir/R4/PractitionerRole/{id}",           Doctor,  practitioner_role::read).fhir(),

@@ -17,24 +17,15 @@ create function name_parts(name text, may_have_titles boolean) returns text[] la
                   case when rest.words like '%,%' then substr(rest.words, strpos(rest.words, ',') + 1)
                        else substring(rest.words from '^(.*) [^ ]*$') end as given) as split);
 
--- A criterion is a part (n name, f family, g given), a mode (^ a word starts with it, * it stands anywhere, = it is the same), and then
--- texts, a line each, of which one must fit. This is its regular expression for a folded text; of = that of candidates. A text of which
--- folding leaves nothing fits nowhere.
+-- A criterion is a part (n name, f family, g given, a address), a mode (^ a word starts with it, * it stands anywhere, = it is the same),
+-- and then texts, a line each, of which one must fit. This is its regular expression for a folded text. A text of which folding leaves
+-- nothing fits nowhere.
 create function text_pattern(criterion text) returns text language sql immutable parallel safe return
     case when substr($1, 2, 1) = '*' then '' else '(^|[^[:alnum:]])' end
     || '('
     || coalesce(nullif(array_to_string(array_remove(string_to_array(
            regexp_replace(folded(substr($1, 3)), '([^[:alnum:]\n])', '\\\1', 'g'), E'\n'), ''), '|'), ''), E'\x03')
     || ')';
-
-create function name_fits(name text, may_have_titles boolean, criterion text) returns boolean language sql immutable parallel safe return
-    case when substr($3, 2, 1) = '=' then
-         string_to_array(substr($3, 3), E'\n')
-         && case left($3, 1) when 'n' then name_parts($1, $2) when 'f' then (name_parts($1, $2))[2:2] else (name_parts($1, $2))[3:] end
-         else
-         folded(case left($3, 1) when 'n' then shown_name($1) when 'f' then (name_parts($1, $2))[2]
-                else array_to_string((name_parts($1, $2))[3:], E'\n') end) ~ text_pattern($3)
-         end;
 
 -- Telephone numbers (p and digits) and e-mail addresses (e), a line each, of which one must be there: the regular expression for
 -- candidates in `searched`, and whether one fits.

@@ -1,8 +1,10 @@
 //! The answers of FHIR: one resource with its version.
 
+use postgres::Row;
 use serde::Serialize;
 
-use super::datatypes::Meta;
+use super::datatypes::{Meta, etag};
+use super::outcome::gone;
 use super::shape::Shape;
 use crate::envelope::Response;
 use crate::error::{Error, Result};
@@ -24,6 +26,16 @@ pub fn parse_id(text: &str) -> Option<i64> {
     validate::parse_id(text).ok().filter(|_| !text.starts_with('0'))
 }
 
+/// The row of a record. If there is only its tombstone, the record is gone.
+pub fn there(row: Option<Row>) -> Result<Row> {
+    let row = row.ok_or(Error::NoRoute)?;
+    match row.get::<_, Option<i64>>("gone_version") {
+        Some(version) => Err(gone(version)),
+        None if row.get::<_, Option<i64>>("id").is_none() => Err(Error::NoRoute),
+        None => Ok(row),
+    }
+}
+
 /// 200 with one resource, or 304 if the client already has this version.
 pub fn resource(request: &Request, shape: &Shape, resource: &impl Serialize, meta: &Meta) -> Response {
     let response = match request.already_has(&meta.version_id) {
@@ -33,9 +45,4 @@ pub fn resource(request: &Request, shape: &Shape, resource: &impl Serialize, met
     };
     let modified = httpdate::fmt_http_date(meta.last_updated.into());
     response.with_header("ETag", etag(&meta.version_id)).with_header("Last-Modified", modified)
-}
-
-/// The entity tag of a version: weak, as FHIR has it.
-pub fn etag(version: &str) -> String {
-    format!("W/\"{version}\"")
 }

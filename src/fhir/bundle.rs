@@ -1,5 +1,6 @@
-//! Bundle: what a search found, and what it brings along.
+//! Bundle: what a search found and brings along, or the versions of a history.
 
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -35,8 +36,39 @@ struct Link {
 pub struct Entry<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     full_url: Option<String>,
-    resource: Shown<'a>,
-    search: Search,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource: Option<Shown<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    search: Option<Search>,
+    #[serde(flatten)]
+    change: Option<Change>,
+}
+
+/// What made a version: a request, which may have come by `/api`, and what was answered.
+#[derive(Serialize)]
+pub struct Change {
+    request: Request,
+    response: Answer,
+}
+
+#[derive(Serialize)]
+struct Request {
+    method: &'static str,
+    url: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    status: &'static str,
+    etag: String,
+    last_modified: Timestamp,
+}
+
+impl Change {
+    pub fn new(method: &'static str, url: String, status: &'static str, etag: String, at: Timestamp) -> Change {
+        Change { request: Request { method, url }, response: Answer { status, etag, last_modified: at } }
+    }
 }
 
 #[derive(Serialize)]
@@ -100,14 +132,23 @@ impl<'a> Bundle<'a> {
     pub fn add(&mut self, base: &str, id: &str, resource: Resource<'a>, shape: &Shape, mode: Mode) {
         let full_url = Some(format!("{base}/{}/{id}", resource.type_name()));
         let resource = if shape.is_whole() { Shown::Whole(resource) } else { Shown::Part(shape.part(&resource)) };
-        self.entry.push(Entry { full_url, resource, search: Search { mode } });
+        self.entry.push(Entry { full_url, resource: Some(resource), search: Some(Search { mode }), change: None });
+    }
+
+    /// Adds a version of a history, or a deletion.
+    pub fn add_change(&mut self, full_url: String, resource: Option<Value>, shape: &Shape, change: Change) {
+        let resource = resource.map(|resource| if shape.is_whole() { resource } else { shape.part(&resource) });
+        let entry =
+            Entry { full_url: Some(full_url), resource: resource.map(Shown::Part), search: None, change: Some(change) };
+        self.entry.push(entry);
     }
 
     /// Adds what was left out of the search.
     pub fn warn(&mut self, texts: &'a [String]) {
         if !texts.is_empty() {
-            let resource = Shown::Outcome(OperationOutcome::warning(texts));
-            self.entry.push(Entry { full_url: None, resource, search: Search { mode: Mode::Outcome } });
+            let resource = Some(Shown::Outcome(OperationOutcome::warning(texts)));
+            let search = Some(Search { mode: Mode::Outcome });
+            self.entry.push(Entry { full_url: None, resource, search, change: None });
         }
     }
 }

@@ -26,8 +26,11 @@ const TRIGRAM: usize = 3;
 pub struct Criteria {
     /// The ids that are left; nobody matches if there are none.
     pub ids: Option<BTreeSet<i64>>,
-    /// See `text_pattern` in `sql/migrations`.
+    /// What the name must have; see `text_pattern` in `sql/migrations`. It also has what its parts must have, or be.
     names: Vec<String>,
+    pub families: Vec<String>,
+    pub givens: Vec<String>,
+    pub exact_names: Vec<String>,
     pub telecoms: Vec<String>,
     pub genders: Option<BTreeSet<String>>,
     pub born: Option<Ranges<Date>>,
@@ -96,17 +99,18 @@ impl Criteria {
             Meaning::Changed => self.changed = Some(narrowed(self.changed.take(), Ranges::of(name, &texts())?)),
             Meaning::BirthDate => self.born = Some(narrowed(self.born.take(), Ranges::of(name, &texts())?)),
             Meaning::Name | Meaning::Family | Meaning::Given => {
-                let part = match meaning {
-                    Meaning::Name => 'n',
-                    Meaning::Family => 'f',
-                    _ => 'g',
+                let mode = if modifier == Some("contains") { '*' } else { '^' };
+                let (part, of_part) = match meaning {
+                    Meaning::Name => ('n', None),
+                    Meaning::Family => ('f', Some(&mut self.families)),
+                    _ => ('g', Some(&mut self.givens)),
                 };
-                let mode = match modifier {
-                    None => '^',
-                    Some("contains") => '*',
-                    Some(_) => '=',
-                };
-                self.names.push(lines(&format!("{part}{mode}")));
+                self.names.push(lines(&format!("n{mode}")));
+                if modifier == Some("exact") {
+                    self.exact_names.push(lines(&format!("{part}=")));
+                } else if let Some(criteria) = of_part {
+                    criteria.push(lines(&format!("{part}{mode}")));
+                }
             }
             Meaning::Address => self.addresses.push(lines("a*")),
             Meaning::Role => {
@@ -192,15 +196,17 @@ impl Criteria {
         Ok(())
     }
 
-    /// The names, behind what finds candidates: for the index, or nothing where it is too short, and for a first look at every name. That
-    /// is the criterion with the longest words, one of each text: what a read shows as a space can be another sign in the record.
+    /// The names, behind the one that finds candidates in the index: that with the longest words, one of each text, or nothing if they are
+    /// too short. What a read shows as a space between words can be another sign in the index.
     pub fn names(&self) -> Option<Vec<String>> {
         let shortest =
             |criterion: &&String| longest_words(criterion).iter().map(|word| word.chars().count()).min().unwrap_or(0);
         let longest = self.names.iter().max_by_key(shortest)?;
-        let candidates = format!("{}{}", &longest[..2], longest_words(longest).join("\n"));
-        let indexed = if shortest(&longest) < TRIGRAM { String::new() } else { candidates.clone() };
-        Some([vec![indexed, candidates], self.names.clone()].concat())
+        let candidates = match shortest(&longest) < TRIGRAM {
+            true => String::new(),
+            false => format!("{}{}", &longest[..2], longest_words(longest).join("\n")),
+        };
+        Some([vec![candidates], self.names.clone()].concat())
     }
 
     /// The licence numbers and the ids of the first criterion for identifiers, if all are known.
@@ -215,7 +221,9 @@ impl Criteria {
 
     /// Whether nothing is asked for.
     pub fn is_empty(&self) -> bool {
-        let Criteria { ids, names, telecoms, genders, born, changed, addresses, doctors, roles, identifiers } = self;
+        // What asks for a part of the name asks for the name.
+        let Criteria { ids, names, telecoms, genders, born, changed, addresses, doctors, roles, identifiers, .. } =
+            self;
         let lists = [names, telecoms, addresses, doctors, roles, identifiers];
         ids.is_none()
             && genders.is_none()

@@ -106,3 +106,8 @@ pub fn shown(text: &str) -> Option<Cow<'_, str>> {
     };
     (!shown.is_empty()).then_some(shown)
 }
+
+/// The entity tag of a version: weak, as FHIR has it.
+pub fn etag(version: &str) -> String {
+    format!("W/\"{version}\"")
+}

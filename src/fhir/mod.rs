@@ -12,6 +12,7 @@ pub mod criteria;
 pub mod datatypes;
 pub mod document_reference;
 pub mod everything;
+pub mod history;
 pub mod names;
 pub mod negotiation;
 pub mod outcome;

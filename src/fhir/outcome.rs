@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
+use super::datatypes::etag;
 use crate::envelope::Response;
 use crate::error::{Error, FieldErrors, Issue, Refusal};
 
@@ -47,6 +48,12 @@ pub fn not_supported(text: impl Into<Cow<'static, str>>) -> Error {
 /// A value that cannot be read.
 pub fn bad_value(text: impl Into<Cow<'static, str>>) -> Error {
     refused(400, "value", text)
+}
+
+/// A record that was deleted, for those who could see it.
+pub fn gone(version: i64) -> Error {
+    let issue = Issue { code: "deleted", text: "This was deleted".into() };
+    Error::Refused(Box::new(Refusal { status: 410, issues: vec![issue], etag: Some(etag(&version.to_string())) }))
 }
 
 /// A refusal with one issue.

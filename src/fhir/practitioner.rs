@@ -17,10 +17,9 @@ use serde::{Deserialize, Serialize};
 use super::datatypes::{CodeableConcept, ContactPoint, HumanName, Identifier, Meta, Reference, shown, telecom};
 use super::shape::Shape;
 use super::{answer, names};
-use crate::auth::User;
-use crate::db::Question;
+use crate::auth::{self, Owners, User};
 use crate::envelope::Response;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::handlers::ask::{Ask, Read};
 
 /// The columns of a doctor that FHIR shows.
@@ -112,18 +111,27 @@ impl<'a> Columns<'a> {
 }
 
 /// `GET /fhir/R4/Practitioner/{id}`
-pub fn read(read: &Read, _user: &User) -> Result<Ask> {
-    find(read, |read, shape, doctor| {
+pub fn read(read: &Read, user: &User) -> Result<Ask> {
+    find(read, user, |read, shape, doctor| {
         answer::resource(read.request, shape, &doctor.practitioner(read.installation), &doctor.meta())
     })
 }
 
+/// Who sees that a doctor was deleted: the creator and admins.
+pub fn owners_if_deleted(user: &User) -> Owners {
+    auth::admin(user.clone()).map_or_else(|_| user.owners().only(Some(user.id)), |admin| admin.owners())
+}
+
 /// A resource that shows one doctor.
-pub fn find(read: &Read, answer: impl FnOnce(&Read, &Shape, &Columns) -> Response + Send + 'static) -> Result<Ask> {
+pub fn find(
+    read: &Read,
+    user: &User,
+    answer: impl FnOnce(&Read, &Shape, &Columns) -> Response + Send + 'static,
+) -> Result<Ask> {
     let shape = Shape::of_read(read.request)?;
-    let doctor = Question::new(&read.sql.doctors.find, &[&answer::id(read.request)?])?;
+    let doctor = owners_if_deleted(user).ask(&read.sql.fhir.doctor, &[&answer::id(read.request)?])?;
     Ok(Ask::one(doctor, move |read, row| {
-        let row = row.ok_or(Error::NoRoute)?;
+        let row = answer::there(row)?;
         Ok(answer(read, &shape, &Columns::of(&row)))
     }))
 }

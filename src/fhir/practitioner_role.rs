@@ -47,8 +47,8 @@ impl<'a> PractitionerRole<'a> {
 }
 
 /// `GET /fhir/R4/PractitionerRole/{id}`
-pub fn read(read: &Read, _user: &User) -> Result<Ask> {
-    practitioner::find(read, |read, shape, doctor| {
+pub fn read(read: &Read, user: &User) -> Result<Ask> {
+    practitioner::find(read, user, |read, shape, doctor| {
         answer::resource(read.request, shape, &PractitionerRole::of(doctor), &doctor.meta())
     })
 }

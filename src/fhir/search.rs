@@ -26,7 +26,7 @@ use crate::sql::Parameters;
 use crate::validate::{PAGE_DEFAULT, PAGE_MAX};
 
 /// How many matches a page has if the client does not say.
-const COUNT_DEFAULT: i64 = 50;
+pub const COUNT_DEFAULT: i64 = 50;
 /// How long all parameters may be together.
 const PARAMETERS_MAX: usize = 4096;
 
@@ -160,8 +160,7 @@ impl Search {
         let table = self.kind.table();
         match name {
             "_count" => {
-                let count = value.parse::<i64>().ok().filter(|_| value.bytes().all(|byte| byte.is_ascii_digit()));
-                self.count = count.ok_or_else(|| bad_value("_count must be a whole number from 0"))?.min(PAGE_MAX);
+                self.count = count(value)?;
             }
             "_sort" => {
                 let (backwards, sort) = value.strip_prefix('-').map_or((false, value), |sort| (true, sort));
@@ -223,6 +222,8 @@ impl Search {
             (self.criteria.ids.as_ref().map(|ids| ids.iter().copied().collect::<Vec<i64>>()), self.criteria.names());
         let some = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
         let (telecoms, roles) = (some(&self.criteria.telecoms), some(&self.criteria.roles));
+        let (families, givens) = (some(&self.criteria.families), some(&self.criteria.givens));
+        let exact_names = some(&self.criteria.exact_names);
         let (changed_from, changed_until) = self.criteria.changed.as_ref().map(super::ranges::Ranges::bounds).unzip();
         let question = if self.kind.is_of_doctors() {
             if is_plain {
@@ -246,6 +247,9 @@ impl Search {
                     &changed_until,
                     &roles,
                     &counts,
+                    &families,
+                    &givens,
+                    &exact_names,
                 ];
                 Question::new(&read.sql.fhir.doctors, parameters)?
             }
@@ -280,6 +284,9 @@ impl Search {
                 &of_histories,
                 &with_team,
                 &counts,
+                &families,
+                &givens,
+                &exact_names,
             ];
             owners.ask(&read.sql.fhir.patients, parameters)?
         };
@@ -439,6 +446,12 @@ impl Search {
         let mark = if pairs.is_empty() { "" } else { "?" };
         Ok(format!("{}/{}{mark}{}", base(read.config, read.request)?, self.path, pairs.join("&")))
     }
+}
+
+/// `_count`: how many entries a page has at most.
+pub fn count(value: &str) -> Result<i64> {
+    let count = value.parse::<i64>().ok().filter(|_| value.bytes().all(|byte| byte.is_ascii_digit()));
+    Ok(count.ok_or_else(|| bad_value("_count must be a whole number from 0"))?.min(PAGE_MAX))
 }
 
 /// The parameters that say what the answer looks like, and not who matches.

@@ -109,8 +109,10 @@ impl<'a> World<'a> {
         let target = pattern.replace("{patient_id}", &self.patient_id.to_string());
         let target = target.replace("{user_id}", &self.user_id.to_string()).replace("{version}", "1");
         let target = target.replace("{share_id}", &self.share_id.to_string());
-        let target =
-            target.replace("DocumentReference/{id}", "DocumentReference/{id}-history").replace("{id}", &id.to_string());
+        let target = target
+            .replace("DocumentReference/{id}", "DocumentReference/{id}-history")
+            .replace("{id}", &id.to_string())
+            .replace("{vid}", "1");
         assert!(!target.contains('{'), "add a value here for the place in {pattern}");
         assert!(id != 0 || !pattern.contains("{id}"), "add here which record {pattern} is about");
         target

@@ -1,6 +1,8 @@
 //! FHIR R4 below `/fhir/R4`: what every body keeps to, and in the files of this folder reading, searching, and what may be asked.
 
 mod brute_force;
+mod fuzz;
+mod history;
 mod limits;
 mod negotiation;
 mod reading;

@@ -101,7 +101,8 @@ fn no_statement_about_patients_or_mappings_forgets_whose_they_are() {
             }
             assert!(!is_about || has_owners, "{full_name} does not begin with owners");
             // src/sql.rs refuses a statement that has owners and is not `Owned`.
-            assert!(!has_owners || text.contains("created_by = any ("), "{full_name} does nothing with its owners");
+            let uses_them = ["created_by = any (", "owner_id = any ("].iter().any(|limit| text.contains(limit));
+            assert!(!has_owners || uses_them, "{full_name} does nothing with its owners");
         }
     }
     assert!(without.is_empty(), "{without:?} are gone");
