@@ -80,12 +80,13 @@ select q.number, d.*
  order by q.number, d.id;
 
 -- name: search(created_by bigint, sort text, after_id bigint, after_value text, page_size bigint, name_part text, specialization_part text, words text[]) :many planned
--- One page in any order with any filters; see `search` in patients.sql.
+-- One page in any order with any filters; see `search` in patients.sql. What a filter finds by its trigrams is compared once
+-- more with its own field; `coalesce` keeps the planner from counting that as a second condition.
 select *
   from doctors
  where ($1 is null or created_by = $1)
-   and ($6 is null or (searched(name, email, phone, license_number, specialization) like any_part($6) and folded(name) like any_part($6)))
-   and ($7 is null or (searched(name, email, phone, license_number, specialization) like any_part($7) and folded(specialization) like any_part($7)))
+   and ($6 is null or (searched(name, email, phone, license_number, specialization) like any_part($6) and coalesce(folded(name) like any_part($6), false)))
+   and ($7 is null or (searched(name, email, phone, license_number, specialization) like any_part($7) and coalesce(folded(specialization) like any_part($7), false)))
    and ($8 is null
         or ((char_length($8[1]) < 3 or searched(name, email, phone, license_number, specialization) ~ word_pattern($8[1]))
             and coalesce(searched(name, email, phone, license_number, specialization) ~ all (array(select word_pattern(word) from unnest($8) as word)), false)))
@@ -106,8 +107,8 @@ select *
 select count(*) as total
   from doctors
  where ($1 is null or created_by = $1)
-   and ($2 is null or (searched(name, email, phone, license_number, specialization) like any_part($2) and folded(name) like any_part($2)))
-   and ($3 is null or (searched(name, email, phone, license_number, specialization) like any_part($3) and folded(specialization) like any_part($3)))
+   and ($2 is null or (searched(name, email, phone, license_number, specialization) like any_part($2) and coalesce(folded(name) like any_part($2), false)))
+   and ($3 is null or (searched(name, email, phone, license_number, specialization) like any_part($3) and coalesce(folded(specialization) like any_part($3), false)))
    and ($4 is null
         or ((char_length($4[1]) < 3 or searched(name, email, phone, license_number, specialization) ~ word_pattern($4[1]))
             and coalesce(searched(name, email, phone, license_number, specialization) ~ all (array(select word_pattern(word) from unnest($4) as word)), false)));

@@ -27,7 +27,7 @@ select id
 select id, name, email, role, disabled, invited, totp, version, created_at, updated_at
   from users
  where id > $1
-   and ($3 is null or (searched(name, email, null, null, null) like any_part($3) and folded(email) like any_part($3)))
+   and ($3 is null or (searched(name, email, null, null, null) like any_part($3) and coalesce(folded(email) like any_part($3), false)))
    and ($4 is null or role = $4)
    and ($5 is null or disabled = $5)
    and ($6 is null

@@ -44,6 +44,8 @@ fn a_list_among_a_million_patients_costs_little_whatever_is_asked_of_it() {
     #[cfg(target_os = "linux")]
     short_words_are_sought_within_half_a_second(&mut million);
     counts_read_what_they_count(&mut million);
+    doctors_are_found_by_their_filters(&mut million);
+    users_are_found_among_a_hundred_thousand(&mut million);
 }
 
 /// Among a million as among a thousand.
@@ -81,6 +83,41 @@ fn counts_read_what_they_count(filled: &mut Filled) {
     let doctors = ["null", "'octor 4321'", "null", "'{be-104321}'"].map(String::from);
     for plan in filled.ask(|sql| &sql.doctors.count, &doctors) {
         assert!(plan.indexes().contains(&"doctors_search_idx"), "{}: {:?}", plan.name, plan.indexes());
+    }
+}
+
+/// What many doctors have in common is found in the order of the list, and not by sorting all of them.
+fn doctors_are_found_by_their_filters(filled: &mut Filled) {
+    for sort in &SORTS[..4] {
+        for (name, specialization, most) in [("'doctor'", "null", 202.0), ("null", "'zation 3'", 2_020.0)] {
+            let values = ["null", sort, "0", "null", "101", name, specialization, "null"].map(String::from);
+            for plan in filled.ask(|sql| &sql.doctors.search, &values) {
+                plan.reads_whole_tables_never();
+                assert!(plan.rows() <= most, "{}: {} rows", plan.name, plan.rows());
+            }
+        }
+    }
+}
+
+/// Accounts are found by any part of the name or of the address among 100,000, and paged by id.
+fn users_are_found_among_a_hundred_thousand(filled: &mut Filled) {
+    let more = "insert into users (name, email, password_hash)
+                select 'User ' || n, 'member-' || n || '@example.org', '-' from generate_series(103, 100000) n; analyze users;";
+    filled.client.batch_execute(more).expect("users");
+    for (after, email, words, index, most) in [
+        ("0", "null", "null", "users_pkey", 101.0),
+        ("50000", "null", "null", "users_pkey", 101.0),
+        ("0", "'EXAMPLE'", "null", "users_pkey", 101.0),
+        ("0", "null", "'{user}'", "users_pkey", 101.0),
+        ("0", "'ber-54321'", "null", "users_search_idx", 20.0),
+        ("0", "null", "'{54321,member}'", "users_search_idx", 20.0),
+        ("0", "'org'", "'{54321}'", "users_search_idx", 20.0),
+    ] {
+        let values = [after, "101", email, "null", "null", words].map(String::from);
+        for plan in filled.ask(|sql| &sql.users.search, &values) {
+            assert!(plan.indexes().contains(&index), "{}: {:?}", plan.name, plan.indexes());
+            assert!(plan.rows() <= most, "{}: {} rows", plan.name, plan.rows());
+        }
     }
 }
 
