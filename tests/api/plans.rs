@@ -8,6 +8,7 @@
 
 mod combinations;
 
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use healthcare_backend::internals::{Queries, Query};
@@ -64,13 +65,27 @@ struct Filled {
     patients: i64,
 }
 
+fn filled(patients: i64) -> String {
+    let (database, started) = (databases::new_database(), Instant::now());
+    let fill = FILL.replace(":patients", &patients.to_string());
+    databases::connect(&database).batch_execute(&fill).expect("rows");
+    println!("{patients} patients made in {:?}", started.elapsed());
+    database
+}
+
 impl Filled {
     fn with(patients: i64) -> Filled {
-        let mut client = databases::connect(&databases::new_database());
-        let started = Instant::now();
-        client.batch_execute(&FILL.replace(":patients", &patients.to_string())).expect("rows");
-        println!("{patients} patients made in {:?}", started.elapsed());
-        Filled { client, sql: Queries::load(None).expect("statements"), patients }
+        Filled::on(&filled(patients), patients)
+    }
+
+    /// The one that several tests read, and none changes.
+    fn with_a_million() -> Filled {
+        static DATABASE: OnceLock<String> = OnceLock::new();
+        Filled::on(DATABASE.get_or_init(|| filled(1_000_000)), 1_000_000)
+    }
+
+    fn on(database: &str, patients: i64) -> Filled {
+        Filled { client: databases::connect(database), sql: Queries::load(None).expect("statements"), patients }
     }
 
     /// Runs a statement and explains what it did: a planned one as planned for its values, any other both ways, since
@@ -207,7 +222,7 @@ fn a_thousand_rows_are_paged_by_the_index_of_their_owner() {
 
 #[test]
 fn a_million_rows_are_paged_and_searched_by_the_right_index() {
-    let mut filled = Filled::with(1_000_000);
+    let mut filled = Filled::with_a_million();
     let (any, rare, common) = ("null", "'ZYXgard q'", "'ÉR'");
     pages(&mut filled);
     for owner in [LARGE, SMALL, 50] {
@@ -299,7 +314,7 @@ fn a_million_rows_are_paged_and_searched_by_the_right_index() {
 /// The lists of three owners against those of each of them, at the start and deep in, in every order.
 #[test]
 fn a_page_of_three_owners_among_a_million_patients_reads_at_most_three_times_that_of_one() {
-    let mut filled = Filled::with(1_000_000);
+    let mut filled = Filled::with_a_million();
     let mut compare = |pick: [fn(&Queries) -> &Query; 2], single: &dyn Fn(i64) -> String, place: &[&str]| {
         let values = |owners: &str| [&[owners], place].concat().into_iter().map(String::from).collect::<Vec<_>>();
         let alone = [LARGE, 50, 60].map(|owner| filled.ask(pick[0], &values(&single(owner))));
