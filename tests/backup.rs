@@ -17,6 +17,11 @@ fn a_backup_restored_elsewhere_has_every_row() {
         "insert into patients (name, date_of_birth, gender, medical_history, created_by)
          select 'Patient ' || n, '1990-04-23', 'female', E'a line\\n\\\\.\\na tab\\t', 1 from generate_series(1, 1234) as n",
     );
+    old.sql(
+        "insert into record_versions (resource, record_id, version, owner_id, ended_by, record)
+             values ('patient', 1, 1, 1, 'update', '{\"name\": \"P\"}') returning version::text",
+    );
+    old.sql("insert into audit_entries (action, resource, resource_id, version) values ('update', 'patient', 1, 2) returning id::text");
     let batch = "insert into audit_batches
                  select nextval('audit_entries_id_seq'), 'list', 'patient', '{2026-01-01Z,2026-01-01Z}', '{1,1}', '{null,null}',
                         array['{1,2}', '{}'], '{::1,::1}', '{a,b}', '{1,2}' returning id::text";
@@ -38,6 +43,8 @@ fn a_backup_restored_elsewhere_has_every_row() {
     // More than the rows came along: the audit trail still cannot be edited, and ids continue where they were.
     assert!(new.try_sql("delete from audit_entries").is_err());
     assert!(new.try_sql("delete from audit_batches").is_err());
+    assert_eq!(new.sql("select before ->> 'name' from audit_trail where version = 2"), "P");
+    assert!(new.try_sql("delete from record_versions").is_err());
     assert_eq!(new.sql(batch), (id + 1_000).to_string());
     let next = "insert into patients (name, date_of_birth, gender, created_by) values ('Next', '1990-04-23', 'male', 1) returning id::text";
     assert_eq!(new.sql(next), "1235");

@@ -121,8 +121,10 @@ const folders = api.tags.map(({ name, description }) => {
 });
 const last = operations.filter(isLast).sort((one, other) => lastOrder.indexOf(one.id) - lastOrder.indexOf(other.id));
 
-// What is deleted comes back, and is deleted the second way. A mapping goes for good before its patient does, which then comes back without any.
-const again = { adminUndeleteMapping: "deleteMapping", adminEndSessions: "login", endSession: "login" };
+// What is deleted comes back, is deleted the second way, comes back and goes for good: a mapping before its patient, which then comes back
+// without any.
+const again = { adminUndeleteMapping: "deleteMapping", adminUndeletePatient: "deletePatient", adminUndeleteDoctor: "deleteDoctor",
+  adminEndSessions: "login", endSession: "login" };
 const ending = last.flatMap((one) => [one, ...operations.filter(({ id }) => id === again[one.id])].map(item));
 folders.push({ name: "Deletes, and log out", description: "Last, and in this order.", item: ending });
 
