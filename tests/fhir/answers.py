@@ -7,7 +7,7 @@ import json
 import os
 
 from checks import check, finish
-from service import Reader, new_user
+from service import Reader, api, new_user
 
 with open(os.environ["RECORDS"], encoding="utf-8") as file:
     RECORDS = json.load(file)
@@ -17,6 +17,23 @@ patient, doctor = PATIENTS[0]["id"], DOCTORS[0]["id"]
 alone = next(one["id"] for one in PATIENTS[120:] if one["medical_history"] is None)
 HISTORIES = [one["id"] for one in PATIENTS if one["medical_history"]]
 TYPES = ["Patient", "Practitioner", "PractitionerRole", "CareTeam", "DocumentReference"]
+
+
+def gone(kind, fields):
+    """The id of a record that was made and deleted."""
+    number = api("POST", f"/{kind}", token, fields)["id"]
+    api("PUT", f"/{kind}/{number}", token, fields | {"phone": "030 12345"})
+    api("DELETE", f"/{kind}/{number}", token)
+    return number
+
+
+def steps(history):
+    """What happened, newest first: the methods and their statuses."""
+    return [(entry["request"]["method"], entry["response"]["status"][:3]) for entry in history]
+
+
+gone_patient = gone("patients", {"name": "Gone, Ann", "date_of_birth": "1990-04-23", "gender": "other"})
+gone_doctor = gone("doctors", {"name": "Dr. Gone", "specialization": "Cardiology"})
 
 
 @check("each resource")
@@ -90,6 +107,40 @@ def everything():
     assert [entry["resource"]["resourceType"] for entry in posted["entry"]] == ["Patient", "CareTeam"], posted
     reader.get(f"Patient/{patient}/%24everything?_since=2100-01-01")
     reader.get(f"Patient/{patient}/$everything?_type=Practitioner,PractitionerRole,DocumentReference")
+
+
+@check("versions and histories")
+def versions():
+    # The last one: bdl-7 of R4 compares the address with the version behind it, and takes 2 at version 11 for 21 at version 1.
+    one = PATIENTS[-1]
+    for year in range(1930, 1940):
+        api("PATCH", f"/patients/{one['id']}", token, {"date_of_birth": f"{year}-01-31", "address": None})
+    for version in range(1, 12):
+        shown = reader.ask(f"Patient/{one['id']}/_history/{version}")
+        assert shown.headers["etag"] == f'W/"{version}"'
+        assert shown.json()["meta"]["versionId"] == str(version)
+    paged = [entry for page in reader.pages(f"Patient/{one['id']}/_history?_count=3") for entry in page["entry"]]
+    assert [entry["resource"]["meta"]["versionId"] for entry in paged] == [str(number) for number in range(11, 0, -1)]
+    reader.get(f"Patient/{one['id']}/_history?_since=2100-01-01T00:00:00Z")
+    reader.get(f"Practitioner/{doctor}/_history")
+    reader.get(f"Practitioner/{doctor}/_history/1")
+    for kind, number in [("Patient", gone_patient), ("Practitioner", gone_doctor)]:
+        history = reader.get(f"{kind}/{number}/_history")["entry"]
+        assert "resource" not in history[0]
+        assert steps(history) == [("DELETE", "204"), ("PUT", "200"), ("POST", "201")], history
+        reader.get(f"{kind}/{number}/_history/1")
+        reader.ask(f"{kind}/{number}", status=410, code="deleted")
+        reader.ask(f"{kind}/{number}/_history/3", status=410, code="deleted")
+        stranger.ask(f"{kind}/{number}", status=404, code="not-found")
+    api("POST", f"/patients/{gone_patient}/undelete", token)
+    history = reader.get(f"Patient/{gone_patient}/_history")["entry"]
+    assert steps(history)[0] == ("PUT", "201") and history[0]["resource"] == reader.get(f"Patient/{gone_patient}"), history[0]
+    # The other scripts count the patients.
+    api("DELETE", f"/patients/{gone_patient}", token)
+    for path in ["", "/1", "/99"]:
+        stranger.ask(f"Patient/{patient}/_history{path}", status=404, code="not-found")
+    for query in ["?_sort=x", "?_count=0", "?name=x"]:
+        reader.ask(f"Patient/{patient}/_history{query}", status=400)
 
 
 @check("a search that leaves out what it cannot do")

@@ -40,6 +40,13 @@ await check("fhir-kit-client reads", async () => {
   assert.equal((await kit.smartAuthMetadata()).authorizeUrl, undefined);
 });
 
+await check("fhir-kit-client reads versions", async () => {
+  const read = await kit.read({ resourceType: "Patient", id: patient });
+  assert.deepEqual(await kit.vread({ resourceType: "Patient", id: patient, version: "1" }), read);
+  const history = await kit.history({ resourceType: "Patient", id: patient });
+  assert.deepEqual(resources(history), [read]);
+});
+
 await check("fhir-kit-client searches", async () => {
   for (const options of [{}, { postSearch: true }]) {
     const found = [];
@@ -76,6 +83,12 @@ await check("fhirclient (JavaScript) reads", async () => {
   await assert.rejects(api.request("Patient/999999999"), refusal(404));
 });
 
+await check("fhirclient (JavaScript) reads versions", async () => {
+  const read = await api.patient.read();
+  assert.deepEqual(await api.request(`Patient/${patient}/_history/1`), read);
+  assert.deepEqual(resources(await api.request(`Patient/${patient}/_history`)), [read]);
+});
+
 await check("fhirclient (JavaScript) searches", async () => {
   assert.deepEqual(ids(await api.request("Patient?gender=male&_count=20", { pageLimit: 0, flat: true })), men);
   const found = [];
@@ -100,6 +113,12 @@ await check("MedplumClient reads", async () => {
   assert.deepEqual(await medplum.readReference({ reference: `Patient/${patient}` }), read);
   assert.deepEqual(resources(await medplum.readPatientEverything(patient))[0], read);
   await assert.rejects(medplum.readResource("Patient", "999999999"), refusal("not-found"));
+});
+
+await check("MedplumClient reads versions", async () => {
+  const read = await medplum.readResource("Patient", patient);
+  assert.deepEqual(await medplum.readVersion("Patient", patient, "1"), read);
+  assert.deepEqual(resources(await medplum.readHistory("Patient", patient)), [read]);
 });
 
 await check("MedplumClient searches", async () => {

@@ -48,6 +48,13 @@ def fhirpy_reads():
     raises(AuthorizationError, lambda: SyncFHIRClient(BASE).get("Patient", PATIENT))
 
 
+@check("fhirpy reads versions")
+def fhirpy_versions():
+    assert client.execute(f"Patient/{PATIENT}/_history/1", "get") == client.get("Patient", PATIENT)
+    history = client.execute(f"Patient/{PATIENT}/_history", "get")
+    assert [entry.resource.meta.versionId for entry in history.entry] == ["1"]
+
+
 @check("fhirpy searches")
 def fhirpy_searches():
     patients = client.resources("Patient")
@@ -99,6 +106,14 @@ def fhirclient_reads():
     assert Patient.read_from(team.subject.reference, smart.server).as_json() == read.as_json()
     raises(FHIRNotFoundException, lambda: Patient.read("999999999", smart.server))
     raises(FHIRUnauthorizedException, lambda: Patient.read(PATIENT, with_token("forged").server))
+
+
+@check("fhirclient (Python) reads versions")
+def fhirclient_versions():
+    version = Patient.read_from(f"Patient/{PATIENT}/_history/1", smart.server)
+    assert version.as_json() == Patient.read(PATIENT, smart.server).as_json()
+    history = Bundle.read_from(f"Patient/{PATIENT}/_history", smart.server)
+    assert (history.type, history.entry[0].response.etag) == ("history", 'W/"1"')
 
 
 class Signed:
