@@ -24,7 +24,7 @@ select p.id
 -- Runs after `lock`. No row: no such patient. `allowed` false: the actor is only granted the patient. Otherwise `refused` says why not,
 -- and `person_found` whether there is such a user.
 with patient as (
-    select p.id, p.created_by, g.kind is null as allowed, g.kind as granted, g.id as grant_id, g.expires_at as granted_until
+    select p.id, p.created_by, g.kind is null as allowed
       from patients p
       left join live_grant($1, p.created_by, p.id) as g on true
      where p.id = $2
@@ -56,7 +56,7 @@ with patient as (
     insert into audit_entries (actor_id, action, resource, resource_id, resource_ids, ip, request_id)
     select acting_for($8, $9, $1, patient.created_by, null), 'share', 'grant', made.id, array[patient_id], $10, $11 from made, patient
 )
-select patient.allowed, patient.granted, patient.grant_id, patient.granted_until, person.id is not null as person_found, person.refused,
+select patient.allowed, person.id is not null as person_found, person.refused,
        made.id, made.patient_id, made.user_id, made.can_change, made.expires_at, made.granted_by, made.granted_at,
        pg_notify('session_changes', 'user ' || made.user_id)::text as notified
   from patient
@@ -65,7 +65,7 @@ select patient.allowed, patient.granted, patient.grant_id, patient.granted_until
 
 -- name: list(owners bigint[], patient_id bigint) :many
 -- The live shares of a patient. No row: no such patient. One row with a null id: a patient without shares.
-select g.kind as granted, g.id as grant_id, g.expires_at as granted_until, s.id, s.patient_id, s.user_id, s.can_change, s.expires_at,
+select s.id, s.patient_id, s.user_id, s.can_change, s.expires_at,
        s.granted_by, s.granted_at
   from patients p
   left join live_grant($1, p.created_by, p.id) as g on true
@@ -81,8 +81,7 @@ select g.kind as granted, g.id as grant_id, g.expires_at as granted_until, s.id,
 -- Runs after `lock`. No row: no such share, or no such patient. `allowed` false: it is somebody else's, and the actor is only granted the
 -- patient.
 with found as (
-    select s.id, s.user_id, p.created_by, s.patient_id, g.kind is null or s.user_id = $4 as allowed, g.kind as granted, g.id as grant_id,
-           g.expires_at as granted_until
+    select s.id, s.user_id, p.created_by, s.patient_id, g.kind is null or s.user_id = $4 as allowed
       from patients p
       left join live_grant($1, p.created_by, p.id) as g on true
       join patient_grants s on s.patient_id = p.id
@@ -101,12 +100,49 @@ with found as (
            'unshare', 'grant', ended.id, array[patient_id], $6, $7
       from ended, found
 )
-select allowed, granted, grant_id, granted_until, pg_notify('session_changes', 'user ' || user_id)::text as notified
+select allowed, pg_notify('session_changes', 'user ' || user_id)::text as notified
   from found;
+
+-- name: access(owners bigint[], patient_id bigint) :many
+-- Who may see a patient and why; somebody who is in several groups of the owner, or may for several reasons, stands there several times. A
+-- disabled user sees nothing, but stays an owner. No row: no such patient.
+with patient as (
+    select p.id, p.created_by
+      from patients p
+      left join live_grant($1, p.created_by, p.id) as g on true
+     where p.id = $2
+       and ($1 is null or p.created_by = any ($1) or g.kind is not null)
+), reasons as (
+    select created_by as user_id, 1 as place, 'owner' as reason, null::bigint as group_id, true as can_change, null::timestamptz as expires_at
+      from patient
+     union all
+    select other.user_id, 2, 'group', other.group_id, true, null
+      from patient
+      join care_group_members mine on mine.user_id = patient.created_by
+      join care_group_members other on other.group_id = mine.group_id and other.user_id <> mine.user_id
+     union all
+    select g.user_id, 3, g.kind, null, g.can_change, g.expires_at
+      from patient
+      join patient_grants g on g.patient_id = patient.id and g.ended_at is null and coalesce(g.expires_at > now(), true)
+     union all
+    select u.id, 4, 'admin', null, true, null
+      from patient, users u
+     where u.role = 'admin'
+)
+select u.id as user_id, u.name, reason, group_id, g.name as group_name, can_change, expires_at
+  from reasons
+  join users u on u.id = reasons.user_id and (not u.disabled or reason = 'owner')
+  left join care_groups g on g.id = group_id
+ order by place, u.id, group_id;
+
+-- name: names(user_ids bigint[]) :many
+select id, name
+  from users
+ where id = any ($1);
 
 -- name: end_lost(user_ids bigint[]) :exec write
 -- Runs last in a transaction that takes members out of care groups, takes away a role, or moves patients: ends the shares that one of
--- these users made, or that are of their patients, and that the maker could not make any more.
+-- these users made, or that are of their patients, and that the maker could not make any more, or that are for the owner.
 with lost as (
     select g.id
       from patient_grants g
@@ -114,13 +150,14 @@ with lost as (
      where g.kind = 'share'
        and g.ended_at is null
        and (g.granted_by = any ($1) or p.created_by = any ($1))
-       and g.granted_by <> p.created_by
-       and not exists (select from users where id = g.granted_by and role = 'admin')
-       and not exists (select
-                         from care_group_members mine
-                         join care_group_members other on other.group_id = mine.group_id
-                        where mine.user_id = g.granted_by
-                          and other.user_id = p.created_by)
+       and (g.user_id = p.created_by
+            or g.granted_by <> p.created_by
+               and not exists (select from users where id = g.granted_by and role = 'admin')
+               and not exists (select
+                                 from care_group_members mine
+                                 join care_group_members other on other.group_id = mine.group_id
+                                where mine.user_id = g.granted_by
+                                  and other.user_id = p.created_by))
      order by g.id
        for no key update of g
 )

@@ -6,8 +6,7 @@
 -- Always one row: which of the two were found, and the mapping if both were. The doctor is looked up only if the patient was
 -- found and may be changed (`allowed`). If the pair exists already, the unique constraint refuses.
 with patient as (
-    select p.id, p.name, p.version, p.created_by, coalesce(g.can_change, true) as allowed, g.kind as granted, g.id as grant_id,
-           g.expires_at as granted_until
+    select p.id, p.name, p.version, p.created_by, coalesce(g.can_change, true) as allowed
       from patients p
       left join live_grant($1, p.created_by, p.id) as g on true
      where p.id = ($2 ->> 'patient_id')::bigint
@@ -30,7 +29,7 @@ with patient as (
     insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id)
     select acting_for($3, $4, $1, created_by, patient_id), 'create', 'mapping', id, $5, $6 from created
 )
-select patient.id is not null as patient_found, patient.allowed, patient.granted, patient.grant_id, patient.granted_until,
+select patient.id is not null as patient_found, patient.allowed,
        doctor.id is not null as doctor_found, created.*,
        created.version || '.' || patient.version || '.' || doctor.version as versions,
        patient.name as patient_name, doctor.name as doctor_name, doctor.specialization as doctor_specialization,
@@ -116,7 +115,7 @@ select m.*, m.version || '.' || p.version || '.' || d.version as versions,
 
 -- name: list_of_patient(owners text[], patient_id bigint[], after_id bigint[], page_size bigint[]) :many batched
 -- No row: no such patient of these owners, and none that is granted. One row with a null id: a patient without doctors.
-select q.number, g.kind as granted, g.id as grant_id, g.expires_at as granted_until, m.*, m.version || '.' || p.version || '.' || d.version as versions,
+select q.number, m.*, m.version || '.' || p.version || '.' || d.version as versions,
        p.name as patient_name, d.name as doctor_name, d.specialization as doctor_specialization,
        d.phone as doctor_phone, d.email as doctor_email
   from unnest($1, $2, $3, $4) with ordinality as q (owners, patient_id, after_id, page_size, number)
@@ -136,7 +135,7 @@ select q.number, g.kind as granted, g.id as grant_id, g.expires_at as granted_un
 
 -- name: find(owners text[], id bigint[], patient_id bigint[]) :opt batched
 -- `patient_id` is the one in the path; null if the path has none.
-select q.number, g.kind as granted, g.id as grant_id, g.expires_at as granted_until, m.*, m.version || '.' || p.version || '.' || d.version as versions,
+select q.number, m.*, m.version || '.' || p.version || '.' || d.version as versions,
        p.name as patient_name, d.name as doctor_name, d.specialization as doctor_specialization,
        d.phone as doctor_phone, d.email as doctor_email
   from unnest($1, $2, $3) with ordinality as q (owners, mapping_id, patient_id, number)
@@ -180,7 +179,7 @@ with new as (
       from jsonb_populate_record(null::mappings, $3)
 ), found as (
     select m as stored, $4 is null or m.version || '.' || p.version || '.' || d.version = any ($4) as matches,
-           coalesce(g.can_change, true) as allowed, g.kind as granted, g.id as grant_id, g.expires_at as granted_until,
+           coalesce(g.can_change, true) as allowed,
            to_jsonb(m) - 'version' as before
       from mappings m
       join patients p on p.id = m.patient_id
@@ -234,8 +233,7 @@ with new as (
       from found
      where not exists (select from changed)
 )
-select patient.id is not null as patient_found, found.allowed and coalesce(patient.allowed, true) as allowed, found.granted, found.grant_id,
-       found.granted_until, doctor.id is not null as doctor_found, record.*,
+select patient.id is not null as patient_found, found.allowed and coalesce(patient.allowed, true) as allowed, doctor.id is not null as doctor_found, record.*,
        record.version || '.' || patient.version || '.' || doctor.version as versions,
        patient.name as patient_name, doctor.name as doctor_name, doctor.specialization as doctor_specialization,
        doctor.phone as doctor_phone, doctor.email as doctor_email
@@ -249,7 +247,6 @@ select patient.id is not null as patient_found, found.allowed and coalesce(patie
 -- false: the record is at none of `versions`.
 with found as (
     select m.id, m.version, m.created_by, m.patient_id, to_jsonb(m) - 'version' as before, coalesce(g.can_change, true) as allowed,
-           g.kind as granted, g.id as grant_id, g.expires_at as granted_until,
            $3 is null or m.version || '.' || p.version || '.' || d.version = any ($3) as matches
       from mappings m
       join patients p on p.id = m.patient_id
@@ -272,7 +269,7 @@ with found as (
     insert into audit_entries (actor_id, action, resource, resource_id, version, ip, request_id)
     select acting_for($4, $5, $1, created_by, patient_id), 'delete', 'mapping', deleted.id, version + 1, $6, $7 from deleted, found
 )
-select matches, allowed, granted, grant_id, granted_until
+select matches, allowed
   from found;
 
 -- name: undelete(owners bigint[], id bigint, actor_id bigint, session_id bigint, ip inet, request_id text) :opt write

@@ -172,8 +172,8 @@ select q.number, p.*
   join patients p on p.id = q.patient_id and (q.owners is null or p.created_by = any (q.owners::bigint[]));
 
 -- name: find_granted(owners text[], id bigint[]) :opt batched
--- The same for a user who is granted a patient of somebody else, and what was granted: `granted` is its kind.
-select q.number, p.*, g.kind as granted, g.id as grant_id, g.expires_at as granted_until
+-- The same for a user in care groups, or to whom a patient of somebody else is granted.
+select q.number, p.*
   from unnest($1, $2) with ordinality as q (owners, patient_id, number)
   join patients p on p.id = q.patient_id
   left join live_grant(q.owners::bigint[], p.created_by, p.id) as g on true
@@ -186,7 +186,7 @@ select q.number, p.*, g.kind as granted, g.id as grant_id, g.expires_at as grant
 -- granted. `allowed` false: what is granted is not a change. `matches` false: the record is at none of `versions`.
 with found as (
     select p as stored, $4 is null or p.version::text = any ($4) as matches, coalesce(g.can_change, true) as allowed,
-           to_jsonb(p) - 'version' as before, g.kind as granted, g.id as grant_id, g.expires_at as granted_until
+           to_jsonb(p) - 'version' as before
       from patients p
       left join live_grant($1, p.created_by, p.id) as g on true
      where p.id = $2
@@ -218,10 +218,10 @@ with found as (
     insert into audit_entries (actor_id, action, resource, resource_id, version, ip, request_id)
     select acting_for($5, $6, $1, created_by, id), 'update', 'patient', id, version, $7, $8 from changed
 )
-select true as matches, true as allowed, null as granted, null as grant_id, null as granted_until, changed.*
+select true as matches, true as allowed, changed.*
   from changed
  union all
-select matches, allowed, granted, grant_id, granted_until, (stored).*
+select matches, allowed, (stored).*
   from found
  where not exists (select from changed);
 
@@ -238,7 +238,7 @@ select id
 -- Runs after `lock`: removes the patient and the patient's mappings, and ends what was granted. `allowed` false: somebody to whom the
 -- patient is granted does not delete it.
 with found as (
-    select p.id, p.version, p.created_by, g.kind is null as allowed, g.kind as granted, g.id as grant_id, g.expires_at as granted_until,
+    select p.id, p.version, p.created_by, g.kind is null as allowed,
            $3 is null or p.version::text = any ($3) as matches, to_jsonb(p) - 'version' as before
       from patients p
       left join live_grant($1, p.created_by, p.id) as g on true
@@ -274,7 +274,7 @@ with found as (
      union all
     select acting_for($4, $5, $1, created_by, null), 'delete', 'patient', deleted.id, version + 1, $6, $7 from deleted, found
 )
-select matches, allowed, granted, grant_id, granted_until
+select matches, allowed
   from found;
 
 -- name: undelete(owners bigint[], id bigint, actor_id bigint, session_id bigint, ip inet, request_id text) :opt write

@@ -227,7 +227,7 @@ pub fn entry(
             Shown::Record(resource, id) => (Action::Read, *resource, Some(*id), None),
             Shown::List(resource, ids) => (Action::List, *resource, None, Some(ids.clone())),
         },
-        Err(Error::Forbidden(_) | Error::ReadOnly(_) | Error::Unauthenticated) => {
+        Err(Error::Forbidden(_) | Error::ReadOnly | Error::Unauthenticated) => {
             (Action::Denied, ROUTES[target.route()?].resource?, request.id("id").ok(), None)
         }
         _ => return None,

@@ -87,8 +87,8 @@ pub enum Error {
     Unauthenticated,
     /// A valid token whose user may not do this.
     Forbidden(&'static str),
-    /// A change of a patient whom the user may only read; under emergency access, with the header that says so.
-    ReadOnly(Option<String>),
+    /// What the user may not do with a patient, although the user may see the patient.
+    ReadOnly,
     /// No such route.
     NoRoute,
     /// No such record that this user may see; the name of the resource, capitalised.
@@ -191,7 +191,7 @@ impl Error {
             Error::WrongToken              => (401, "invalid",    "The one-time token is wrong, was used, or is over".into()),
             Error::Unauthenticated         => (401, "forbidden",  "A valid access token is needed".into()),
             Error::Forbidden(why)          => (403, "forbidden",  (*why).into()),
-            Error::ReadOnly(_)             => (403, "forbidden",  "You may see this patient, but not do this".into()),
+            Error::ReadOnly                => (403, "forbidden",  "You may see this patient, but not do this".into()),
             Error::NoRoute                 => (404, "failed",     "There is nothing at this path".into()),
             Error::NotFound(resource)      => (404, "failed",     format!("{resource} not found").into()),
             Error::MethodNotAllowed(_)     => (405, "failed",     "This path does not support this method".into()),
@@ -222,7 +222,6 @@ impl Error {
     pub fn headers(&self) -> Vec<(&'static str, Cow<'static, str>)> {
         match self {
             Error::Unauthenticated => vec![("WWW-Authenticate", "Bearer".into())],
-            Error::ReadOnly(Some(emergency)) => vec![("Emergency-Access", emergency.clone().into())],
             Error::MethodNotAllowed(allow) => vec![("Allow", allow.clone().into())],
             Error::Refused(refusal) => refusal.etag.iter().map(|etag| ("ETag", etag.clone().into())).collect(),
             Error::Unavailable(_) | Error::TooSlow(_) => vec![("Retry-After", "1".into())],

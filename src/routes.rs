@@ -12,7 +12,7 @@ use crate::fhir::{
 };
 use crate::handlers::ask::{Ask, Read};
 use crate::handlers::{
-    audit, docs, doctors, grants, groups, health, history, mappings, patients, resets, sessions, totp, users,
+    audit, docs, doctors, grants, groups, health, history, mappings, patients, resets, sessions, totp, transfers, users,
 };
 use crate::request::Method::{self, Delete, Get, Patch, Post, Put};
 use crate::request::Request;
@@ -119,6 +119,8 @@ pub const ROUTES: &[Route] = &[
     signed    (Post,   "/api/patients/{id}/shares",                Grant,   grants::share),
     read      (Get,    "/api/patients/{id}/shares",                Grant,   grants::list),
     signed    (Delete, "/api/patients/{id}/shares/{share_id}",     Grant,   grants::unshare),
+    read      (Get,    "/api/patients/{id}/access",                Patient, grants::access),
+    signed    (Get,    "/api/patients/{id}/access/log",            Patient, grants::log).waiting().query(grants::LOG),
 
     signed    (Post,   "/api/doctors",                             Doctor,  doctors::create),
     read      (Get,    "/api/doctors",                             Doctor,  doctors::list).query(doctors::FILTERS),
@@ -156,6 +158,9 @@ pub const ROUTES: &[Route] = &[
     admin     (Post,   "/api/admin/patients/{id}/shares",          Grant,   grants::admin::share),
     admin_read(Get,    "/api/admin/patients/{id}/shares",          Grant,   grants::admin::list),
     admin     (Delete, "/api/admin/patients/{id}/shares/{share_id}", Grant, grants::admin::unshare),
+    admin_read(Get,    "/api/admin/patients/{id}/access",          Patient, grants::admin::access),
+    admin     (Get,    "/api/admin/patients/{id}/access/log",      Patient, grants::admin::log).waiting().query(grants::LOG),
+    admin     (Post,   "/api/admin/patients/{id}/transfer",        Patient, transfers::patient),
     admin_read(Get,    "/api/admin/doctors",                       Doctor,  doctors::admin::list).query(doctors::ADMIN_FILTERS),
     admin_read(Get,    "/api/admin/doctors/{id}",                  Doctor,  doctors::admin::find),
     admin     (Put,    "/api/admin/doctors/{id}",                  Doctor,  doctors::admin::update),
@@ -181,6 +186,7 @@ pub const ROUTES: &[Route] = &[
     admin_read(Get,    "/api/admin/users/{id}/history/{version}",  User,    history::admin::find::<users::History>),
     admin     (Post,   "/api/admin/users/{id}/reset",              User,    resets::admin::issue).bare(),
     admin     (Delete, "/api/admin/users/{id}/totp",               User,    totp::admin::take_away),
+    admin     (Post,   "/api/admin/users/{id}/transfer",           Patient, transfers::user),
     admin     (Post,   "/api/admin/users/{id}/unlock",             User,    users::admin::unlock).bare(),
     admin     (Delete, "/api/admin/users/{id}/sessions",           User,    sessions::admin::delete_all),
     admin     (Post,   "/api/admin/groups",                        CareGroup, groups::admin::create),

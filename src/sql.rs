@@ -195,7 +195,9 @@ queries! {
     /// `sql/history.sql`
     history: History { list: Owned, deleted: Owned }
     /// `sql/grants.sql`
-    grants: Grants { lock: Owned, share: Owned, list: Owned, unshare: Owned, end_lost }
+    grants: Grants { lock: Owned, share: Owned, list: Owned, unshare: Owned, access: Owned, names, end_lost }
+    /// `sql/transfers.sql`
+    transfers: Transfers { lock: Owned, patient: Owned, some_of_user: Owned }
     /// `sql/groups.sql`
     groups: Groups { create, list, find, update, lock, delete, members, add, remove, mine }
     /// `sql/fhir.sql`

@@ -1,4 +1,7 @@
-//! Shares: one patient for one user, read only or not.
+//! Shares: one patient for one user, read only or not; and who may see a patient, and who did.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
 
 use jiff::Timestamp;
 use postgres::Row;
@@ -6,8 +9,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::ask::{Ask, Read};
-use super::record::{allowed, emergency};
+use super::listing::listed;
+use super::record::{Record, allowed};
 use crate::app::App;
+use crate::audit::Resource;
 use crate::auth::{Owners, User};
 use crate::envelope::Response;
 use crate::error::{Error, Result};
@@ -15,6 +20,8 @@ use crate::request::Request;
 use crate::sql::Parameters;
 use crate::validate::{email, parse_time, record_id, truth};
 
+/// The query parameters of the log.
+pub const LOG: &[&str] = &["limit", "before"];
 /// How many live shares a patient may have.
 pub const SHARES_MAX: i64 = 50;
 /// The fields that nobody sets, but everybody may send back.
@@ -45,12 +52,77 @@ impl Share {
     }
 }
 
+/// Somebody who may see a patient, and why.
+#[derive(Serialize)]
+struct Seer {
+    user_id: i64,
+    name: String,
+    reason: String,
+    group: Option<Group>,
+    can_change: bool,
+    expires_at: Option<Timestamp>,
+}
+
+#[derive(Serialize)]
+struct Group {
+    id: i64,
+    name: String,
+}
+
+impl Seer {
+    fn from_row(row: &Row) -> Seer {
+        Seer {
+            user_id: row.get("user_id"),
+            name: row.get("name"),
+            reason: row.get("reason"),
+            group: row.get::<_, Option<i64>>("group_id").map(|id| Group { id, name: row.get("group_name") }),
+            can_change: row.get("can_change"),
+            expires_at: row.get("expires_at"),
+        }
+    }
+}
+
+/// What somebody did with a patient.
+#[derive(Serialize)]
+struct Event {
+    id: i64,
+    at: Timestamp,
+    actor_id: Option<i64>,
+    actor_name: Option<String>,
+    action: String,
+    ip: Option<IpAddr>,
+}
+
+impl Event {
+    fn of(row: &Row, names: &HashMap<i64, String>) -> Event {
+        let actor_id: Option<i64> = row.get("actor_id");
+        Event {
+            id: row.get("id"),
+            at: row.get("at"),
+            actor_id,
+            actor_name: actor_id.and_then(|id| names.get(&id).cloned()),
+            action: row.get("action"),
+            ip: row.get("ip"),
+        }
+    }
+}
+
+impl Record for Event {
+    fn id(&self) -> i64 {
+        self.id
+    }
+
+    fn version(&self) -> String {
+        self.id.to_string()
+    }
+}
+
 /// `POST /api/patients/{id}/shares`: for the owner and the owner's colleagues.
 pub fn share(app: &App, request: &Request, user: &User) -> Result<Response> {
     share_as(app, request, user, &user.owners(), "/api/patients")
 }
 
-/// `GET /api/patients/{id}/shares`: for everybody who sees the patient, but not under emergency access.
+/// `GET /api/patients/{id}/shares`: for everybody who sees the patient.
 pub fn list(read: &Read, user: &User) -> Result<Ask> {
     list_as(read, &user.owners())
 }
@@ -58,6 +130,16 @@ pub fn list(read: &Read, user: &User) -> Result<Ask> {
 /// `DELETE /api/patients/{id}/shares/{share_id}`: for those who may make one, and for the one whom it is for.
 pub fn unshare(app: &App, request: &Request, user: &User) -> Result<Response> {
     unshare_as(app, request, user, &user.owners())
+}
+
+/// `GET /api/patients/{id}/access`: who may see this patient and why.
+pub fn access(read: &Read, user: &User) -> Result<Ask> {
+    access_as(read, &user.owners())
+}
+
+/// `GET /api/patients/{id}/access/log`: who looked and changed, newest first.
+pub fn log(app: &App, request: &Request, user: &User) -> Result<Response> {
+    log_as(app, request, &user.owners())
 }
 
 fn share_as(app: &App, request: &Request, user: &User, owners: &Owners, patients: &str) -> Result<Response> {
@@ -115,13 +197,35 @@ fn later(value: Value) -> std::result::Result<Value, crate::validate::Rule> {
 fn list_as(read: &Read, owners: &Owners) -> Result<Ask> {
     let shares = owners.ask(&read.sql.grants.list, &[&read.request.id("id")?])?;
     Ok(Ask::many(shares, |_, rows| {
-        let first = rows.first().ok_or(Error::NotFound("Patient"))?;
-        if let Some(header) = emergency(first) {
-            return Err(Error::ReadOnly(Some(header)));
-        }
+        rows.first().ok_or(Error::NotFound("Patient"))?;
         let live = rows.iter().filter(|row| row.get::<_, Option<i64>>("id").is_some());
         Ok(Response::success("Shares found", live.map(Share::from_row).collect::<Vec<_>>()))
     }))
+}
+
+fn access_as(read: &Read, owners: &Owners) -> Result<Ask> {
+    let seers = owners.ask(&read.sql.grants.access, &[&read.request.id("id")?])?;
+    Ok(Ask::many(seers, |_, rows| match rows.is_empty() {
+        true => Err(Error::NotFound("Patient")),
+        false => Ok(Response::success("Access found", rows.iter().map(Seer::from_row).collect::<Vec<_>>())),
+    }))
+}
+
+fn log_as(app: &App, request: &Request, owners: &Owners) -> Result<Response> {
+    let id = request.id("id")?;
+    let mut query = request.query();
+    let page = query.page("before");
+    query.finish()?;
+    app.db.answer(&owners.ask_for_patient(&app.sql, id)?)?.pop().ok_or(Error::NotFound("Patient"))?;
+    let (before, resource) = (page.after.unwrap_or(i64::MAX), Resource::Patient.word());
+    let (nobody, no_word, no_time): (Option<i64>, Option<&str>, Option<Timestamp>) = (None, None, None);
+    let parameters: Parameters = &[&before, &page.rows_wanted(), &nobody, &no_word, &resource, &id, &no_time, &no_time];
+    let rows = app.db.query_many(&app.sql.audit.list, parameters)?;
+    let actors: Vec<i64> = rows.iter().filter_map(|row| row.get("actor_id")).collect();
+    let names = app.db.query_many(&app.sql.grants.names, &[&actors])?;
+    let names: HashMap<i64, String> = names.iter().map(|row| (row.get("id"), row.get("name"))).collect();
+    let event = |row| Event::of(row, &names);
+    Ok(listed(&Read::new(app, request), "Access log found", page, "before", None, &rows, event))
 }
 
 fn unshare_as(app: &App, request: &Request, user: &User, owners: &Owners) -> Result<Response> {
@@ -152,5 +256,15 @@ pub mod admin {
     /// `DELETE /api/admin/patients/{id}/shares/{share_id}`
     pub fn unshare(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
         unshare_as(app, request, admin.user(), &admin.owners())
+    }
+
+    /// `GET /api/admin/patients/{id}/access`
+    pub fn access(read: &Read, admin: &Admin) -> Result<Ask> {
+        access_as(read, &admin.owners())
+    }
+
+    /// `GET /api/admin/patients/{id}/access/log`
+    pub fn log(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
+        log_as(app, request, &admin.owners())
     }
 }

@@ -21,4 +21,5 @@ pub mod resets;
 pub mod sessions;
 pub mod table;
 pub mod totp;
+pub mod transfers;
 pub mod users;

@@ -206,16 +206,9 @@ pub fn updated(message: &str, record: &impl Record) -> Response {
 /// Refuses a change of a patient, or of one of the patient's mappings, that is not among what the user is granted.
 pub fn allowed(row: &Row) -> Result<()> {
     match row.get::<_, Option<bool>>("allowed") {
-        Some(false) => Err(Error::ReadOnly(emergency(row))),
+        Some(false) => Err(Error::ReadOnly),
         _ => Ok(()),
     }
-}
-
-/// The header `Emergency-Access`, if the row of a patient or mapping is shown under emergency access.
-pub fn emergency(row: &Row) -> Option<String> {
-    let kind: Option<&str> = row.try_get("granted").ok()?;
-    let until: Timestamp = kind.filter(|kind| *kind == "emergency").map(|_| row.get("granted_until"))?;
-    Some(format!("{}; until={until}", row.get::<_, i64>("grant_id")))
 }
 
 /// Refuses a change of a record that is at none of the versions in `If-Match`.

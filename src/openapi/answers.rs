@@ -1,9 +1,10 @@
 //! Responses: the envelope around a record, the headers, and every refusal with its status and word.
 
+use super::components::Schema;
 use super::fields::{describe, nothing, one_of, or_null, text, truth};
 use super::json::{Json, list, object};
-use super::operations::{Gives, OPERATIONS, Operation, Shows};
-use super::records::Schema;
+use super::operation::{Gives, Operation, Shows};
+use super::operations::OPERATIONS;
 use crate::error::FIELD_ERRORS_MAX;
 use crate::routes::Route;
 

@@ -5,9 +5,11 @@
 //! list, its meaning in `parameters.rs`. To add a field to a patient, a doctor or a mapping: a line in `src/records.rs`.
 
 pub mod answers;
+pub mod components;
 pub mod fields;
 pub mod json;
 pub mod older;
+pub mod operation;
 pub mod operations;
 pub mod page;
 pub mod parameters;
@@ -20,9 +22,11 @@ use answers::{
     AT_ANY_REQUEST, REFUSALS, answer_schemas, example, header_components, not_modified, refusal_components,
     refusal_schemas, response_of,
 };
+use components::Schema;
 use json::{Json, list, object};
-use operations::{Gives, OPERATIONS, Operation, TAGS};
-use records::{Schema, schemas};
+use operation::{Gives, Operation};
+use operations::{OPERATIONS, TAGS};
+use records::schemas;
 
 const ABOUT: &str = "\
 The backend of a small clinic: patients, doctors, which doctor cares for which patient, and an audit trail.

@@ -1,111 +1,9 @@
 //! The purpose of each route, in the order of `ROUTES`. `mod.rs` adds everything that follows from the route itself: who may call
 //! it, its parameters, and the answers that any request can get.
 
-use crate::request::Method::{self, Delete, Get, Patch, Post, Put};
-use Gives::{Changed, Data, Elsewhere, List, Made, New, Nothing, Page, Record, Renewed, Taken};
-
-/// The answer of an operation that succeeds.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Gives {
-    /// 200 `success` with this; no version.
-    Data(&'static str),
-    /// 200 `success` with one record and its version.
-    Record(&'static str),
-    /// 200 `success` with an array of records.
-    List(&'static str),
-    /// 201 `created` with the new record.
-    New(&'static str),
-    /// 201 `created` with this; no version.
-    Made(&'static str),
-    /// 200 `updated` with the whole new record.
-    Changed(&'static str),
-    /// 200 `updated` with this; no version.
-    Renewed(&'static str),
-    /// 202 `success` without data.
-    Taken,
-    /// 200 with this word and without data.
-    Nothing(&'static str),
-    /// 200 with a body of this media type, outside the envelope.
-    Page(&'static str),
-    /// 303 without a body.
-    Elsewhere,
-}
-
-/// What an answer shows as its data.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Shows {
-    One(&'static str),
-    Many(&'static str),
-    Nothing,
-}
-
-impl Shows {
-    /// The name of the schema of such an answer.
-    pub fn answer(self) -> String {
-        match self {
-            Shows::One(name) => format!("{name}Answer"),
-            Shows::Many(name) => format!("{name}ListAnswer"),
-            Shows::Nothing => "EmptyAnswer".into(),
-        }
-    }
-}
-
-impl Gives {
-    /// The HTTP status.
-    pub fn status(self) -> u16 {
-        match self {
-            New(_) | Made(_) => 201,
-            Taken => 202,
-            Elsewhere => 303,
-            _ => 200,
-        }
-    }
-
-    /// The word of the envelope, if there is one.
-    pub fn word(self) -> Option<&'static str> {
-        match self {
-            Data(_) | Record(_) | List(_) | Taken => Some("success"),
-            New(_) | Made(_) => Some("created"),
-            Changed(_) | Renewed(_) => Some("updated"),
-            Nothing(word) => Some(word),
-            Page(_) | Elsewhere => None,
-        }
-    }
-
-    /// What the envelope shows, if there is one.
-    pub fn shows(self) -> Option<Shows> {
-        match self {
-            Data(name) | Record(name) | New(name) | Made(name) | Changed(name) | Renewed(name) => {
-                Some(Shows::One(name))
-            }
-            List(name) => Some(Shows::Many(name)),
-            Taken | Nothing(_) => Some(Shows::Nothing),
-            Page(_) | Elsewhere => None,
-        }
-    }
-}
-
-/// The description of one route.
-pub struct Operation {
-    pub method: Method,
-    pub pattern: &'static str,
-    /// Its name in generated clients.
-    pub id: &'static str,
-    /// The section that it belongs to.
-    pub tag: &'static str,
-    pub summary: &'static str,
-    /// A few sentences, or nothing.
-    pub about: &'static str,
-    /// The schema of the body.
-    pub takes: Option<&'static str>,
-    pub gives: Gives,
-    /// Whether a client can have it as CSV.
-    pub has_csv: bool,
-    /// The message of that answer.
-    pub says: &'static str,
-    /// The refusals that only some operations have, by their names in `answers.rs`.
-    pub refuses: &'static [&'static str],
-}
+use super::operation::Gives::{Changed, Data, Elsewhere, List, Made, New, Nothing, Page, Record, Renewed, Taken};
+use super::operation::{Operation, in_section};
+use crate::request::Method::{Delete, Get, Patch, Post, Put};
 
 /// The sections, in order.
 #[rustfmt::skip]
@@ -199,11 +97,17 @@ pub const OPERATIONS: &[Operation] = &[
         .about("For the owner and the members of the owner's care groups; 403 for a user with whom the patient is shared. `user_id` or `email` says with whom, `can_change` whether the user may change the patient and the patient's mappings; `expires_at` is the end, if there is one. The user sees the patient in the lists, and can neither delete nor share it. A share ends when whoever made it may no longer change the patient. 409: the user sees the patient anyway, or has a share, or there are 50.")
         .takes("ShareInput").gives(Made("Share"), "Patient shared").refuses(&["Forbidden", "NotFound", "Conflict"]),
     in_section("Patients", Get, "/api/patients/{id}/shares", "listShares", "List the live shares of a patient")
-        .about("For everybody who sees the patient, but not under emergency access.")
+        .about("For everybody who sees the patient.")
         .gives(List("Share"), "Shares found").refuses(&["Forbidden", "NotFound"]),
     in_section("Patients", Delete, "/api/patients/{id}/shares/{share_id}", "endShare", "End a share of a patient")
         .about("For those who may make one, and for the user whom it is for.")
         .gives(Nothing("deleted"), "Share ended").refuses(&["Forbidden", "NotFound"]),
+    in_section("Patients", Get, "/api/patients/{id}/access", "listAccess", "Show who may see a patient, and why")
+        .about("The owner, the members of the owner's care groups, those with whom the patient is shared, and admins. For everybody who sees the patient.")
+        .gives(List("Access"), "Access found").refuses(&["NotFound"]),
+    in_section("Patients", Get, "/api/patients/{id}/access/log", "listAccessLog", "Show who looked at a patient, and who changed it")
+        .about("The entries of the audit trail about this patient, newest first: an accounting of disclosures. For everybody who sees the patient.")
+        .gives(List("AccessEvent"), "Access log found").refuses(&["NotFound"]),
 
     in_section("Doctors", Post, "/api/doctors", "createDoctor", "Add a doctor")
         .about("You and admins can change the entry; every user sees it. With an `Idempotency-Key` the request can be repeated when its answer is lost.")
@@ -303,6 +207,15 @@ pub const OPERATIONS: &[Operation] = &[
     in_section("Admin", Delete, "/api/admin/patients/{id}/shares/{share_id}", "adminEndShare", "End a share of any patient")
         .about("The user no longer sees the patient.")
         .gives(Nothing("deleted"), "Share ended").refuses(&["NotFound"]),
+    in_section("Admin", Get, "/api/admin/patients/{id}/access", "adminListAccess", "Show who may see any patient, and why")
+        .about("The owner, the members of the owner's care groups, those with whom the patient is shared, and admins.")
+        .gives(List("Access"), "Access found").refuses(&["NotFound"]),
+    in_section("Admin", Get, "/api/admin/patients/{id}/access/log", "adminListAccessLog", "Show who looked at any patient, and who changed it")
+        .about("The entries of the audit trail about this patient, newest first.")
+        .gives(List("AccessEvent"), "Access log found").refuses(&["NotFound"]),
+    in_section("Admin", Post, "/api/admin/patients/{id}/transfer", "adminTransferPatient", "Hand a patient over to another user")
+        .about("The patient and its mappings belong to that user from now on; the doctors stay as they are. Shares end if their maker could not make them any more. 409 if the user is disabled or the owner already.")
+        .takes("Transfer").gives(Changed("Patient"), "Patient transferred").refuses(&["NotFound", "Conflict", "Outdated"]),
     in_section("Admin", Get, "/api/admin/doctors", "adminListDoctors", "List the doctors of all users")
         .about_table("The same list as `/api/doctors`, which an admin can filter by `created_by`. With `Accept: text/csv` the same page is CSV.")
         .gives(List("Doctor"), "Doctors found"),
@@ -374,6 +287,9 @@ pub const OPERATIONS: &[Operation] = &[
     in_section("Admin", Delete, "/api/admin/users/{id}/totp", "adminRemoveTotp", "Take a user's second factor away")
         .about("For a lost phone. Ends all sessions of the user. 403 for the admin's own.")
         .gives(Nothing("deleted"), "Second factor removed").refuses(&["NotFound"]),
+    in_section("Admin", Post, "/api/admin/users/{id}/transfer", "adminTransferPatients", "Hand all patients of a user over to another one")
+        .about("For somebody who leaves. Many patients move in several transactions, each of them whole, and the answer comes when all have moved; a request that ends half way can be sent again. 409 if the user is disabled or the same.")
+        .takes("Transfer").gives(Renewed("Transferred"), "Patients transferred").refuses(&["NotFound", "Conflict"]),
     in_section("Admin", Post, "/api/admin/users/{id}/unlock", "adminUnlockUser", "Unlock an account: reset its count of failed logins")
         .about("The user can log in again at once; the password stays.")
         .gives(Changed("User"), "User unlocked").refuses(&["NotFound"]),
@@ -441,49 +357,3 @@ const LAST_ADMIN: &str = "The last enabled admin cannot be demoted or disabled: 
                           Name and e-mail address can be changed only while the account is `invited`; otherwise they are ignored.";
 const PROFILE: &str = "A new e-mail address needs `current_password` beside it, and ends your other sessions and one-time tokens. A wrong \
                        password counts as a failed login. The other fields of an account may be sent back and are ignored.";
-
-const fn in_section(
-    tag: &'static str,
-    method: Method,
-    pattern: &'static str,
-    id: &'static str,
-    summary: &'static str,
-) -> Operation {
-    let gives = Gives::Nothing("success");
-    Operation {
-        method,
-        pattern,
-        id,
-        tag,
-        summary,
-        about: "",
-        takes: None,
-        gives,
-        has_csv: false,
-        says: "",
-        refuses: &[],
-    }
-}
-
-impl Operation {
-    const fn about(self, about: &'static str) -> Operation {
-        Operation { about, ..self }
-    }
-
-    const fn takes(self, schema: &'static str) -> Operation {
-        Operation { takes: Some(schema), ..self }
-    }
-
-    const fn gives(self, gives: Gives, says: &'static str) -> Operation {
-        Operation { gives, says, ..self }
-    }
-
-    /// The description of a list that can be had as CSV.
-    const fn about_table(self, about: &'static str) -> Operation {
-        Operation { has_csv: true, about, ..self }
-    }
-
-    const fn refuses(self, refuses: &'static [&'static str]) -> Operation {
-        Operation { refuses, ..self }
-    }
-}

@@ -1,7 +1,6 @@
 //! Every record and every form, field by field. One line gives a field's schema, its example, and whether it is required.
 
-use std::borrow::Cow;
-
+use super::components::{Field, Schema, answer, changes, example, new, optional, required, schema, server};
 use super::fields::{
     birth_date, count, describe, email, id, line, lines, new_password, one_of, or_null, phone, secret, text, time,
     truth, visible_line,
@@ -14,36 +13,6 @@ use crate::config::Config;
 use crate::handlers::audit::{ACTIONS, OUTCOMES, RESOURCES};
 use crate::records::{self, DOCTOR, Kind, MAPPING, PATIENT, Set};
 use crate::validate::{EMAIL_MAX, NAME_MAX};
-
-/// A component of the document.
-pub struct Schema {
-    /// Its name.
-    pub name: Cow<'static, str>,
-    /// The JSON Schema.
-    pub json: Json,
-    /// A valid value.
-    pub example: Json,
-}
-
-/// A field as the document shows it.
-struct Field {
-    name: &'static str,
-    set: Set,
-    schema: Json,
-    example: Json,
-}
-
-fn server(name: &'static str, schema: Json, example: impl Into<Json>) -> Field {
-    Field { name, set: Set::ByServer, schema, example: example.into() }
-}
-
-fn required(name: &'static str, schema: Json, example: impl Into<Json>) -> Field {
-    Field { name, set: Set::Always, schema, example: example.into() }
-}
-
-fn optional(name: &'static str, schema: Json, example: impl Into<Json>) -> Field {
-    Field { name, set: Set::Perhaps, schema: or_null(schema), example: example.into() }
-}
 
 /// Every component, in the order of the README.
 pub fn schemas(config: &Config) -> Vec<Schema> {
@@ -144,6 +113,10 @@ pub fn schemas(config: &Config) -> Vec<Schema> {
         answer("Member", &member()),
         answer("MyGroup", &my_group()),
         answer("Share", &share()),
+        answer("Access", &access()),
+        answer("AccessEvent", &access_event()),
+        new("Transfer", &[required("to", describe(id(), "The user who gets the patients."), 2)]),
+        answer("Transferred", &[server("patients", describe(count(), "How many have moved."), 12)]),
         new_share(),
         answer("AuditEntry", &audit_entry()),
         field_error(),
@@ -286,6 +259,30 @@ fn share() -> Vec<Field> {
         ),
         server("granted_by", describe(id(), "Who shares the patient."), 1),
         server("granted_at", time(), "2026-01-05T08:30:00.123456Z"),
+    ]
+}
+
+fn access() -> Vec<Field> {
+    let of_group = [server("id", id(), 1), server("name", text(), "Practice Main Street")];
+    let reasons = ["owner", "group", "share", "emergency", "admin"];
+    vec![
+        server("user_id", id(), 1),
+        server("name", text(), "Ann Baker"),
+        server("reason", one_of(&reasons), "group"),
+        server("group", or_null(schema(&of_group, |_| true, |_| true)), example(&of_group, |_| true)),
+        server("can_change", truth(), true),
+        server("expires_at", or_null(time()), ()),
+    ]
+}
+
+fn access_event() -> Vec<Field> {
+    vec![
+        server("id", id(), 42),
+        server("at", time(), "2026-01-05T08:34:00.123456Z"),
+        server("actor_id", or_null(id()), 1),
+        server("actor_name", or_null(text()), "Ann Baker"),
+        server("action", one_of(&ACTIONS), "read"),
+        server("ip", or_null(text()), "192.0.2.7"),
     ]
 }
 
@@ -434,53 +431,4 @@ fn field_error() -> Schema {
         ),
     ];
     answer("FieldError", &fields)
-}
-
-/// A record as the server shows it.
-fn answer(name: &'static str, fields: &[Field]) -> Schema {
-    let absent = |field: &Field| matches!(field.name, "resource_ids" | "recovery_codes_left");
-    let example = example(fields, |field| !absent(field));
-    Schema { name: name.into(), json: schema(fields, |_| true, |field| !absent(field)), example }
-}
-
-/// The fields of a new record.
-fn new(name: &'static str, fields: &[Field]) -> Schema {
-    let json = schema(&ignoring(fields), |_| true, |field| field.set == Set::Always);
-    Schema {
-        name: name.into(),
-        json: json.with("additionalProperties", false),
-        example: example(fields, |field| field.set != Set::ByServer),
-    }
-}
-
-/// Changes to an existing record: any of its fields.
-fn changes(name: &'static str, fields: &[Field]) -> Schema {
-    let json = schema(&ignoring(fields), |_| true, |_| false);
-    let json = json.with("minProperties", 1).with("additionalProperties", false);
-    let last = fields.iter().rfind(|field| field.set != Set::ByServer);
-    let last = last.map(|field| (field.name.into(), field.example.clone()));
-    Schema { name: name.into(), json, example: Json::Object(last.into_iter().collect()) }
-}
-
-/// The same fields for a request. Clients may send the server's fields back with a record that they read; they are ignored.
-fn ignoring(fields: &[Field]) -> Vec<Field> {
-    let ignored = |schema: Json| schema.with("readOnly", true).with_text("description", "Ignored.");
-    let schema = |field: &Field| match field.set {
-        Set::ByServer => ignored(field.schema.clone()),
-        _ => field.schema.clone(),
-    };
-    fields.iter().map(|field| Field { schema: schema(field), example: Json::Null, ..*field }).collect()
-}
-
-fn schema(fields: &[Field], kept: impl Fn(&Field) -> bool, required: impl Fn(&Field) -> bool) -> Json {
-    let kept: Vec<&Field> = fields.iter().filter(|field| kept(field)).collect();
-    let names: Vec<&'static str> = kept.iter().filter(|field| required(field)).map(|field| field.name).collect();
-    let properties = kept.iter().map(|field| (field.name.into(), field.schema.clone())).collect();
-    let json = object! { "type": "object", "properties": Json::Object(properties) };
-    if names.is_empty() { json } else { json.with("required", names.into_iter().collect::<Json>()) }
-}
-
-fn example(fields: &[Field], kept: impl Fn(&Field) -> bool) -> Json {
-    let kept = fields.iter().filter(|field| kept(field));
-    Json::Object(kept.map(|field| (field.name.into(), field.example.clone())).collect())
 }

@@ -144,6 +144,7 @@ impl<'a> World<'a> {
             (_, "/api/auth/password") => {
                 json!({ "current_password": PASSWORD, "new_password": "another horse battery" })
             }
+            (_, pattern) if pattern.ends_with("/transfer") => json!({ "to": self.other.id }),
             (_, pattern) if pattern.ends_with("/shares") => json!({ "user_id": self.other.id }),
             (_, pattern) if pattern.contains("/patients") => {
                 json!({ "name": "Sent", "date_of_birth": "1990-04-23", "gender": "other" })

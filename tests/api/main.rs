@@ -52,6 +52,7 @@ mod tidy;
 mod together;
 mod tokens;
 mod totp;
+mod transfers;
 mod unchanged;
 mod undelete;
 mod upgrade;

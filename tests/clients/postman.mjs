@@ -13,7 +13,7 @@ const operations = Object.entries(api.paths).flatMap(([path, methods]) =>
   Object.entries(methods).map(([method, operation]) => ({ path, method, operation, id: operation.operationId, tag: operation.tags[0] })));
 
 /** These end something that others need. */
-const isLast = ({ method, id }) => method === "delete" || /undelete/i.test(id) || ["logout", "changePassword", "resetPassword"].includes(id);
+const isLast = ({ method, id }) => method === "delete" || /undelete|adminShare|Transfer/i.test(id) || ["logout", "changePassword", "resetPassword"].includes(id);
 /** What holds others goes after them. */
 const lastOrder = ["resetPassword", ...["Mapping", "Patient", "Doctor"].flatMap((kind) => ["delete", "undelete", "adminDelete", "adminUndelete"].map((act) => act + kind)),
   "adminRemoveMember", "adminDeleteGroup",
@@ -23,6 +23,8 @@ const lastOrder = ["resetPassword", ...["Mapping", "Patient", "Doctor"].flatMap(
 function variable({ path, id }, place) {
   if (place === "patient_id" || id === "listDoctorsOfPatient") return "patient_id";
   if (place === "user_id" || place === "share_id") return place;
+  // One patient goes to the new account, and all of that account come back.
+  if (id === "adminTransferPatients") return "colleague_id";
   const [, kind] = /\/(sessions|patients|doctors|mappings|users|groups)\/\{id\}/.exec(path);
   return path.startsWith("/api/patients/{patient_id}") ? "mapping_id" : `${kind.slice(0, -1)}_id`;
 }
@@ -38,11 +40,14 @@ function body({ operation, id }) {
   if (id === "adminCreateUser") Object.assign(fields, { email: "{{$timestamp}}@example.org", password: null });
   if (id === "resetPassword") fields.token = "{{one_time_token}}";
   if (id.endsWith("Group")) fields.name = "Practice {{$timestamp}}";
+  if (id === "sharePatient") Object.assign(fields, { user_id: undefined, email: "{{admin_email}}" });
+  if (id === "adminSharePatient") fields.user_id = "{{colleague_id}}";
+  if ("to" in fields) fields.to = id === "adminTransferPatients" ? "{{user_id}}" : "{{colleague_id}}";
   if (id === "confirmTotp") fields.code = "{{totp_code}}";
   if (id === "removeTotp") fields.code = "{{recovery_code}}";
   if ("refresh_token" in fields) fields.refresh_token = "{{refresh_token}}";
   if ("license_number" in fields) fields.license_number = "{{$timestamp}}";
-  const raw = JSON.stringify(fields, null, 2).replace(/"((?:patient|doctor)_id)": \d+/g, '"$1": {{$1}}');
+  const raw = JSON.stringify(fields, null, 2).replace(/"((?:patient|doctor)_id)": \d+/g, '"$1": {{$1}}').replace(/"(\{\{(?:colleague|user)_id\}\})"/, "$1");
   return { mode: "raw", raw, options: { raw: { language: "json" } } };
 }
 

@@ -5,7 +5,7 @@ use healthcare_backend::internals::{Access, Method, ROUTES, Route};
 use serde_json::json;
 
 use super::{World, named, plain_routes};
-use crate::harness::TestApp;
+use crate::harness::{Person, TestApp};
 
 /// What anyone may call. A route that is `open` in the table and does not stand here is a mistake.
 const FOR_ANYONE: &[&str] = &[
@@ -182,4 +182,79 @@ fn every_way_to_spell_a_bad_token_is_refused() {
         None,
     );
     twice.expect(401, "forbidden");
+}
+
+/// What somebody has to do with a patient of another user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tie {
+    /// In a care group with the owner.
+    Member,
+    /// The patient is shared, read only.
+    Share,
+    /// The patient is shared, and may be changed.
+    SharedChange,
+    /// The share has ended.
+    ExpiredShare,
+    Stranger,
+}
+
+/// The routes about one patient or one mapping, for those who are neither the owner nor admins.
+fn expected_of(route: &Route, tie: Tie) -> u16 {
+    let is_read = route.method == Method::Get;
+    let changes_mapping = route.pattern.starts_with("/api/mappings");
+    let changes_patient = route.pattern == "/api/patients/{id}" && route.method != Method::Delete;
+    match tie {
+        Tie::Member => 200,
+        Tie::Share | Tie::SharedChange if is_read => 200,
+        Tie::SharedChange if changes_mapping || changes_patient => 200,
+        // The user knows that the patient exists.
+        Tie::Share | Tie::SharedChange => 403,
+        Tie::ExpiredShare | Tie::Stranger => 404,
+    }
+}
+
+/// Somebody with this tie to the owner's patient.
+fn tied(world: &World, tie: Tie, name: &str) -> Person {
+    let person = world.app.signed_up(name);
+    let share = |can_change: bool| {
+        let body = json!({ "user_id": person.id, "can_change": can_change });
+        world.owner.post(&format!("/api/patients/{}/shares", world.patient_id), body).expect(201, "created");
+    };
+    match tie {
+        Tie::Member => drop(world.admin.new_group(name, &[&world.owner, &person])),
+        Tie::Share => share(false),
+        Tie::SharedChange => share(true),
+        Tie::ExpiredShare => {
+            share(true);
+            let over = "update patient_grants set expires_at = now() where user_id = $1";
+            world.app.sql().execute(over, &[&person.id]).expect("an expired share");
+        }
+        Tie::Stranger => {}
+    }
+    person
+}
+
+#[test]
+fn every_route_about_a_patient_lets_in_members_and_those_with_a_share_as_far_as_it_goes() {
+    let app = TestApp::start();
+    let mut world = World::new(&app, "ties");
+    // What was deleted has no shares; `colleagues` and `grants` have the rest of an undelete.
+    let is_about_one = |route: &&Route| {
+        let is_listed = route.pattern.starts_with("/api/patients/{") || route.pattern.starts_with("/api/mappings/{");
+        route.access() == Access::User && (is_listed || named(route) == "POST /api/mappings")
+    };
+    for (number, route) in ROUTES.iter().filter(is_about_one).enumerate() {
+        if route.pattern.ends_with("/undelete") {
+            continue;
+        }
+        for tie in [Tie::Stranger, Tie::ExpiredShare, Tie::Share, Tie::SharedChange, Tie::Member] {
+            let person = tied(&world, tie, &format!("{number}-{tie:?}").to_lowercase());
+            let answer = world.send(route, &person);
+            let status = if answer.status < 300 { 200 } else { answer.status };
+            assert_eq!(status, expected_of(route, tie), "{} as {tie:?}: {:?}", named(route), answer.json());
+            if status == 200 && route.method != Method::Get {
+                world = World::new(&app, &format!("ties-{number}-{tie:?}"));
+            }
+        }
+    }
 }

@@ -88,6 +88,9 @@ impl World {
                 replace(&mut body, "patient_id", json!(patient));
                 replace(&mut body, "doctor_id", json!(doctor));
             }
+            "adminTransferPatient" | "adminTransferPatients" => {
+                replace(&mut body, "to", json!(self.app.signed_up(&format!("receiver{fresh}")).id));
+            }
             "sharePatient" | "adminSharePatient" => {
                 replace(&mut body, "user_id", json!(self.app.signed_up(&format!("user{fresh}")).id));
             }

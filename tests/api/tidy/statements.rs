@@ -37,7 +37,8 @@ fn files() -> Vec<(String, Vec<Listed>)> {
 }
 
 /// The files in which `*` means the columns of a table: those that `src/records.rs` lists (`sql/README.md`).
-const WHOLE_ROWS: [&str; 4] = ["sql/doctors.sql", "sql/fhir.sql", "sql/mappings.sql", "sql/patients.sql"];
+const WHOLE_ROWS: [&str; 5] =
+    ["sql/doctors.sql", "sql/fhir.sql", "sql/mappings.sql", "sql/patients.sql", "sql/transfers.sql"];
 
 #[test]
 fn statements_are_lower_case_name_their_columns_and_stand_alone() {

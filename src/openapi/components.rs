@@ -1,0 +1,86 @@
+//! Components of the document from their fields: records as they are shown, and forms as they are taken.
+
+use std::borrow::Cow;
+
+use super::fields::or_null;
+use super::json::{Json, object};
+use crate::records::Set;
+
+/// A component of the document.
+pub struct Schema {
+    /// Its name.
+    pub name: Cow<'static, str>,
+    /// The JSON Schema.
+    pub json: Json,
+    /// A valid value.
+    pub example: Json,
+}
+
+/// A field as the document shows it.
+pub struct Field {
+    pub name: &'static str,
+    pub set: Set,
+    pub schema: Json,
+    pub example: Json,
+}
+
+pub fn server(name: &'static str, schema: Json, example: impl Into<Json>) -> Field {
+    Field { name, set: Set::ByServer, schema, example: example.into() }
+}
+
+pub fn required(name: &'static str, schema: Json, example: impl Into<Json>) -> Field {
+    Field { name, set: Set::Always, schema, example: example.into() }
+}
+
+pub fn optional(name: &'static str, schema: Json, example: impl Into<Json>) -> Field {
+    Field { name, set: Set::Perhaps, schema: or_null(schema), example: example.into() }
+}
+
+/// A record as the server shows it.
+pub fn answer(name: &'static str, fields: &[Field]) -> Schema {
+    let absent = |field: &Field| matches!(field.name, "resource_ids" | "recovery_codes_left");
+    let example = example(fields, |field| !absent(field));
+    Schema { name: name.into(), json: schema(fields, |_| true, |field| !absent(field)), example }
+}
+
+/// The fields of a new record.
+pub fn new(name: &'static str, fields: &[Field]) -> Schema {
+    let json = schema(&ignoring(fields), |_| true, |field| field.set == Set::Always);
+    Schema {
+        name: name.into(),
+        json: json.with("additionalProperties", false),
+        example: example(fields, |field| field.set != Set::ByServer),
+    }
+}
+
+/// Changes to an existing record: any of its fields.
+pub fn changes(name: &'static str, fields: &[Field]) -> Schema {
+    let json = schema(&ignoring(fields), |_| true, |_| false);
+    let json = json.with("minProperties", 1).with("additionalProperties", false);
+    let last = fields.iter().rfind(|field| field.set != Set::ByServer);
+    let last = last.map(|field| (field.name.into(), field.example.clone()));
+    Schema { name: name.into(), json, example: Json::Object(last.into_iter().collect()) }
+}
+
+/// The same fields for a request. Clients may send the server's fields back with a record that they read; they are ignored.
+fn ignoring(fields: &[Field]) -> Vec<Field> {
+    let ignored = |schema: Json| schema.with("readOnly", true).with_text("description", "Ignored.");
+    let schema = |field: &Field| match field.set {
+        Set::ByServer => ignored(field.schema.clone()),
+        _ => field.schema.clone(),
+    };
+    fields.iter().map(|field| Field { schema: schema(field), example: Json::Null, ..*field }).collect()
+}
+
+pub fn schema(fields: &[Field], kept: impl Fn(&Field) -> bool, required: impl Fn(&Field) -> bool) -> Json {
+    let kept: Vec<&Field> = fields.iter().filter(|field| kept(field)).collect();
+    let names: Vec<&'static str> = kept.iter().filter(|field| required(field)).map(|field| field.name).collect();
+    let properties = kept.iter().map(|field| (field.name.into(), field.schema.clone())).collect();
+    let json = object! { "type": "object", "properties": Json::Object(properties) };
+    if names.is_empty() { json } else { json.with("required", names.into_iter().collect::<Json>()) }
+}
+
+pub fn example(fields: &[Field], kept: impl Fn(&Field) -> bool) -> Json {
+    let kept = fields.iter().filter(|field| kept(field));
+    Json::Object(kept.map(|field| (field.name.into(), field.example.clone())).collect())
+}

@@ -1,0 +1,194 @@
+//! Transfers: a patient, and all patients of a user, with their mappings; what a transfer ends, and what it meets.
+
+use std::thread;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Person, TestApp, at_once, eventually};
+
+fn transfer(admin: &Person, patient: i64, to: &Person) -> crate::harness::http::Answer {
+    admin.post(&format!("/api/admin/patients/{patient}/transfer"), json!({ "to": to.id }))
+}
+
+#[test]
+fn a_patient_goes_to_another_user_with_its_mappings_and_leaves_a_version_and_an_entry() {
+    let app = TestApp::start();
+    let (admin, ann, ben) = (app.admin("root"), app.signed_up("ann"), app.signed_up("ben"));
+    let (patient, doctor) = (ann.new_patient("P"), ann.new_doctor("D"));
+    let mapping = ann.new_mapping(patient, doctor);
+    let path = format!("/api/patients/{patient}");
+    let tag = ann.get(&path).expect(200, "success").etag();
+    let moved = transfer(&admin, patient, &ben).expect(200, "updated");
+    assert_eq!(moved.data()["created_by"], ben.id);
+    ann.get(&path).expect(404, "failed");
+    assert_ne!(ben.get(&path).expect(200, "success").etag(), tag);
+    assert_eq!(ben.get("/api/mappings").expect(200, "success").ids(), [mapping]);
+    assert_eq!(ann.get("/api/mappings").expect(200, "success").data(), json!([]));
+    let (mappings, doctors) = ("select created_by from mappings", "select created_by from doctors");
+    let owner = |query: &str| app.sql().query_one(query, &[]).expect("a row").get::<_, i64>(0);
+    assert_eq!((owner(mappings), owner(doctors)), (ben.id, ann.id), "doctors stay");
+    assert_eq!(owner("select version from mappings"), 1, "mappings keep their version");
+    let entry = app.audited("transfer").pop().expect("an entry");
+    assert_eq!(
+        (&entry["resource_id"], &entry["actor_id"], &entry["version"]),
+        (&json!(patient), &json!(admin.id), &json!(2))
+    );
+    let history = ben.get(&format!("{path}/history")).expect(200, "success").data();
+    assert_eq!((&history[0]["action"], &history[1]["record"]["created_by"]), (&json!("update"), &json!(ann.id)));
+}
+
+#[test]
+fn every_mistake_of_a_transfer_is_named_and_changes_nothing() {
+    let app = TestApp::start();
+    let (admin, ann, ben) = (app.admin("root"), app.signed_up("ann"), app.signed_up("ben"));
+    let patient = ann.new_patient("P");
+    let path = format!("/api/admin/patients/{patient}/transfer");
+    assert_eq!(admin.post(&path, json!({})).expect(400, "incomplete").fields(), ["to"]);
+    assert_eq!(admin.post(&path, json!({ "to": 0 })).expect(400, "invalid").fields(), ["to"]);
+    admin.post(&path, json!({ "to": 999 })).expect(404, "failed");
+    admin.post(&path, json!({ "to": ann.id })).expect(409, "failed");
+    admin.post("/api/admin/patients/999/transfer", json!({ "to": ben.id })).expect(404, "failed");
+    let old = [("If-Match", "\"7\"")];
+    admin.send("POST", &path, &old, Some(json!({ "to": ben.id }))).expect(412, "failed");
+    let users = |from: i64, to: i64| admin.post(&format!("/api/admin/users/{from}/transfer"), json!({ "to": to }));
+    users(999, ben.id).expect(404, "failed");
+    users(ann.id, 999).expect(404, "failed");
+    users(ann.id, ann.id).expect(409, "failed");
+    admin.patch(&format!("/api/admin/users/{}", ben.id), json!({ "disabled": true })).expect(200, "updated");
+    admin.post(&path, json!({ "to": ben.id })).expect(409, "failed");
+    users(ann.id, ben.id).expect(409, "failed");
+    assert_eq!(ann.get(&format!("/api/patients/{patient}")).expect(200, "success").data()["created_by"], ann.id);
+    assert!(app.audited("transfer").is_empty());
+}
+
+#[test]
+fn all_patients_of_a_user_who_leaves_move_in_batches_and_none_is_left() {
+    let app = TestApp::start();
+    let (admin, ann, ben) = (app.admin("root"), app.signed_up("ann"), app.signed_up("ben"));
+    admin.patch(&format!("/api/admin/users/{}", ann.id), json!({ "disabled": true })).expect(200, "updated");
+    let fill = "insert into patients (name, date_of_birth, gender, created_by)
+                select 'P' || n, '1990-01-01', 'other', $1 from generate_series(1, 1201) n";
+    app.sql().execute(fill, &[&ann.id]).expect("patients");
+    let moved = admin.post(&format!("/api/admin/users/{}/transfer", ann.id), json!({ "to": ben.id }));
+    assert_eq!(moved.expect(200, "updated").data(), json!({ "patients": 1201 }));
+    let count = |query: &str| app.sql().query_one(query, &[]).expect("a count").get::<_, i64>(0);
+    assert_eq!(count(&format!("select count(*) from patients where created_by = {}", ben.id)), 1201);
+    assert_eq!(count("select count(*) from audit_entries where action = 'transfer' and version = 2"), 1201);
+    assert_eq!(count("select count(*) from record_versions where resource = 'patient' and version = 1"), 1201);
+    let none = admin.post(&format!("/api/admin/users/{}/transfer", ann.id), json!({ "to": ben.id }));
+    assert_eq!(none.expect(200, "updated").data(), json!({ "patients": 0 }));
+}
+
+#[test]
+fn a_transfer_ends_what_the_old_owner_shared_and_what_the_new_one_does_not_need() {
+    let app = TestApp::start();
+    let (admin, ann, ben, eve) = (app.admin("root"), app.signed_up("ann"), app.signed_up("ben"), app.signed_up("eve"));
+    let patient = ann.new_patient("P");
+    let path = format!("/api/patients/{patient}");
+    for person in [&ben, &eve] {
+        ann.post(&format!("{path}/shares"), json!({ "user_id": person.id })).expect(201, "created");
+    }
+    let by_admin = app.signed_up("zoe");
+    let shares = format!("/api/admin/patients/{patient}/shares");
+    admin.post(&shares, json!({ "user_id": by_admin.id })).expect(201, "created");
+    transfer(&admin, patient, &ben).expect(200, "updated");
+    eve.get(&path).expect(404, "failed");
+    by_admin.get(&path).expect(200, "success");
+    let left = ben.get(&format!("{path}/shares")).expect(200, "success").data();
+    assert_eq!((left.as_array().map(Vec::len), &left[0]["user_id"]), (Some(1), &json!(by_admin.id)));
+}
+
+/// The change waits for the row while the patient is handed over: the old owner then finds nothing to change.
+#[test]
+fn a_change_of_the_old_owner_that_waits_for_a_transfer_is_refused() {
+    let app = TestApp::start();
+    let (admin, ann, ben) = (app.admin("root"), app.signed_up("ann"), app.signed_up("ben"));
+    let (patient, doctor) = (ann.new_patient("P"), ann.new_doctor("D"));
+    for (method, target, body) in [
+        ("PATCH", format!("/api/patients/{patient}"), Some(json!({ "name": "N" }))),
+        ("DELETE", format!("/api/patients/{patient}"), None),
+        ("POST", "/api/mappings".to_string(), Some(json!({ "patient_id": patient, "doctor_id": doctor }))),
+    ] {
+        let mut holder = app.sql();
+        let mut held = holder.transaction().expect("a transaction");
+        held.execute("update patients set created_by = $1", &[&ben.id]).expect("a transfer");
+        thread::scope(|scope| {
+            let sent = scope.spawn(|| ann.send(method, &target, &[], body));
+            let waiting =
+                "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+            let mut watcher = app.sql();
+            eventually("it waits", || watcher.query_one(waiting, &[]).expect("a count").get::<_, i64>(0) == 1);
+            held.commit().expect("the transfer");
+            sent.join().expect("an answer").expect(404, "failed");
+        });
+        assert_eq!(ben.get(&format!("/api/patients/{patient}")).expect(200, "success").data()["name"], "P");
+        transfer(&admin, patient, &ann).expect(200, "updated");
+    }
+}
+
+#[test]
+fn transfers_at_once_and_changes_meanwhile_leave_one_owner_and_a_version_for_each() {
+    let app = TestApp::start();
+    let (admin, ann) = (app.admin("root"), app.signed_up("ann"));
+    let others: Vec<Person> = (0..4).map(|number| app.signed_up(&format!("other{number}"))).collect();
+    let (patient, doctor) = (ann.new_patient("P"), ann.new_doctor("D"));
+    ann.new_mapping(patient, doctor);
+    let statuses: Vec<u16> = at_once(8, |number| match number % 2 {
+        0 => transfer(&admin, patient, &others[number / 2]).status,
+        _ => ann.patch(&format!("/api/patients/{patient}"), json!({ "name": format!("N{number}") })).status,
+    });
+    assert!(statuses.iter().all(|status| [200, 404].contains(status)), "{statuses:?}");
+    let row = app
+        .sql()
+        .query_one("select p.created_by, m.created_by, p.version from patients p, mappings m", &[])
+        .expect("a row");
+    let (owner, of_mapping, version): (i64, i64, i64) = (row.get(0), row.get(1), row.get(2));
+    assert_eq!(owner, of_mapping, "never a half");
+    let done = statuses.iter().filter(|status| **status == 200).count();
+    assert_eq!(version, 1 + i64::try_from(done).expect("a count"));
+    assert_eq!(app.audited("transfer").len() + app.audited("update").len(), done);
+}
+
+#[test]
+fn who_may_see_a_patient_and_why_and_who_did_is_told_to_those_who_see_it() {
+    let app = TestApp::start();
+    let (admin, ann, ben, eve) = (app.admin("root"), app.signed_up("ann"), app.signed_up("ben"), app.signed_up("eve"));
+    let patient = ann.new_patient("P");
+    let path = format!("/api/patients/{patient}");
+    admin.new_group("Ward", &[&ann, &ben]);
+    let until = "2099-01-01T00:00:00Z";
+    ann.post(&format!("{path}/shares"), json!({ "user_id": eve.id, "expires_at": until })).expect(201, "created");
+    let group = json!({ "id": 1, "name": "Ward" });
+    let seer = |person: &Person, name: &str, reason: &str, group: Value, can_change: bool, until: Value| json!({ "user_id": person.id, "name": name, "reason": reason, "group": group, "can_change": can_change, "expires_at": until });
+    let expected = json!([
+        seer(&ann, "ann", "owner", json!(null), true, json!(null)),
+        seer(&ben, "ben", "group", group, true, json!(null)),
+        seer(&eve, "eve", "share", json!(null), false, json!(until)),
+        seer(&admin, "root", "admin", json!(null), true, json!(null)),
+    ]);
+    for person in [&ann, &ben, &eve] {
+        assert_eq!(person.get(&format!("{path}/access")).expect(200, "success").data(), expected);
+    }
+    let stranger = app.signed_up("stranger");
+    for page in ["access", "access/log"] {
+        stranger.get(&format!("{path}/{page}")).expect(404, "failed");
+        admin.get(&format!("/api/admin/patients/{patient}/{page}")).expect(200, "success");
+        admin.get(&format!("/api/admin/patients/999/{page}")).expect(404, "failed");
+    }
+    ben.get(&path).expect(200, "success");
+    eve.get("/api/patients").expect(200, "success");
+    ben.patch(&path, json!({ "name": "N" })).expect(200, "updated");
+    let log = |query: &str| ann.get(&format!("{path}/access/log{query}")).expect(200, "success");
+    eventually("both reads are written", || log("").data().as_array().map(Vec::len) == Some(4));
+    let mut seen: Vec<(Value, Value)> = Vec::new();
+    for entry in log("").data().as_array().expect("a list") {
+        assert!(entry["ip"].is_string() && entry["at"].is_string());
+        seen.push((entry["actor_name"].clone(), entry["action"].clone()));
+    }
+    for (name, action) in [("ann", "create"), ("ben", "read"), ("eve", "list"), ("ben", "update")] {
+        assert!(seen.contains(&(json!(name), json!(action))), "{name} {action}: {seen:?}");
+    }
+    let first = log("?limit=3");
+    let next = first.header("link").expect("a link").split(['<', '>']).nth(1).expect("a target").to_string();
+    assert_eq!(ann.get(&next).expect(200, "success").data().as_array().map(Vec::len), Some(1));
+}
