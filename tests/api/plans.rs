@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout, reason = "the times are printed for the person who runs the test")]
 
 mod combinations;
+mod fhir;
 
 use std::sync::OnceLock;
 use std::time::Instant;
@@ -117,8 +118,12 @@ impl Filled {
     /// The same, for a page that one of these indexes must serve, with no more reading than the page needs.
     #[track_caller]
     fn page(&mut self, pick: fn(&Queries) -> &Query, values: &[&dyn ToString], indexes: &[&str]) {
-        let values: Vec<String> = values.iter().map(|value| value.to_string()).collect();
-        for plan in self.ask(pick, &values) {
+        self.page_of(pick, &values.iter().map(|value| value.to_string()).collect::<Vec<_>>(), indexes);
+    }
+
+    #[track_caller]
+    fn page_of(&mut self, pick: fn(&Queries) -> &Query, values: &[String], indexes: &[&str]) {
+        for plan in self.ask(pick, values) {
             assert!(plan.indexes().iter().any(|used| indexes.contains(used)), "{}: {}", plan.name, plan.explained);
             plan.reads_whole_tables_never();
             plan.reads_one_page();
@@ -128,8 +133,12 @@ impl Filled {
     /// The same, for a search that may read more than it shows, but nothing like all rows.
     #[track_caller]
     fn search(&mut self, pick: fn(&Queries) -> &Query, values: &[&dyn ToString], indexes: &[&str]) {
-        let values: Vec<String> = values.iter().map(|value| value.to_string()).collect();
-        for plan in self.ask(pick, &values) {
+        self.search_of(pick, &values.iter().map(|value| value.to_string()).collect::<Vec<_>>(), indexes);
+    }
+
+    #[track_caller]
+    fn search_of(&mut self, pick: fn(&Queries) -> &Query, values: &[String], indexes: &[&str]) {
+        for plan in self.ask(pick, values) {
             plan.reads_whole_tables_never();
             let used = plan.indexes();
             assert!(used.iter().any(|index| indexes.contains(index)), "{}: {}", plan.name, plan.explained);
@@ -309,6 +318,7 @@ fn a_million_rows_are_paged_and_searched_by_the_right_index() {
         &of_patient,
         &["mappings_patient_id_id_idx", "mappings_patient_id_doctor_id_key"],
     );
+    fhir::searches(&mut filled);
 }
 
 /// The lists of three owners against those of each of them, at the start and deep in, in every order.
