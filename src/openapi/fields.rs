@@ -18,6 +18,8 @@ const SOME_LINES: &str = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009
 /// At least five digits and an optional extension; or blank, which counts as null.
 const PHONE: &str = r"^([ +().\/-]*([0-9][ +().\/-]*){5,}(([xX]|[eE][xX][tT]\.?) *[0-9]+)?)?$";
 
+/// A time, or blank.
+const TIME_OR_BLANK: &str = r"^(\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2}))?$";
 /// An e-mail address, or blank.
 const EMAIL_OR_BLANK: &str = concat!(
     "^([A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*@[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?",
@@ -125,7 +127,12 @@ pub fn nothing() -> Json {
 
 /// The same with a description.
 pub fn describe(schema: Json, text: &'static str) -> Json {
-    schema.with("description", text)
+    schema.with_text("description", text)
+}
+
+/// A time that a client sends, or blank, which counts as null.
+pub fn time_or_blank() -> Json {
+    object! { "type": "string", "pattern": TIME_OR_BLANK, "maxLength": 35 }
 }
 
 /// The same, or null. Blank text counts as null: a `pattern` can allow it, a `format` cannot.

@@ -44,10 +44,12 @@ impl Json {
         }
     }
 
-    /// This object with one more member.
+    /// This object with one more member, whose name is new.
     pub fn with(self, name: impl Into<Cow<'static, str>>, value: impl Into<Json>) -> Json {
         let Json::Object(mut members) = self else { return self };
-        members.push((name.into(), value.into()));
+        let name = name.into();
+        debug_assert!(members.iter().all(|(present, _)| *present != name), "{name} twice");
+        members.push((name, value.into()));
         Json::Object(members)
     }
 

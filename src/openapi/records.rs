@@ -3,7 +3,7 @@
 use super::components::{Field, Schema, answer, changes, example, new, optional, required, schema, server};
 use super::fields::{
     birth_date, count, describe, email, id, line, lines, new_password, one_of, or_null, phone, secret, text, time,
-    truth, visible_line,
+    time_or_blank, truth, visible_line,
 };
 use super::json::{Json, list, object};
 use crate::auth::Role;
@@ -252,11 +252,7 @@ fn share() -> Vec<Field> {
             describe(truth(), "Whether the user may change the patient and the patient's mappings."),
             false,
         ),
-        optional(
-            "expires_at",
-            describe(time(), "The end, which must be in the future; null for a share for good."),
-            (),
-        ),
+        optional("expires_at", describe(time(), "The end; null for a share for good."), ()),
         server("granted_by", describe(id(), "Who shares the patient."), 1),
         server("granted_at", time(), "2026-01-05T08:30:00.123456Z"),
     ]
@@ -289,6 +285,9 @@ fn access_event() -> Vec<Field> {
 /// A new share says with whom: by id or by e-mail address.
 fn new_share() -> Schema {
     let mut fields = share();
+    let end = "The end, which must be in the future; absent, null or blank for a share for good.";
+    fields.retain(|field| field.name != "expires_at");
+    fields.push(optional("expires_at", describe(time_or_blank(), end), ()));
     fields.insert(3, optional("email", describe(email(), "In place of `user_id`."), ()));
     Schema { example: object! { "user_id": 2, "can_change": false }, ..new("ShareInput", &fields) }
 }
