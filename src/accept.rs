@@ -1,4 +1,4 @@
-//! What a client would rather have: the header `Accept` (RFC 9110, 12.5.1).
+//! Media types, and what a client would rather have: the header `Accept` (RFC 9110, 8.3.1 and 12.5.1).
 
 /// The parameters of our CSV, and those that our JSON might have. A range with any other parameter asks for something else.
 const OF_CSV: &[(&str, &str)] = &[("charset", "utf-8"), ("header", "present")];
@@ -6,22 +6,28 @@ const OF_JSON: &[(&str, &str)] = &[("charset", "utf-8")];
 
 /// Whether the header names `text/csv` or `text/*`, and gives it more weight than `application/json`.
 pub fn prefers_csv(accept: &str) -> bool {
-    let ranges: Vec<Range> = split(accept, ',').filter_map(Range::parse).collect();
+    let ranges: Vec<Range> = Range::list(accept).collect();
     let csv = weight(&ranges, &["text/csv", "text/*"], OF_CSV);
     csv > weight(&ranges, &["application/json", "application/*", "*/*"], OF_JSON)
 }
 
-/// A media range.
-struct Range {
-    name: String,
+/// A media range, or one media type.
+pub struct Range {
+    /// In lower case, like the parameters.
+    pub name: String,
     parameters: Vec<(String, String)>,
     /// In thousandths.
-    weight: u16,
+    pub weight: u16,
 }
 
 impl Range {
-    /// `None` if it is malformed; the other ranges count all the same.
-    fn parse(text: &str) -> Option<Range> {
+    /// The ranges of the header. One that is malformed is left out; the others count all the same.
+    pub fn list(accept: &str) -> impl Iterator<Item = Range> {
+        split(accept, ',').filter_map(Range::parse)
+    }
+
+    /// `None` if it is malformed.
+    pub fn parse(text: &str) -> Option<Range> {
         let mut parts = split(text, ';');
         let mut range = Range { name: parts.next()?.to_ascii_lowercase(), parameters: Vec::new(), weight: 1000 };
         for part in parts {
@@ -33,6 +39,11 @@ impl Range {
             range.parameters.push((name.to_ascii_lowercase(), value.trim_matches('"').to_ascii_lowercase()));
         }
         Some(range)
+    }
+
+    /// The value of a parameter.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters.iter().find(|(present, _)| present == name).map(|(_, value)| &**value)
     }
 
     fn has_only(&self, parameters: &[(&str, &str)]) -> bool {

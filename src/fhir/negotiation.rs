@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::BASE;
 use super::outcome::{bad_value, not_supported, refused};
+use crate::accept::Range;
 use crate::config::Config;
 use crate::error::Result;
 use crate::request::{Method, Request};
@@ -117,39 +118,27 @@ fn of_resource(body: &[u8]) -> Result<Vec<(String, String)>> {
     resource.parameter.into_iter().map(pair).collect()
 }
 
-/// Whether one of the media ranges (RFC 9110, 12.5.1) stands for FHIR in JSON.
+/// Whether one of the media ranges stands for FHIR in JSON.
 fn accepts_json(accept: &str) -> bool {
-    accept.split(',').any(|range| {
-        let is_refused =
-            parameter(range, "q").is_some_and(|weight| weight.parse().is_ok_and(|weight: f32| weight <= 0.0));
-        !is_refused
-            && (is_format(range) || (matches!(essence(range).as_str(), "*/*" | "application/*") && is_version(range)))
-    })
+    let stands_for_json = |range: &Range| is_json(range) || matches!(&*range.name, "*/*" | "application/*");
+    Range::list(accept).any(|range| range.weight > 0 && stands_for_json(&range) && is_version(&range))
 }
 
 /// Whether this is a name of FHIR in JSON, of our version.
 fn is_format(media_type: &str) -> bool {
-    let name = essence(media_type);
-    (name == "json" || JSON.contains(&name.as_str())) && is_version(media_type)
+    Range::parse(media_type).is_some_and(|media_type| is_json(&media_type) && is_version(&media_type))
 }
 
 fn is_form(media_type: &str) -> bool {
-    essence(media_type) == FORM
+    Range::parse(media_type).is_some_and(|media_type| media_type.name == FORM)
 }
 
-fn is_version(media_type: &str) -> bool {
-    parameter(media_type, "fhirversion").is_none_or(|version| version == "4.0" || version == "4.0.1")
+fn is_json(media_type: &Range) -> bool {
+    media_type.name == "json" || JSON.contains(&&*media_type.name)
 }
 
-/// The media type without its parameters.
-fn essence(media_type: &str) -> String {
-    media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
-}
-
-fn parameter<'a>(media_type: &'a str, name: &str) -> Option<&'a str> {
-    let pairs = media_type.split(';').skip(1).filter_map(|parameter| parameter.split_once('='));
-    let mut named = pairs.filter(|(present, _)| present.trim().eq_ignore_ascii_case(name));
-    named.next().map(|(_, value)| value.trim().trim_matches('"'))
+fn is_version(media_type: &Range) -> bool {
+    media_type.parameter("fhirversion").is_none_or(|version| version == "4.0" || version == "4.0.1")
 }
 
 /// A name or an address, and perhaps a port.
