@@ -1,4 +1,4 @@
-//! The README's first session, pasted into the shells that people have.
+//! The README's first session, and how docs/fhir.md goes on with it, pasted into the shells that people have.
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -34,6 +34,17 @@ fn blocks() -> Vec<Block> {
     parts.chunks_exact(2).map(block).collect()
 }
 
+/// The first block of shell commands of docs/fhir.md.
+fn fhir_block() -> String {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/fhir.md");
+    let page = std::fs::read_to_string(path).expect("docs/fhir.md");
+    page.split("```")
+        .nth(1)
+        .and_then(|block| block.strip_prefix("sh\n"))
+        .expect("a block of shell commands")
+        .to_string()
+}
+
 #[test]
 fn bash_takes_the_first_session_as_it_stands() {
     paste_into("bash", &["--norc", "--noprofile", "-i"]);
@@ -66,7 +77,9 @@ fn paste_into(shell: &str, arguments: &[&str]) {
     session.env("BCRYPT_COST", "4").env("ALLOW_WEAK_HASHING", "1");
     let mut session = session.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect(shell);
     let blocks = blocks();
-    let text: String = blocks.iter().map(|block| format!("{}echo end of block\n", block.commands)).collect();
+    let fhir = fhir_block();
+    let commands = blocks.iter().map(|block| &block.commands).chain([&fhir]);
+    let text: String = commands.map(|commands| format!("{commands}echo end of block\n")).collect();
     assert!(text.contains("127.0.0.1:8080"));
     let text = text.replace("127.0.0.1:8080", &app.address.to_string());
     session.stdin.take().expect("its input").write_all(text.as_bytes()).expect("its ear");
@@ -74,7 +87,10 @@ fn paste_into(shell: &str, arguments: &[&str]) {
     let (said, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
 
     let answered: Vec<&str> = said.split("end of block\n").collect();
-    assert_eq!(answered.len(), blocks.len() + 1, "{said}{complained}");
+    assert_eq!(answered.len(), blocks.len() + 2, "{said}{complained}");
+    let resources = answered[blocks.len()].lines().filter(|line| line.contains(r#""resourceType":"#));
+    let found = resources.filter(|resource| !resource.contains("OperationOutcome")).count();
+    assert_eq!(found, fhir.matches("\ncall ").count(), "{}{complained}", answered[blocks.len()]);
     for (answers, block) in answered.iter().zip(&blocks) {
         let words: Vec<String> = answers.lines().filter_map(status).collect();
         assert_eq!(words, block.announced, "{}{answers}{complained}", block.commands);
