@@ -39,7 +39,7 @@ public final class Session {
             ids.add(created.getData().getData().getId());
         }
         for (Long after = 0L; after != null; ) {
-            var page = patients.listPatientsWithHttpInfo(2, after == 0 ? null : after, null, null, null, null, null, null, null, null);
+            var page = patients.listPatientsWithHttpInfo(2, after == 0 ? null : after, null, null, null, null, null, null, null, null, null);
             page.getData().getData().forEach(patient -> seen.add(patient.getId()));
             var link = NEXT.matcher(page.getHeaders().getOrDefault("link", List.of("")).get(0));
             after = link.find() ? Long.valueOf(link.group(1)) : null;

@@ -52,7 +52,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let mut after = None;
     loop {
-        let page = ann.list_patients(after, None, None, None, None, None, NonZeroU64::new(2), None, None, None).await?;
+        let page = ann.list_patients(after, None, None, None, None, None, None, NonZeroU64::new(2), None, None, None).await?;
         after = next_page(&page);
         seen.extend(page.into_inner().data.into_iter().map(|patient| patient.id));
         if after.is_none() {
