@@ -67,7 +67,7 @@ pub struct Query {
     pub planned: bool,
     /// It answers the questions of several requests.
     pub batched: bool,
-    /// It is limited to some owners: see [`Owned`].
+    /// It is limited to some owners: see `Owned`.
     pub is_owned: bool,
     /// The constraints that a client can run into, each with what the client is told.
     pub conflicts: Vec<(String, String)>,
@@ -132,7 +132,7 @@ impl Holds for Owned {
     }
 }
 
-/// How a statement is held; see [`queries`].
+/// How a statement is held; see the macro below.
 macro_rules! held {
     () => { Arc<Query> };
     (Owned) => { Owned };
