@@ -7,7 +7,8 @@ import json
 import time
 
 # What differs from server to server, or from one moment to the next.
-OWN_HEADERS = {"date", "x-request-id", "server", "connection", "keep-alive", "content-length", "transfer-encoding"}
+OWN_HEADERS = {"date", "x-request-id", "server", "connection", "keep-alive", "content-length", "transfer-encoding",
+               "vary"}  # only the product has lists as CSV
 
 
 def check(database, product, servers):

@@ -71,6 +71,8 @@ class Database:
                 self.address = self.relay.stdout.readline().split()[-1].split(":")
             self.reader = self._sign_up("reader")
             self.writer = self._sign_up("writer")
+            # A user has 100 sessions at most, so logins would end those of the others.
+            self._sign_up("visitor")
             self.sql(SEED.format(others=OTHERS, others_patients=OTHERS_PATIENTS, reader=self.reader["id"],
                                  patients=READERS_PATIENTS))
             found = self.sql(f"select min(id), max(id) from patients where created_by = {self.reader['id']}")

@@ -36,7 +36,7 @@ def _wrk(server, database, route, connections, seconds):
     user = database.writer if route == "create" else database.reader
     command = ["wrk", "-t", str(min(THREADS, connections)), "-c", str(connections), "-d", f"{seconds}s", "--latency", "--timeout", "10s",
                "-s", str(HERE / "load.lua"), server.url, "--", route, user["token"], str(database.first_patient),
-               str(database.last_patient), "reader@example.org", PASSWORD]
+               str(database.last_patient), "visitor@example.org", PASSWORD]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds + 60)
     found = re.search(r"^FIGURES (\d+) (\d+) (\d+) (\d+) (\d+) (\d+)$", done.stdout, re.MULTILINE)
     if not found:
