@@ -244,8 +244,8 @@ pub fn entry(
     })
 }
 
-/// FHIR has rules of its own. Elsewhere a body must be JSON without a content coding. If the route has no fields, the body must be absent or an empty object; if it
-/// has no query parameters, there must be none.
+/// FHIR has rules of its own. Elsewhere a body must be JSON without a content coding. If the route has no fields, the body must be
+/// absent or an empty object; if it has no query parameters, there must be none.
 fn check_shape(app: &App, request: &Request, route: &Route) -> Result<()> {
     if route.is_fhir {
         return negotiation::check(&app.config, request);

@@ -16,6 +16,13 @@ pub struct Meta {
     pub last_updated: Timestamp,
 }
 
+impl Meta {
+    /// That of a record which is shown alone.
+    pub fn of(version: i64, last_updated: Timestamp) -> Meta {
+        Meta { version_id: version.to_string(), last_updated }
+    }
+}
+
 #[derive(Serialize)]
 pub struct Identifier<'a> {
     #[serde(rename = "use")]

@@ -143,7 +143,7 @@ fn find(read: &Read, owners: &Owners, kind: Kind) -> Result<Ask> {
     Ok(Ask::many(question, move |read, rows| {
         let version =
             rows.first().and_then(Version::of).filter(|version| version.version == vid).ok_or(Error::NoRoute)?;
-        let meta = Meta { version_id: vid.to_string(), last_updated: version.at };
+        let meta = Meta::of(vid, version.at);
         match kind.resource(&version, read.installation)? {
             Some(resource) => Ok(kind.showing(answer::resource(read.request, &shape, &resource, &meta), id)),
             None if version.action == "delete" => Err(gone(vid)),

@@ -77,7 +77,7 @@ impl<'a> Columns<'a> {
 
     /// The version of what is shown straight from these columns.
     pub fn meta(&self) -> Meta {
-        Meta { version_id: self.version.to_string(), last_updated: self.updated_at }
+        Meta::of(self.version, self.updated_at)
     }
 
     /// What other resources show of it.

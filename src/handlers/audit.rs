@@ -130,6 +130,6 @@ pub fn list(read: &Read, _admin: &Admin) -> Result<Ask> {
     let parameters: Parameters =
         &[&before, &page.rows_wanted(), &actor_id, &action, &resource, &resource_id, &from, &until];
     Ok(Ask::many(Question::new(&read.sql.audit.list, parameters)?, move |read, rows| {
-        Ok(listed(read, "Audit entries found", page, "before", Some(&COLUMNS), &rows, AuditEntry::from_row))
+        Ok(listed(read, "Audit entries found", page, "before", Some(&|| COLUMNS.to_vec()), &rows, AuditEntry::from_row))
     }))
 }

@@ -6,7 +6,7 @@ use postgres::Row;
 
 use super::ask::Read;
 use super::record::{Record, RecordType};
-use super::table::Table;
+use super::table::{Columns, Table};
 use crate::db::page::PAGE_BYTES;
 use crate::envelope::{Response, Shown};
 use crate::records::Field;
@@ -79,8 +79,8 @@ impl Listing {
         total: Option<i64>,
     ) -> Response {
         let picked = self.fields.as_deref();
-        let columns: Vec<_> = record_type.shown(picked).map(|field| field.name).collect();
-        let columns = self.has_csv.then_some(&*columns);
+        let columns = || record_type.shown(picked).map(|field| field.name).collect();
+        let columns: Option<Columns> = self.has_csv.then_some(&columns);
         let (records, more, mut response) =
             shown(read, message, self.page, columns, rows, |row| record_type.of(row).showing(picked));
         let next = records.last().filter(|_| more).map(|last| match self.sort.as_deref() {
@@ -120,7 +120,7 @@ pub fn listed<'a, T: Record>(
     message: &str,
     page: Page,
     continues: &str,
-    columns: Option<&[&'static str]>,
+    columns: Option<Columns>,
     rows: &'a [Row],
     from_row: impl Fn(&'a Row) -> T,
 ) -> Response {
@@ -135,7 +135,7 @@ pub(super) fn shown<'a, T: Record>(
     read: &Read,
     message: &str,
     page: Page,
-    columns: Option<&[&'static str]>,
+    columns: Option<Columns>,
     rows: &'a [Row],
     from_row: impl Fn(&'a Row) -> T,
 ) -> (Vec<T>, bool, Response) {

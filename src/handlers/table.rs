@@ -12,12 +12,15 @@ use crate::envelope::Response;
 use crate::request::Request;
 
 /// A column for each of these fields.
-pub struct Table<'a>(&'a [&'static str]);
+pub struct Table(Vec<&'static str>);
 
-impl<'a> Table<'a> {
+/// The columns of a list, which are gathered only if it is asked for as a table.
+pub type Columns<'a> = &'a dyn Fn() -> Vec<&'static str>;
+
+impl Table {
     /// `None` if the client gets JSON.
-    pub fn wanted(request: &Request, columns: &'a [&'static str]) -> Option<Table<'a>> {
-        request.headers.get("accept").is_some_and(prefers_csv).then_some(Table(columns))
+    pub fn wanted(request: &Request, columns: Columns) -> Option<Table> {
+        request.headers.get("accept").is_some_and(prefers_csv).then(|| Table(columns()))
     }
 
     /// 200 with the header and a line for each record. The lines take this many bytes; 0 if they are short.
