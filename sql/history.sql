@@ -73,7 +73,7 @@ with present as (
 select page.version, coalesce(case when is_followed then began_at end, made.at, (record ->> 'updated_at')::timestamptz) as at,
        case when is_followed then page.actor_id else made.actor_id end as actor_id,
        case when page.version = 1 then 'create' when is_followed then began_by else 'update' end as action,
-       case $2 when 'user' then '{"invited": false, "totp": false}' else '{}'::jsonb end
+       case $2 when 'user' then '{"invited": false, "totp": false, "may_break_glass": false}' else '{}'::jsonb end
            || record || coalesce(later.texts, '{}') || case when $2 <> 'mapping' then '{}' else jsonb_build_object(
            'patient', coalesce(
                (select jsonb_build_object('id', id, 'name', name)

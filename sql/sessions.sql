@@ -115,7 +115,7 @@ delete from login_failures f using failures where f.account = failures.account a
 -- hash if one is given, ends the sessions beyond the limit (those unused longest), and creates the new one. No row: the account
 -- is disabled, or the password was changed meanwhile.
 with account as (
-    select id, name, email, role, disabled, invited, totp, version, created_at, updated_at
+    select id, name, email, role, disabled, invited, totp, may_break_glass, version, created_at, updated_at
       from users
      where id = $1
        and password_hash = $2
@@ -154,7 +154,7 @@ with account as (
      union all
     select $1, 'session_end', 'session', id, $6, $11 from ended
 )
-select created.id as session_id, created.expires_at, account.id, name, email, role, disabled, invited, totp, version, created_at,
+select created.id as session_id, created.expires_at, account.id, name, email, role, disabled, invited, totp, may_break_glass, version, created_at,
        updated_at,
        (select count(pg_notify('session_changes', 'session ' || ended.id)) from ended) as ended
   from created, account;
@@ -221,7 +221,7 @@ with found as (
      union all
     select user_id, 'session_end', 'session', session_id, 'success', $5, $6 from found where reused
 )
-select found.reused, found.session_id, found.expires_at, u.id, u.name, u.email, u.role, u.disabled, u.invited, u.totp, u.version,
+select found.reused, found.session_id, found.expires_at, u.id, u.name, u.email, u.role, u.disabled, u.invited, u.totp, u.may_break_glass, u.version,
        u.created_at, u.updated_at,
        case when found.reused then pg_notify('session_changes', 'session ' || found.session_id)::text end as notified
   from found

@@ -87,7 +87,7 @@ with actor as (
       from actor
      where u.id = actor.id
        and u.totp
-    returning u.id, u.name, u.email, u.role, u.disabled, u.invited, u.totp, u.version, u.created_at, u.updated_at
+    returning u.id, u.name, u.email, u.role, u.disabled, u.invited, u.totp, u.may_break_glass, u.version, u.created_at, u.updated_at
 ), kept as (
     insert into record_versions (resource, record_id, version, owner_id, ended_by, actor_id, record)
     select 'user', u.id, u.version, u.id, 'update', $1, account(u) from changed join users u on u.id = changed.id
@@ -99,7 +99,7 @@ with actor as (
     insert into audit_entries (actor_id, action, resource, resource_id, version, ip, request_id)
     select id, 'totp_change', 'user', id, version, $3, $4 from changed
 )
-select id, name, email, role, disabled, invited, totp, version, created_at, updated_at
+select id, name, email, role, disabled, invited, totp, may_break_glass, version, created_at, updated_at
   from changed;
 
 -- name: take_away(id bigint, actor_id bigint, session_id bigint, ip inet, request_id text) :opt write

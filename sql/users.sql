@@ -5,16 +5,16 @@
 with created as (
     insert into users (name, email, password_hash, role)
     values ($1, $2, $3, $4)
-    returning id, name, email, role, disabled, invited, totp, version, created_at, updated_at
+    returning id, name, email, role, disabled, invited, totp, may_break_glass, version, created_at, updated_at
 ), audited as (
     insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id)
     select id, 'register', 'user', id, $5, $6 from created
 )
-select id, name, email, role, disabled, invited, totp, version, created_at, updated_at
+select id, name, email, role, disabled, invited, totp, may_break_glass, version, created_at, updated_at
   from created;
 
 -- name: find(id bigint[]) :opt batched
-select q.number, id, name, email, role, disabled, invited, totp, version, created_at, updated_at
+select q.number, id, name, email, role, disabled, invited, totp, may_break_glass, version, created_at, updated_at
   from unnest($1) with ordinality as q (user_id, number)
   join users on id = q.user_id;
 
@@ -24,7 +24,7 @@ select id
  where email = $1;
 
 -- name: search(after_id bigint, page_size bigint, email_part text, role text, disabled boolean, words text[]) :many planned
-select id, name, email, role, disabled, invited, totp, version, created_at, updated_at
+select id, name, email, role, disabled, invited, totp, may_break_glass, version, created_at, updated_at
   from users
  where id > $1
    and ($3 is null or (searched(name, email, null, null, null) like any_part($3) and coalesce(folded(email) like any_part($3), false)))
@@ -52,7 +52,7 @@ select id, disabled, totp
 with actor as (
     select acting($1, $2, false) as id
 ), found as (
-    select u.id, u.name, u.email, u.role, u.disabled, u.invited, u.totp, u.version, u.created_at, u.updated_at,
+    select u.id, u.name, u.email, u.role, u.disabled, u.invited, u.totp, u.may_break_glass, u.version, u.created_at, u.updated_at,
            $6 is null or version::text = any ($6) as matches
       from users u
       join actor on actor.id = u.id
@@ -65,7 +65,7 @@ with actor as (
      where u.id = found.id
        and found.matches
        and (found.name, found.email) <> (coalesce($3, found.name), coalesce($4, found.email))
-    returning u.id, u.name, u.email, u.role, u.disabled, u.invited, u.totp, u.version, u.created_at, u.updated_at
+    returning u.id, u.name, u.email, u.role, u.disabled, u.invited, u.totp, u.may_break_glass, u.version, u.created_at, u.updated_at
 ), kept as (
     insert into record_versions (resource, record_id, version, owner_id, ended_by, actor_id, record)
     select 'user', u.id, u.version, u.id, 'update', $1, account(u) from changed join users u on u.id = changed.id
@@ -82,11 +82,11 @@ with actor as (
      union all
     select actor.id, 'session_end', 'session', ended.id, null, $7, $8 from ended, actor
 )
-select true as matches, id, name, email, role, disabled, invited, totp, version, created_at, updated_at,
+select true as matches, id, name, email, role, disabled, invited, totp, may_break_glass, version, created_at, updated_at,
        (select count(pg_notify('session_changes', 'session ' || ended.id)) from ended) as ended
   from changed
  union all
-select matches, id, name, email, role, disabled, invited, totp, version, created_at, updated_at, 0
+select matches, id, name, email, role, disabled, invited, totp, may_break_glass, version, created_at, updated_at, 0
   from found
  where not exists (select from changed);
 
@@ -102,7 +102,7 @@ with actor as (
       from actor
      where u.id = actor.id
        and u.password_hash = $2
-    returning u.id, u.name, u.email, u.role, u.disabled, u.invited, u.totp, u.version, u.created_at, u.updated_at
+    returning u.id, u.name, u.email, u.role, u.disabled, u.invited, u.totp, u.may_break_glass, u.version, u.created_at, u.updated_at
 ), kept as (
     insert into record_versions (resource, record_id, version, owner_id, ended_by, actor_id, record)
     select 'user', u.id, u.version, u.id, 'update', $1, account(u) from changed join users u on u.id = changed.id
@@ -127,7 +127,7 @@ with actor as (
      union all
     select actor.id, 'session_end', 'session', ended.id, $6, $7 from ended, actor where ended.id <> $4
 )
-select changed.id, name, email, role, disabled, invited, totp, version, created_at, updated_at, renewed.id as session_id, expires_at,
+select changed.id, name, email, role, disabled, invited, totp, may_break_glass, version, created_at, updated_at, renewed.id as session_id, expires_at,
        (select count(pg_notify('session_changes', 'session ' || ended.id)) from ended) as ended
   from changed, renewed;
 
@@ -137,7 +137,7 @@ select changed.id, name, email, role, disabled, invited, totp, version, created_
 with created as (
     insert into users (name, email, password_hash, role)
     values ($1, $2, $3, $4)
-    returning id, name, email, role, disabled, invited, totp, version, created_at, updated_at
+    returning id, name, email, role, disabled, invited, totp, may_break_glass, version, created_at, updated_at
 ), invitation as (
     insert into one_time_tokens (user_id, purpose, hash, expires_at)
     select id, 'invitation', $5, now() + make_interval(secs => $6) from created where invited
@@ -146,7 +146,7 @@ with created as (
     insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id)
     select acting($7, $8, true), 'create', 'user', id, $9, $10 from created
 )
-select id, name, email, role, disabled, invited, totp, version, created_at, updated_at, (select expires_at from invitation) as expires_at
+select id, name, email, role, disabled, invited, totp, may_break_glass, version, created_at, updated_at, (select expires_at from invitation) as expires_at
   from created;
 
 -- name: lock_admins(id bigint, actor_id bigint) :many write
@@ -159,23 +159,24 @@ select id
  order by id
    for no key update;
 
--- name: update(id bigint, role text, disabled boolean, name text, email text, versions text[], actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
+-- name: update(id bigint, role text, disabled boolean, may_break_glass boolean, name text, email text, versions text[], actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
 -- conflict users_email_key: A user with this e-mail already exists
--- Runs after `lock_admins`: changes role and `disabled` if they are given, name and e-mail address only of an invited account, and
--- writes nothing if nothing differs. Disabling an account ends its sessions and one-time tokens, and a new address ends its tokens.
+-- Runs after `lock_admins`: changes role, `disabled` and `may_break_glass` if they are given, name and e-mail address only of an invited
+-- account, and writes nothing if nothing differs. Disabling an account ends its sessions and one-time tokens, a new address ends its tokens,
+-- and the loss of the right to emergency access ends what the user has of it.
 -- The actor is checked before the change, because admins may change themselves. No row: no such user. `matches` false: the record is
 -- at none of `versions`. `admin_remains` false: it is the last admin.
 with seen as (
-    select id, name, email, role, disabled, invited, totp, version, created_at, updated_at,
-           $6 is null or version::text = any ($6) as matches
+    select id, name, email, role, disabled, invited, totp, may_break_glass, version, created_at, updated_at,
+           $7 is null or version::text = any ($7) as matches
       from users
      where id = $1
         or (role = 'admin' and not disabled)
 ), found as (
-    select id, name, email, role, disabled, invited, totp, version, created_at, updated_at, matches,
-           acting($7, $8, true) as actor_id,
-           case when invited then coalesce($4, name) else name end as new_name,
-           case when invited then coalesce($5, email) else email end as new_email,
+    select id, name, email, role, disabled, invited, totp, may_break_glass, version, created_at, updated_at, matches,
+           acting($8, $9, true) as actor_id,
+           case when invited then coalesce($5, name) else name end as new_name,
+           case when invited then coalesce($6, email) else email end as new_email,
            coalesce($2, role) = 'admin' and not coalesce($3, disabled)
            or not (role = 'admin' and not disabled)
            or exists (select from seen other where other.id <> $1 and other.role = 'admin' and not other.disabled)
@@ -184,18 +185,19 @@ with seen as (
      where id = $1
 ), changed as (
     update users u
-       set role = coalesce($2, u.role), disabled = coalesce($3, u.disabled), name = new_name, email = new_email,
+       set role = coalesce($2, u.role), disabled = coalesce($3, u.disabled),
+           may_break_glass = coalesce($4, u.may_break_glass), name = new_name, email = new_email,
            version = u.version + 1, updated_at = now()
       from found
      where u.id = found.id
        and found.matches
        and found.admin_remains
-       and (found.role, found.disabled, found.name, found.email)
-           <> (coalesce($2, found.role), coalesce($3, found.disabled), new_name, new_email)
-    returning u.id, u.name, u.email, u.role, u.disabled, u.invited, u.totp, u.version, u.created_at, u.updated_at
+       and (found.role, found.disabled, found.may_break_glass, found.name, found.email)
+           <> (coalesce($2, found.role), coalesce($3, found.disabled), coalesce($4, found.may_break_glass), new_name, new_email)
+    returning u.id, u.name, u.email, u.role, u.disabled, u.invited, u.totp, u.may_break_glass, u.version, u.created_at, u.updated_at
 ), kept as (
     insert into record_versions (resource, record_id, version, owner_id, ended_by, actor_id, record)
-    select 'user', u.id, u.version, u.id, 'update', $7, account(u) from changed join users u on u.id = changed.id
+    select 'user', u.id, u.version, u.id, 'update', $8, account(u) from changed join users u on u.id = changed.id
 ), spent as (
     update one_time_tokens t
        set hash = null
@@ -211,25 +213,35 @@ with seen as (
        and changed.disabled
        and ended_at is null
     returning sessions.id
+), ended_grants as (
+    update patient_grants g
+       set ended_at = now()
+      from changed
+     where g.user_id = changed.id
+       and not changed.may_break_glass
+       and g.kind = 'emergency'
+       and g.ended_at is null
 ), audited as (
     insert into audit_entries (actor_id, action, resource, resource_id, version, ip, request_id)
-    select actor_id, 'role_change', 'user', changed.id, changed.version, $9, $10 from changed, found where changed.role <> found.role
+    select actor_id, 'role_change', 'user', changed.id, changed.version, $10, $11
+      from changed, found
+     where (changed.role, changed.may_break_glass) <> (found.role, found.may_break_glass)
      union all
-    select actor_id, case when changed.disabled then 'disable' else 'enable' end, 'user', changed.id, changed.version, $9, $10
+    select actor_id, case when changed.disabled then 'disable' else 'enable' end, 'user', changed.id, changed.version, $10, $11
       from changed, found
      where changed.disabled <> found.disabled
      union all
-    select actor_id, 'profile_change', 'user', changed.id, changed.version, $9, $10
+    select actor_id, 'profile_change', 'user', changed.id, changed.version, $10, $11
       from changed, found
      where (changed.name, changed.email) <> (found.name, found.email)
      union all
-    select actor_id, 'session_end', 'session', ended.id, null, $9, $10 from ended, found
+    select actor_id, 'session_end', 'session', ended.id, null, $10, $11 from ended, found
 )
-select true as matches, true as admin_remains, id, name, email, role, disabled, invited, totp, version, created_at, updated_at,
+select true as matches, true as admin_remains, id, name, email, role, disabled, invited, totp, may_break_glass, version, created_at, updated_at,
        pg_notify('session_changes', 'user ' || id)::text as notified
   from changed
  union all
-select matches, admin_remains, id, name, email, role, disabled, invited, totp, version, created_at, updated_at, null
+select matches, admin_remains, id, name, email, role, disabled, invited, totp, may_break_glass, version, created_at, updated_at, null
   from found
  where not exists (select from changed);
 
@@ -237,7 +249,7 @@ select matches, admin_remains, id, name, email, role, disabled, invited, totp, v
 -- Runs after `lock`: resets the failed logins of an account, from every network, and its wrong codes. Locks the logins in the order of
 -- `sessions.attempt`, and checks the actor after they are locked.
 with found as (
-    select id, name, email, role, disabled, invited, totp, version, created_at, updated_at from users where id = $1
+    select id, name, email, role, disabled, invited, totp, may_break_glass, version, created_at, updated_at from users where id = $1
 ), failures as (
     select f.account, f.network
       from login_failures f
@@ -254,7 +266,7 @@ with found as (
     insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id)
     select actor.id, 'unlock', 'user', found.id, $4, $5 from actor, found
 )
-select id, name, email, role, disabled, invited, totp, version, created_at, updated_at
+select id, name, email, role, disabled, invited, totp, may_break_glass, version, created_at, updated_at
   from found;
 
 -- name: set_role(email text, role text) :opt write

@@ -70,14 +70,16 @@ pub fn set_role(config: &Config, database: &Database, email: &str, role: &str) -
     migrate(config, database)?;
     let queries = Queries::load(config.sql_dir.as_deref())?;
     let mut client = database.connect()?;
-    let row = one_row(&mut client, &queries.users.set_role, &[&email, &role])?;
+    let mut transaction = client.transaction().map_err(|error| explain(&error))?;
+    let row = one_row(&mut transaction, &queries.users.set_role, &[&email, &role])?;
     let row = row.ok_or_else(|| format!("there is no user with the e-mail {email}: the user must register first, or create-admin creates a new admin"))?;
     if !row.get::<_, bool>("admin_remains") {
         return Err(format!("{email} is the last enabled admin: make somebody else an admin first"));
     }
     if let Some(id) = row.get::<_, Option<i64>>("changed_id") {
-        one_row(&mut client, &queries.grants.end_lost, &[&vec![id]])?;
+        one_row(&mut transaction, &queries.grants.end_lost, &[&vec![id]])?;
     }
+    transaction.commit().map_err(|error| explain(&error))?;
     Ok(format!("{email} now has the role {role}"))
 }
 

@@ -47,6 +47,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "0020_history",
     "0021_fhir_search",
     "0022_grants",
+    "0023_may_break_glass",
 ];
 
 /// The key of the advisory lock: any number that no other program uses in the same database.

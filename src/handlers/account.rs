@@ -22,6 +22,8 @@ pub struct Account {
     pub invited: bool,
     /// Whether a login needs a code of the second factor.
     totp: bool,
+    /// Whether the user may take emergency access.
+    may_break_glass: bool,
     created_at: Timestamp,
     updated_at: Timestamp,
     #[serde(skip)]
@@ -39,6 +41,7 @@ impl Account {
             disabled: row.get("disabled"),
             invited: row.get("invited"),
             totp: row.get("totp"),
+            may_break_glass: row.get("may_break_glass"),
             created_at: row.get("created_at"),
             updated_at: row.get("updated_at"),
             version: row.get("version"),

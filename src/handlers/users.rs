@@ -27,7 +27,8 @@ pub const ADMIN_FILTERS: &[&str] = &["limit", "after", "q", "email", "role", "di
 /// The fields that nobody changes, but everybody may send back with a record.
 const READ_ONLY: &[&str] = &["id", "invited", "totp", "created_at", "updated_at"];
 /// The same for a user's own account: those that an admin changes as well.
-const READ_ONLY_OF_MINE: &[&str] = &["id", "role", "disabled", "invited", "totp", "created_at", "updated_at"];
+const READ_ONLY_OF_MINE: &[&str] =
+    &["id", "role", "disabled", "invited", "totp", "may_break_glass", "created_at", "updated_at"];
 
 /// Whether anyone may register.
 pub fn registration_is_open(config: &Config) -> Result<()> {
@@ -234,22 +235,25 @@ pub mod admin {
         }))
     }
 
-    /// `PUT` and `PATCH /api/admin/users/{id}`: role and `disabled`, and of an invited account also name and e-mail address. One
-    /// enabled admin always remains.
+    /// `PUT` and `PATCH /api/admin/users/{id}`: role, `disabled` and `may_break_glass`, and of an invited account also name and e-mail
+    /// address. One enabled admin always remains.
     pub fn update(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
         let (id, versions, user) = (request.id("id")?, request.if_match()?, admin.user());
         let mut form = request.changes()?;
         form.required("role", one_of(&Role::WORDS));
         form.required("disabled", truth);
+        form.required("may_break_glass", truth);
         form.required("name", line(NAME_MAX));
         form.required("email", email);
         let fields = form.finish(READ_ONLY)?;
         let (role, disabled) = (fields.optional_text("role"), fields.truth("disabled"));
+        let may_break_glass = fields.truth("may_break_glass");
         let (name, email) = (fields.optional_text("name"), fields.optional_text("email"));
         let parameters: Parameters = &[
             &id,
             &role,
             &disabled,
+            &may_break_glass,
             &name,
             &email,
             &versions,
@@ -270,7 +274,7 @@ pub mod admin {
         })?;
         let account = Account::from_row(&row);
         // Their owner changes these once there is a password; like all read-only fields they may be sent back, but not alone.
-        if !account.invited && role.is_none() && disabled.is_none() {
+        if !account.invited && role.is_none() && disabled.is_none() && may_break_glass.is_none() {
             let mut errors = FieldErrors::default();
             for (field, _) in [("email", email), ("name", name)].into_iter().filter(|(_, value)| value.is_some()) {
                 errors.push(FieldError::new(field, "cannot be changed"));

@@ -271,9 +271,9 @@ pub const OPERATIONS: &[Operation] = &[
     in_section("Admin", Get, "/api/admin/users/{id}", "adminFindUser", "Show any account")
         .about("Never shows a password or its hash.")
         .gives(Record("User"), "User found").refuses(&["NotFound"]),
-    in_section("Admin", Put, "/api/admin/users/{id}", "adminUpdateUser", "Save an edited account: its role, and whether it is disabled").about(LAST_ADMIN)
+    in_section("Admin", Put, "/api/admin/users/{id}", "adminUpdateUser", "Save an edited account: its role, its rights, and whether it is disabled").about(LAST_ADMIN)
         .takes("UserChanges").gives(Changed("User"), "User updated").refuses(&["NotFound", "Conflict", "Outdated"]),
-    in_section("Admin", Patch, "/api/admin/users/{id}", "adminPatchUser", "Change a user's role, or disable or enable the account").about(LAST_ADMIN)
+    in_section("Admin", Patch, "/api/admin/users/{id}", "adminPatchUser", "Change a user's role or rights, or disable or enable the account").about(LAST_ADMIN)
         .takes("UserChanges").gives(Changed("User"), "User updated").refuses(&["NotFound", "Conflict", "Outdated"]),
     in_section("Admin", Get, "/api/admin/users/{id}/history", "adminListUserVersions", "Show the history of any account")
         .about(HISTORY)
@@ -354,6 +354,7 @@ const HISTORY: &str = "Newest first. The first version is the record as it is no
                        who owned it may.";
 const VERSION: &str = "One version of the history. 404 for a version that never was.";
 const LAST_ADMIN: &str = "The last enabled admin cannot be demoted or disabled: 409. Disabling an account ends its sessions and one-time tokens. \
+                          Without `may_break_glass` the user's emergency access ends. \
                           Name and e-mail address can be changed only while the account is `invited`; otherwise they are ignored.";
 const PROFILE: &str = "A new e-mail address needs `current_password` beside it, and ends your other sessions and one-time tokens. A wrong \
                        password counts as a failed login. The other fields of an account may be sent back and are ignored.";

@@ -136,6 +136,11 @@ fn user(privileges: Set) -> Vec<Field> {
         privilege("disabled", truth(), false.into()),
         server("invited", describe(truth(), "Whether the account waits for its first password."), false),
         server("totp", describe(truth(), "Whether a login needs a code of the second factor."), false),
+        privilege(
+            "may_break_glass",
+            describe(truth(), "Whether the user may take emergency access to patients whom the user does not see."),
+            false.into(),
+        ),
         server("created_at", time(), "2026-01-05T08:30:00.123456Z"),
         server("updated_at", time(), "2026-01-05T08:30:00.123456Z"),
     ]

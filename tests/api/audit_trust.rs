@@ -105,7 +105,21 @@ fn a_changed_account_is_recorded_as_it_was_and_without_its_hash() {
         assert_eq!(before[field], was);
         let mut names: Vec<&String> = before.as_object().expect("a record").keys().collect();
         names.sort();
-        assert_eq!(names, ["created_at", "disabled", "email", "id", "invited", "name", "role", "totp", "updated_at"]);
+        assert_eq!(
+            names,
+            [
+                "created_at",
+                "disabled",
+                "email",
+                "id",
+                "invited",
+                "may_break_glass",
+                "name",
+                "role",
+                "totp",
+                "updated_at"
+            ]
+        );
     }
 }
 

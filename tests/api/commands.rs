@@ -253,6 +253,32 @@ fn set_role_makes_an_admin_and_never_takes_the_last_one() {
 }
 
 #[test]
+fn set_role_ends_the_shares_of_a_former_admin_or_changes_nothing() {
+    let app = TestApp::start();
+    let (folder, admin, ann, eve) = (Folder::new(), app.admin("root"), app.signed_up("ann"), app.signed_up("eve"));
+    app.admin("other");
+    let patient = ann.new_patient("P");
+    let shares = format!("/api/admin/patients/{patient}/shares");
+    admin.post(&shares, serde_json::json!({ "user_id": eve.id })).expect(201, "created");
+    let set =
+        || Program::on(&app.database, &folder, &["set-role", "--email", "root@example.org", "--role", "user"]).run("");
+    let mut holder = app.sql();
+    holder
+        .batch_execute(
+            "create function refuse() returns trigger language plpgsql as $$ begin raise exception 'not now'; end $$;
+             create trigger no_end before update on patient_grants for each row execute function refuse()",
+        )
+        .expect("a trigger");
+    assert!(set().problem(1).contains("not now"));
+    assert_eq!(app.audited("role_change").len(), 0);
+    admin.get(&shares).expect(200, "success");
+    holder.batch_execute("drop trigger no_end on patient_grants").expect("no trigger");
+    set().said();
+    eve.get(&format!("/api/patients/{patient}")).expect(404, "failed");
+    assert_eq!(app.audited("role_change").len(), 1);
+}
+
+#[test]
 fn set_password_helps_somebody_whom_no_admin_can_help() {
     let app = TestApp::start();
     let (folder, ann) = (Folder::new(), app.admin("ann"));

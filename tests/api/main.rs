@@ -20,6 +20,7 @@ mod contract;
 mod crash;
 mod docs;
 mod doctors;
+mod emergency;
 mod failure;
 mod fhir;
 mod health;

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use crate::harness::{PASSWORD, Person, TestApp, at_once, count};
 
 /// What the API shows of a user, and nothing else.
-const FIELDS: [&str; 9] = ["created_at", "disabled", "email", "id", "invited", "name", "role", "totp", "updated_at"];
+const FIELDS: [&str; 10] =
+    ["created_at", "disabled", "email", "id", "invited", "may_break_glass", "name", "role", "totp", "updated_at"];
 
 fn a_user(email: &str) -> Value {
     json!({ "name": "Zoë Müller", "email": email, "password": PASSWORD })

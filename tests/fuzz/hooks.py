@@ -96,7 +96,7 @@ def before_call(context, case, kwargs):
         if operation_id(case) in ("updateProfile", "patchProfile") and body.get("email"):
             body["current_password"] = body.get("current_password") or "a guess"
         # Name and address alone can be changed only while an account is invited.
-        if operation_id(case) in ("adminUpdateUser", "adminPatchUser") and body and not {"role", "disabled"} & body.keys():
+        if operation_id(case) in ("adminUpdateUser", "adminPatchUser") and body and not {"role", "disabled", "may_break_glass"} & body.keys():
             body["role"] = "user"
         # A share names its user once, and ends in the future.
         if operation_id(case) in ("sharePatient", "adminSharePatient"):
