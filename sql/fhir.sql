@@ -6,13 +6,15 @@ select 'urn:uuid:' || id as system
   from installation;
 
 -- name: patient(owners text[], id bigint[]) :one batched
--- A patient of these owners, or one that is shared with the first of them; or else the version in which there is none, if a patient of the
--- owners was deleted. Emergency access does not lead here.
-select q.number, p.*, gone.version as gone_version
+-- A patient of these owners, or one that is granted to the first of them; or else the version in which there is none, if a patient of the
+-- owners was deleted.
+select q.number, p.*, gone.version as gone_version,
+       case when not p.created_by = any (q.owners::bigint[])
+            then (select g.emergency from live_grant(q.owners::bigint[], p.created_by, p.id) as g) end as emergency
   from unnest($1, $2) with ordinality as q (owners, patient_id, number)
   left join patients p on p.id = q.patient_id
                       and (p.created_by = any (q.owners::bigint[])
-                           or exists (select from live_grant(q.owners::bigint[], p.created_by, p.id) as g where g.kind = 'share'))
+                           or exists (select from live_grant(q.owners::bigint[], p.created_by, p.id)))
   left join lateral (
        select version + 1 as version
          from (select version, ended_by, owner_id
@@ -46,6 +48,8 @@ select q.number, d.*, gone.version as gone_version
 -- A patient, and the doctors with their mappings; null if there are none. The team changes with the patient, its mappings and its doctors,
 -- and when somebody leaves it.
 select q.number, p.*,
+       case when not p.created_by = any (q.owners::bigint[])
+            then (select g.emergency from live_grant(q.owners::bigint[], p.created_by, p.id) as g) end as emergency,
        (select jsonb_agg(to_jsonb(m) || jsonb_build_object('doctor', to_jsonb(d)) order by m.id)
           from mappings m
           join doctors d on d.id = m.doctor_id
@@ -58,7 +62,7 @@ select q.number, p.*,
   from unnest($1, $2) with ordinality as q (owners, patient_id, number)
   join patients p on p.id = q.patient_id
                  and (p.created_by = any (q.owners::bigint[])
-                      or exists (select from live_grant(q.owners::bigint[], p.created_by, p.id) as g where g.kind = 'share'));
+                      or exists (select from live_grant(q.owners::bigint[], p.created_by, p.id)));
 
 -- name: patients(owners bigint[], sort text, backwards boolean, after_id bigint, after_value text, page_size bigint, ids bigint[], names text[], telecoms text[], genders text[], born_from date[], born_until date[], changed_from timestamptz[], changed_until timestamptz[], addresses text[], doctors text[], roles text[], of_teams boolean, of_histories boolean, with_team boolean, with_total boolean, families text[], givens text[], exact_names text[]) :many planned
 -- One page of a search for patients, their teams or their histories, planned for its values each time, a page of each of several owners and of

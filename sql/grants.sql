@@ -24,7 +24,7 @@ select p.id
 -- Runs after `lock`. No row: no such patient. `allowed` false: the actor is only granted the patient. Otherwise `refused` says why not,
 -- and `person_found` whether there is such a user.
 with patient as (
-    select p.id, p.created_by, g.kind is null as allowed
+    select p.id, p.created_by, g.kind is null as allowed, g.emergency
       from patients p
       left join live_grant($1, p.created_by, p.id) as g on true
      where p.id = $2
@@ -56,7 +56,7 @@ with patient as (
     insert into audit_entries (actor_id, action, resource, resource_id, resource_ids, ip, request_id)
     select acting_for($8, $9, $1, patient.created_by, null), 'share', 'grant', made.id, array[patient_id], $10, $11 from made, patient
 )
-select patient.allowed, person.id is not null as person_found, person.refused,
+select patient.allowed, patient.emergency, person.id is not null as person_found, person.refused,
        made.id, made.patient_id, made.user_id, made.can_change, made.expires_at, made.granted_by, made.granted_at,
        pg_notify('session_changes', 'user ' || made.user_id)::text as notified
   from patient
@@ -66,7 +66,7 @@ select patient.allowed, person.id is not null as person_found, person.refused,
 -- name: list(owners bigint[], patient_id bigint) :many
 -- The live shares of a patient. No row: no such patient. One row with a null id: a patient without shares.
 select s.id, s.patient_id, s.user_id, s.can_change, s.expires_at,
-       s.granted_by, s.granted_at
+       s.granted_by, s.granted_at, g.emergency
   from patients p
   left join live_grant($1, p.created_by, p.id) as g on true
   left join patient_grants s on s.patient_id = p.id
@@ -81,7 +81,7 @@ select s.id, s.patient_id, s.user_id, s.can_change, s.expires_at,
 -- Runs after `lock`. No row: no such share, or no such patient. `allowed` false: it is somebody else's, and the actor is only granted the
 -- patient.
 with found as (
-    select s.id, s.user_id, p.created_by, s.patient_id, g.kind is null or s.user_id = $4 as allowed
+    select s.id, s.user_id, p.created_by, s.patient_id, g.kind is null or s.user_id = $4 as allowed, g.emergency
       from patients p
       left join live_grant($1, p.created_by, p.id) as g on true
       join patient_grants s on s.patient_id = p.id
@@ -100,14 +100,14 @@ with found as (
            'unshare', 'grant', ended.id, array[patient_id], $6, $7
       from ended, found
 )
-select allowed, pg_notify('session_changes', 'user ' || user_id)::text as notified
+select allowed, emergency, pg_notify('session_changes', 'user ' || user_id)::text as notified
   from found;
 
 -- name: access(owners bigint[], patient_id bigint) :many
 -- Who may see a patient and why; somebody who is in several groups of the owner, or may for several reasons, stands there several times. A
 -- disabled user sees nothing, but stays an owner. No row: no such patient.
 with patient as (
-    select p.id, p.created_by
+    select p.id, p.created_by, g.emergency
       from patients p
       left join live_grant($1, p.created_by, p.id) as g on true
      where p.id = $2
@@ -129,7 +129,8 @@ with patient as (
       from patient, users u
      where u.role = 'admin'
 )
-select u.id as user_id, u.name, reason, group_id, g.name as group_name, can_change, expires_at
+select u.id as user_id, u.name, reason, group_id, g.name as group_name, can_change, expires_at,
+       (select emergency from patient) as emergency
   from reasons
   join users u on u.id = reasons.user_id and (not u.disabled or reason = 'owner')
   left join care_groups g on g.id = group_id

@@ -12,33 +12,35 @@
 --
 -- A mapping shows its patient and its doctor as they are now, and of what is gone, or belongs to another owner by now, the id alone.
 with present as (
-    select version, to_jsonb(p) as record
+    select version, to_jsonb(p) as record, g.emergency
       from patients p
+      left join live_grant($1, p.created_by, p.id) as g on true
      where $2 = 'patient'
-       and id = $3
-       and ($1 is null or created_by = any ($1) or exists (select from live_grant($1, created_by, p.id)))
+       and p.id = $3
+       and ($1 is null or p.created_by = any ($1) or g.kind is not null)
      union all
-    select version, to_jsonb(d)
+    select version, to_jsonb(d), null
       from doctors d
      where $2 = 'doctor'
        and id = $3
      union all
-    select version, to_jsonb(m)
+    select version, to_jsonb(m), g.emergency
       from mappings m
+      left join live_grant($1, m.created_by, m.patient_id) as g on true
      where $2 = 'mapping'
-       and id = $3
-       and ($1 is null or created_by = any ($1) or exists (select from live_grant($1, created_by, patient_id)))
-       and patient_id = coalesce($4, patient_id)
+       and m.id = $3
+       and ($1 is null or m.created_by = any ($1) or g.kind is not null)
+       and m.patient_id = coalesce($4, m.patient_id)
      union all
-    select version, account(u)
+    select version, account(u), null
       from users u
      where $2 = 'user'
        and id = $3
 ), newest as materialized (
-    select version, record
+    select version, record, emergency
       from present
      union all
-    select last.version + 1, null
+    select last.version + 1, null, g.emergency
       from (select version, owner_id, patient_id, ended_by
               from record_versions
              where resource = $2
@@ -46,11 +48,12 @@ with present as (
              order by version desc
              limit 1) as last
       left join patients p on p.id = last.patient_id and $2 = 'mapping'
+      left join live_grant($1, p.created_by, p.id) as g on true
      where ended_by = 'delete'
-       and ($1 is null or coalesce(p.created_by, owner_id) = any ($1) or exists (select from live_grant($1, p.created_by, p.id)))
+       and ($1 is null or coalesce(p.created_by, owner_id) = any ($1) or g.kind is not null)
        and ($4 is null or patient_id = $4)
 ), page as (
-    select newest.version as newest_version, item.version, item.record, texts_later,
+    select newest.version as newest_version, newest.emergency, item.version, item.record, texts_later,
            lead(item.version) over followed = item.version - 1 as is_followed, lead(ended_at) over followed as began_at,
            lead(item.actor_id) over followed as actor_id, lead(ended_by) over followed as began_by
       from newest
@@ -70,7 +73,7 @@ with present as (
             limit $6) as item on true
     window followed as (order by item.version desc)
 )
-select page.version, coalesce(case when is_followed then began_at end, made.at, (record ->> 'updated_at')::timestamptz) as at,
+select page.version, page.emergency, coalesce(case when is_followed then began_at end, made.at, (record ->> 'updated_at')::timestamptz) as at,
        case when is_followed then page.actor_id else made.actor_id end as actor_id,
        case when page.version = 1 then 'create' when is_followed then began_by else 'update' end as action,
        case $2 when 'user' then '{"invited": false, "totp": false, "may_break_glass": false}' else '{}'::jsonb end

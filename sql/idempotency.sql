@@ -15,7 +15,10 @@ select request_hash, location, etag, body
 
 -- name: may_see(owners bigint[], resource text, id bigint) :one
 -- Whether a patient or mapping of the stored answer may still be seen or, once it is deleted, its history.
-select exists (select
+select coalesce((select g.emergency from patients p cross join live_grant($1, p.created_by, p.id) as g where $2 = 'patient' and p.id = $3),
+                (select g.emergency from mappings m cross join live_grant($1, m.created_by, m.patient_id) as g where $2 = 'mapping' and m.id = $3))
+       as emergency,
+       exists (select
                  from patients p
                  left join live_grant($1, p.created_by, p.id) as g on true
                 where $2 = 'patient'

@@ -6,7 +6,7 @@
 -- Always one row: which of the two were found, and the mapping if both were. The doctor is looked up only if the patient was
 -- found and may be changed (`allowed`). If the pair exists already, the unique constraint refuses.
 with patient as (
-    select p.id, p.name, p.version, p.created_by, coalesce(g.can_change, true) as allowed
+    select p.id, p.name, p.version, p.created_by, coalesce(g.can_change, true) as allowed, g.emergency
       from patients p
       left join live_grant($1, p.created_by, p.id) as g on true
      where p.id = ($2 ->> 'patient_id')::bigint
@@ -29,7 +29,7 @@ with patient as (
     insert into audit_entries (actor_id, action, resource, resource_id, ip, request_id)
     select acting_for($3, $4, $1, created_by, patient_id), 'create', 'mapping', id, $5, $6 from created
 )
-select patient.id is not null as patient_found, patient.allowed,
+select patient.id is not null as patient_found, patient.allowed, patient.emergency,
        doctor.id is not null as doctor_found, created.*,
        created.version || '.' || patient.version || '.' || doctor.version as versions,
        patient.name as patient_name, doctor.name as doctor_name, doctor.specialization as doctor_specialization,
@@ -117,7 +117,7 @@ select m.*, m.version || '.' || p.version || '.' || d.version as versions,
 -- No row: no such patient of these owners, and none that is granted. One row with a null id: a patient without doctors.
 select q.number, m.*, m.version || '.' || p.version || '.' || d.version as versions,
        p.name as patient_name, d.name as doctor_name, d.specialization as doctor_specialization,
-       d.phone as doctor_phone, d.email as doctor_email
+       d.phone as doctor_phone, d.email as doctor_email, g.emergency
   from unnest($1, $2, $3, $4) with ordinality as q (owners, patient_id, after_id, page_size, number)
   join patients p on p.id = q.patient_id
   left join live_grant(q.owners::bigint[], p.created_by, p.id) as g on true
@@ -137,7 +137,7 @@ select q.number, m.*, m.version || '.' || p.version || '.' || d.version as versi
 -- `patient_id` is the one in the path; null if the path has none.
 select q.number, m.*, m.version || '.' || p.version || '.' || d.version as versions,
        p.name as patient_name, d.name as doctor_name, d.specialization as doctor_specialization,
-       d.phone as doctor_phone, d.email as doctor_email
+       d.phone as doctor_phone, d.email as doctor_email, g.emergency
   from unnest($1, $2, $3) with ordinality as q (owners, mapping_id, patient_id, number)
   join mappings m on m.id = q.mapping_id and m.patient_id = coalesce(q.patient_id, m.patient_id)
   left join live_grant(q.owners::bigint[], m.created_by, m.patient_id) as g on true
@@ -179,7 +179,7 @@ with new as (
       from jsonb_populate_record(null::mappings, $3)
 ), found as (
     select m as stored, $4 is null or m.version || '.' || p.version || '.' || d.version = any ($4) as matches,
-           coalesce(g.can_change, true) as allowed,
+           coalesce(g.can_change, true) as allowed, g.emergency,
            to_jsonb(m) - 'version' as before
       from mappings m
       join patients p on p.id = m.patient_id
@@ -188,7 +188,7 @@ with new as (
      where m.id = $2
        and ($1 is null or m.created_by = any ($1) or g.kind is not null)
 ), patient as (
-    select p.id, p.name, p.version, p.created_by, coalesce(g.can_change, true) as allowed
+    select p.id, p.name, p.version, p.created_by, coalesce(g.can_change, true) as allowed, g.emergency
       from new
      cross join found
       join patients p on p.id = coalesce(new.patient_id, (found.stored).patient_id)
@@ -233,7 +233,8 @@ with new as (
       from found
      where not exists (select from changed)
 )
-select patient.id is not null as patient_found, found.allowed and coalesce(patient.allowed, true) as allowed, doctor.id is not null as doctor_found, record.*,
+select patient.id is not null as patient_found, found.allowed and coalesce(patient.allowed, true) as allowed,
+       coalesce(found.emergency, patient.emergency) as emergency, doctor.id is not null as doctor_found, record.*,
        record.version || '.' || patient.version || '.' || doctor.version as versions,
        patient.name as patient_name, doctor.name as doctor_name, doctor.specialization as doctor_specialization,
        doctor.phone as doctor_phone, doctor.email as doctor_email
@@ -246,7 +247,7 @@ select patient.id is not null as patient_found, found.allowed and coalesce(patie
 -- No row: no such mapping of these owners, and none of a patient who is granted. `allowed` false: what is granted is not a change. `matches`
 -- false: the record is at none of `versions`.
 with found as (
-    select m.id, m.version, m.created_by, m.patient_id, to_jsonb(m) - 'version' as before, coalesce(g.can_change, true) as allowed,
+    select m.id, m.version, m.created_by, m.patient_id, to_jsonb(m) - 'version' as before, coalesce(g.can_change, true) as allowed, g.emergency,
            $3 is null or m.version || '.' || p.version || '.' || d.version = any ($3) as matches
       from mappings m
       join patients p on p.id = m.patient_id
@@ -269,7 +270,7 @@ with found as (
     insert into audit_entries (actor_id, action, resource, resource_id, version, ip, request_id)
     select acting_for($4, $5, $1, created_by, patient_id), 'delete', 'mapping', deleted.id, version + 1, $6, $7 from deleted, found
 )
-select matches, allowed
+select matches, allowed, emergency
   from found;
 
 -- name: undelete(owners bigint[], id bigint, actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
@@ -277,7 +278,8 @@ select matches, allowed
 -- conflict record_versions_pkey: The mapping is not deleted
 -- conflict mappings_patient_id_doctor_id_key: This doctor is already assigned to this patient
 -- Brings a deleted mapping back, if its patient and its doctor exist: it belongs to the patient's owner, who may do this. If there is no
--- patient, it was the owner of the mapping. `was_deleted` false: the mapping is there. No row: none for these owners.
+-- patient, it was the owner of the mapping. `was_deleted` false: the mapping is there. `allowed` false: what is granted is not a change. No
+-- row: none for these owners.
 with gone as (
     select version, owner_id, patient_id, record
       from (select version, owner_id, patient_id, ended_by, record
@@ -290,28 +292,29 @@ with gone as (
        and record is not null
 ), patient as (
     select p.id, p.name, p.version, p.created_by from gone join patients p on p.id = gone.patient_id for key share of p
-), allowed as (
-    select gone.version, record
+), found as (
+    select gone.version, record, coalesce(g.can_change, true) as allowed, g.emergency
       from gone
       left join patient on true
       left join live_grant($1, patient.created_by, patient.id) as g on true
      where $1 is null
         or coalesce(patient.created_by, owner_id) = any ($1)
-        or g.can_change
+        or g.kind is not null
 ), doctor as (
     select d.id, d.name, d.specialization, d.phone, d.email, d.version
-      from allowed
+      from found
      cross join patient
       join doctors d on d.id = (record -> 'doctor_id')::bigint
+     where found.allowed
        for key share of d
 ), restored as (
     insert into mappings overriding system value
     select new.*
-      from allowed
+      from found
      cross join patient
      cross join doctor
      cross join lateral jsonb_populate_record(null::mappings, record || jsonb_build_object(
-               'created_by', patient.created_by, 'version', allowed.version + 2, 'updated_at', now())) as new
+               'created_by', patient.created_by, 'version', found.version + 2, 'updated_at', now())) as new
     returning *
 ), kept as (
     insert into record_versions (resource, record_id, version, owner_id, patient_id, ended_by, actor_id)
@@ -320,16 +323,17 @@ with gone as (
     insert into audit_entries (actor_id, action, resource, resource_id, version, ip, request_id)
     select acting_for($3, $4, $1, created_by, patient_id), 'undelete', 'mapping', id, version, $5, $6 from restored
 )
-select true as was_deleted, patient.id is not null as patient_found, doctor.id is not null as doctor_found, restored.*,
+select true as was_deleted, found.allowed, found.emergency, patient.id is not null as patient_found, doctor.id is not null as doctor_found, restored.*,
        restored.version || '.' || patient.version || '.' || doctor.version as versions,
        patient.name as patient_name, doctor.name as doctor_name, doctor.specialization as doctor_specialization,
        doctor.phone as doctor_phone, doctor.email as doctor_email
-  from allowed
+  from found
   left join patient on true
   left join doctor on true
   left join restored on true
  union all
-select false, true, true, m.*, null, null, null, null, null, null
+select false, coalesce(g.can_change, true), g.emergency, true, true, m.*, null, null, null, null, null, null
   from mappings m
- where id = $2
-   and ($1 is null or created_by = any ($1) or exists (select from live_grant($1, created_by, patient_id) where can_change));
+  left join live_grant($1, m.created_by, m.patient_id) as g on true
+ where m.id = $2
+   and ($1 is null or m.created_by = any ($1) or g.kind is not null);

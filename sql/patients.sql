@@ -173,7 +173,7 @@ select q.number, p.*
 
 -- name: find_granted(owners text[], id bigint[]) :opt batched
 -- The same for a user in care groups, or to whom a patient of somebody else is granted.
-select q.number, p.*
+select q.number, p.*, g.emergency
   from unnest($1, $2) with ordinality as q (owners, patient_id, number)
   join patients p on p.id = q.patient_id
   left join live_grant(q.owners::bigint[], p.created_by, p.id) as g on true
@@ -186,7 +186,7 @@ select q.number, p.*
 -- granted. `allowed` false: what is granted is not a change. `matches` false: the record is at none of `versions`.
 with found as (
     select p as stored, $4 is null or p.version::text = any ($4) as matches, coalesce(g.can_change, true) as allowed,
-           to_jsonb(p) - 'version' as before
+           g.emergency, to_jsonb(p) - 'version' as before
       from patients p
       left join live_grant($1, p.created_by, p.id) as g on true
      where p.id = $2
@@ -218,10 +218,10 @@ with found as (
     insert into audit_entries (actor_id, action, resource, resource_id, version, ip, request_id)
     select acting_for($5, $6, $1, created_by, id), 'update', 'patient', id, version, $7, $8 from changed
 )
-select true as matches, true as allowed, changed.*
+select true as matches, true as allowed, null::jsonb as emergency, changed.*
   from changed
  union all
-select matches, allowed, (stored).*
+select matches, allowed, emergency, (stored).*
   from found
  where not exists (select from changed);
 
@@ -238,7 +238,7 @@ select id
 -- Runs after `lock`: removes the patient and the patient's mappings, and ends what was granted. `allowed` false: somebody to whom the
 -- patient is granted does not delete it.
 with found as (
-    select p.id, p.version, p.created_by, g.kind is null as allowed,
+    select p.id, p.version, p.created_by, g.kind is null as allowed, g.emergency,
            $3 is null or p.version::text = any ($3) as matches, to_jsonb(p) - 'version' as before
       from patients p
       left join live_grant($1, p.created_by, p.id) as g on true
@@ -274,14 +274,15 @@ with found as (
      union all
     select acting_for($4, $5, $1, created_by, null), 'delete', 'patient', deleted.id, version + 1, $6, $7 from deleted, found
 )
-select matches, allowed
+select matches, allowed, emergency
   from found;
 
 -- name: undelete(owners bigint[], id bigint, actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
 -- conflict patients_pkey: The patient is not deleted
 -- conflict record_versions_pkey: The patient is not deleted
 -- Brings a deleted patient back, with the mappings that went in the same transaction and whose doctors exist. While the patient is away
--- nobody can make a mapping, so that their pairs are free. `was_deleted` false: the patient is there. No row: none that these owners had.
+-- nobody can make a mapping, so that their pairs are free. `was_deleted` false: the patient is there. `allowed` false: and is only granted.
+-- No row: none that these owners had.
 -- Of two at once one makes the row, and the constraint refuses the other.
 with gone as (
     select version, owner_id, ended_at, record
@@ -329,11 +330,12 @@ with gone as (
      union all
     select acting_for($3, $4, $1, created_by, null), 'undelete', 'patient', id, version, $5, $6 from restored
 )
-select true as was_deleted, (select count(*) from went) as mappings, (select count(*) from restored_mappings) as mappings_restored,
-       restored.*
+select true as was_deleted, true as allowed, null::jsonb as emergency, (select count(*) from went) as mappings,
+       (select count(*) from restored_mappings) as mappings_restored, restored.*
   from restored
  union all
-select false, 0, 0, p.*
+select false, g.kind is null, g.emergency, 0, 0, p.*
   from patients p
- where id = $2
-   and ($1 is null or created_by = any ($1));
+  left join live_grant($1, p.created_by, p.id) as g on true
+ where p.id = $2
+   and ($1 is null or p.created_by = any ($1) or g.kind is not null);

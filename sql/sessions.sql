@@ -236,7 +236,11 @@ select s.user_id, u.role, s.expires_at,
           join care_group_members other on other.group_id = mine.group_id and other.user_id <> mine.user_id
          where mine.user_id = s.user_id
         having count(*) > 0
-            or exists (select from patient_grants g where g.user_id = s.user_id and g.ended_at is null)) as colleagues
+            or exists (select
+                         from patient_grants g
+                        where g.user_id = s.user_id
+                          and g.ended_at is null
+                          and coalesce(g.expires_at > now(), true))) as colleagues
   from sessions s
   join users u on u.id = s.user_id
  where s.id = $1

@@ -222,11 +222,14 @@ pub fn entry(
     user: Option<&auth::User>,
     result: &Result<Response>,
 ) -> Option<Entry> {
-    let (action, resource, resource_id, resource_ids) = match result {
-        Ok(response) if app.config.audit_reads => match response.shown.as_ref()? {
-            Shown::Record(resource, id) => (Action::Read, *resource, Some(*id), None),
-            Shown::List(resource, ids) => (Action::List, *resource, None, Some(ids.clone())),
-        },
+    let (action, resource, resource_id, resource_ids) = match result.as_ref().map_err(Error::plain) {
+        Ok(response) if app.config.audit_reads || response.in_emergency => {
+            let action = |usual| if response.in_emergency { Action::EmergencyRead } else { usual };
+            match response.shown.as_ref()? {
+                Shown::Record(resource, id) => (action(Action::Read), *resource, Some(*id), None),
+                Shown::List(resource, ids) => (action(Action::List), *resource, None, Some(ids.clone())),
+            }
+        }
         Err(Error::Forbidden(_) | Error::ReadOnly | Error::Unauthenticated) => {
             (Action::Denied, ROUTES[target.route()?].resource?, request.id("id").ok(), None)
         }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use crate::audit::words::Resource;
-use crate::error::{Error, Facts, FieldError, FieldErrors};
+use crate::error::{Emergency, Error, Facts, FieldError, FieldErrors};
 
 /// An answer: status, headers and a finished body.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub struct Response {
     pub body: Vec<u8>,
     /// The records that it shows, if the audit trail keeps who looked at them.
     pub shown: Option<Shown>,
+    /// Whether it is given under emergency access. What it shows is then recorded in any case.
+    pub in_emergency: bool,
 }
 
 /// The records that an answer shows.
@@ -66,7 +68,7 @@ impl Response {
     pub fn replayed(location: String, etag: String, body: Vec<u8>) -> Response {
         let headers =
             vec![("Location", location.into()), ("ETag", etag.into()), ("Idempotency-Replayed", "true".into())];
-        Response { status: 201, headers, content_type: "application/json", body, shown: None }
+        Response { headers, ..Response::bare(201, "application/json", body) }
     }
 
     /// 200 `updated`: the whole new record.
@@ -81,34 +83,28 @@ impl Response {
 
     /// An answer without a body: 204, 303 or 304.
     pub fn empty(status: u16) -> Response {
-        Response { status, headers: Vec::new(), content_type: "", body: Vec::new(), shown: None }
+        Response::bare(status, "", Vec::new())
     }
 
     /// A page that is not JSON: `/docs`, `/metrics`.
     pub fn page(content_type: &'static str, body: Vec<u8>) -> Response {
-        Response { status: 200, headers: Vec::new(), content_type, body, shown: None }
+        Response::bare(200, content_type, body)
     }
 
     /// A resource of FHIR, which has no envelope.
     pub fn fhir(status: u16, resource: &impl Serialize) -> Response {
         // It fails only for a map whose keys are not strings, and no resource has one.
         let body = serde_json::to_vec(resource).expect("a resource that serializes");
-        Response {
-            status,
-            headers: Vec::new(),
-            content_type: "application/fhir+json; charset=utf-8",
-            body,
-            shown: None,
-        }
+        Response::bare(status, "application/fhir+json; charset=utf-8", body)
     }
 
     /// The answer to a request that failed. A 5xx says nothing but the request id.
     pub fn error(error: &Error, request_id: &str) -> Response {
         let Facts { status, word, mut message } = error.facts();
-        if let Error::Internal(_) = error {
+        if let Error::Internal(_) = error.plain() {
             message = format!("{message}; the request id is {request_id}").into();
         }
-        let mut response = match error {
+        let mut response = match error.plain() {
             Error::CodeRequired | Error::WrongCode => Response::new(status, word, &message, CODE_NEEDED),
             _ => Response::new(status, word, &message, error.fields()),
         };
@@ -129,6 +125,16 @@ impl Response {
     /// The same, for the audit trail: these records were shown.
     pub fn showing(self, shown: Shown) -> Response {
         Response { shown: Some(shown), ..self }
+    }
+
+    /// The same under emergency access, if it is given under one.
+    pub fn under(self, emergency: Option<Emergency>) -> Response {
+        match emergency {
+            Some(emergency) => {
+                Response { in_emergency: true, ..self }.with_header(Emergency::HEADER, emergency.header())
+            }
+            None => self,
+        }
     }
 
     /// Adds a header.
@@ -159,6 +165,10 @@ impl Response {
         let mut body = Vec::with_capacity(512 + bytes);
         // It fails only for a map whose keys are not strings, and no record has one.
         serde_json::to_writer(&mut body, &envelope).expect("a record that serializes");
-        Response { status, headers: Vec::new(), content_type: "application/json", body, shown: None }
+        Response::bare(status, "application/json", body)
+    }
+
+    fn bare(status: u16, content_type: &'static str, body: Vec<u8>) -> Response {
+        Response { status, headers: Vec::new(), content_type, body, shown: None, in_emergency: false }
     }
 }

@@ -5,7 +5,10 @@
 
 use std::borrow::Cow;
 
-use serde::Serialize;
+use jiff::Timestamp;
+use postgres::Row;
+use postgres::types::Json;
+use serde::{Deserialize, Serialize};
 
 /// The result of everything between the socket and the database.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -109,6 +112,8 @@ pub enum Error {
     NotImplemented,
     /// Too many attempts from one address, or too many changes by one user.
     TooManyRequests(Box<RateLimit>),
+    /// One of the others, in an answer under emergency access.
+    Under(Box<(Error, Emergency)>),
     /// What only FHIR has a word for.
     Refused(Box<Refusal>),
     /// Our fault; the text is for the log.
@@ -166,6 +171,28 @@ impl Counted {
     }
 }
 
+/// The emergency access that an answer is given under: the grant by which a user sees a patient whom the user does not see otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Emergency {
+    id: i64,
+    until: Timestamp,
+}
+
+impl Emergency {
+    /// The name of the header that says so.
+    pub const HEADER: &str = "Emergency-Access";
+
+    /// What a row has in its column `emergency`, which is null if the patient is seen anyway.
+    pub fn of(row: &Row) -> Option<Emergency> {
+        row.get::<_, Option<Json<Emergency>>>("emergency").map(|Json(emergency)| emergency)
+    }
+
+    /// The value of the header.
+    pub fn header(&self) -> String {
+        format!("{}; until={}", self.id, self.until)
+    }
+}
+
 /// What the client gets: HTTP status, status word and message.
 pub struct Facts {
     pub status: u16,
@@ -177,6 +204,19 @@ impl Error {
     /// A single bad field.
     pub fn invalid(field: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) -> Error {
         Error::Invalid(FieldError::new(field, message).into())
+    }
+
+    /// The same in an answer under emergency access, if it is one.
+    pub fn under(self, emergency: Option<Emergency>) -> Error {
+        match emergency {
+            Some(emergency) => Error::Under(Box::new((self, emergency))),
+            None => self,
+        }
+    }
+
+    /// What is wrong, whatever the answer is under.
+    pub fn plain(&self) -> &Error {
+        if let Error::Under(under) = self { &under.0 } else { self }
     }
 
     /// THE table: status, word and public message of every error.
@@ -202,6 +242,7 @@ impl Error {
             Error::NotImplemented          => (501, "invalid",    "This method is not supported".into()),
             Error::KeyReused               => (422, "invalid",    "This Idempotency-Key was used before with a different request".into()),
             Error::TooManyRequests(limit)  => (429, "failed",     limit.counted.words().1.into()),
+            Error::Under(under)            => return under.0.facts(),
             Error::Refused(refusal)        => (refusal.status, "invalid", "The request is not valid".into()),
             Error::Internal(_)             => (500, "failed",     "Something went wrong on our side".into()),
             Error::TooSlow(_)              => (503, "failed",     "This takes too long: narrow the search or ask for fewer records".into()),
@@ -212,7 +253,7 @@ impl Error {
 
     /// The fields of a 400 that break a rule.
     pub fn fields(&self) -> Option<&FieldErrors> {
-        match self {
+        match self.plain() {
             Error::Incomplete(fields) | Error::Invalid(fields) => Some(fields),
             _ => None,
         }
@@ -223,6 +264,10 @@ impl Error {
         match self {
             Error::Unauthenticated => vec![("WWW-Authenticate", "Bearer".into())],
             Error::MethodNotAllowed(allow) => vec![("Allow", allow.clone().into())],
+            Error::Under(under) => {
+                let header = (Emergency::HEADER, under.1.header().into());
+                under.0.headers().into_iter().chain([header]).collect()
+            }
             Error::Refused(refusal) => refusal.etag.iter().map(|etag| ("ETag", etag.clone().into())).collect(),
             Error::Unavailable(_) | Error::TooSlow(_) => vec![("Retry-After", "1".into())],
             Error::TooManyRequests(limit) => vec![
@@ -236,7 +281,7 @@ impl Error {
 
     /// Why, for the log.
     pub fn cause(&self) -> Cow<'_, str> {
-        match self {
+        match self.plain() {
             Error::Internal(text) | Error::Unavailable(text) | Error::TooSlow(text) => text.into(),
             _ => self.facts().message,
         }

@@ -22,7 +22,7 @@ use crate::wire::{self, RawRequest};
 type Header = (&'static str, Cow<'static, str>);
 
 /// The headers of an answer that a script may read, beyond the basic ones.
-const EXPOSED_HEADERS: &str = "ETag, Idempotency-Replayed, Link, Location, Retry-After, RateLimit, RateLimit-Policy, WWW-Authenticate, X-Request-Id, X-Total-Count";
+const EXPOSED_HEADERS: &str = "Emergency-Access, ETag, Idempotency-Replayed, Link, Location, Retry-After, RateLimit, RateLimit-Policy, WWW-Authenticate, X-Request-Id, X-Total-Count";
 /// The headers that a script may send.
 const ALLOWED_HEADERS: &str =
     "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Prefer, X-Request-Id";
@@ -114,7 +114,7 @@ impl Exchange {
 
     /// Answers with an error. Details that the client must not see go to the log.
     pub fn refuse(self, app: &App, error: &Error) {
-        match error {
+        match error.plain() {
             Error::Internal(text) => log::error!(target: "server", "request {}: {text}", self.id),
             Error::Unavailable(text) => {
                 app.refusals.failed(text);

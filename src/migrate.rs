@@ -48,6 +48,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "0021_fhir_search",
     "0022_grants",
     "0023_may_break_glass",
+    "0024_emergency_access",
 ];
 
 /// The key of the advisory lock: any number that no other program uses in the same database.

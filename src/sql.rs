@@ -69,6 +69,8 @@ pub struct Query {
     pub batched: bool,
     /// It is limited to some owners: see `Owned`.
     pub is_owned: bool,
+    /// It asks what is granted, and its column `emergency` says whether that is emergency access.
+    pub tells_emergency: bool,
     /// The constraints that a client can run into, each with what the client is told.
     pub conflicts: Vec<(String, String)>,
 }
@@ -270,6 +272,7 @@ pub fn parse_file(file: &str, text: &str) -> Result<Vec<Query>, String> {
     }
     for query in &mut queries {
         query.text = query.text.trim().trim_end_matches(';').to_string();
+        query.tells_emergency = query.text.contains("live_grant(");
         check_parameters(query)?;
     }
     Ok(queries)
@@ -312,6 +315,7 @@ fn parse_declaration(file: &str, declaration: &str) -> Option<Query> {
         planned,
         batched,
         is_owned,
+        tells_emergency: false,
         conflicts: Vec::new(),
     })
 }

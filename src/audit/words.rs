@@ -7,6 +7,7 @@ pub enum Action {
     Read,
     List,
     Denied,
+    EmergencyRead,
 }
 
 impl Action {
@@ -16,6 +17,7 @@ impl Action {
             Action::Read => "read",
             Action::List => "list",
             Action::Denied => "denied",
+            Action::EmergencyRead => "emergency_read",
         }
     }
 }

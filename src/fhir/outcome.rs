@@ -65,7 +65,7 @@ pub fn refused(status: u16, code: &'static str, text: impl Into<Cow<'static, str
 pub fn error(error: &Error, request_id: &str) -> Response {
     let facts = error.facts();
     let one = |code, text| OperationOutcome::new("error", [(code, text)]);
-    let outcome = match error {
+    let outcome = match error.plain() {
         Error::Refused(refusal) => {
             let issues = refusal.issues.iter().map(|issue| (issue.code, Cow::from(&*issue.text)));
             OperationOutcome::new("error", issues)

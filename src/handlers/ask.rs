@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::cursors::Cursors;
 use crate::db::{Db, Question};
 use crate::envelope::Response;
-use crate::error::{Error, Result};
+use crate::error::{Emergency, Error, Result};
 use crate::request::Request;
 use crate::sql::Queries;
 
@@ -77,7 +77,7 @@ impl Ask {
 
     /// The second half, once the rows of [`Ask::batched`] are there.
     pub fn answer(self, read: &Read, rows: Vec<Row>) -> Result<Response> {
-        (self.answer)(read, rows, None)
+        self.make(read, rows, None)
     }
 
     /// Asks by itself, waits for the rows and makes the answer.
@@ -90,6 +90,15 @@ impl Ask {
                 Some(row.ok_or_else(|| Error::Internal("a count answered without a row".into()))?.get("total"))
             }
         };
-        (self.answer)(read, rows, total)
+        self.make(read, rows, total)
+    }
+
+    /// Whatever the answer is, it says if the patient is seen by emergency access.
+    fn make(self, read: &Read, rows: Vec<Row>, total: Option<i64>) -> Result<Response> {
+        let emergency = rows.first().filter(|_| self.question.query.tells_emergency).and_then(Emergency::of);
+        match (self.answer)(read, rows, total) {
+            Ok(response) => Ok(response.under(emergency)),
+            Err(error) => Err(error.under(emergency)),
+        }
     }
 }

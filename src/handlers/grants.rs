@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::audit::Resource;
 use crate::auth::{Owners, User};
 use crate::envelope::Response;
-use crate::error::{Error, Result};
+use crate::error::{Emergency, Error, Result};
 use crate::request::Request;
 use crate::sql::Parameters;
 use crate::validate::{email, parse_time, record_id, truth};
@@ -197,7 +197,7 @@ fn later(value: Value) -> std::result::Result<Value, crate::validate::Rule> {
 fn list_as(read: &Read, owners: &Owners) -> Result<Ask> {
     let shares = owners.ask(&read.sql.grants.list, &[&read.request.id("id")?])?;
     Ok(Ask::many(shares, |_, rows| {
-        rows.first().ok_or(Error::NotFound("Patient"))?;
+        by_right(rows.first())?;
         let live = rows.iter().filter(|row| row.get::<_, Option<i64>>("id").is_some());
         Ok(Response::success("Shares found", live.map(Share::from_row).collect::<Vec<_>>()))
     }))
@@ -205,9 +205,9 @@ fn list_as(read: &Read, owners: &Owners) -> Result<Ask> {
 
 fn access_as(read: &Read, owners: &Owners) -> Result<Ask> {
     let seers = owners.ask(&read.sql.grants.access, &[&read.request.id("id")?])?;
-    Ok(Ask::many(seers, |_, rows| match rows.is_empty() {
-        true => Err(Error::NotFound("Patient")),
-        false => Ok(Response::success("Access found", rows.iter().map(Seer::from_row).collect::<Vec<_>>())),
+    Ok(Ask::many(seers, |_, rows| {
+        by_right(rows.first())?;
+        Ok(Response::success("Access found", rows.iter().map(Seer::from_row).collect::<Vec<_>>()))
     }))
 }
 
@@ -216,7 +216,8 @@ fn log_as(app: &App, request: &Request, owners: &Owners) -> Result<Response> {
     let mut query = request.query();
     let page = query.page("before");
     query.finish()?;
-    app.db.answer(&owners.ask_for_patient(&app.sql, id)?)?.pop().ok_or(Error::NotFound("Patient"))?;
+    let patient = app.db.answer(&owners.ask(&app.sql.patients.find_granted, &[&id])?)?.pop();
+    by_right(patient.as_ref()).map_err(|error| error.under(patient.as_ref().and_then(Emergency::of)))?;
     let (before, resource) = (page.after.unwrap_or(i64::MAX), Resource::Patient.word());
     let (nobody, no_word, no_time): (Option<i64>, Option<&str>, Option<Timestamp>) = (None, None, None);
     let parameters: Parameters = &[&before, &page.rows_wanted(), &nobody, &no_word, &resource, &id, &no_time, &no_time];
@@ -226,6 +227,14 @@ fn log_as(app: &App, request: &Request, owners: &Owners) -> Result<Response> {
     let names: HashMap<i64, String> = names.iter().map(|row| (row.get("id"), row.get("name"))).collect();
     let event = |row| Event::of(row, &names);
     Ok(listed(&Read::new(app, request), "Access log found", page, "before", None, &rows, event))
+}
+
+/// Refuses who does not see the patient, or only by emergency access: who else sees the patient is no emergency.
+fn by_right(patient: Option<&Row>) -> Result<()> {
+    match Emergency::of(patient.ok_or(Error::NotFound("Patient"))?) {
+        Some(_) => Err(Error::ReadOnly),
+        None => Ok(()),
+    }
 }
 
 fn unshare_as(app: &App, request: &Request, user: &User, owners: &Owners) -> Result<Response> {

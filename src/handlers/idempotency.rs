@@ -10,7 +10,7 @@ use crate::audit::Resource;
 use crate::auth::User;
 use crate::db::{Changes, Question};
 use crate::envelope::{Response, Shown};
-use crate::error::{Error, Result};
+use crate::error::{Emergency, Error, Result};
 use crate::request::Request;
 
 /// How long an answer is kept.
@@ -45,17 +45,19 @@ pub fn once(
             }
             let location: String = row.get("location");
             let id = location.rsplit('/').next().and_then(|id| id.parse().ok());
-            let shown = match reads_of.zip(id) {
+            let (shown, emergency) = match reads_of.zip(id) {
                 Some((resource, id)) => {
                     let question = user.owners().ask(&app.sql.idempotency.may_see, &[&resource.word(), &id])?;
-                    if !transaction.change(question)?.get::<_, bool>("may_see") {
+                    let seen = transaction.change(question)?;
+                    if !seen.get::<_, bool>("may_see") {
                         return Err(Error::NotFound("Record"));
                     }
-                    Some(Shown::Record(resource, id))
+                    (Some(Shown::Record(resource, id)), Emergency::of(&seen))
                 }
-                None => None,
+                None => (None, None),
             };
-            return Ok(Response { shown, ..Response::replayed(location, row.get("etag"), row.get("body")) });
+            let replayed = Response::replayed(location, row.get("etag"), row.get("body"));
+            return Ok(Response { shown, ..replayed }.under(emergency));
         }
         let response = create(transaction)?;
         let header =

@@ -138,6 +138,7 @@ fn undelete_of(
     let parameters: Parameters = &[&deleted_id(request)?, &user.id, &user.session_id, &request.client, &request.id];
     let row = app.db.answer(&owners.ask(&app.sql.mappings.undelete, parameters)?)?.pop();
     let row = row.ok_or(Error::NotFound("Mapping"))?;
+    allowed(&row)?;
     was_deleted(&row, "The mapping is not deleted")?;
     for (found, refusal) in [
         ("patient_found", "The patient of this mapping is deleted"),

@@ -118,6 +118,7 @@ fn undelete_of(app: &App, request: &Request, user: &User, owners: &Owners) -> Re
     let parameters: Parameters = &[&deleted_id(request)?, &user.id, &user.session_id, &request.client, &request.id];
     let row = app.db.answer(&owners.ask(&app.sql.patients.undelete, parameters)?)?.pop();
     let row = row.ok_or(Error::NotFound("Patient"))?;
+    allowed(&row)?;
     was_deleted(&row, "The patient is not deleted")?;
     Ok(updated(&with_mappings("Patient", &row), &PATIENT.of(&row)))
 }

@@ -12,7 +12,7 @@ use serde::ser::{SerializeMap, Serializer};
 
 use crate::audit::Resource;
 use crate::envelope::{Response, Shown};
-use crate::error::{Error, Result};
+use crate::error::{Emergency, Error, Result};
 use crate::records::{Field, Kind};
 use crate::request::Request;
 
@@ -206,7 +206,7 @@ pub fn updated(message: &str, record: &impl Record) -> Response {
 /// Refuses a change of a patient, or of one of the patient's mappings, that is not among what the user is granted.
 pub fn allowed(row: &Row) -> Result<()> {
     match row.get::<_, Option<bool>>("allowed") {
-        Some(false) => Err(Error::ReadOnly),
+        Some(false) => Err(Error::ReadOnly.under(Emergency::of(row))),
         _ => Ok(()),
     }
 }

@@ -5,7 +5,8 @@ use super::fields::{describe, nothing, one_of, or_null, text, truth};
 use super::json::{Json, list, object};
 use super::operation::{Gives, Operation, Shows};
 use super::operations::OPERATIONS;
-use crate::error::FIELD_ERRORS_MAX;
+use crate::error::{Emergency, FIELD_ERRORS_MAX};
+use crate::request::Method;
 use crate::routes::Route;
 
 /// A refusal that several operations share.
@@ -42,8 +43,10 @@ pub const REFUSALS: &[Refusal] = &[
         "The one-time token is wrong, was used, or is over"),
     refusal("WrongPassword", 401, &["invalid", "forbidden"], "`invalid`: the current password is wrong. `forbidden`: the token is not valid.",
         "E-mail or password is wrong").headers(&["WWW-Authenticate"]),
-    refusal("Forbidden", 403, &["forbidden"], "The token is valid, but this user may not do this.", "Only an admin may do this"),
-    refusal("NotFound", 404, &["failed"], "There is no such record, or none that this user may see.", "Patient not found"),
+    refusal("Forbidden", 403, &["forbidden"], "The token is valid, but this user may not do this.", "Only an admin may do this")
+        .headers(&[Emergency::HEADER]),
+    refusal("NotFound", 404, &["failed"], "There is no such record, or none that this user may see.", "Patient not found")
+        .headers(&[Emergency::HEADER]),
     refusal("TimedOut", 408, &["failed"], "The request did not arrive in time.",
         "The request head did not arrive in time"),
     refusal("Conflict", 409, &["failed"], "The change conflicts with another record: a duplicate, or a record that is still in use.", "This doctor is already assigned to this patient"),
@@ -94,13 +97,17 @@ const HEADERS: &[(&str, &str)] = &[
     ("Link", "`<…>; rel=\"next\"`: the next page of the list (RFC 8288). Absent on the last page."),
     ("X-Total-Count", "How many records there are on all pages. Sent with `count=true`."),
     ("Idempotency-Replayed", "`true`: this is the answer to an earlier request with the same `Idempotency-Key`."),
+    (
+        Emergency::HEADER,
+        "`<grant id>; until=<time>`: the answer is given under emergency access, which lasts until then. Absent if the patient is seen anyway.",
+    ),
     ("WWW-Authenticate", "`Bearer` (RFC 6750). Absent if a password was wrong."),
     ("Retry-After", "How many seconds to wait before trying again."),
     ("RateLimit", "How many requests the rate limit still allows, and when it allows more."),
     ("RateLimit-Policy", "The rate limit."),
 ];
 /// The headers that are not always there.
-const OPTIONAL: &[&str] = &["Link", "X-Total-Count", "Idempotency-Replayed", "WWW-Authenticate"];
+const OPTIONAL: &[&str] = &["Link", "X-Total-Count", "Idempotency-Replayed", Emergency::HEADER, "WWW-Authenticate"];
 
 const fn refusal(
     name: &'static str,
@@ -263,12 +270,17 @@ pub fn response_of(route: &Route, operation: &Operation, schemas: &[Schema]) -> 
         });
         if operation.has_csv { content.with("text/csv", object! { "schema": text() }) } else { content }
     });
-    (gives.status(), response(operation.says, headers, content))
+    // What emergency access leads to, and a replay.
+    let of_one = ["/api/patients/{", "/api/mappings/{"].iter().any(|start| route.pattern.starts_with(start));
+    let is_under =
+        of_one && route.method == Method::Get || route.pattern == "/api/mappings" && route.method == Method::Post;
+    let headers = [headers, if is_under { &[Emergency::HEADER] } else { &[] }].concat();
+    (gives.status(), response(operation.says, &headers, content))
 }
 
 /// 304 has headers only.
 pub fn not_modified() -> Json {
-    response("`If-None-Match` names the current version of the record.", &["ETag"], None)
+    response("`If-None-Match` names the current version of the record.", &["ETag", Emergency::HEADER], None)
 }
 
 /// The example of a component.

@@ -109,6 +109,21 @@ fn no_statement_about_patients_or_mappings_forgets_whose_they_are() {
     assert!(without.is_empty(), "{without:?} are gone");
 }
 
+/// Only then an answer says so, and its reads are recorded (`Query::tells_emergency`).
+#[test]
+fn every_statement_that_asks_what_is_granted_tells_emergency_access_from_a_share() {
+    let mut count = 0;
+    for (path, queries) in files() {
+        for Listed { name, text, .. } in queries.iter().filter(|query| query.text.contains("live_grant(")) {
+            // A lock shows nothing.
+            let tells = text.contains("emergency") || name == "lock";
+            assert!(tells, "{path}: {name} has no column `emergency`");
+            count += 1;
+        }
+    }
+    assert!(count > 10, "{count}");
+}
+
 #[test]
 fn only_the_value_that_says_whose_patients_a_request_may_see_asks_for_them() {
     for source in sources("src", ".rs") {
@@ -241,8 +256,10 @@ fn every_constraint_that_a_client_can_run_into_has_its_sentence() {
     let named: Vec<&str> = named.collect();
     assert!(named.len() > 3, "{named:?}");
     for constraint in named {
-        // The helper of the foreign key: two patients cannot share an id. And a mapping locks its patient before it is made.
-        if !["patients_id_created_by_key", "mappings_patient_id_fkey"].contains(&constraint) {
+        // The helper of the foreign key: two patients cannot share an id. And a mapping locks its patient before it is made. The actions of
+        // a batch are our own.
+        let ours = ["patients_id_created_by_key", "mappings_patient_id_fkey", "audit_batches_action_check"];
+        if !ours.contains(&constraint) {
             assert!(
                 statements.contains(&format!("\n-- conflict {constraint}: ")),
                 "sql/ has no sentence for {constraint}"
