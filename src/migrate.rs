@@ -49,27 +49,46 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "0022_grants",
     "0023_may_break_glass",
     "0024_emergency_access",
+    "0025_breaking_steps",
 ];
 
 /// The key of the advisory lock: any number that no other program uses in the same database.
 pub(crate) const ADVISORY_LOCK: i64 = 0x6865_616c_7468;
 
-/// The steps from `folder`, or the built-in ones if it is `None`.
+/// The built-in steps; or those from `folder`, which may have further ones.
 pub fn load(folder: Option<&Path>) -> Result<Vec<Migration>, String> {
     let mut migrations = Vec::new();
     for (name, sql) in BUILT_IN {
-        let sql = read_file(folder, &format!("migrations/{name}.sql"), sql)?;
+        migrations.push(Migration::new(name, read_file(folder, &format!("migrations/{name}.sql"), sql)?)?);
+    }
+    let Some(folder) = folder.map(|folder| folder.join("migrations")) else { return Ok(migrations) };
+    let unreadable = |error: std::io::Error| format!("{} cannot be read: {error}", folder.display());
+    for entry in std::fs::read_dir(&folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        if path.extension().is_some_and(|ending| ending == "sql") && !migrations.iter().any(|step| step.name == name) {
+            migrations.push(Migration::new(&name, std::fs::read_to_string(&path).map_err(unreadable)?)?);
+        }
+    }
+    migrations.sort_by_key(|step| step.version);
+    match (1..).zip(&migrations).find(|(number, step)| *number != step.version) {
+        Some((number, step)) => Err(format!("migrations/{}.sql must have the number {number}", step.name)),
+        None => Ok(migrations),
+    }
+}
+
+impl Migration {
+    fn new(name: &str, sql: String) -> Result<Migration, String> {
         let version = name.split('_').next().and_then(|number| number.parse().ok());
         let version = version.ok_or_else(|| format!("{name}.sql must begin with its number"))?;
-        migrations.push(Migration { version, name: (*name).to_string(), sql });
+        Ok(Migration { version, name: name.to_string(), sql })
     }
-    Ok(migrations)
 }
 
 /// Brings the schema up to date, and returns the names of the steps that were applied now.
 ///
 /// # Errors
-/// One line that says what is wrong, for example that the database is newer than this program. Steps that were applied before
+/// One line that says what is wrong, for example that this program is too old for the database. Steps that were applied before
 /// stay.
 pub fn run(client: &mut Client, migrations: &[Migration]) -> Result<Vec<String>, String> {
     let mut applied = Vec::new();
@@ -97,24 +116,31 @@ pub fn pending(client: &mut Client, migrations: &[Migration]) -> Result<Vec<Stri
 }
 
 fn missing<'a>(client: &mut Client, migrations: &'a [Migration]) -> Result<Vec<&'a Migration>, String> {
-    let current = current_version(client).map_err(|error| explain(&error))?;
+    let (current, breaking) = current_version(client).map_err(|error| explain(&error))?;
     let newest = migrations.last().map_or(0, |migration| migration.version);
-    if current > newest {
+    if breaking > newest {
         return Err(format!(
-            "the database is at version {current}, this program knows {newest}: install a newer program"
+            "the database is at version {current}, and this program, which knows {newest}, cannot serve it since {breaking}: \
+             install a newer program"
         ));
     }
     Ok(migrations.iter().filter(|step| step.version > current).collect())
 }
 
-fn current_version(client: &mut Client) -> Result<i32, postgres::Error> {
+/// The newest step that the database has, and the newest of those with which no older program can serve.
+fn current_version(client: &mut Client) -> Result<(i32, i32), postgres::Error> {
     // Unnamed statements: a pooler may run each on another connection.
     let exists = client.query_typed("select to_regclass('schema_migrations') is not null", &[])?;
     if !exists.first().is_some_and(|row| row.get(0)) {
-        return Ok(0);
+        return Ok((0, 0));
     }
-    let newest = client.query_typed("select coalesce(max(version), 0) from schema_migrations", &[])?;
-    Ok(newest.first().map_or(0, |row| row.get(0)))
+    // The column is not there before the step that adds it.
+    let newest = client.query_typed(
+        "select coalesce(max(version), 0), coalesce(max(version) filter (where to_jsonb(m) @> '{\"breaks_older\": true}'), 0)
+           from schema_migrations m",
+        &[],
+    )?;
+    Ok(newest.first().map_or((0, 0), |row| (row.get(0), row.get(1))))
 }
 
 fn apply(client: &mut Client, migration: &Migration) -> Result<bool, postgres::Error> {

@@ -11,11 +11,18 @@ pub fn healthz(_app: &App, _request: &Request) -> Result<Response> {
     Ok(Response::success("The process answers", ()))
 }
 
-/// `GET /readyz`: the database answers and its schema is the one that this program knows.
+/// `GET /readyz`: the database answers, and this program can serve its schema, which may be newer.
 pub fn readyz(app: &App, _request: &Request) -> Result<Response> {
-    let version: i32 = app.db.query_one(&app.sql.health.schema_version, &[])?.get("version");
-    if version < app.schema_version {
-        return Err(Error::Unavailable(format!("the schema is at version {version}, not {}", app.schema_version)));
+    let row = app.db.query_one(&app.sql.health.schema_version, &[])?;
+    let (version, breaking): (i32, i32) = (row.get("version"), row.get("breaking"));
+    let known = app.schema_version;
+    if version < known {
+        return Err(Error::Unavailable(format!("the schema is at version {version}, not {known}")));
+    }
+    if breaking > known {
+        return Err(Error::Unavailable(format!(
+            "the schema is at version {version}; install a newer program than {known}"
+        )));
     }
     Ok(Response::success("The database answers", ()))
 }

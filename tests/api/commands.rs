@@ -179,9 +179,9 @@ fn nodes_that_start_at_once_on_an_empty_database_migrate_it_once() {
 }
 
 #[test]
-fn a_database_that_is_newer_than_the_program_is_left_alone() {
+fn a_database_that_an_older_program_cannot_serve_is_left_alone() {
     let (folder, database) = (Folder::new(), postgres::new_database());
-    let future = "insert into schema_migrations (version, name) values (999, 'future')";
+    let future = "insert into schema_migrations (version, name, breaks_older) values (999, 'future', true)";
     postgres::connect(&database).batch_execute(future).expect("a step");
     for command in ["migrate", "check", "serve", "create-admin"] {
         let options: &[&str] =

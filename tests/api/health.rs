@@ -23,10 +23,12 @@ fn a_database_without_its_schema_is_not_ready() {
 }
 
 #[test]
-fn a_database_with_a_newer_schema_is_ready_so_that_nodes_can_be_updated_one_by_one() {
+fn a_newer_schema_is_ready_unless_it_says_that_no_older_program_can_serve() {
     let app = TestApp::start();
     app.sql().batch_execute("insert into schema_migrations (version, name) values (999, 'future')").expect("a step");
     app.anyone().get("/readyz").expect(200, "success");
+    app.sql().batch_execute("update schema_migrations set breaks_older = true where version = 999").expect("a break");
+    check(&app.anyone().get("/readyz").expect(503, "failed"));
 }
 
 #[test]

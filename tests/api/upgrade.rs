@@ -5,6 +5,7 @@
 use healthcare_backend::internals::migrate;
 use serde_json::{Value, json};
 
+use crate::harness::folder::Folder;
 use crate::harness::{PASSWORD, TestApp, postgres};
 
 const ROWS: &str = include_str!("upgrade/rows.sql");
@@ -152,4 +153,59 @@ fn an_upgrade_that_cannot_keep_every_record_of_the_trail_fails_and_changes_nothi
     let state = "select (select count(before) from audit_entries), to_regclass('record_versions') is null";
     let row = sql.query_one(state, &[]).expect("the old schema");
     assert_eq!((row.get::<_, i64>(0), row.get::<_, bool>(1)), (46, true));
+}
+
+/// The SQL files of a program with one more migration, and that migration's number.
+fn newer_program(step: impl FnOnce(usize) -> String) -> (Folder, usize) {
+    let (sql, number) = (Folder::with_sql(), migrate::load(None).expect("migrations").len() + 1);
+    sql.write(&format!("migrations/{number:04}_more.sql"), &step(number));
+    (sql, number)
+}
+
+#[test]
+fn nodes_are_upgraded_one_by_one_and_an_older_program_starts_as_well() {
+    let old = TestApp::start();
+    let ann = old.signed_up("ann");
+    let more = "alter table patients add column x text; alter table doctors add column y int; create table z (w int);";
+    let (sql, number) = newer_program(|_| more.to_string());
+    let new = TestApp::on(&old.database, |config| config.sql_dir = Some(sql.path().to_path_buf()));
+    let again = TestApp::on(&old.database, |_| {});
+    for node in [&old, &new, &again] {
+        node.anyone().get("/readyz").expect(200, "success");
+        let ann = ann.at(node);
+        let (patient, doctor) = (ann.new_patient("P"), ann.new_doctor("D"));
+        let mapping = ann.new_mapping(patient, doctor);
+        ann.patch(&format!("/api/patients/{patient}"), json!({ "name": "Q" })).expect(200, "updated");
+        ann.delete(&format!("/api/mappings/{mapping}")).expect(200, "deleted");
+    }
+    assert_eq!(ann.get("/api/patients").expect(200, "success").ids().len(), 3);
+    let row = old.sql().query_one("select max(version), count(*) from schema_migrations", &[]).expect("a row");
+    assert_eq!((row.get::<_, i32>(0), row.get::<_, i64>(1)), (number as i32, number as i64));
+}
+
+#[test]
+fn an_older_program_says_at_once_that_it_cannot_serve_a_schema_that_breaks_it() {
+    let old = TestApp::start();
+    let (sql, number) = newer_program(|number| {
+        format!(
+            "alter table patients rename column phone to telephone;
+                 update schema_migrations set breaks_older = true where version = {number};"
+        )
+    });
+    // Its statements are those of the old one, which do not fit: only the migration of this program is of interest.
+    let mut owner = postgres::connect(&old.database);
+    migrate::run(&mut owner, &migrate::load(Some(sql.path())).expect("migrations")).expect("the newer schema");
+    let refused = old.anyone().get("/readyz").expect(503, "failed");
+    assert!(refused.header("retry-after").is_some());
+    old.anyone().get("/healthz").expect(200, "success");
+    let problem = migrate::run(&mut owner, &migrate::load(None).expect("migrations")).expect_err("a refusal");
+    assert!(problem.contains(&number.to_string()) && problem.contains("install a newer program"), "{problem}");
+}
+
+#[test]
+fn a_folder_of_sql_files_must_number_its_migrations_without_a_gap() {
+    let (sql, number) = newer_program(|_| "select;".to_string());
+    sql.write(&format!("migrations/{:04}_gap.sql", number + 2), "select;");
+    let problem = migrate::load(Some(sql.path())).err().expect("a refusal");
+    assert!(problem.contains("_gap.sql") && problem.contains(&(number + 1).to_string()), "{problem}");
 }
