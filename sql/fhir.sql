@@ -1,48 +1,23 @@
--- What only FHIR asks for: records that may have been deleted, the team of a patient, and searches. Histories are read by the statement of
--- history.sql.
+-- What only FHIR asks for: whether a record was deleted, the team of a patient, and searches. Records and histories are read by the
+-- statements that `/api` reads them with.
 
 -- name: installation() :one
 select 'urn:uuid:' || id as system
   from installation;
 
--- name: patient(owners text[], id bigint[]) :one batched
--- A patient of these owners, or one that is granted to the first of them; or else the version in which there is none, if a patient of the
--- owners was deleted.
-select q.number, p.*, gone.version as gone_version,
-       case when not p.created_by = any (q.owners::bigint[])
-            then (select g.emergency from live_grant(q.owners::bigint[], p.created_by, p.id) as g) end as emergency
-  from unnest($1, $2) with ordinality as q (owners, patient_id, number)
-  left join patients p on p.id = q.patient_id
-                      and (p.created_by = any (q.owners::bigint[])
-                           or exists (select from live_grant(q.owners::bigint[], p.created_by, p.id)))
-  left join lateral (
-       select version + 1 as version
-         from (select version, ended_by, owner_id
-                 from record_versions
-                where p.id is null
-                  and resource = 'patient'
-                  and record_id = q.patient_id
-                order by version desc
-                limit 1) as last
-        where ended_by = 'delete'
-          and owner_id = any (q.owners::bigint[])) gone on true;
-
--- name: doctor(owners text[], id bigint[]) :one batched
--- The same for a doctor, whom everybody sees. Null owners see everybody's that were deleted.
-select q.number, d.*, gone.version as gone_version
-  from unnest($1, $2) with ordinality as q (owners, doctor_id, number)
-  left join doctors d on d.id = q.doctor_id
-  left join lateral (
-       select version + 1 as version
-         from (select version, ended_by, owner_id
-                 from record_versions
-                where d.id is null
-                  and resource = 'doctor'
-                  and record_id = q.doctor_id
-                order by version desc
-                limit 1) as last
-        where ended_by = 'delete'
-          and (q.owners is null or owner_id = any (q.owners::bigint[]))) gone on true;
+-- name: gone(owners text[], resource text[], id bigint[]) :opt batched
+-- The version in which there is no record any more, if it was deleted and belonged to one of these owners. Null owners: to anybody.
+select q.number, last.version + 1 as version
+  from unnest($1, $2, $3) with ordinality as q (owners, resource, record_id, number)
+ cross join lateral (
+           select version, ended_by, owner_id
+             from record_versions
+            where resource = q.resource
+              and record_id = q.record_id
+            order by version desc
+            limit 1) as last
+ where ended_by = 'delete'
+   and (q.owners is null or owner_id = any (q.owners::bigint[]));
 
 -- name: team(owners text[], patient_id bigint[]) :opt batched
 -- A patient, and the doctors with their mappings; null if there are none. The team changes with the patient, its mappings and its doctors,

@@ -9,8 +9,7 @@ use crate::auth;
 use crate::config::Config;
 use crate::envelope::{Response, Shown};
 use crate::error::{Error, Result};
-use crate::fhir::negotiation;
-use crate::handlers::ask::{Ask, Read};
+use crate::handlers::ask::{Ask, Read, Step};
 use crate::request::{Method, Request};
 use crate::routes::{Access, Handler, Lane, ROUTES, Route, place_names};
 
@@ -115,25 +114,28 @@ impl Routes {
         Ok(Target::Route(route))
     }
 
-    /// Takes a request as far as it goes without waiting for the database.
+    /// Takes a request as far as it goes without waiting for the database. `None` if it must wait first.
     ///
     /// # Errors
     /// The refusal of a check or of the handler. `user` then says who was refused.
-    pub fn begin(&self, app: &App, request: &Request, target: Target, user: &mut Option<auth::User>) -> Result<Step> {
+    pub fn begin(
+        &self,
+        app: &App,
+        request: &Request,
+        target: Target,
+        user: &mut Option<auth::User>,
+    ) -> Result<Option<Step>> {
         let route = match target {
-            Target::Options(path) => {
-                let allow = self.paths[path].allow.clone();
-                return Ok(Step::Answer(Response::empty(204).with_header("Allow", allow)));
-            }
+            Target::Options(path) => return Ok(Some(self.options(path))),
             Target::Route(index) => &ROUTES[index],
         };
         if route.access() != Access::Anyone {
             *user = auth::remembered_user(&app.guard, request)?;
             if user.is_none() {
-                return Ok(Step::Wait);
+                return Ok(None);
             }
         }
-        call(app, request, route, user.as_ref())
+        call(app, request, route, user.as_ref()).map(Some)
     }
 
     /// Continues a request on a thread that may wait for the database, until its answer or its question is known. `ask` is the
@@ -146,8 +148,10 @@ impl Routes {
         ask: Option<Ask>,
         user: &mut Option<auth::User>,
     ) -> Result<Step> {
-        let Target::Route(index) = target else { return self.begin(app, request, target, user) };
-        let route = &ROUTES[index];
+        let route = match target {
+            Target::Options(path) => return Ok(self.options(path)),
+            Target::Route(index) => &ROUTES[index],
+        };
         let mut is_same = true;
         if route.access() != Access::Anyone {
             // The request may have been in a queue for a while: the token is checked again.
@@ -160,15 +164,11 @@ impl Routes {
             None => call(app, request, route, user.as_ref()),
         }
     }
-}
 
-/// How far a request has come.
-pub enum Step {
-    Answer(Response),
-    /// The question for the database is known.
-    Ask(Ask),
-    /// It must first wait for the database.
-    Wait,
+    /// The methods of a known path.
+    fn options(&self, path: usize) -> Step {
+        Step::Answer(Response::empty(204).with_header("Allow", self.paths[path].allow.clone()))
+    }
 }
 
 /// Checks the request and calls its handler. The contract defines the order of the checks: token, role, content type, query, and
@@ -178,7 +178,7 @@ fn call(app: &App, request: &Request, route: &Route, user: Option<&auth::User>) 
     let admin = || auth::admin(user()?.clone());
     match route.handler {
         Handler::Open(handler) => {
-            check_shape(app, request, route)?;
+            check_shape(request, route)?;
             handler(app, request).map(Step::Answer)
         }
         Handler::Signed(handler) => {
@@ -210,7 +210,7 @@ fn check(app: &App, request: &Request, route: &Route, user: &auth::User) -> Resu
     if route.is_change() {
         app.guard.take_change(user.id)?;
     }
-    check_shape(app, request, route)
+    check_shape(request, route)
 }
 
 /// The audit entry for this outcome: a read, or a refusal. A user whose token was valid a moment ago may be refused as well: see
@@ -247,11 +247,11 @@ pub fn entry(
     })
 }
 
-/// FHIR has rules of its own. Elsewhere a body must be JSON without a content coding. If the route has no fields, the body must be
-/// absent or an empty object; if it has no query parameters, there must be none.
-fn check_shape(app: &App, request: &Request, route: &Route) -> Result<()> {
+/// A body must be JSON without a content coding. If the route has no fields, the body must be absent or an empty object; if it has no
+/// query parameters, there must be none. FHIR has rules of its own, which its handlers check (`fhir/negotiation.rs`).
+fn check_shape(request: &Request, route: &Route) -> Result<()> {
     if route.is_fhir {
-        return negotiation::check(&app.config, request);
+        return Ok(());
     }
     if !request.body.is_empty() {
         let media_type = request.headers.get("content-type").unwrap_or_default().split(';').next().unwrap_or_default();

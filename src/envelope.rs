@@ -94,7 +94,8 @@ impl Response {
     /// A resource of FHIR, which has no envelope.
     pub fn fhir(status: u16, resource: &impl Serialize) -> Response {
         // It fails only for a map whose keys are not strings, and no resource has one.
-        let body = serde_json::to_vec(resource).expect("a resource that serializes");
+        let mut body = Vec::with_capacity(1024);
+        serde_json::to_writer(&mut body, resource).expect("a resource that serializes");
         Response::bare(status, "application/fhir+json; charset=utf-8", body)
     }
 

@@ -12,11 +12,11 @@ use std::sync::Arc;
 use crate::app::App;
 use crate::auth::User;
 use crate::db::Question;
-use crate::dispatch::{Routes, Step, Target, entry};
+use crate::dispatch::{Routes, Target, entry};
 use crate::envelope::Response;
 use crate::error::{Error, Result};
 use crate::exchange::{self, Exchange, RequestIds};
-use crate::handlers::ask::Read;
+use crate::handlers::ask::{Read, Step};
 use crate::lanes::{Admission, Job, Lanes, QUEUE_PATIENCE, Slot, Stage};
 use crate::memory::{NO_ROOM, SHORT_BYTES, Share};
 use crate::metrics::Family;
@@ -129,6 +129,7 @@ impl Server {
         while !asking.is_empty() {
             let rest = asking.split_off(one_round(&asking));
             self.ask(std::mem::replace(&mut asking, rest), &mut arrivals);
+            asking.append(&mut arrivals.asking);
         }
         self.queue(&mut arrivals, lanes);
     }
@@ -136,12 +137,18 @@ impl Server {
     /// Handles a request until its answer or its question is known.
     fn begin(&self, mut job: Box<Job>, arrivals: &mut Arrivals) {
         let Job { request, target, user, .. } = &mut *job;
-        match self.caught(|| self.routes.begin(&self.app, request, *target, user)) {
+        match self.caught(|| self.routes.begin(&self.app, request, *target, user)).transpose() {
+            Some(step) => self.go_on(job, step, arrivals),
+            None => arrivals.send_elsewhere(job),
+        }
+    }
+
+    fn go_on(&self, mut job: Box<Job>, step: Result<Step>, arrivals: &mut Arrivals) {
+        match step {
             Ok(Step::Ask(ask)) => {
-                job.stage = Stage::Asks(ask);
+                (job.stage, job.share) = (Stage::Asks(ask), None);
                 if job.question().is_some() { arrivals.asking.push(job) } else { arrivals.send_elsewhere(job) }
             }
-            Ok(Step::Wait) => arrivals.send_elsewhere(job),
             Ok(Step::Answer(response)) => self.answer(job, Ok(response), arrivals),
             Err(error) => self.answer(job, Err(error), arrivals),
         }
@@ -158,8 +165,8 @@ impl Server {
             match (std::mem::replace(&mut job.stage, Stage::Found), result) {
                 (Stage::Asks(ask), Some((rows, share))) => {
                     job.share = Some(share);
-                    let result = self.caught(|| ask.answer(&Read::new(&self.app, &job.request), rows));
-                    self.answer(job, result, arrivals);
+                    let step = self.caught(|| ask.answer(&Read::new(&self.app, &job.request), rows));
+                    self.go_on(job, step, arrivals);
                 }
                 (stage, _) => {
                     job.stage = stage;
@@ -211,7 +218,6 @@ impl Server {
                 arrivals.send_elsewhere(Box::new(job));
                 return self.queue(&mut arrivals, lanes);
             }
-            Ok(Step::Wait) => Err(Error::Internal("a thread that may wait was told to wait".into())),
             Err(error) => Err(error),
         };
         self.finish(exchange, user.map(|user| user.id), result, share);
@@ -237,7 +243,6 @@ impl Server {
             Ok(Step::Ask(ask)) if ask.is_long() && !may_be_long => return Ok(Step::Ask(ask)),
             Ok(Step::Ask(ask)) => ask.wait(&self.app.db, &Read::new(&self.app, request)),
             Ok(Step::Answer(response)) => Ok(response),
-            Ok(Step::Wait) => return Ok(Step::Wait),
             Err(error) => Err(error),
         };
         if let Some(entry) = entry(&self.app, request, target, user.as_ref(), &result) {

@@ -203,7 +203,7 @@ queries! {
     /// `sql/groups.sql`
     groups: Groups { create, list, find, update, lock, delete, members, add, remove, mine }
     /// `sql/fhir.sql`
-    fhir: Fhir { installation, patient: Owned, doctor: Owned, team: Owned, patients: Owned, doctors }
+    fhir: Fhir { installation, gone: Owned, team: Owned, patients: Owned, doctors }
     /// `sql/health.sql`
     health: Health { schema_version }
     /// `sql/idempotency.sql`

@@ -1,13 +1,15 @@
-//! The answers of FHIR: one resource with its version.
+//! The answers of FHIR: one resource with its version, or why it is not there.
 
-use postgres::Row;
 use serde::Serialize;
 
 use super::datatypes::{Meta, etag};
 use super::outcome::gone;
 use super::shape::Shape;
+use crate::audit::Resource;
+use crate::auth::Owners;
 use crate::envelope::Response;
 use crate::error::{Error, Result};
+use crate::handlers::ask::{Ask, Read};
 use crate::request::Request;
 use crate::validate;
 
@@ -26,14 +28,10 @@ pub fn parse_id(text: &str) -> Option<i64> {
     validate::parse_id(text).ok().filter(|_| !text.starts_with('0'))
 }
 
-/// The row of a record. If there is only its tombstone, the record is gone.
-pub fn there(row: Option<Row>) -> Result<Row> {
-    let row = row.ok_or(Error::NoRoute)?;
-    match row.get::<_, Option<i64>>("gone_version") {
-        Some(version) => Err(gone(version)),
-        None if row.get::<_, Option<i64>>("id").is_none() => Err(Error::NoRoute),
-        None => Ok(row),
-    }
+/// Asks why a record is not there. It is gone if these owners' was deleted; else there is nothing that they may see.
+pub fn missing(read: &Read, owners: &Owners, resource: Resource, id: i64) -> Result<Ask> {
+    let question = owners.ask(&read.sql.fhir.gone, &[&resource.word(), &id])?;
+    Ok(Ask::one(question, |_, row| Err(row.map_or(Error::NoRoute, |row| gone(row.get("version"))))))
 }
 
 /// 200 with one resource, or 304 if the client already has this version.

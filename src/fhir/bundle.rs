@@ -11,6 +11,7 @@ use super::patient::Patient;
 use super::practitioner::Practitioner;
 use super::practitioner_role::PractitionerRole;
 use super::shape::Shape;
+use crate::percent;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -114,6 +115,15 @@ impl Resource<'_> {
             Resource::Document(_) => "DocumentReference",
         }
     }
+}
+
+/// The address of a page: the parameters that are in force, and the cursor at which it begins.
+pub fn address(path: &str, used: &[(String, String)], cursor: Option<&str>) -> String {
+    let used = used.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let pairs = used.chain(cursor.map(|cursor| ("_cursor", cursor)));
+    let pairs: Vec<String> =
+        pairs.map(|(name, value)| format!("{}={}", percent::encode(name), percent::encode(value))).collect();
+    format!("{path}{}{}", if pairs.is_empty() { "" } else { "?" }, pairs.join("&"))
 }
 
 impl<'a> Bundle<'a> {

@@ -4,8 +4,10 @@
 use postgres::Client;
 use serde_json::{Value, json};
 
+use super::BASE;
+use super::negotiation::{Negotiated, negotiate};
+use super::outcome::not_supported;
 use super::tables::{Parameter, TYPES};
-use super::{BASE, negotiation};
 use crate::app::App;
 use crate::envelope::Response;
 use crate::error::{Result, explain};
@@ -92,13 +94,14 @@ fn date() -> String {
 
 /// `GET /fhir/R4/metadata`
 pub fn metadata(app: &App, request: &Request) -> Result<Response> {
-    for (name, value) in negotiation::parameters(request)? {
+    let Negotiated { base, parameters } = negotiate(&app.config, request)?;
+    for (name, value) in parameters {
         match (name.as_str(), value.as_str()) {
             ("_format" | "_pretty", _) | ("mode", "full" | "normative") => {}
-            _ => return Err(negotiation::unknown(&format!("{name}={value}"))),
+            _ => return Err(not_supported(format!("{name}={value} is not a parameter of this request"))),
         }
     }
     let mut statement = app.capabilities.clone();
-    statement["implementation"]["url"] = negotiation::base(&app.config, request)?.into();
+    statement["implementation"]["url"] = base.into();
     Ok(Response::fhir(200, &statement))
 }

@@ -130,7 +130,7 @@ impl<'a> CareTeam<'a> {
 
 /// `GET /fhir/R4/CareTeam/{id}`
 pub fn read(read: &Read, user: &User) -> Result<Ask> {
-    let shape = Shape::of_read(read.request)?;
+    let shape = Shape::of_read(read)?;
     find(read, user, move |read, patient, team| {
         let resource = CareTeam::of(patient, team).ok_or(Error::NoRoute)?;
         Ok(answer::resource(read.request, &shape, &resource, &team.meta(patient)))

@@ -29,14 +29,14 @@ pub struct Identifier<'a> {
     pub purpose: &'static str,
     #[serde(rename = "type")]
     pub kind: CodeableConcept<'a>,
-    pub system: String,
+    pub system: Cow<'a, str>,
     pub value: Cow<'a, str>,
 }
 
 #[derive(Default, Serialize)]
 pub struct CodeableConcept<'a> {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub coding: Vec<Coding>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub coding: Option<[Coding; 1]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<Cow<'a, str>>,
 }
@@ -79,21 +79,25 @@ pub struct Reference<'a> {
 
 impl<'a> Identifier<'a> {
     /// An identifier of this installation, of a type of the table v2-0203.
-    pub fn usual(code: &'static str, system: String, value: impl Into<Cow<'a, str>>) -> Identifier<'a> {
+    pub fn usual(
+        code: &'static str,
+        system: impl Into<Cow<'a, str>>,
+        value: impl Into<Cow<'a, str>>,
+    ) -> Identifier<'a> {
         let kind = CodeableConcept::coded(Coding { system: IDENTIFIER_TYPES, code, display: None });
-        Identifier { purpose: "usual", kind, system, value: value.into() }
+        Identifier { purpose: "usual", kind, system: system.into(), value: value.into() }
     }
 }
 
 impl<'a> CodeableConcept<'a> {
     /// A concept that has only its words.
     pub fn words(text: &'a str) -> CodeableConcept<'a> {
-        CodeableConcept { coding: Vec::new(), text: shown(text) }
+        CodeableConcept { coding: None, text: shown(text) }
     }
 
     /// A concept of a code system.
     pub fn coded(coding: Coding) -> CodeableConcept<'a> {
-        CodeableConcept { coding: vec![coding], text: None }
+        CodeableConcept { coding: Some([coding]), text: None }
     }
 }
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::bundle::{Bundle, Mode, Resource};
 use super::care_team::{self, CareTeam};
 use super::document_reference::{self, DocumentReference};
-use super::negotiation::{base, parameters};
+use super::negotiation::{Negotiated, negotiate};
 use super::outcome::{bad_value, not_supported};
 use super::practitioner_role::PractitionerRole;
 use super::ranges::Moment;
@@ -22,7 +22,8 @@ use crate::handlers::ask::{Ask, Read};
 /// `_since` leaves out what has not changed since, `_type` all but these types.
 pub fn everything(read: &Read, user: &User) -> Result<Ask> {
     let (mut shape, mut since, mut types, mut seen) = (Shape::default(), None, None, BTreeSet::new());
-    for (name, value) in parameters(read.request)? {
+    let Negotiated { base, parameters } = negotiate(read.config, read.request)?;
+    for (name, value) in parameters {
         match name.as_str() {
             _ if !seen.insert(name.clone()) => {
                 return Err(bad_value(format!("{} must not be repeated", criteria::shortened(&name))));
@@ -35,7 +36,6 @@ pub fn everything(read: &Read, user: &User) -> Result<Ask> {
     }
     let id = answer::id(read.request)?;
     care_team::find(read, user, move |read, patient, team| {
-        let base = base(read.config, read.request)?;
         let mut bundle = Bundle::new("searchset", format!("{base}/Patient/{id}/$everything"));
         let mut put = |kind: &str, id: &str, changed_at: Timestamp, resource| {
             let is_wanted = types.as_ref().is_none_or(|types| types.iter().any(|wanted| wanted.trim() == kind));

@@ -5,9 +5,9 @@ use postgres::Row;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::bundle::{Bundle, Change, Resource};
+use super::bundle::{Bundle, Change, Resource, address};
 use super::datatypes::{Meta, etag};
-use super::negotiation::{base, parameters};
+use super::negotiation::{Negotiated, negotiate};
 use super::outcome::{bad_value, gone, not_supported};
 use super::ranges::Moment;
 use super::search::{COUNT_DEFAULT, count};
@@ -19,7 +19,6 @@ use crate::db::Question;
 use crate::envelope::{Response, Shown};
 use crate::error::{Error, Result};
 use crate::handlers::ask::{Ask, Read};
-use crate::percent;
 
 /// A type that has a history.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -60,7 +59,8 @@ pub fn version_of_practitioner(read: &Read, user: &User) -> Result<Ask> {
 fn list(read: &Read, owners: &Owners, kind: Kind) -> Result<Ask> {
     let (mut shape, mut limit, mut since, mut cursor) = (Shape::default(), COUNT_DEFAULT, None, None);
     let mut used: Vec<(String, String)> = Vec::new();
-    for (name, value) in parameters(read.request)? {
+    let Negotiated { base, parameters } = negotiate(read.config, read.request)?;
+    for (name, value) in parameters {
         if used.iter().any(|(seen, _)| *seen == name) {
             return Err(bad_value(format!("{} must not be repeated", criteria::shortened(&name))));
         }
@@ -72,7 +72,11 @@ fn list(read: &Read, owners: &Owners, kind: Kind) -> Result<Ask> {
                     .ok_or_else(|| bad_value("_count must be a whole number from 1"))?
             }
             "_since" => since = Some(Timestamp::range("_since", &value)?.0),
-            "_cursor" => cursor = Some(value.clone()),
+            "_cursor" if cursor.is_some() => return Err(bad_value("_cursor must not be repeated")),
+            "_cursor" => {
+                cursor = Some(value);
+                continue;
+            }
             _ if shape.take(&name, &value)? && !shape.is_count() => {}
             _ => return Err(not_supported(format!("{} is not supported by a history", criteria::shortened(&name)))),
         }
@@ -93,17 +97,8 @@ fn list(read: &Read, owners: &Owners, kind: Kind) -> Result<Ask> {
         if rows.is_empty() {
             return Err(Error::NoRoute);
         }
-        let base = base(read.config, read.request)?;
-        let address = |cursor: Option<&str>| {
-            let kept = used.iter().filter(|(name, _)| cursor.is_none() || name != "_cursor");
-            let pairs = kept
-                .map(|(name, value)| (name.as_str(), value.as_str()))
-                .chain(cursor.map(|cursor| ("_cursor", cursor)));
-            let pairs: Vec<String> =
-                pairs.map(|(name, value)| format!("{}={}", percent::encode(name), percent::encode(value))).collect();
-            format!("{base}/{path}{}{}", if pairs.is_empty() { "" } else { "?" }, pairs.join("&"))
-        };
-        let mut bundle = Bundle::new("history", address(None));
+        let address = |cursor: Option<&str>| address(&format!("{base}/{path}"), &used, cursor);
+        let mut bundle = Bundle::new("history", address(cursor.as_deref()));
         let versions: Vec<Version> = rows.iter().filter_map(Version::of).collect();
         let page = versions.iter().take(usize::try_from(limit).unwrap_or(usize::MAX));
         let page: Vec<&Version> = page.take_while(|version| since.is_none_or(|since| version.at >= since)).collect();
@@ -133,7 +128,7 @@ fn list(read: &Read, owners: &Owners, kind: Kind) -> Result<Ask> {
 
 /// One version. That of a deletion is gone.
 fn find(read: &Read, owners: &Owners, kind: Kind) -> Result<Ask> {
-    let shape = Shape::of_read(read.request)?;
+    let shape = Shape::of_read(read)?;
     let id = answer::id(read.request)?;
     let vid =
         read.request.parameters.iter().find(|(name, _)| *name == "vid").and_then(|(_, text)| answer::parse_id(text));

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::BASE;
-use super::outcome::{bad_value, not_supported, refused};
+use super::outcome::{bad_value, refused};
 use crate::accept::Range;
 use crate::config::Config;
 use crate::error::Result;
@@ -18,10 +18,17 @@ const FORM: &str = "application/x-www-form-urlencoded";
 const SEARCH: &str = "/_search";
 const EVERYTHING: &str = "/$everything";
 
+/// What each handler needs of a request, once it is known that both sides speak the same format.
+pub struct Negotiated {
+    /// The absolute address of the base, as the configuration or this request knows it.
+    pub base: String,
+    /// The parameters of the address, then those of the body, decoded and in order. Those without a value are left out.
+    pub parameters: Vec<(String, String)>,
+}
+
 /// Refuses a request that comes in another format, wants one back, or does not say where it was sent.
-pub fn check(config: &Config, request: &Request) -> Result<()> {
-    base(config, request)?;
-    let parameters = parameters(request)?;
+pub fn negotiate(config: &Config, request: &Request) -> Result<Negotiated> {
+    let (base, parameters) = (base(config, request)?, parameters(request)?);
     let mut formats = parameters.iter().filter(|(name, _)| name == "_format").map(|(_, format)| format).peekable();
     // A format in the address wins over the header.
     let is_welcome = match formats.peek() {
@@ -29,22 +36,20 @@ pub fn check(config: &Config, request: &Request) -> Result<()> {
         None => request.headers.get("accept").is_none_or(|accept| accept.trim().is_empty() || accepts_json(accept)),
     };
     match is_welcome {
-        true => Ok(()),
+        true => Ok(Negotiated { base, parameters }),
         false => Err(refused(406, "not-supported", "Only JSON is spoken here: application/fhir+json, version 4.0")),
     }
 }
 
-/// The parameters of the address, then those of the body, decoded and in order. Those without a value are left out.
-pub fn parameters(request: &Request) -> Result<Vec<(String, String)>> {
+fn parameters(request: &Request) -> Result<Vec<(String, String)>> {
     let mut parameters = decoded(&request.raw_query)?;
     parameters.extend(of_body(request)?);
     parameters.retain(|(_, value)| !value.is_empty());
     Ok(parameters)
 }
 
-/// The absolute address of the base, as the configuration or this request knows it. A header that a trusted proxy did not set is
-/// gone by now.
-pub fn base(config: &Config, request: &Request) -> Result<String> {
+/// A header that a trusted proxy did not set is gone by now.
+fn base(config: &Config, request: &Request) -> Result<String> {
     if let Some(base) = &config.fhir_base_url {
         return Ok(base.trim_end_matches('/').to_string());
     }
@@ -152,11 +157,6 @@ fn is_host(text: &str) -> bool {
         None => !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte)),
     };
     is_host && port.is_none_or(|port| port.parse::<u16>().is_ok())
-}
-
-/// Refuses a parameter of a request that has none.
-pub fn unknown(name: &str) -> crate::error::Error {
-    not_supported(format!("{name} is not a parameter of this request"))
 }
 
 /// `Prefer: handling=lenient`: what is not supported is left out of a search, and named in its answer.

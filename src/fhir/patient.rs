@@ -86,12 +86,12 @@ impl<'a> Columns<'a> {
     }
 
     /// As FHIR shows them.
-    pub fn patient(&self, installation: &str) -> Patient<'_> {
+    pub fn patient(&'a self, installation: &'a str) -> Patient<'a> {
         Patient {
             resource_type: "Patient",
             id: self.id.to_string(),
             meta: self.meta(),
-            identifier: [Identifier::usual("MR", installation.to_string(), self.id.to_string())],
+            identifier: [Identifier::usual("MR", installation, self.id.to_string())],
             active: true,
             name: [names::of_patient(&self.name)],
             telecom: telecom(self.phone.as_deref(), self.email.as_deref()),
@@ -116,10 +116,11 @@ pub fn find(
     id: i64,
     answer: impl FnOnce(&Read, &Shape, &Columns) -> Result<Response> + Send + 'static,
 ) -> Result<Ask> {
-    let shape = Shape::of_read(read.request)?;
-    let patient = user.owners().ask(&read.sql.fhir.patient, &[&id])?;
-    Ok(Ask::one(patient, move |read, row| {
-        let row = answer::there(row)?;
-        Ok(answer(read, &shape, &Columns::of(&row))?.showing(Shown::Record(Resource::Patient, id)))
+    let shape = Shape::of_read(read)?;
+    let owners = user.owners();
+    let patient = owners.ask_for_patient(read.sql, id)?;
+    let missing = move |read: &Read| answer::missing(read, &owners, Resource::Patient, id);
+    Ok(Ask::one_or(patient, missing, move |read, row| {
+        Ok(answer(read, &shape, &Columns::of(row))?.showing(Shown::Record(Resource::Patient, id)))
     }))
 }

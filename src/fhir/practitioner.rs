@@ -17,7 +17,9 @@ use serde::{Deserialize, Serialize};
 use super::datatypes::{CodeableConcept, ContactPoint, HumanName, Identifier, Meta, Reference, shown, telecom};
 use super::shape::Shape;
 use super::{answer, names};
+use crate::audit::Resource;
 use crate::auth::{self, Owners, User};
+use crate::db::Question;
 use crate::envelope::Response;
 use crate::error::Result;
 use crate::handlers::ask::{Ask, Read};
@@ -88,12 +90,12 @@ impl<'a> Columns<'a> {
     }
 
     /// As FHIR shows them.
-    pub fn practitioner(&self, installation: &str) -> Practitioner<'_> {
+    pub fn practitioner(&'a self, installation: &'a str) -> Practitioner<'a> {
         let licence = || {
             let number = self.license_number.as_deref().and_then(shown)?;
             Some(Identifier::usual("MD", licences(installation), number))
         };
-        let record = || Identifier::usual("PRN", installation.to_string(), self.id.to_string());
+        let record = || Identifier::usual("PRN", installation, self.id.to_string());
         Practitioner {
             resource_type: "Practitioner",
             id: self.id.to_string(),
@@ -128,10 +130,9 @@ pub fn find(
     user: &User,
     answer: impl FnOnce(&Read, &Shape, &Columns) -> Response + Send + 'static,
 ) -> Result<Ask> {
-    let shape = Shape::of_read(read.request)?;
-    let doctor = owners_if_deleted(user).ask(&read.sql.fhir.doctor, &[&answer::id(read.request)?])?;
-    Ok(Ask::one(doctor, move |read, row| {
-        let row = answer::there(row)?;
-        Ok(answer(read, &shape, &Columns::of(&row)))
-    }))
+    let shape = Shape::of_read(read)?;
+    let (id, owners) = (answer::id(read.request)?, owners_if_deleted(user));
+    let missing = move |read: &Read| answer::missing(read, &owners, Resource::Doctor, id);
+    let doctor = Question::new(&read.sql.doctors.find, &[&id])?;
+    Ok(Ask::one_or(doctor, missing, move |read, row| Ok(answer(read, &shape, &Columns::of(row)))))
 }

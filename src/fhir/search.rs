@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use postgres::Row;
 
-use super::bundle::{Bundle, Mode, Resource};
+use super::bundle::{Bundle, Mode, Resource, address};
 use super::care_team::{self, CareTeam, Team};
 use super::criteria::{Context, Criteria, shortened};
 use super::document_reference::{self, DocumentReference};
-use super::negotiation::{base, is_lenient, parameters};
+use super::negotiation::{Negotiated, is_lenient, negotiate};
 use super::outcome::{bad_value, not_supported, refused};
 use super::practitioner_role::PractitionerRole;
 use super::shape::Shape;
@@ -21,7 +21,6 @@ use crate::db::page::PAGE_BYTES;
 use crate::envelope::{Response, Shown};
 use crate::error::{Error, Result};
 use crate::handlers::ask::{Ask, Read};
-use crate::percent;
 use crate::sql::Parameters;
 use crate::validate::{PAGE_DEFAULT, PAGE_MAX};
 
@@ -62,9 +61,9 @@ pub fn team_of_patient(read: &Read, user: &User) -> Result<Ask> {
     care_team::find(read, user, move |read, patient, team| {
         let fits = search.criteria.fit_team(patient, team);
         let total = Some(i64::from(fits));
-        let mut bundle = Bundle::new("searchset", search.url(read, None)?);
+        let mut bundle = Bundle::new("searchset", search.url(None));
         if fits && !search.wants_count() {
-            search.add(read, &mut bundle, Found::Patient(patient, team), &mut BTreeSet::new())?;
+            search.add(read, &mut bundle, Found::Patient(patient, team), &mut BTreeSet::new());
         }
         bundle.warn(&search.warnings);
         bundle.total = total;
@@ -75,7 +74,8 @@ pub fn team_of_patient(read: &Read, user: &User) -> Result<Ask> {
 /// One search.
 struct Search {
     kind: Kind,
-    /// What follows the base.
+    /// The address of everything here, and what follows it.
+    base: String,
     path: String,
     criteria: Criteria,
     shape: Shape,
@@ -105,10 +105,10 @@ enum Found<'a> {
 
 impl Search {
     fn read(read: &Read, kind: Kind) -> Result<Search> {
-        let base = base(read.config, read.request)?;
-        let context = Context { kind, installation: read.installation, base: &base };
+        let Negotiated { base, parameters } = negotiate(read.config, read.request)?;
         let mut search = Search {
             kind,
+            base,
             path: kind.table().name.to_string(),
             criteria: Criteria::default(),
             shape: Shape::default(),
@@ -122,7 +122,6 @@ impl Search {
             used: Vec::new(),
             warnings: Vec::new(),
         };
-        let parameters = parameters(read.request)?;
         if parameters.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() > PARAMETERS_MAX {
             return Err(refused(400, "too-long", format!("The parameters may have {PARAMETERS_MAX} bytes together")));
         }
@@ -140,7 +139,10 @@ impl Search {
                     continue;
                 }
                 _ if is_result => search.take(&name, &value),
-                _ => search.criteria.add(&context, &name, &value),
+                _ => {
+                    let context = Context { kind, installation: read.installation, base: &search.base };
+                    search.criteria.add(&context, &name, &value)
+                }
             };
             match taken {
                 Ok(()) => search.used.push((name, value)),
@@ -297,7 +299,7 @@ impl Search {
     fn answer(self, read: &Read, rows: &[Row], counts: bool, with_team: bool) -> Result<Response> {
         let counted = || rows.first().map_or(0, |row| row.get::<_, Option<i64>>("total").unwrap_or(0));
         let total = if counts { Some(counted()) } else { self.position.as_ref().and_then(|(_, _, total)| *total) };
-        let mut bundle = Bundle::new("searchset", self.url(read, None)?);
+        let mut bundle = Bundle::new("searchset", self.url(None));
         if self.wants_count() {
             bundle.total = total;
             bundle.warn(&self.warnings);
@@ -321,7 +323,7 @@ impl Search {
         let position = if self.kind.is_of_doctors() {
             doctors = rows[..page].iter().map(practitioner::Columns::of).collect::<Vec<_>>();
             for doctor in &doctors {
-                self.add(read, &mut bundle, Found::Doctor(doctor), &mut included)?;
+                self.add(read, &mut bundle, Found::Doctor(doctor), &mut included);
             }
             doctors.last().map(|doctor| (self.value(Found::Doctor(doctor)), doctor.id))
         } else {
@@ -331,14 +333,14 @@ impl Search {
                 .map(|row| if with_team { Team::of(row) } else { Team::unasked() })
                 .collect::<Vec<_>>();
             for (patient, team) in patients.iter().zip(&teams) {
-                self.add(read, &mut bundle, Found::Patient(patient, team), &mut included)?;
+                self.add(read, &mut bundle, Found::Patient(patient, team), &mut included);
             }
             let last = patients.last().zip(teams.last());
             last.map(|(patient, team)| (self.value(Found::Patient(patient, team)), patient.id))
         };
         if let Some((value, id)) = position.filter(|_| page < rows.len()) {
             let cursor = read.cursors.seal(&self.list(), &(value, id, total));
-            bundle.continues(self.url(read, Some(&cursor))?);
+            bundle.continues(self.url(Some(&cursor)));
             bundle.total = total;
         } else {
             // The first page that has everything knows the number.
@@ -351,16 +353,9 @@ impl Search {
     }
 
     /// Adds what was found, and what it brings along. `included` are the doctors that are there already.
-    fn add<'a>(
-        &self,
-        read: &Read,
-        bundle: &mut Bundle<'a>,
-        found: Found<'a>,
-        included: &mut BTreeSet<i64>,
-    ) -> Result<()> {
-        let base = base(read.config, read.request)?;
+    fn add<'a>(&self, read: &Read<'a>, bundle: &mut Bundle<'a>, found: Found<'a>, included: &mut BTreeSet<i64>) {
         let (shape, kind, installation) = (&self.shape, self.kind, read.installation);
-        let mut put = |id: &str, resource, mode| bundle.add(&base, id, resource, shape, mode);
+        let mut put = |id: &str, resource, mode| bundle.add(&self.base, id, resource, shape, mode);
         match found {
             Found::Doctor(doctor) => {
                 let id = doctor.id.to_string();
@@ -408,7 +403,6 @@ impl Search {
                 }
             }
         }
-        Ok(())
     }
 
     /// The value of the sorted element, for the cursor.
@@ -438,13 +432,8 @@ impl Search {
     }
 
     /// The address of this page, or of the one that the cursor leads to.
-    fn url(&self, read: &Read, cursor: Option<&str>) -> Result<String> {
-        let cursor = cursor.or(self.cursor.as_deref()).map(|cursor| ("_cursor".to_string(), cursor.to_string()));
-        let pairs = self.used.iter().cloned().chain(cursor);
-        let pairs: Vec<String> =
-            pairs.map(|(name, value)| format!("{}={}", percent::encode(&name), percent::encode(&value))).collect();
-        let mark = if pairs.is_empty() { "" } else { "?" };
-        Ok(format!("{}/{}{mark}{}", base(read.config, read.request)?, self.path, pairs.join("&")))
+    fn url(&self, cursor: Option<&str>) -> String {
+        address(&format!("{}/{}", self.base, self.path), &self.used, cursor.or(self.cursor.as_deref()))
     }
 }
 

@@ -3,10 +3,10 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::negotiation::parameters;
+use super::negotiation::negotiate;
 use super::outcome::{bad_value, not_supported};
 use crate::error::Result;
-use crate::request::Request;
+use crate::handlers::ask::Read;
 
 /// The elements of R4's types that `_elements` may name, and the name of the type, which clients list as well. Those that we never
 /// fill are simply not there.
@@ -90,9 +90,9 @@ enum Summary {
 
 impl Shape {
     /// What a read asks for. It takes no other parameters.
-    pub fn of_read(request: &Request) -> Result<Shape> {
+    pub fn of_read(read: &Read) -> Result<Shape> {
         let (mut shape, mut seen) = (Shape::default(), Vec::new());
-        for (name, value) in parameters(request)? {
+        for (name, value) in negotiate(read.config, read.request)?.parameters {
             if seen.contains(&name) {
                 return Err(bad_value(format!("{name} must not be repeated")));
             }

@@ -32,8 +32,14 @@ impl Read<'_> {
     }
 }
 
+/// How far a request has come: to its answer, or to a question for the database.
+pub enum Step {
+    Answer(Response),
+    Ask(Ask),
+}
+
 /// Makes the answer from the rows, and from the total if that was asked for.
-type Answer = Box<dyn FnOnce(&Read, Vec<Row>, Option<i64>) -> Result<Response> + Send>;
+type Answer = Box<dyn FnOnce(&Read, Vec<Row>, Option<i64>) -> Result<Step> + Send>;
 
 /// A question, a second one for the total if that is wanted, and what to do with their rows.
 pub struct Ask {
@@ -62,7 +68,21 @@ impl Ask {
         count: Option<Question>,
         answer: impl FnOnce(&Read, Vec<Row>, Option<i64>) -> Result<Response> + Send + 'static,
     ) -> Ask {
+        let answer = |read: &Read, rows, total| answer(read, rows, total).map(Step::Answer);
         Ask { question, count, answer: Box::new(answer) }
+    }
+
+    /// A question that finds one row, and what to ask if it finds none: what few requests need to know costs the others nothing.
+    pub fn one_or(
+        question: Question,
+        next: impl FnOnce(&Read) -> Result<Ask> + Send + 'static,
+        answer: impl FnOnce(&Read, &Row) -> Result<Response> + Send + 'static,
+    ) -> Ask {
+        let answer = |read: &Read, rows: Vec<Row>, _| match rows.first() {
+            Some(row) => answer(read, row).map(Step::Answer),
+            None => next(read).map(Step::Ask),
+        };
+        Ask { question, count: None, answer: Box::new(answer) }
     }
 
     /// The question, if it is the only one and may share a round trip with those of other requests.
@@ -76,7 +96,7 @@ impl Ask {
     }
 
     /// The second half, once the rows of [`Ask::batched`] are there.
-    pub fn answer(self, read: &Read, rows: Vec<Row>) -> Result<Response> {
+    pub fn answer(self, read: &Read, rows: Vec<Row>) -> Result<Step> {
         self.make(read, rows, None)
     }
 
@@ -90,14 +110,18 @@ impl Ask {
                 Some(row.ok_or_else(|| Error::Internal("a count answered without a row".into()))?.get("total"))
             }
         };
-        self.make(read, rows, total)
+        match self.make(read, rows, total)? {
+            Step::Answer(response) => Ok(response),
+            Step::Ask(next) => next.wait(db, read),
+        }
     }
 
     /// Whatever the answer is, it says if the patient is seen by emergency access.
-    fn make(self, read: &Read, rows: Vec<Row>, total: Option<i64>) -> Result<Response> {
+    fn make(self, read: &Read, rows: Vec<Row>, total: Option<i64>) -> Result<Step> {
         let emergency = rows.first().filter(|_| self.question.query.tells_emergency).and_then(Emergency::of);
         match (self.answer)(read, rows, total) {
-            Ok(response) => Ok(response.under(emergency)),
+            Ok(Step::Answer(response)) => Ok(Step::Answer(response.under(emergency))),
+            Ok(next) => Ok(next),
             Err(error) => Err(error.under(emergency)),
         }
     }

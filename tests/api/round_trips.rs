@@ -53,6 +53,29 @@ fn requests_that_come_together_each_get_their_own_answer() {
 }
 
 #[test]
+fn reads_that_come_together_and_find_nothing_each_learn_why() {
+    let app = with_pipe();
+    let (ann, ben) = (app.signed_up("ann"), app.signed_up("ben"));
+    let (there, gone) = (ann.new_patient("There"), ann.new_patient("Gone"));
+    let (known, retired) = (ann.new_doctor("Dr. Known"), ann.new_doctor("Dr. Retired"));
+    ann.delete(&format!("/api/patients/{gone}")).expect(200, "deleted");
+    ann.delete(&format!("/api/doctors/{retired}")).expect(200, "deleted");
+    at_once(12, |client| {
+        for round in 0..20 {
+            match (client + round) % 6 {
+                0 => assert_eq!(ann.fhir(&format!("Patient/{there}")).resource("Patient")["id"], there.to_string()),
+                1 => drop(ann.fhir(&format!("Patient/{gone}")).refused(410, "deleted")),
+                2 => drop(ann.fhir(&format!("PractitionerRole/{retired}")).refused(410, "deleted")),
+                3 => drop(ann.fhir("Patient/999999999").refused(404, "not-found")),
+                4 => drop(ben.fhir(&format!("DocumentReference/{gone}-history")).refused(404, "not-found")),
+                _ => drop(ben.fhir(&format!("Practitioner/{known}")).resource("Practitioner")),
+            }
+        }
+    });
+    assert_eq!(app.metric("panics_total"), 0.0);
+}
+
+#[test]
 fn reads_that_share_a_round_trip_leave_an_entry_each() {
     let app = with_pipe();
     let ann = app.signed_up("ann");

@@ -40,7 +40,10 @@ fn a_batched_statement_answers_each_of_its_questions_as_if_it_were_the_only_one(
              insert into patients (name, date_of_birth, gender, created_by)
              select 'P' || n, '1990-01-01', 'other', 1 + n % 3 from generate_series(1, 12) n;
              insert into mappings (patient_id, doctor_id, created_by)
-             select p.id, d.id, p.created_by from patients p join doctors d on (p.id + d.id) % 3 = 0;",
+             select p.id, d.id, p.created_by from patients p join doctors d on (p.id + d.id) % 3 = 0;
+             insert into record_versions (resource, record_id, version, owner_id, ended_by)
+             select resource, n, 1, 1 + n % 3, case when n % 5 = 0 then 'update' else 'delete' end
+               from unnest(array['patient', 'doctor']) as resource, generate_series(1, 12) n;",
         )
         .expect("rows");
     // Columns of the questions: some of the values are found, some are not, and null means any owner and any patient.
@@ -50,6 +53,7 @@ fn a_batched_statement_answers_each_of_its_questions_as_if_it_were_the_only_one(
         "owner_id" => vec!["1", "2", "null", "9", "3"],
         "patient_id" => vec!["4", "null", "7", "12", "1", "8", "2"],
         "after_id" => vec!["0", "3"],
+        "resource" => vec!["patient", "doctor"],
         _ => vec!["1", "4", "7", "12", "2", "99"],
     };
     let sql = Queries::load(None).expect("statements");

@@ -134,8 +134,8 @@ fn refusals_of_every_layer_are_outcomes() {
 #[test]
 fn a_fault_of_ours_tells_the_request_id_and_an_outage_when_to_come_again() {
     let sql = Folder::with_sql();
-    let join = "left join doctors d on d.id = q.doctor_id";
-    sql.replace("fhir.sql", join, &join.replace("doctor_id", "doctor_id / length(pg_read_file('lost'))"));
+    let join = "join doctors d on d.id = q.doctor_id";
+    sql.replace("doctors.sql", join, &join.replace("doctor_id", "doctor_id / length(pg_read_file('lost'))"));
     let app = TestApp::with(|config| config.sql_dir = Some(sql.path().to_path_buf()));
     let ann = app.signed_up("ann");
     let path = format!("/fhir/R4/Practitioner/{}", ann.new_doctor("Dr. Roe"));
