@@ -15,6 +15,7 @@ use crate::auth::{Owners, User};
 use crate::db::Question;
 use crate::envelope::{Response, Shown};
 use crate::error::{Error, Result};
+use crate::records::{Field, Kind};
 use crate::request::Request;
 use crate::sql::Parameters;
 use crate::validate::{Page, QueryParameters};
@@ -86,9 +87,22 @@ impl Serialize for OldRecord {
         }
         let mut object = serializer.serialize_map(None)?;
         for field in self.record_type.shown(None) {
-            object.serialize_entry(field.name, &self.record[field.name])?;
+            let value = &self.record[field.name];
+            match field.kind {
+                Kind::Part(fields, _) => object.serialize_entry(field.name, &OldPart(fields, value))?,
+                _ => object.serialize_entry(field.name, value)?,
+            }
         }
         object.end()
+    }
+}
+
+/// What a record shows of another one, in the order of its fields. Of one that is gone there is the id alone.
+struct OldPart<'a>(&'static [Field], &'a Value);
+
+impl Serialize for OldPart<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().filter_map(|field| Some((field.name, self.1.get(field.name)?))))
     }
 }
 

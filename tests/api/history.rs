@@ -284,6 +284,23 @@ fn colleagues_read_each_others_histories_and_bring_each_others_patients_back() {
 }
 
 #[test]
+fn a_version_shows_its_members_in_the_order_of_a_read() {
+    let app = TestApp::start();
+    let ann = app.signed_up("ann");
+    let (patient, doctor) = (ann.new_patient("Ann Lee"), ann.new_doctor("Dr. Roe"));
+    let mapping = ann.new_mapping(patient, doctor);
+    for path in
+        [format!("patients/{patient}"), format!("doctors/{doctor}"), format!("patients/{patient}/mappings/{mapping}")]
+    {
+        let text = |path: &str| String::from_utf8(ann.get(path).expect(200, "success").body).expect("a text");
+        let read = text(&format!("/api/{path}"));
+        let (_, record) = read.strip_suffix('}').and_then(|read| read.split_once("\"data\":")).expect("data");
+        let version = text(&format!("/api/{path}/history/1"));
+        assert!(version.contains(&format!("\"record\":{record}")), "{version} has not {record}");
+    }
+}
+
+#[test]
 fn histories_and_deleted_lists_of_patients_and_mappings_are_recorded_as_reads_and_lists() {
     let app = TestApp::start();
     let (ann, root) = (app.signed_up("ann"), app.admin("root"));
