@@ -218,7 +218,9 @@ impl Buffer {
         let state = &mut *state;
         let from = if is_time && !state.refused.is_empty() { &mut state.refused } else { &mut state.entries };
         let count = from.len().min(BATCH);
-        let batch: Vec<Entry> = from.drain(..count).collect();
+        let mut batch: Vec<Entry> = from.drain(..count).collect();
+        // Those that were put aside or had to wait for room come late.
+        batch.sort_by_key(|entry| entry.at);
         state.writing = batch.len();
         batch
     }

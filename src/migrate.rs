@@ -50,6 +50,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "0023_may_break_glass",
     "0024_emergency_access",
     "0025_breaking_steps",
+    "0026_large_tables",
 ];
 
 /// The key of the advisory lock: any number that no other program uses in the same database.

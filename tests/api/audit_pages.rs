@@ -122,3 +122,48 @@ fn a_page_costs_the_same_wherever_it_is_and_whatever_it_filters() {
         }
     }
 }
+
+/// A month in which a batch of ten was written every 26 seconds, and a row every hour: a million entries. A day has 3,323 batches.
+const FILL_MONTH: [&str; 3] = [
+    "insert into audit_batches (id, action, resource, at, actor_id, resource_id, resource_ids, ip, request_id, record_ids)
+     select g * 1000, case when g % 100 = 7 then 'list' else 'read' end, 'patient',
+            array(select timestamptz '2000-01-01Z' + g * interval '26 s' + n * interval '50 ms' from generate_series(1, 10) n),
+            array_fill(1, array[10]), array_fill(1 + g % 5000, array[10]), array_fill(null::text, array[10]),
+            array_fill(inet '127.0.0.1', array[10]), array_fill('4f3a9c21'::text, array[10]), array[1 + g % 5000]
+       from generate_series(1::bigint, 100000) g",
+    "insert into audit_entries (id, at, action, resource) overriding system value
+     select n * 138462 + 1, timestamptz '2000-01-01Z' + n * interval '1 h', 'create', 'doctor' from generate_series(1, 722) n",
+    "vacuum analyze audit_batches, audit_entries",
+];
+
+#[test]
+fn an_hour_of_a_month_is_read_without_the_days_around_it() {
+    let app = TestApp::start();
+    let mut sql = app.sql();
+    for statement in FILL_MONTH {
+        sql.batch_execute(statement).expect("a month");
+    }
+    let page = Queries::load(None).expect("statements").audit.list.text.clone();
+    for hour in [0, 1, 300, 500, 721, 800] {
+        let at = |hour: u64| UNIX_EPOCH + Duration::from_secs(946_684_800 + 3_600 * hour);
+        for (from, until) in [(Some(at(hour)), Some(at(hour + 1))), (None, Some(at(hour))), (Some(at(hour)), None)] {
+            for action in [None, Some("read"), Some("denied")] {
+                for resource in [None, Some("patient"), Some("doctor")] {
+                    let parameters: [(&(dyn ToSql + Sync), Type); 8] = [
+                        (&i64::MAX, Type::INT8),
+                        (&21_i64, Type::INT8),
+                        (&None::<i64>, Type::INT8),
+                        (&action, Type::TEXT),
+                        (&resource, Type::TEXT),
+                        (&None::<i64>, Type::INT8),
+                        (&from, Type::TIMESTAMPTZ),
+                        (&until, Type::TIMESTAMPTZ),
+                    ];
+                    let touched = blocks(&mut sql, &page, &parameters);
+                    let asked = format!("{from:?} to {until:?}, {action:?}, {resource:?}");
+                    assert!(touched < 100, "{asked}: {touched} blocks");
+                }
+            }
+        }
+    }
+}
