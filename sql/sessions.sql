@@ -230,7 +230,7 @@ select found.reused, found.session_id, found.expires_at, u.id, u.name, u.email, 
 -- name: state(id bigint, idle_seconds integer) :opt
 -- The state of a session, for the token check. No row: it has ended. `colleagues`: the user, first, and the members of the user's
 -- care groups; null if the user is in none and no patient of somebody else is granted to the user.
-select s.user_id, u.role, s.expires_at,
+select s.user_id, u.role, u.may_break_glass, s.expires_at,
        (select s.user_id || coalesce(array_agg(distinct other.user_id), '{}')
           from care_group_members mine
           join care_group_members other on other.group_id = mine.group_id and other.user_id <> mine.user_id

@@ -90,8 +90,9 @@ pub fn restore(config: &Config, database: &Database, file: &Path) -> Result<Stri
     Ok(format!("restored {}: {}; {access}", file.display(), told(&restored)))
 }
 
-/// Ends all sessions and one-time tokens: those that ended after the backup was made would be good again. Accounts
-/// that were disabled after it are enabled again, and only the operator can know which. Returns a sentence about both.
+/// Ends all sessions, one-time tokens and emergency access: those that ended after the backup was made would be good again. Accounts that
+/// were disabled after it are enabled again, and shares that ended after it are live again; only the operator can know which. Returns a
+/// sentence about all.
 fn renew_access(client: &mut impl GenericClient) -> Result<String, postgres::Error> {
     let end_sessions = "
         with ended as (
@@ -102,11 +103,15 @@ fn renew_access(client: &mut impl GenericClient) -> Result<String, postgres::Err
         select count(*) from ended";
     let sessions: i64 = client.query_one(end_sessions, &[])?.get(0);
     client.execute("update one_time_tokens set hash = null where hash is not null", &[])?;
+    let end_emergencies = "update patient_grants set ended_at = now() where kind = 'emergency' and ended_at is null";
+    client.execute(end_emergencies, &[])?;
+    let live = "select count(*) from patient_grants where ended_at is null and coalesce(expires_at > now(), true)";
+    let shares: i64 = client.query_one(live, &[])?.get(0);
     let enabled = client.query("select email, role = 'admin' from users where not disabled order by id", &[])?;
     let admins: Vec<&str> = enabled.iter().filter(|row| row.get(1)).map(|row| row.get(0)).collect();
     Ok(format!(
-        "all sessions of the backup are ended ({sessions} were live), and so are its one-time tokens; as of the backup {} accounts are enabled (disable again those that \
-         were disabled after it), of these as admin: {}",
+        "all sessions of the backup are ended ({sessions} were live), and so are its one-time tokens and emergency access; as of the backup {shares} \
+         shares are live (end again those that ended after it), and {} accounts are enabled (disable again those that were disabled after it), of these as admin: {}",
         enabled.len(),
         if admins.is_empty() { "none".to_string() } else { admins.join(", ") },
     ))

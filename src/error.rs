@@ -110,7 +110,7 @@ pub enum Error {
     UnsupportedMediaType(&'static str),
     /// A method that this server does not know.
     NotImplemented,
-    /// Too many attempts from one address, or too many changes by one user.
+    /// Too many attempts from one address, or too many changes or tries of emergency access by one user.
     TooManyRequests(Box<RateLimit>),
     /// One of the others, in an answer under emergency access.
     Under(Box<(Error, Emergency)>),
@@ -146,8 +146,8 @@ pub struct Issue {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RateLimit {
     pub counted: Counted,
-    /// Requests a minute.
-    pub per_minute: u32,
+    /// How many requests there may be in the window of what is counted.
+    pub quota: u64,
     /// How many seconds until one more request is allowed.
     pub retry_after_seconds: u64,
 }
@@ -159,14 +159,17 @@ pub enum Counted {
     Attempts,
     /// Creates, updates and deletes of one user.
     Changes,
+    /// Tries of emergency access of one user.
+    EmergencyAccess,
 }
 
 impl Counted {
-    /// The name of the policy in the headers, and the message.
-    fn words(self) -> (&'static str, &'static str) {
+    /// The name of the policy in the headers, its window in seconds, and the message.
+    fn policy(self) -> (&'static str, u32, &'static str) {
         match self {
-            Counted::Attempts => ("auth", "Too many attempts, try again later"),
-            Counted::Changes => ("changes", "Too many changes, try again later"),
+            Counted::Attempts => ("auth", 60, "Too many attempts, try again later"),
+            Counted::Changes => ("changes", 60, "Too many changes, try again later"),
+            Counted::EmergencyAccess => ("emergency", 3600, "Too many tries of emergency access, try again later"),
         }
     }
 }
@@ -241,7 +244,7 @@ impl Error {
             Error::UnsupportedMediaType(w) => (415, "invalid",    (*w).into()),
             Error::NotImplemented          => (501, "invalid",    "This method is not supported".into()),
             Error::KeyReused               => (422, "invalid",    "This Idempotency-Key was used before with a different request".into()),
-            Error::TooManyRequests(limit)  => (429, "failed",     limit.counted.words().1.into()),
+            Error::TooManyRequests(limit)  => (429, "failed",     limit.counted.policy().2.into()),
             Error::Under(under)            => return under.0.facts(),
             Error::Refused(refusal)        => (refusal.status, "invalid", "The request is not valid".into()),
             Error::Internal(_)             => (500, "failed",     "Something went wrong on our side".into()),
@@ -270,11 +273,14 @@ impl Error {
             }
             Error::Refused(refusal) => refusal.etag.iter().map(|etag| ("ETag", etag.clone().into())).collect(),
             Error::Unavailable(_) | Error::TooSlow(_) => vec![("Retry-After", "1".into())],
-            Error::TooManyRequests(limit) => vec![
-                ("Retry-After", limit.retry_after_seconds.to_string().into()),
-                ("RateLimit", format!("\"{}\";r=0;t={}", limit.counted.words().0, limit.retry_after_seconds).into()),
-                ("RateLimit-Policy", format!("\"{}\";q={};w=60", limit.counted.words().0, limit.per_minute).into()),
-            ],
+            Error::TooManyRequests(limit) => {
+                let ((name, window, _), seconds) = (limit.counted.policy(), limit.retry_after_seconds);
+                vec![
+                    ("Retry-After", seconds.to_string().into()),
+                    ("RateLimit", format!("\"{name}\";r=0;t={seconds}").into()),
+                    ("RateLimit-Policy", format!("\"{name}\";q={};w={window}", limit.quota).into()),
+                ]
+            }
             _ => Vec::new(),
         }
     }

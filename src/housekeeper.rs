@@ -1,4 +1,4 @@
-//! Regular work: it records when sessions were used, and removes expired rows in batches, so that no statement grows with the
+//! Regular work: it records when sessions were used, counts the emergency access that waits for a review, and removes expired rows in batches, so that no statement grows with the
 //! backlog.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use crate::auth::sessions::Sessions;
 use crate::db::Db;
 use crate::error::Result;
-use crate::handlers::idempotency;
+use crate::handlers::{emergency, idempotency};
+use crate::metrics::Metrics;
 use crate::outage::Outage;
 use crate::sql::{Parameters, Queries, Query};
 
-/// How often the use of sessions is recorded.
+/// How often the use of sessions is recorded, and what waits for a review is counted.
 const TOUCH_EVERY: Duration = Duration::from_secs(30);
 /// How often expired rows are removed, and how long to wait after a failure.
 const PRUNE_EVERY: Duration = Duration::from_secs(60 * 60);
@@ -40,12 +41,16 @@ impl<'a> Housekeeper<'a> {
         Housekeeper { db, sql, touching, pruning }
     }
 
-    /// Does both again and again until it is told to stop, and then records the use of sessions once more.
-    pub fn keep(&self, sessions: &Sessions, stopping: &AtomicBool) {
+    /// Does all that again and again until it is told to stop, and then records the use of sessions once more.
+    pub fn keep(&self, sessions: &Sessions, metrics: &Metrics, stopping: &AtomicBool) {
         let mut prune_at = Instant::now();
         while !stopping.load(Ordering::Relaxed) {
             if Instant::now() >= prune_at {
                 prune_at = Instant::now() + if self.prune(stopping) { PRUNE_EVERY } else { PRUNE_AGAIN };
+            }
+            // If that fails, the number of before stays; the database is away, and the log says so.
+            if let Ok(row) = self.db.query_one(&self.sql.emergency.unreviewed, &[]) {
+                emergency::note_unreviewed(metrics, &row);
             }
             thread::park_timeout(TOUCH_EVERY);
             self.touch(&sessions.take_used());

@@ -8,6 +8,9 @@ use std::time::Duration;
 const STATUSES: [u16; 22] =
     [200, 201, 202, 204, 303, 304, 400, 401, 403, 404, 405, 406, 409, 410, 412, 413, 415, 422, 429, 500, 501, 503];
 
+/// What becomes of a request for emergency access.
+const EMERGENCY_RESULTS: [&str; 5] = ["granted", "not_found", "too_many", "wrong_password", "limited"];
+
 /// Upper bounds of the latency histogram, in microseconds.
 const BUCKETS_MICROS: [u64; 12] =
     [250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 5_000_000];
@@ -91,6 +94,10 @@ pub struct Metrics {
     pub mails_failed: Counter,
     /// Mails for which the queue had no room.
     pub mails_dropped: Counter,
+    /// Requests for emergency access, by result.
+    emergency_access: [Counter; EMERGENCY_RESULTS.len()],
+    /// Grants of emergency access that nobody has reviewed.
+    pub emergency_unreviewed: Gauge,
     /// Requests refused by a rate limit.
     pub rate_limited: Counter,
     /// Audit entries that wait to be written.
@@ -109,6 +116,15 @@ impl Metrics {
         let mut numbers: Vec<_> = routes.map(|(method, pattern)| (method, pattern, RouteNumbers::default())).collect();
         numbers.push(("other", "none", RouteNumbers::default()));
         Metrics { routes: numbers, ..Metrics::default() }
+    }
+
+    /// Counts a request for emergency access.
+    pub fn count_emergency(&self, result: &str) {
+        let place = EMERGENCY_RESULTS.iter().position(|known| *known == result);
+        debug_assert!(place.is_some(), "{result} is not in EMERGENCY_RESULTS");
+        if let Some(place) = place {
+            self.emergency_access[place].add(1);
+        }
     }
 
     /// Counts an answered request; `route` is its place in the table.
@@ -136,6 +152,9 @@ impl Metrics {
         let logins = logins.map(|(result, counter)| (format!("result=\"{result}\""), counter.get() as f64)).to_vec();
         let mails = [("sent", &self.mails_sent), ("failed", &self.mails_failed), ("dropped", &self.mails_dropped)];
         let mails = mails.map(|(result, counter)| (format!("result=\"{result}\""), counter.get() as f64)).to_vec();
+        let emergency = EMERGENCY_RESULTS.iter().zip(&self.emergency_access);
+        let emergency =
+            emergency.map(|(result, counter)| (format!("result=\"{result}\""), counter.get() as f64)).collect();
         #[rustfmt::skip]
         let own = [
             Family::gauge("http_requests_in_flight", "Requests being answered.", self.in_flight.get()),
@@ -151,6 +170,8 @@ impl Metrics {
             Family::counter("abandoned_requests_total", "Requests answered while their statement hung.", self.abandoned.get()),
             Family::counter("panics_total", "Handlers that panicked.", self.panics.get()),
             Family { name: "logins_total", help: "Logins by result.", kind: "counter", samples: logins },
+            Family { name: "emergency_access_total", help: "Requests for emergency access by result.", kind: "counter", samples: emergency },
+            Family::gauge("emergency_access_unreviewed", "Emergency access that no admin has reviewed.", self.emergency_unreviewed.get()),
             Family { name: "mails_total", help: "Mails by result.", kind: "counter", samples: mails },
         ];
         for family in own.iter().chain(extra) {

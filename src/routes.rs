@@ -12,7 +12,8 @@ use crate::fhir::{
 };
 use crate::handlers::ask::{Ask, Read};
 use crate::handlers::{
-    audit, docs, doctors, grants, groups, health, history, mappings, patients, resets, sessions, totp, transfers, users,
+    audit, docs, doctors, emergency, grants, groups, health, history, mappings, patients, resets, sessions, totp,
+    transfers, users,
 };
 use crate::request::Method::{self, Delete, Get, Patch, Post, Put};
 use crate::request::Request;
@@ -121,6 +122,9 @@ pub const ROUTES: &[Route] = &[
     signed    (Delete, "/api/patients/{id}/shares/{share_id}",     Grant,   grants::unshare),
     read      (Get,    "/api/patients/{id}/access",                Patient, grants::access),
     signed    (Get,    "/api/patients/{id}/access/log",            Patient, grants::log).waiting().query(grants::LOG),
+    signed    (Post,   "/api/emergency-access",                    Grant,   emergency::ask).checking(),
+    read      (Get,    "/api/emergency-access",                    Grant,   emergency::mine),
+    signed    (Delete, "/api/emergency-access/{id}",               Grant,   emergency::end),
 
     signed    (Post,   "/api/doctors",                             Doctor,  doctors::create),
     read      (Get,    "/api/doctors",                             Doctor,  doctors::list).query(doctors::FILTERS),
@@ -198,6 +202,8 @@ pub const ROUTES: &[Route] = &[
     admin_read(Get,    "/api/admin/groups/{id}/members",           CareGroup, groups::admin::members).query(groups::PAGE),
     admin     (Put,    "/api/admin/groups/{id}/members/{user_id}", CareGroup, groups::admin::add).bare(),
     admin     (Delete, "/api/admin/groups/{id}/members/{user_id}", CareGroup, groups::admin::remove).query(groups::FORCE),
+    admin_read(Get,    "/api/admin/emergency-access",              Grant,   emergency::admin::list).query(emergency::FILTERS),
+    admin     (Post,   "/api/admin/emergency-access/{id}/review",  Grant,   emergency::admin::review),
     admin_read(Get,    "/api/admin/audit",                         Audit,   audit::list).query(audit::FILTERS),
 
     open      (Get,    "/fhir/R4/metadata",                                 capabilities::metadata).fhir(),

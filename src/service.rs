@@ -141,7 +141,9 @@ impl Service {
             sending.mail.deliver_until_stopped(&Post { config, db, sql, metrics }, GRACE);
         })?);
         let (keeping, stopping) = (Arc::clone(&self.app), Arc::clone(&self.stopping));
-        let keep = move || Housekeeper::new(&keeping.db, &keeping.sql).keep(&keeping.guard.sessions, &stopping);
+        let keep = move || {
+            Housekeeper::new(&keeping.db, &keeping.sql).keep(&keeping.guard.sessions, &keeping.metrics, &stopping)
+        };
         self.background.push(thread::Builder::new().name("housekeeper".into()).spawn(keep)?);
         if let Some(private) = database.private {
             let (app, stopping) = (Arc::clone(&self.app), Arc::clone(&self.stopping));

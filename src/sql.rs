@@ -198,6 +198,8 @@ queries! {
     history: History { list: Owned, deleted: Owned }
     /// `sql/grants.sql`
     grants: Grants { lock: Owned, share: Owned, list: Owned, unshare: Owned, access: Owned, names, end_lost }
+    /// `sql/emergency.sql`
+    emergency: Emergency { ask: Owned, mine, end, list, review, unreviewed }
     /// `sql/transfers.sql`
     transfers: Transfers { lock: Owned, patient: Owned, some_of_user: Owned }
     /// `sql/groups.sql`

@@ -51,7 +51,7 @@ fn a_backup_restored_elsewhere_has_every_row() {
 }
 
 #[test]
-fn a_restore_ends_all_sessions_and_names_the_admins_that_the_backup_knows() {
+fn a_restore_ends_all_sessions_and_emergency_access_and_names_the_admins_that_the_backup_knows() {
     let place = Place::new("access");
     let old = place.data_dir("old");
     for name in ["ann", "bob"] {
@@ -75,12 +75,21 @@ fn a_restore_ends_all_sessions_and_names_the_admins_that_the_backup_knows() {
     old.sql(
         "insert into one_time_tokens (user_id, purpose, hash, expires_at) values (1, 'admin', 'x', now() + interval '1 day') returning purpose",
     );
+    old.sql(
+        "insert into patient_grants (patient_id, user_id, kind, granted_by, reason, expires_at)
+         values (1, 1, 'share', 2, null, null), (1, 1, 'share', 2, null, now()), (1, 1, 'emergency', 1, 'unconscious', now() + interval '1 day')
+         returning kind",
+    );
     let file = place.root.join("clinic.backup");
     old.run(&["backup", file.to_str().expect("a path")]).expect_success("wrote");
 
     let new = place.data_dir("new");
     let told = new.run(&["restore", file.to_str().expect("a path")]).expect_success("restored");
     assert!(told.contains("(2 were live)"), "{told}");
+    // Shares may be meant for good; emergency access is over, and waits for its review.
+    assert!(told.contains(" 1 shares are live "), "{told}");
+    let open = "select count(*) filter (where ended_at is null) || ' ' || count(*) from patient_grants where kind = 'emergency'";
+    assert_eq!(new.sql(open), "0 1");
     // A token that was used after the backup was made would be good again.
     assert_eq!(new.sql("select count(hash)::text from one_time_tokens"), "0");
     assert!(told.contains("2 accounts are enabled") && told.ends_with("as admin: ann@example.org\n"), "{told}");

@@ -55,8 +55,8 @@ impl<K: Copy + Eq + Hash> Limiter<K> {
             return Ok(());
         }
         let wait = (1.0 - bucket.tokens) / per_second;
-        let (counted, per_minute) = (self.counted, self.per_minute);
-        Err(Box::new(RateLimit { counted, per_minute, retry_after_seconds: wait.ceil().max(1.0) as u64 }))
+        let (counted, quota) = (self.counted, self.per_minute.into());
+        Err(Box::new(RateLimit { counted, quota, retry_after_seconds: wait.ceil().max(1.0) as u64 }))
     }
 }
 

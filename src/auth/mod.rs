@@ -25,6 +25,9 @@ use crate::error::{ADMINS_ONLY, Error, Result};
 use crate::request::Request;
 use crate::sql::Queries;
 
+/// The refusal for a user without the right to emergency access, or who has it no longer.
+pub const NO_EMERGENCY_ACCESS: Error = Error::Forbidden("You may not take emergency access: an admin gives that right");
+
 /// Someone whose token and session are good.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
@@ -32,6 +35,7 @@ pub struct User {
     /// The session that the token belongs to.
     pub session_id: i64,
     role: Role,
+    may_break_glass: bool,
     /// The user and the members of the user's care groups; see [`Session::colleagues`].
     colleagues: Option<Arc<[i64]>>,
 }
@@ -63,6 +67,11 @@ impl User {
         self.role == Role::Admin
     }
 
+    /// Refuses a user without the right to emergency access.
+    pub fn may_break_glass(&self) -> Result<()> {
+        if self.may_break_glass { Ok(()) } else { Err(NO_EMERGENCY_ACCESS) }
+    }
+
     /// The owner that a change of the shared directory must match; `None` for an admin.
     pub fn owner_unless_admin(&self) -> Option<i64> {
         if self.is_admin() { None } else { Some(self.id) }
@@ -91,8 +100,8 @@ fn behind(claims: Claims, session: Session) -> Result<User> {
     if session.user_id != claims.user_id {
         return Err(Error::Unauthenticated);
     }
-    let Session { user_id, role, colleagues, .. } = session;
-    Ok(User { id: user_id, session_id: claims.session_id, role, colleagues })
+    let Session { user_id, role, may_break_glass, colleagues, .. } = session;
+    Ok(User { id: user_id, session_id: claims.session_id, role, may_break_glass, colleagues })
 }
 
 /// The user as an admin.

@@ -36,6 +36,8 @@ pub struct Session {
     pub user_id: i64,
     /// The user's role now, whatever it was when the token was made.
     pub role: Role,
+    /// Whether the user may take emergency access.
+    pub may_break_glass: bool,
     /// The user, who comes first, and the members of the user's care groups; `None` if there are none, and no patient of somebody else is
     /// granted to the user.
     pub colleagues: Option<Arc<[i64]>>,
@@ -76,6 +78,7 @@ impl Sessions {
         let state = Session {
             user_id: row.get("user_id"),
             role: Role::parse(row.get("role")),
+            may_break_glass: row.get("may_break_glass"),
             colleagues: row.get::<_, Option<Vec<i64>>>("colleagues").map(Arc::from),
             expires_at: expires_at.as_second(),
             loaded_at: Instant::now(),

@@ -74,6 +74,8 @@ pub struct Config {
     pub mail_from: Option<String>,
     /// `RESET_URL`
     pub reset_url: Option<String>,
+    /// `EMERGENCY_MINUTES`
+    pub emergency_minutes: i32,
     /// `FHIR_BASE_URL`
     pub fhir_base_url: Option<String>,
     /// `AUDIT_READS`
@@ -160,6 +162,7 @@ impl Default for Config {
             sendmail: None,
             mail_from: None,
             reset_url: None,
+            emergency_minutes: 60,
             fhir_base_url: None,
             audit_reads: true,
             log_format: LogFormat::Text,

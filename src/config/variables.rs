@@ -103,6 +103,8 @@ pub const VARIABLES: &[Variable] = &[
         "the sender of mail: clinic@example.org or Clinic <clinic@example.org>"),
     variable("RESET_URL", "—", Text(|config, text| config.reset_url = Some(text.into()), mail::reset_url),
         "the page of the front end to which a one-time token is appended; SENDMAIL, MAIL_FROM and RESET_URL are set together"),
+    variable("EMERGENCY_MINUTES", "60", Whole(|config| &mut config.emergency_minutes, 1, 1440),
+        "how long emergency access lasts"),
     variable("FHIR_BASE_URL", "from the request's Host", Text(|config, text| config.fhir_base_url = Some(text.into()), fhir_base_url),
         "the absolute base of links in FHIR answers: https://clinic.example/fhir/R4"),
     variable("AUDIT_READS", "on", Switch(|config| &mut config.audit_reads, "on", "off"),

@@ -8,6 +8,7 @@ pub mod ask;
 pub mod audit;
 pub mod docs;
 pub mod doctors;
+pub mod emergency;
 pub mod grants;
 pub mod groups;
 pub mod health;

@@ -57,7 +57,7 @@ pub const REFUSALS: &[Refusal] = &[
     refusal("Expectation", 417, &["invalid"], "The `Expect` header asks for something other than `100-continue`.", "The only supported expectation is 100-continue"),
     refusal("KeyReused", 422, &["invalid"], "The `Idempotency-Key` was used before with a different request.",
         "This Idempotency-Key was used before with a different request"),
-    refusal("TooManyAttempts", 429, &["failed"], "Too many attempts from one address, or too many changes by one user.", "Too many attempts, try again later")
+    refusal("TooManyAttempts", 429, &["failed"], "Too many attempts from one address, or too many changes or tries of emergency access by one user.", "Too many attempts, try again later")
         .headers(&["Retry-After", "RateLimit", "RateLimit-Policy"]),
     refusal("HeadersTooLong", 431, &["invalid"], "The header section is longer than 16 KiB or has more than 100 lines.",
         "The header section is longer than 16384 bytes"),

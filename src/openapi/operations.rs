@@ -97,17 +97,26 @@ pub const OPERATIONS: &[Operation] = &[
         .about("For the owner and the members of the owner's care groups; 403 for a user with whom the patient is shared. `user_id` or `email` says with whom, `can_change` whether the user may change the patient and the patient's mappings; `expires_at` is the end, if there is one. The user sees the patient in the lists, and can neither delete nor share it. A share ends when whoever made it may no longer change the patient. 409: the user sees the patient anyway, or has a share, or there are 50.")
         .takes("ShareInput").gives(Made("Share"), "Patient shared").refuses(&["Forbidden", "NotFound", "Conflict"]),
     in_section("Patients", Get, "/api/patients/{id}/shares", "listShares", "List the live shares of a patient")
-        .about("For everybody who sees the patient.")
+        .about("For everybody who sees the patient, but not under emergency access.")
         .gives(List("Share"), "Shares found").refuses(&["Forbidden", "NotFound"]),
     in_section("Patients", Delete, "/api/patients/{id}/shares/{share_id}", "endShare", "End a share of a patient")
         .about("For those who may make one, and for the user whom it is for.")
         .gives(Nothing("deleted"), "Share ended").refuses(&["Forbidden", "NotFound"]),
     in_section("Patients", Get, "/api/patients/{id}/access", "listAccess", "Show who may see a patient, and why")
-        .about("The owner, the members of the owner's care groups, those with whom the patient is shared, and admins. For everybody who sees the patient.")
-        .gives(List("Access"), "Access found").refuses(&["NotFound"]),
+        .about("The owner, the members of the owner's care groups, those with whom the patient is shared, and admins. For everybody who sees the patient, but not under emergency access.")
+        .gives(List("Access"), "Access found").refuses(&["Forbidden", "NotFound"]),
     in_section("Patients", Get, "/api/patients/{id}/access/log", "listAccessLog", "Show who looked at a patient, and who changed it")
-        .about("The entries of the audit trail about this patient, newest first: an accounting of disclosures. For everybody who sees the patient.")
-        .gives(List("AccessEvent"), "Access log found").refuses(&["NotFound"]),
+        .about("The entries of the audit trail about this patient, newest first: an accounting of disclosures. For everybody who sees the patient, but not under emergency access.")
+        .gives(List("AccessEvent"), "Access log found").refuses(&["Forbidden", "NotFound"]),
+    in_section("Patients", Post, "/api/emergency-access", "askForEmergencyAccess", "Take emergency access to somebody else's patient")
+        .about("For users with the right to it (`may_break_glass`), else 403. Takes the whole name, without case, and the birth date of a patient whom you do not see, a reason, and your password again: a wrong one is a failed login. 1 to 5 patients match: a grant each. None: 404; more: 409. At most 5 tries in 60 minutes, then 429. The patient, the patient's mappings and the histories can be read while the grant lasts; every change is 403, and no list shows the patient. Each such answer has the header `Emergency-Access`, everything is recorded, and an admin reviews each grant.")
+        .takes("EmergencyRequest").gives(Made("EmergencyGrants"), "Emergency access granted").refuses(&["WrongPassword", "Forbidden", "NotFound", "Conflict", "TooManyAttempts"]),
+    in_section("Patients", Get, "/api/emergency-access", "listEmergencyAccess", "List your open emergency access")
+        .about("All of it, without pages. What has ended is not listed.")
+        .gives(List("EmergencyGrant"), "Emergency access found"),
+    in_section("Patients", Delete, "/api/emergency-access/{id}", "endEmergencyAccess", "End your emergency access early")
+        .about("The patient is out of your sight from the next request on. The review is due all the same.")
+        .gives(Nothing("deleted"), "Emergency access ended").refuses(&["NotFound"]),
 
     in_section("Doctors", Post, "/api/doctors", "createDoctor", "Add a doctor")
         .about("You and admins can change the entry; every user sees it. With an `Idempotency-Key` the request can be repeated when its answer is lost.")
@@ -323,6 +332,12 @@ pub const OPERATIONS: &[Operation] = &[
     in_section("Admin", Delete, "/api/admin/groups/{id}/members/{user_id}", "adminRemoveMember", "Take a user out of a care group")
         .about("409 while the member owns patients, unless `force=true` is sent: the others no longer see these.")
         .gives(Nothing("deleted"), "Member removed").refuses(&["NotFound", "Conflict"]),
+    in_section("Admin", Get, "/api/admin/emergency-access", "adminListEmergencyAccess", "List the emergency access of all users")
+        .about("Pages in ascending order of ids. `reviewed=false` lists what waits for a review.")
+        .gives(List("EmergencyGrant"), "Emergency access found"),
+    in_section("Admin", Post, "/api/admin/emergency-access/{id}/review", "adminReviewEmergencyAccess", "Review emergency access")
+        .about("Once, and by an admin who is not the user: 409 if it was reviewed, 403 for your own.")
+        .takes("EmergencyReview").gives(Renewed("EmergencyGrant"), "Emergency access reviewed").refuses(&["Forbidden", "NotFound", "Conflict"]),
     in_section("Admin", Get, "/api/admin/audit", "listAuditEntries", "List the audit trail")
         .about_table("Newest first. The service never changes or removes an entry. With `Accept: text/csv` the same page is CSV.")
         .gives(List("AuditEntry"), "Audit entries found"),

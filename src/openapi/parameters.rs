@@ -47,6 +47,8 @@ pub fn in_query(name: &'static str) -> Option<Json> {
         "created_by" => (id(), "Only records that this user created."),
         "role" => (one_of(&Role::WORDS), "Only accounts with this role."),
         "disabled" => (truth(), "Only accounts that are disabled (`true`), or only those that are not (`false`)."),
+        "reviewed" => (truth(), "Only what was reviewed (`true`), or only what was not (`false`)."),
+        "user_id" => (id(), "Only the emergency access of this user."),
         "cascade" => (truth(), "With `true`, the doctor's mappings are deleted too."),
         "force" => (truth(), "With `true`, even if the other members then no longer see patients that they see now."),
         "actor_id" => (id(), "Only entries about what this user did."),

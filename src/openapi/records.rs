@@ -11,6 +11,7 @@ use crate::auth::passwords::MAX_BYTES;
 use crate::auth::totp::CODE_MAX;
 use crate::config::Config;
 use crate::handlers::audit::{ACTIONS, OUTCOMES, RESOURCES};
+use crate::handlers::emergency::{REASON_MAX, REASON_MIN, VERDICTS};
 use crate::records::{self, DOCTOR, Kind, MAPPING, PATIENT, Set};
 use crate::validate::{EMAIL_MAX, NAME_MAX};
 
@@ -118,6 +119,28 @@ pub fn schemas(config: &Config) -> Vec<Schema> {
         new("Transfer", &[required("to", describe(id(), "The user who gets the patients."), 2)]),
         answer("Transferred", &[server("patients", describe(count(), "How many have moved."), 12)]),
         new_share(),
+        new(
+            "EmergencyRequest",
+            &[
+                required(
+                    "name",
+                    describe(line(NAME_MAX), "The whole name of the patient, without case."),
+                    "Zoë Müller",
+                ),
+                required("date_of_birth", birth_date(), "1990-04-23"),
+                required("reason", reason(), "Unconscious in the emergency room, no relatives"),
+                required("password", describe(secret(), "Your own."), "correct horse battery"),
+            ],
+        ),
+        answer("EmergencyGrants", &emergency_grants()),
+        answer("EmergencyGrant", &emergency_grant()),
+        new(
+            "EmergencyReview",
+            &[
+                required("verdict", one_of(&VERDICTS), "justified"),
+                optional("note", lines(REASON_MAX), "Confirmed with the ward"),
+            ],
+        ),
         answer("AuditEntry", &audit_entry()),
         field_error(),
     ]);
@@ -295,6 +318,38 @@ fn new_share() -> Schema {
     fields.push(optional("expires_at", describe(time_or_blank(), end), ()));
     fields.insert(3, optional("email", describe(email(), "In place of `user_id`."), ()));
     Schema { example: object! { "user_id": 2, "can_change": false }, ..new("ShareInput", &fields) }
+}
+
+fn reason() -> Json {
+    let schema = lines(REASON_MAX).with("minLength", REASON_MIN);
+    describe(schema, "Why it must be. It stays with the grant, and is not in the audit trail.")
+}
+
+/// The grants of one try.
+fn emergency_grants() -> Vec<Field> {
+    let one = [
+        server("id", id(), 1),
+        server("patient_id", id(), 1),
+        server("expires_at", time(), "2026-01-05T09:34:00.123456Z"),
+    ];
+    let grants = object! { "type": "array", "items": schema(&one, |_| true, |_| true) };
+    vec![server("grants", describe(grants, "One for each patient who matches."), list![example(&one, |_| true)])]
+}
+
+fn emergency_grant() -> Vec<Field> {
+    vec![
+        server("id", id(), 1),
+        server("user_id", id(), 1),
+        server("patient_id", id(), 1),
+        server("reason", reason(), "Unconscious in the emergency room, no relatives"),
+        server("granted_at", time(), "2026-01-05T08:34:00.123456Z"),
+        server("expires_at", time(), "2026-01-05T09:34:00.123456Z"),
+        server("ended_at", describe(or_null(time()), "When it was ended early."), ()),
+        server("reviewed_at", or_null(time()), ()),
+        server("reviewed_by", describe(or_null(id()), "The admin who reviewed it."), ()),
+        server("verdict", or_null(one_of(&VERDICTS)), ()),
+        server("note", or_null(text()), ()),
+    ]
 }
 
 /// One of a user's own groups.

@@ -41,6 +41,10 @@ pub struct World<'a> {
     pub group_id: i64,
     /// Of the owner's patient.
     pub share_id: i64,
+    /// Open emergency access of the owner, to a patient of somebody else.
+    pub grant_id: i64,
+    /// The name of another patient of theirs.
+    pub stranger: String,
 }
 
 impl<'a> World<'a> {
@@ -69,6 +73,15 @@ impl<'a> World<'a> {
         admin.send("PUT", &format!("{}/members/{user_id}", group.location()), &[], None).expect(200, "updated");
         let person = json!({ "user_id": user_id });
         let share_id = owner.post(&format!("/api/patients/{patient_id}/shares"), person).expect(201, "created").id();
+        admin.gives_the_right(&owner);
+        let stranger = format!("Stranger {tag}");
+        let keeper = named("keeper");
+        keeper.new_patient("Another stranger");
+        keeper.new_patient(&stranger);
+        let grant = "insert into patient_grants (patient_id, user_id, kind, granted_by, reason, expires_at)
+                     select max(id) - 1, $1, 'emergency', $1, 'unconscious', now() + interval '1 hour' from patients
+                     returning id";
+        let grant_id = app.sql().query_one(grant, &[&owner.id]).expect("a grant").get(0);
         World {
             app,
             owner,
@@ -85,6 +98,8 @@ impl<'a> World<'a> {
             user_id,
             group_id,
             share_id,
+            grant_id,
+            stranger,
         }
     }
 
@@ -97,6 +112,7 @@ impl<'a> World<'a> {
             _ if pattern.contains("/admin/users") => self.user_id,
             _ if pattern.contains("/admin/groups") => self.group_id,
             _ if pattern.contains("/sessions") => self.session_id,
+            _ if pattern.contains("/emergency-access") => self.grant_id,
             _ if pattern.contains("/patients/{id}/undelete") => self.deleted_patient_id,
             _ if pattern.contains("/doctors/{id}/undelete") => self.deleted_doctor_id,
             _ if pattern.contains("/mappings/{id}/undelete") => self.deleted_mapping_id,
@@ -144,6 +160,10 @@ impl<'a> World<'a> {
             (_, "/api/auth/password") => {
                 json!({ "current_password": PASSWORD, "new_password": "another horse battery" })
             }
+            (_, "/api/emergency-access") => {
+                json!({ "name": self.stranger, "date_of_birth": "1990-04-23", "reason": "unconscious", "password": PASSWORD })
+            }
+            (_, pattern) if pattern.ends_with("/review") => json!({ "verdict": "justified" }),
             (_, pattern) if pattern.ends_with("/transfer") => json!({ "to": self.other.id }),
             (_, pattern) if pattern.ends_with("/shares") => json!({ "user_id": self.other.id }),
             (_, pattern) if pattern.contains("/patients") => {

@@ -71,8 +71,18 @@ fn every_route_that_checks_a_password_a_code_or_a_token_counts() {
         .map(|route| route.pattern.trim_start_matches("/api/auth/").to_string())
         .collect();
     // A new e-mail address in `PATCH /api/auth/me` counts too: `users` has that.
-    let expected =
-        ["register", "login", "refresh", "forgot", "reset", "totp", "totp/confirm", "totp/remove", "password"];
+    let expected = [
+        "register",
+        "login",
+        "refresh",
+        "forgot",
+        "reset",
+        "totp",
+        "totp/confirm",
+        "totp/remove",
+        "password",
+        "/api/emergency-access",
+    ];
     assert_eq!(counted, expected);
     let app = limited(&[]);
     for _ in 0..3 {

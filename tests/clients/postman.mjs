@@ -13,9 +13,9 @@ const operations = Object.entries(api.paths).flatMap(([path, methods]) =>
   Object.entries(methods).map(([method, operation]) => ({ path, method, operation, id: operation.operationId, tag: operation.tags[0] })));
 
 /** These end something that others need. */
-const isLast = ({ method, id }) => method === "delete" || /undelete|adminShare|Transfer/i.test(id) || ["logout", "changePassword", "resetPassword"].includes(id);
+const isLast = ({ method, id }) => method === "delete" || /undelete|adminShare|Transfer|askForEmergency|Review/i.test(id) || ["logout", "changePassword", "resetPassword"].includes(id);
 /** What holds others goes after them. */
-const lastOrder = ["resetPassword", ...["Mapping", "Patient", "Doctor"].flatMap((kind) => ["delete", "undelete", "adminDelete", "adminUndelete"].map((act) => act + kind)),
+const lastOrder = ["adminTransferPatient", "askForEmergencyAccess", "adminReviewEmergencyAccess", "endEmergencyAccess", "adminTransferPatients", "resetPassword", ...["Mapping", "Patient", "Doctor"].flatMap((kind) => ["delete", "undelete", "adminDelete", "adminUndelete"].map((act) => act + kind)),
   "adminRemoveMember", "adminDeleteGroup",
   "endSession", "adminEndSessions", "changePassword", "logout"];
 
@@ -23,7 +23,8 @@ const lastOrder = ["resetPassword", ...["Mapping", "Patient", "Doctor"].flatMap(
 function variable({ path, id }, place) {
   if (place === "patient_id" || id === "listDoctorsOfPatient") return "patient_id";
   if (place === "user_id" || place === "share_id") return place;
-  // One patient goes to the new account, and all of that account come back.
+  if (path.includes("/emergency-access/")) return "grant_id";
+  // One patient goes to the new account, which is an emergency, and all of that account come back.
   if (id === "adminTransferPatients") return "colleague_id";
   const [, kind] = /\/(sessions|patients|doctors|mappings|users|groups)\/\{id\}/.exec(path);
   return path.startsWith("/api/patients/{patient_id}") ? "mapping_id" : `${kind.slice(0, -1)}_id`;
@@ -42,6 +43,7 @@ function body({ operation, id }) {
   if (id.endsWith("Group")) fields.name = "Practice {{$timestamp}}";
   if (id === "sharePatient") Object.assign(fields, { user_id: undefined, email: "{{admin_email}}" });
   if (id === "adminSharePatient") fields.user_id = "{{colleague_id}}";
+  if (id === "adminUpdateUser" || id === "adminPatchUser") fields.may_break_glass = true;
   if ("to" in fields) fields.to = id === "adminTransferPatients" ? "{{user_id}}" : "{{colleague_id}}";
   if (id === "confirmTotp") fields.code = "{{totp_code}}";
   if (id === "removeTotp") fields.code = "{{recovery_code}}";
@@ -86,6 +88,7 @@ function script({ operation, id, tag }) {
   }
   if (id === "createPatient" || id === "createDoctor" || id === "createMapping") keep(`${tag.slice(0, -1).toLowerCase()}_id`, "answer.data.id");
   if (id === "sharePatient" || id === "adminSharePatient") keep("share_id", "answer.data.id");
+  if (id === "askForEmergencyAccess") keep("grant_id", "answer.data.grants[0].id");
   if (id === "adminCreateUser") keep("colleague_id", "answer.data.id");
   if (id === "adminCreateGroup") keep("group_id", "answer.data.id");
   if (id === "adminCreateUser") keep("one_time_token", "answer.data.invitation.token");

@@ -47,6 +47,8 @@ fn expected(route: &Route, caller: Caller) -> u16 {
         // The directory: everyone reads it; who made an entry, and an admin, change it.
         (Access::User, Caller::Other) if is_directory && has_place && route.method != Method::Get => 403,
         (Access::User, _) if is_directory => 200,
+        // The owner has the right to it.
+        (Access::User, _) if named(route) == "POST /api/emergency-access" => 403,
         // Everything else belongs to one user. To all others, admins included, a record with an id does not exist.
         (Access::User, _) if has_place => 404,
         (Access::User, _) if named(route) == "POST /api/mappings" => 404,
@@ -195,16 +197,22 @@ enum Tie {
     SharedChange,
     /// The share has ended.
     ExpiredShare,
+    /// Emergency access is open.
+    Emergency,
     Stranger,
 }
 
 /// The routes about one patient or one mapping, for those who are neither the owner nor admins.
 fn expected_of(route: &Route, tie: Tie) -> u16 {
-    let is_read = route.method == Method::Get;
+    let is_read = route.method == Method::Get || route.is_fhir;
     let changes_mapping = route.pattern.starts_with("/api/mappings");
     let changes_patient = route.pattern == "/api/patients/{id}" && route.method != Method::Delete;
     match tie {
         Tie::Member => 200,
+        // Who else sees the patient is no emergency.
+        Tie::Emergency if ["/access", "/access/log", "/shares"].iter().any(|end| route.pattern.ends_with(end)) => 403,
+        Tie::Emergency if is_read => 200,
+        Tie::Emergency => 403,
         Tie::Share | Tie::SharedChange if is_read => 200,
         Tie::SharedChange if changes_mapping || changes_patient => 200,
         // The user knows that the patient exists.
@@ -229,29 +237,41 @@ fn tied(world: &World, tie: Tie, name: &str) -> Person {
             let over = "update patient_grants set expires_at = now() where user_id = $1";
             world.app.sql().execute(over, &[&person.id]).expect("an expired share");
         }
+        Tie::Emergency => {
+            let renamed = json!({ "name": name });
+            let path = format!("/api/patients/{}", world.patient_id);
+            world.owner.patch(&path, renamed).expect(200, "updated");
+            world.admin.gives_the_right(&person);
+            person.asks_for(name).expect(201, "created");
+        }
         Tie::Stranger => {}
     }
     person
 }
 
 #[test]
-fn every_route_about_a_patient_lets_in_members_and_those_with_a_share_as_far_as_it_goes() {
+fn every_route_about_a_patient_lets_in_members_and_those_with_a_share_or_in_an_emergency_as_far_as_it_goes() {
     let app = TestApp::start();
     let mut world = World::new(&app, "ties");
     // What was deleted has no shares; `colleagues` and `grants` have the rest of an undelete.
     let is_about_one = |route: &&Route| {
-        let is_listed = route.pattern.starts_with("/api/patients/{") || route.pattern.starts_with("/api/mappings/{");
+        let is_fhir = route.pattern.starts_with("/fhir/R4/") && !route.pattern.contains("/Practitioner");
+        let is_listed = is_fhir && route.pattern.contains("{id}")
+            || ["/api/patients/{", "/api/mappings/{"].iter().any(|start| route.pattern.starts_with(start));
         route.access() == Access::User && (is_listed || named(route) == "POST /api/mappings")
     };
     for (number, route) in ROUTES.iter().filter(is_about_one).enumerate() {
         if route.pattern.ends_with("/undelete") {
             continue;
         }
-        for tie in [Tie::Stranger, Tie::ExpiredShare, Tie::Share, Tie::SharedChange, Tie::Member] {
+        for tie in [Tie::Stranger, Tie::ExpiredShare, Tie::Share, Tie::SharedChange, Tie::Emergency, Tie::Member] {
             let person = tied(&world, tie, &format!("{number}-{tie:?}").to_lowercase());
             let answer = world.send(route, &person);
             let status = if answer.status < 300 { 200 } else { answer.status };
             assert_eq!(status, expected_of(route, tie), "{} as {tie:?}: {:?}", named(route), answer.json());
+            // Emergency access is loud.
+            let is_loud = answer.header("emergency-access").is_some();
+            assert_eq!(is_loud, tie == Tie::Emergency, "{} as {tie:?}", named(route));
             if status == 200 && route.method != Method::Get {
                 world = World::new(&app, &format!("ties-{number}-{tie:?}"));
             }

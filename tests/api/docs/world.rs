@@ -45,6 +45,25 @@ impl World {
                 person.send("PUT", &format!("{}/members/{member_id}", group.location()), &[], None);
                 group.id()
             }
+            path if path.starts_with("emergency-access") && operation.id != "listEmergencyAccess" => {
+                let (owner, taker) =
+                    (self.app.signed_up(&format!("owner{fresh}")), self.app.signed_up(&format!("taker{fresh}")));
+                // The name of the example, which only this patient has.
+                let free = "update patients set name = name || id where name = 'Zoë Müller'";
+                self.app.sql().execute(free, &[]).expect("the name of the example is free");
+                owner.new_patient("Zoë Müller");
+                self.admin.gives_the_right(&taker);
+                let grant = match operation.id {
+                    "askForEmergencyAccess" => 0,
+                    _ => taker.asks_for("Zoë Müller").expect(201, "created").data()["grants"][0]["id"]
+                        .as_i64()
+                        .expect("an id"),
+                };
+                if !operation.id.starts_with("admin") {
+                    person = taker;
+                }
+                grant
+            }
             path if path.starts_with("users/") => self.app.signed_up(&format!("user{fresh}")).id,
             path if path.starts_with("doctors/") => doctor,
             path if path.starts_with("patients/{id}") || operation.id == "listDoctorsOfPatient" => patient,

@@ -265,6 +265,19 @@ impl Person {
         self.delete(&format!("{group}/members/{}?force=true", member.id)).expect(200, "deleted");
     }
 
+    /// As an admin: gives somebody the right to emergency access.
+    pub fn gives_the_right(&self, person: &Person) {
+        let right = json!({ "may_break_glass": true });
+        self.patch(&format!("/api/admin/users/{}", person.id), right).expect(200, "updated");
+    }
+
+    /// Takes emergency access to the patients of this name.
+    pub fn asks_for(&self, name: &str) -> Answer {
+        let body =
+            json!({ "name": name, "date_of_birth": "1990-04-23", "reason": "unconscious", "password": PASSWORD });
+        self.post("/api/emergency-access", body)
+    }
+
     /// Registers a patient and returns the id.
     pub fn new_patient(&self, name: &str) -> i64 {
         let body = json!({ "name": name, "date_of_birth": "1990-04-23", "gender": "female" });

@@ -40,6 +40,8 @@ const BOUNDS: &[(&str, &str, &[&str])] = &[
     ("remembered sessions | 50,000; ", "src/auth/sessions.rs", &["CAPACITY: usize = 50_000;"]),
     ("members of a care group, groups of a user | 200, 8 |", "src/handlers/groups.rs", &["MEMBERS_MAX: i64 = 200;", "GROUPS_MAX: i64 = 8;"]),
     ("live shares of a patient | 50 |", "src/handlers/grants.rs", &["SHARES_MAX: i64 = 50;"]),
+    ("tries of emergency access of a user | 5 in 60 minutes, at all nodes together |", "src/handlers/emergency.rs", &["TRIES: i64 = 5;"]),
+    ("patients of one name and birth date that emergency access opens | 5 |", "src/handlers/emergency.rs", &["MATCHES_MAX: i64 = 5;"]),
     ("patients that a transfer moves in one transaction | 500 |", "src/handlers/transfers.rs", &["AT_ONCE: i64 = 500;"]),
     ("rate-limited addresses, users | 10,000 each |", "src/auth/limits.rs", &["CAPACITY: usize = 10_000;"]),
     ("mail waiting | 100 |", "src/mail.rs", &["CAPACITY: usize = 100;"]),

@@ -1,0 +1,231 @@
+//! Emergency access: somebody who has the right sees a patient who is not theirs, with a reason and for a while. Every try is recorded,
+//! and an admin reviews every grant.
+
+use jiff::Timestamp;
+use postgres::Row;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::ask::{Ask, Read};
+use super::listing::listed;
+use super::record::Record;
+use super::users::own_account;
+use crate::app::App;
+use crate::auth::User;
+use crate::db::Question;
+use crate::envelope::Response;
+use crate::error::{Counted, Error, RateLimit, Result};
+use crate::metrics::Metrics;
+use crate::request::Request;
+use crate::sql::Parameters;
+use crate::validate::{Checked, NAME_MAX, birth_date, line, lines, one_of, parse_birth_date};
+
+/// The query parameters of an admin's list.
+pub const FILTERS: &[&str] = &["limit", "after", "reviewed", "user_id"];
+/// How many tries a user has within an hour.
+pub const TRIES: i64 = 5;
+/// How many patients may have the same name and birth date.
+pub const MATCHES_MAX: i64 = 5;
+/// How many characters a reason has, and a note at most.
+pub const REASON_MIN: usize = 10;
+pub const REASON_MAX: usize = 1000;
+/// What a review says.
+pub const VERDICTS: [&str; 2] = ["justified", "unjustified"];
+
+/// What a successful try gives.
+#[derive(Serialize)]
+struct Granted {
+    grants: Vec<Opened>,
+}
+
+#[derive(Serialize)]
+struct Opened {
+    id: i64,
+    patient_id: i64,
+    expires_at: Timestamp,
+}
+
+impl Opened {
+    fn from_row(row: &Row) -> Opened {
+        Opened { id: row.get("id"), patient_id: row.get("patient_id"), expires_at: row.get("expires_at") }
+    }
+}
+
+/// A grant with its review.
+#[derive(Serialize)]
+struct Grant {
+    id: i64,
+    user_id: i64,
+    patient_id: i64,
+    reason: String,
+    granted_at: Timestamp,
+    expires_at: Timestamp,
+    ended_at: Option<Timestamp>,
+    reviewed_at: Option<Timestamp>,
+    reviewed_by: Option<i64>,
+    verdict: Option<String>,
+    note: Option<String>,
+}
+
+impl Grant {
+    fn from_row(row: &Row) -> Grant {
+        Grant {
+            id: row.get("id"),
+            user_id: row.get("user_id"),
+            patient_id: row.get("patient_id"),
+            reason: row.get("reason"),
+            granted_at: row.get("granted_at"),
+            expires_at: row.get("expires_at"),
+            ended_at: row.get("ended_at"),
+            reviewed_at: row.get("reviewed_at"),
+            reviewed_by: row.get("reviewed_by"),
+            verdict: row.get("verdict"),
+            note: row.get("note"),
+        }
+    }
+}
+
+impl Record for Grant {
+    fn id(&self) -> i64 {
+        self.id
+    }
+
+    fn version(&self) -> String {
+        self.id.to_string()
+    }
+}
+
+/// `POST /api/emergency-access`: a grant for each patient of this name and birth date. A wrong password counts as a failed login, and is
+/// no try.
+pub fn ask(app: &App, request: &Request, user: &User) -> Result<Response> {
+    user.may_break_glass()?;
+    let mut form = request.new_record()?;
+    form.required("name", line(NAME_MAX));
+    form.required("date_of_birth", birth_date);
+    form.required("reason", reason);
+    form.required_verbatim("password", |_| Ok(()));
+    let fields = form.finish(&[])?;
+    let account = own_account(app, user)?;
+    let confirmed = app.attempt(request, &account.email).confirm(fields.text("password"));
+    if let Err(error) = confirmed {
+        if error == Error::WrongCredentials {
+            told(app, request, user, "wrong_password");
+        }
+        return Err(error);
+    }
+    let born = parse_birth_date(fields.text("date_of_birth")).ok();
+    let parameters: Parameters = &[
+        &fields.text("name"),
+        &born,
+        &fields.text("reason"),
+        &app.config.emergency_minutes,
+        &TRIES,
+        &MATCHES_MAX,
+        &user.id,
+        &user.session_id,
+        &request.client,
+        &request.id,
+    ];
+    let question = user.owners().ask(&app.sql.emergency.ask, parameters)?;
+    // A miss is recorded as well, so it is no error inside the transaction.
+    let rows = app.db.transaction(&question.query, |transaction| {
+        transaction.query_many(&app.sql.users.lock, &[&user.id])?;
+        transaction.answer(&question)
+    })?;
+    app.guard.sessions.forget_user(user.id);
+    let first = rows.first().ok_or(Error::Unauthenticated)?;
+    let result: &str = first.get("result");
+    note_unreviewed(&app.metrics, first);
+    if result != "denied" {
+        told(app, request, user, result);
+    }
+    match result {
+        "granted" => {
+            let grants = rows.iter().map(Opened::from_row).collect();
+            Ok(Response::created("Emergency access granted", "/api/emergency-access".into(), Granted { grants }))
+        }
+        "not_found" => Err(Error::NotFound("Patient")),
+        "too_many" => {
+            Err(Error::Conflict(format!("More than {MATCHES_MAX} patients have this name and birth date").into()))
+        }
+        "limited" => {
+            let retry_after_seconds = first.get::<_, i64>("retry_after").unsigned_abs();
+            let (counted, quota) = (Counted::EmergencyAccess, TRIES.unsigned_abs());
+            Err(Error::TooManyRequests(Box::new(RateLimit { counted, quota, retry_after_seconds })))
+        }
+        _ => Err(crate::auth::NO_EMERGENCY_ACCESS),
+    }
+}
+
+/// `GET /api/emergency-access`: the user's own that is open.
+pub fn mine(read: &Read, user: &User) -> Result<Ask> {
+    Ok(Ask::many(Question::new(&read.sql.emergency.mine, &[&user.id])?, |_, rows| {
+        Ok(Response::success("Emergency access found", rows.iter().map(Grant::from_row).collect::<Vec<_>>()))
+    }))
+}
+
+/// `DELETE /api/emergency-access/{id}`: ends the user's own early.
+pub fn end(app: &App, request: &Request, user: &User) -> Result<Response> {
+    let parameters: Parameters = &[&request.id("id")?, &user.id, &user.session_id, &request.client, &request.id];
+    app.db.query_opt(&app.sql.emergency.end, parameters)?.ok_or(Error::NotFound("Emergency access"))?;
+    Ok(Response::deleted("Emergency access ended"))
+}
+
+fn reason(value: Value) -> Checked<Value> {
+    let value = lines(REASON_MAX)(value)?;
+    match value.as_str().map_or(0, |text| text.chars().count()) < REASON_MIN {
+        true => Err(format!("must have at least {REASON_MIN} characters").into()),
+        false => Ok(value),
+    }
+}
+
+/// Counts and logs it, without the name that was asked for.
+fn told(app: &App, request: &Request, user: &User, result: &str) {
+    app.metrics.count_emergency(result);
+    log::warn!(target: "audit", "request {}: user {} asks for emergency access: {result}", request.id, user.id);
+}
+
+/// Notes how many grants nobody has reviewed, at whatever node they were made.
+pub fn note_unreviewed(metrics: &Metrics, row: &Row) {
+    let count: i64 = row.get("unreviewed");
+    metrics.emergency_unreviewed.set(usize::try_from(count).unwrap_or_default());
+}
+
+/// What an admin does with emergency access: sees it, and says whether it was justified.
+pub mod admin {
+    use super::*;
+    use crate::auth::Admin;
+
+    /// `GET /api/admin/emergency-access`: of all users, the reviewed too.
+    pub fn list(read: &Read, _admin: &Admin) -> Result<Ask> {
+        let mut query = read.request.query();
+        let page = query.page("after");
+        let (reviewed, user_id) = (query.truth("reviewed"), query.id("user_id"));
+        query.finish()?;
+        let parameters: Parameters = &[&page.after.unwrap_or(0), &page.rows_wanted(), &reviewed, &user_id];
+        Ok(Ask::many(Question::new(&read.sql.emergency.list, parameters)?, move |read, rows| {
+            Ok(listed(read, "Emergency access found", page, "after", None, &rows, Grant::from_row))
+        }))
+    }
+
+    /// `POST /api/admin/emergency-access/{id}/review`: once, by somebody else than the user.
+    pub fn review(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
+        let (id, user) = (request.id("id")?, admin.user());
+        let mut form = request.new_record()?;
+        form.required("verdict", one_of(&VERDICTS));
+        form.optional("note", lines(REASON_MAX));
+        let fields = form.finish(&[])?;
+        let (verdict, note) = (fields.text("verdict"), fields.optional_text("note"));
+        let parameters: Parameters = &[&id, &verdict, &note, &user.id, &user.session_id, &request.client, &request.id];
+        let row = app.db.query_opt(&app.sql.emergency.review, parameters)?;
+        let row = row.ok_or(Error::NotFound("Emergency access"))?;
+        if row.get("is_own") {
+            return Err(Error::Forbidden("Another admin must review your own emergency access"));
+        }
+        if !row.get::<_, bool>("is_new") {
+            return Err(Error::Conflict("This emergency access is reviewed already".into()));
+        }
+        note_unreviewed(&app.metrics, &row);
+        Ok(Response::updated("Emergency access reviewed", Grant::from_row(&row)))
+    }
+}
