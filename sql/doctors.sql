@@ -226,14 +226,8 @@ select allowed, matches
 -- the patients. `was_deleted` false: the doctor is there. `allowed` false: it is another user's entry. No row: none that this owner had.
 with gone as (
     select version, owner_id, ended_at, record
-      from (select version, owner_id, ended_at, ended_by, record
-              from record_versions
-             where resource = 'doctor'
-               and record_id = $1
-             order by version desc
-             limit 1) as last
-     where ended_by = 'delete'
-       and owner_id = coalesce($2, owner_id)
+      from deletion_of('doctor', $1)
+     where owner_id = coalesce($2, owner_id)
        and record is not null
 ), went as materialized (
     select m.record_id as id, m.version, m.record, m.patient_id

@@ -41,16 +41,10 @@ with present as (
       from present
      union all
     select last.version + 1, null, g.emergency
-      from (select version, owner_id, patient_id, ended_by
-              from record_versions
-             where resource = $2
-               and record_id = $3
-             order by version desc
-             limit 1) as last
+      from deletion_of($2, $3) as last
       left join patients p on p.id = last.patient_id and $2 = 'mapping'
       left join live_grant($1, p.created_by, p.id) as g on true
-     where ended_by = 'delete'
-       and ($1 is null or coalesce(p.created_by, owner_id) = any ($1) or g.kind is not null)
+     where ($1 is null or coalesce(p.created_by, owner_id) = any ($1) or g.kind is not null)
        and ($4 is null or patient_id = $4)
 ), page as (
     select newest.version as newest_version, newest.emergency, item.version, item.record, texts_later,

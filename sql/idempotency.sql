@@ -30,15 +30,7 @@ select coalesce((select g.emergency from patients p cross join live_grant($1, p.
                 where $2 = 'mapping'
                   and m.id = $3
                   and (m.created_by = any ($1) or g.kind is not null))
-    or exists (select
-                 from (select owner_id, ended_by
-                         from record_versions
-                        where resource = $2
-                          and record_id = $3
-                        order by version desc
-                        limit 1) as last
-                where ended_by = 'delete'
-                  and owner_id = any ($1)) as may_see;
+    or exists (select from deletion_of($2, $3) where owner_id = any ($1)) as may_see;
 
 -- name: store(user_id bigint, key text, request_hash bytea, location text, etag text, body bytea) :exec write
 -- Runs last in its transaction, together with the change that the answer describes. An answer that is too old to be found is

@@ -282,14 +282,8 @@ select matches, allowed, emergency
 -- row: none for these owners.
 with gone as (
     select version, owner_id, patient_id, record
-      from (select version, owner_id, patient_id, ended_by, record
-              from record_versions
-             where resource = 'mapping'
-               and record_id = $2
-             order by version desc
-             limit 1) as last
-     where ended_by = 'delete'
-       and record is not null
+      from deletion_of('mapping', $2)
+     where record is not null
 ), patient as (
     select p.id, p.name, p.version, p.created_by from gone join patients p on p.id = gone.patient_id for key share of p
 ), found as (

@@ -300,14 +300,8 @@ select matches, allowed, emergency
 -- Of two at once one makes the row, and the constraint refuses the other.
 with gone as (
     select version, owner_id, ended_at, record
-      from (select version, owner_id, ended_at, ended_by, record
-              from record_versions
-             where resource = 'patient'
-               and record_id = $2
-             order by version desc
-             limit 1) as last
-     where ended_by = 'delete'
-       and ($1 is null or owner_id = any ($1))
+      from deletion_of('patient', $2)
+     where ($1 is null or owner_id = any ($1))
        and record is not null
 ), went as materialized (
     select m.record_id as id, m.version, m.record, (m.record -> 'doctor_id')::bigint as doctor_id

@@ -51,6 +51,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "0024_emergency_access",
     "0025_breaking_steps",
     "0026_large_tables",
+    "0027_quicker_names",
 ];
 
 /// The key of the advisory lock: any number that no other program uses in the same database.

@@ -13,7 +13,7 @@ use crate::handlers::ask::{Ask, Read};
 use crate::request::Request;
 use crate::validate;
 
-/// The id in the path. What is not the digits of a number is no id of ours, so that nothing is there.
+/// The id in the path. Our ids are plain digits, so nothing is there under any other id.
 pub fn id(request: &Request) -> Result<i64> {
     parse_id(id_text(request)).ok_or(Error::NoRoute)
 }
@@ -28,7 +28,7 @@ pub fn parse_id(text: &str) -> Option<i64> {
     validate::parse_id(text).ok().filter(|_| !text.starts_with('0'))
 }
 
-/// Asks why a record is not there. It is gone if these owners' was deleted; else there is nothing that they may see.
+/// Asks why no row was found: 410 if the record was deleted and belonged to these owners, else 404.
 pub fn missing(read: &Read, owners: &Owners, resource: Resource, id: i64) -> Result<Ask> {
     let question = owners.ask(&read.sql.fhir.gone, &[&resource.word(), &id])?;
     Ok(Ask::one(question, |_, row| Err(row.map_or(Error::NoRoute, |row| gone(row.get("version"))))))

@@ -45,7 +45,7 @@ pub struct Entry<'a> {
     change: Option<Change>,
 }
 
-/// What made a version: a request, which may have come by `/api`, and what was answered.
+/// The request that made a version, as if it had come by FHIR, and its answer.
 #[derive(Serialize)]
 pub struct Change {
     request: Request,
@@ -86,7 +86,7 @@ pub enum Mode {
     Outcome,
 }
 
-/// Any resource of ours.
+/// Any of our resources.
 #[derive(Serialize)]
 #[serde(untagged)]
 pub enum Resource<'a> {
@@ -127,18 +127,18 @@ pub fn address(path: &str, used: &[(String, String)], cursor: Option<&str>) -> S
 }
 
 impl<'a> Bundle<'a> {
-    /// An empty one, at this address.
+    /// An empty bundle, which is found at the address `own`.
     pub fn new(kind: &'static str, own: String) -> Bundle<'a> {
         let link = vec![Link { relation: "self", url: own }];
         Bundle { resource_type: "Bundle", kind, total: None, link, entry: Vec::new() }
     }
 
-    /// It goes on at this address.
+    /// Adds the link to the next page.
     pub fn continues(&mut self, next: String) {
         self.link.push(Link { relation: "next", url: next });
     }
 
-    /// Adds a resource, which has this id.
+    /// Adds a resource with this id.
     pub fn add(&mut self, base: &str, id: &str, resource: Resource<'a>, shape: &Shape, mode: Mode) {
         let full_url = Some(format!("{base}/{}/{id}", resource.type_name()));
         let resource = if shape.is_whole() { Shown::Whole(resource) } else { Shown::Part(shape.part(&resource)) };
@@ -153,7 +153,7 @@ impl<'a> Bundle<'a> {
         self.entry.push(entry);
     }
 
-    /// Adds what was left out of the search.
+    /// Adds a warning that these parameters were left out of the search.
     pub fn warn(&mut self, texts: &'a [String]) {
         if !texts.is_empty() {
             let resource = Some(Shown::Outcome(OperationOutcome::warning(texts)));

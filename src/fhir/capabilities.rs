@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::BASE;
 use super::negotiation::{Negotiated, negotiate};
-use super::outcome::not_supported;
+use super::outcome::{not_supported, shortened};
 use super::tables::{Parameter, TYPES};
 use crate::app::App;
 use crate::envelope::Response;
@@ -23,7 +23,7 @@ pub fn installation(client: &mut Client, sql: &Queries) -> std::result::Result<S
         .ok_or_else(|| "the table installation is empty: restore its row from a backup".into())
 }
 
-/// What the statement says of every request of the process.
+/// The statement, without the address, which each request may know by another name.
 pub fn statement(routes: impl Iterator<Item = (&'static str, &'static str)> + Clone, installation: &str) -> Value {
     let mut types: Vec<&str> = Vec::new();
     for (_, pattern) in routes.clone() {
@@ -74,7 +74,7 @@ pub fn statement(routes: impl Iterator<Item = (&'static str, &'static str)> + Cl
     })
 }
 
-/// The interaction of R4 that a route is, by the method and what follows the type.
+/// R4's name for a route, by its method and the end of its path, behind the type.
 fn interaction((method, end): (&str, &str)) -> Option<&'static str> {
     Some(match (method, end) {
         ("GET", "/{id}") => "read",
@@ -94,11 +94,16 @@ fn date() -> String {
 
 /// `GET /fhir/R4/metadata`
 pub fn metadata(app: &App, request: &Request) -> Result<Response> {
-    let Negotiated { base, parameters } = negotiate(&app.config, request)?;
+    let Negotiated { base, parameters } = negotiate(&app.config, request)?.each_once()?;
     for (name, value) in parameters {
         match (name.as_str(), value.as_str()) {
             ("_format" | "_pretty", _) | ("mode", "full" | "normative") => {}
-            _ => return Err(not_supported(format!("{name}={value} is not a parameter of this request"))),
+            _ => {
+                return Err(not_supported(format!(
+                    "{} is not a parameter of this request",
+                    shortened(&format!("{name}={value}"))
+                )));
+            }
         }
     }
     let mut statement = app.capabilities.clone();

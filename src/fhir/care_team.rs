@@ -82,7 +82,7 @@ impl<'a> Team<'a> {
         Team { members, changed_at: row.get("team_changed_at") }
     }
 
-    /// That of a patient about whom nobody asks.
+    /// A team that was not asked for.
     pub fn unasked() -> Team<'a> {
         Team { members: Vec::new(), changed_at: None }
     }
@@ -137,7 +137,7 @@ pub fn read(read: &Read, user: &User) -> Result<Ask> {
     })
 }
 
-/// Resources that show the patient in the path and the patient's team.
+/// Asks for the patient in the path and the team; `answer` makes a resource or a bundle of them.
 pub fn find(
     read: &Read,
     user: &User,

@@ -1,4 +1,4 @@
-//! What a search asks for: parameters and their values become the parameters of the statements in `sql/fhir.sql`.
+//! The criteria of a search: its parameters become those of the statements in `sql/fhir.sql`.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use jiff::civil::Date;
 
 use super::care_team::Team;
 use super::datatypes::shown;
-use super::outcome::{bad_value, not_supported, refused};
+use super::outcome::{bad_value, not_supported, refused, shortened};
 use super::ranges::Ranges;
 use super::tables::{HAS_PARTICIPANT, Kind, Meaning};
 use super::{answer, document_reference, patient, practitioner};
@@ -24,9 +24,10 @@ const TRIGRAM: usize = 3;
 /// The criteria of one search. `None` and an empty list ask for nothing.
 #[derive(Debug, Default)]
 pub struct Criteria {
-    /// The ids that are left; nobody matches if there are none.
+    /// The ids that can still match; an empty set matches nobody.
     pub ids: Option<BTreeSet<i64>>,
-    /// What the name must have; see `text_pattern` in `sql/migrations`. It also has what its parts must have, or be.
+    /// Texts in the name, as `text_pattern` in `sql/migrations` reads them. A criterion for a part of the name, or for the exact name, is
+    /// here as well, because this is where the index helps.
     names: Vec<String>,
     pub families: Vec<String>,
     pub givens: Vec<String>,
@@ -36,14 +37,14 @@ pub struct Criteria {
     pub born: Option<Ranges<Date>>,
     pub changed: Option<Ranges<Timestamp>>,
     pub addresses: Vec<String>,
-    /// The doctors of whom the team must have one, each a list.
+    /// Each element lists doctors, of whom the team must have one.
     pub doctors: Vec<String>,
     pub roles: Vec<String>,
     /// See `doctors` in `sql/fhir.sql`.
     pub identifiers: Vec<String>,
 }
 
-/// What is known of this installation, to compare with.
+/// The facts about this request that criteria are compared with.
 pub struct Context<'a> {
     pub kind: Kind,
     pub installation: &'a str,
@@ -117,7 +118,7 @@ impl Criteria {
                 let words =
                     tokens()?.into_iter().filter(|token| token.system.as_deref().unwrap_or_default().is_empty());
                 let words: Vec<String> = words.filter_map(|token| token.code).collect();
-                self.some(&words);
+                self.nobody_if_empty(&words);
                 self.roles.push(words.join("\n"));
             }
             Meaning::Gender => {
@@ -151,7 +152,7 @@ impl Criteria {
                         items.push(token.code.as_ref().map_or("I".into(), |code| format!("i{code}")));
                     }
                 }
-                self.some(&items);
+                self.nobody_if_empty(&items);
                 self.identifiers.push(items.join("\n"));
             }
             Meaning::Phone | Meaning::Email | Meaning::Telecom => {
@@ -173,7 +174,7 @@ impl Criteria {
                         _ => {}
                     }
                 }
-                self.some(&items);
+                self.nobody_if_empty(&items);
                 self.telecoms.push(items.join("\n"));
             }
             Meaning::Active => {
@@ -196,16 +197,11 @@ impl Criteria {
         Ok(())
     }
 
-    /// The names, behind the one that finds candidates in the index: that with the longest words, one of each text, or nothing if they are
-    /// too short. What a read shows as a space between words can be another sign in the index.
+    /// The names, behind one more that only finds candidates in the index: the one with the longest words, or an empty text if all are
+    /// too short for the index.
     pub fn names(&self) -> Option<Vec<String>> {
-        let shortest =
-            |criterion: &&String| longest_words(criterion).iter().map(|word| word.chars().count()).min().unwrap_or(0);
-        let longest = self.names.iter().max_by_key(shortest)?;
-        let candidates = match shortest(&longest) < TRIGRAM {
-            true => String::new(),
-            false => format!("{}{}", &longest[..2], longest_words(longest).join("\n")),
-        };
+        let candidates = self.names.iter().max_by_key(|criterion| longest_word(criterion))?;
+        let candidates = if longest_word(candidates) < TRIGRAM { String::new() } else { candidates.clone() };
         Some([vec![candidates], self.names.clone()].concat())
     }
 
@@ -221,7 +217,7 @@ impl Criteria {
 
     /// Whether nothing is asked for.
     pub fn is_empty(&self) -> bool {
-        // What asks for a part of the name asks for the name.
+        // Criteria for parts of the name are among the names.
         let Criteria { ids, names, telecoms, genders, born, changed, addresses, doctors, roles, identifiers, .. } =
             self;
         let lists = [names, telecoms, addresses, doctors, roles, identifiers];
@@ -248,7 +244,7 @@ impl Criteria {
             && self.changed.as_ref().is_none_or(|ranges| ranges.contain(team.meta(patient).last_updated))
     }
 
-    /// Only these are left.
+    /// From now on only these ids can match.
     fn keep(&mut self, ids: BTreeSet<i64>) {
         self.ids = Some(match self.ids.take() {
             Some(before) => before.intersection(&ids).copied().collect(),
@@ -256,14 +252,14 @@ impl Criteria {
         });
     }
 
-    /// Nobody matches if there is nothing to match.
-    fn some(&mut self, items: &[String]) {
+    /// A criterion without any value that a record could have matches nobody.
+    fn nobody_if_empty(&mut self, items: &[String]) {
         if items.is_empty() {
             self.keep(BTreeSet::new());
         }
     }
 
-    /// All have this code.
+    /// Every record has this code, so that any other matches nobody.
     fn all_or_none(&mut self, tokens: &[Token], system: &str, code: &str) {
         if !tokens.iter().any(|token| token.is(system, code)) {
             self.keep(BTreeSet::new());
@@ -320,7 +316,7 @@ fn alternatives(name: &str, value: &str, most: usize) -> Result<Vec<String>> {
     }
 }
 
-/// Where this sign stands without a backslash before it.
+/// The position of the first such character without a backslash before it.
 fn unescaped_at(text: &str, sign: char) -> Option<usize> {
     let mut is_escaped = false;
     text.char_indices().find_map(|(at, next)| {
@@ -330,7 +326,7 @@ fn unescaped_at(text: &str, sign: char) -> Option<usize> {
     })
 }
 
-/// Without the backslashes before `,`, `|`, `$` and `\`.
+/// The text without the backslashes before `,`, `|`, `$` and `\`.
 fn unescaped(text: &str) -> String {
     let (mut plain, mut signs) = (String::with_capacity(text.len()), text.chars().peekable());
     while let Some(sign) = signs.next() {
@@ -342,7 +338,7 @@ fn unescaped(text: &str) -> String {
     plain
 }
 
-/// The ids of references to records of this type: `42`, `Patient/42`, or its address here. Others are of nobody.
+/// The ids of references to records of this type: `42`, `Patient/42`, or its address here. Other references match nobody.
 fn references(context: &Context, kind: &str, values: &[String]) -> BTreeSet<i64> {
     let id = |value: &String| {
         let value = unescaped(value);
@@ -363,13 +359,8 @@ fn narrowed<T: super::ranges::Moment>(before: Option<Ranges<T>>, new: Ranges<T>)
     }
 }
 
-/// A name that a client sent, short enough to be told back.
-pub fn shortened(name: &str) -> String {
-    name.chars().filter(|sign| !sign.is_control()).take(80).collect()
-}
-
-/// The longest word of each text of a criterion for names.
-fn longest_words(criterion: &str) -> Vec<&str> {
-    let longest = |text| str::split(text, ' ').max_by_key(|word| word.chars().count());
-    criterion[2..].split('\n').filter_map(longest).collect()
+/// The length of the longest word of each text of a criterion for names, and of these the shortest: an index must find every text.
+fn longest_word(criterion: &str) -> usize {
+    let longest = |text| str::split(text, ' ').map(|word| word.chars().count()).max().unwrap_or(0);
+    criterion[2..].split('\n').map(longest).min().unwrap_or(0)
 }

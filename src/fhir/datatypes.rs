@@ -17,7 +17,7 @@ pub struct Meta {
 }
 
 impl Meta {
-    /// That of a record which is shown alone.
+    /// The version of a resource that shows one record and nothing else.
     pub fn of(version: i64, last_updated: Timestamp) -> Meta {
         Meta { version_id: version.to_string(), last_updated }
     }
@@ -78,7 +78,7 @@ pub struct Reference<'a> {
 }
 
 impl<'a> Identifier<'a> {
-    /// An identifier of this installation, of a type of the table v2-0203.
+    /// An identifier that this installation gives, with a type of the table v2-0203.
     pub fn usual(
         code: &'static str,
         system: impl Into<Cow<'a, str>>,

@@ -1,18 +1,16 @@
 //! `$everything`: all that is shown of one patient, in one bundle.
 
-use std::collections::BTreeSet;
-
 use jiff::Timestamp;
 
-use super::bundle::{Bundle, Mode, Resource};
+use super::answer;
+use super::bundle::{Bundle, Mode, Resource, address};
 use super::care_team::{self, CareTeam};
 use super::document_reference::{self, DocumentReference};
 use super::negotiation::{Negotiated, negotiate};
-use super::outcome::{bad_value, not_supported};
+use super::outcome::{bad_value, not_supported, shortened};
 use super::practitioner_role::PractitionerRole;
 use super::ranges::Moment;
 use super::shape::Shape;
-use super::{answer, criteria};
 use crate::auth::User;
 use crate::envelope::Response;
 use crate::error::Result;
@@ -21,24 +19,27 @@ use crate::handlers::ask::{Ask, Read};
 /// `GET` and `POST /fhir/R4/Patient/{id}/$everything`: the patient, the team, the history, and the doctors of the team with what they do.
 /// `_since` leaves out what has not changed since, `_type` all but these types.
 pub fn everything(read: &Read, user: &User) -> Result<Ask> {
-    let (mut shape, mut since, mut types, mut seen) = (Shape::default(), None, None, BTreeSet::new());
-    let Negotiated { base, parameters } = negotiate(read.config, read.request)?;
-    for (name, value) in parameters {
+    let (mut shape, mut since, mut types) = (Shape::default(), None, None);
+    let Negotiated { base, parameters } = negotiate(read.config, read.request)?.each_once()?;
+    for (name, value) in &parameters {
         match name.as_str() {
-            _ if !seen.insert(name.clone()) => {
-                return Err(bad_value(format!("{} must not be repeated", criteria::shortened(&name))));
+            "_since" => since = Some(Timestamp::range("_since", value)?.0),
+            "_type" => {
+                let listed = value.split(',').map(str::trim).filter(|name| !name.is_empty());
+                let listed: Vec<String> = listed.map(str::to_string).collect();
+                types = Some(listed).filter(|listed| !listed.is_empty());
+                types.as_ref().ok_or_else(|| bad_value("_type has separators and nothing else"))?;
             }
-            "_since" => since = Some(Timestamp::range("_since", &value)?.0),
-            "_type" => types = Some(value.split(',').map(str::to_string).collect::<Vec<String>>()),
-            _ if shape.take(&name, &value)? && !shape.is_count() => {}
-            _ => return Err(not_supported(format!("{} is not supported by $everything", criteria::shortened(&name)))),
+            _ if shape.take(name, value)? && !shape.is_count() => {}
+            _ => return Err(not_supported(format!("{} is not supported by $everything", shortened(name)))),
         }
     }
     let id = answer::id(read.request)?;
     care_team::find(read, user, move |read, patient, team| {
-        let mut bundle = Bundle::new("searchset", format!("{base}/Patient/{id}/$everything"));
+        let mut bundle =
+            Bundle::new("searchset", address(&format!("{base}/Patient/{id}/$everything"), &parameters, None));
         let mut put = |kind: &str, id: &str, changed_at: Timestamp, resource| {
-            let is_wanted = types.as_ref().is_none_or(|types| types.iter().any(|wanted| wanted.trim() == kind));
+            let is_wanted = types.as_ref().is_none_or(|types| types.iter().any(|wanted| wanted == kind));
             if is_wanted && since.is_none_or(|since| changed_at >= since) {
                 bundle.add(&base, id, resource, &shape, Mode::Match);
             }

@@ -1,4 +1,4 @@
-//! The history of a patient and of a doctor: every version as FHIR shows it, on the statement that `/api` reads histories with.
+//! The histories of patients and doctors: every version as FHIR shows it, read by the statement of `/api`'s histories.
 
 use jiff::Timestamp;
 use postgres::Row;
@@ -8,11 +8,11 @@ use serde_json::Value;
 use super::bundle::{Bundle, Change, Resource, address};
 use super::datatypes::{Meta, etag};
 use super::negotiation::{Negotiated, negotiate};
-use super::outcome::{bad_value, gone, not_supported};
+use super::outcome::{bad_value, gone, not_supported, shortened};
 use super::ranges::Moment;
 use super::search::{COUNT_DEFAULT, count};
 use super::shape::Shape;
-use super::{answer, criteria, patient, practitioner};
+use super::{answer, patient, practitioner};
 use crate::audit;
 use crate::auth::{Owners, User};
 use crate::db::Question;
@@ -59,11 +59,8 @@ pub fn version_of_practitioner(read: &Read, user: &User) -> Result<Ask> {
 fn list(read: &Read, owners: &Owners, kind: Kind) -> Result<Ask> {
     let (mut shape, mut limit, mut since, mut cursor) = (Shape::default(), COUNT_DEFAULT, None, None);
     let mut used: Vec<(String, String)> = Vec::new();
-    let Negotiated { base, parameters } = negotiate(read.config, read.request)?;
+    let Negotiated { base, parameters } = negotiate(read.config, read.request)?.each_once()?;
     for (name, value) in parameters {
-        if used.iter().any(|(seen, _)| *seen == name) {
-            return Err(bad_value(format!("{} must not be repeated", criteria::shortened(&name))));
-        }
         match name.as_str() {
             "_count" => {
                 limit = count(&value)
@@ -72,13 +69,12 @@ fn list(read: &Read, owners: &Owners, kind: Kind) -> Result<Ask> {
                     .ok_or_else(|| bad_value("_count must be a whole number from 1"))?
             }
             "_since" => since = Some(Timestamp::range("_since", &value)?.0),
-            "_cursor" if cursor.is_some() => return Err(bad_value("_cursor must not be repeated")),
             "_cursor" => {
                 cursor = Some(value);
                 continue;
             }
             _ if shape.take(&name, &value)? && !shape.is_count() => {}
-            _ => return Err(not_supported(format!("{} is not supported by a history", criteria::shortened(&name)))),
+            _ => return Err(not_supported(format!("{} is not supported by a history", shortened(&name)))),
         }
         used.push((name, value));
     }
@@ -126,14 +122,14 @@ fn list(read: &Read, owners: &Owners, kind: Kind) -> Result<Ask> {
     }))
 }
 
-/// One version. That of a deletion is gone.
+/// One version. The version that a deletion made is 410.
 fn find(read: &Read, owners: &Owners, kind: Kind) -> Result<Ask> {
     let shape = Shape::of_read(read)?;
     let id = answer::id(read.request)?;
     let vid =
         read.request.parameters.iter().find(|(name, _)| *name == "vid").and_then(|(_, text)| answer::parse_id(text));
     let vid = vid.ok_or(Error::NoRoute)?;
-    // The second row says how the first began.
+    // The second row tells how the first began.
     let question = versions(read, owners, kind, vid.saturating_add(1), 2)?;
     Ok(Ask::many(question, move |read, rows| {
         let version =
@@ -153,7 +149,7 @@ fn versions(read: &Read, owners: &Owners, kind: Kind, before: i64, rows: i64) ->
 }
 
 impl<'a> Version<'a> {
-    /// That of a row; `None` for the row of a page that has none.
+    /// The version in a row; `None` for the row of a page without versions.
     fn of(row: &'a Row) -> Option<Version<'a>> {
         let version: i64 = row.get::<_, Option<i64>>("version")?;
         let record = row.get::<_, Option<Value>>("record").map(|mut record| {
@@ -180,7 +176,7 @@ impl Kind {
         if self == Kind::Patient { audit::Resource::Patient } else { audit::Resource::Doctor }
     }
 
-    /// Reads of patients are audited.
+    /// Adds the entry for the audit trail, which only reads of patients have.
     fn showing(self, response: Response, id: i64) -> Response {
         if self == Kind::Patient { response.showing(Shown::Record(audit::Resource::Patient, id)) } else { response }
     }

@@ -1,8 +1,12 @@
 //! FHIR R4, reading: the same patients, doctors and mappings in the words that other health software speaks (HL7 FHIR 4.0.1).
 //!
-//! One file a resource, its mapping beside its columns: [`patient`], [`practitioner`], [`practitioner_role`], [`care_team`] and
-//! [`document_reference`]. [`datatypes`] and [`names`] have the parts that they are made of, [`shape`] what of a resource is shown,
-//! [`answer`] the answers around them. [`outcome`] says what is wrong, and [`capabilities`] what there is.
+//! Each handler first calls [`negotiation`], which checks the formats and reads the parameters. Each resource has a file, with its
+//! mapping beside its columns: [`patient`], [`practitioner`], [`practitioner_role`], [`care_team`] and [`document_reference`]. They are
+//! made of [`datatypes`] and [`names`]; [`shape`] cuts them down to the part that a client wants, and [`answer`] puts one into its answer.
+//!
+//! A [`search`] is declared in [`tables`]; [`criteria`] and [`ranges`] read its parameters. Its matches fill a [`bundle`], and so do
+//! the versions of a [`history`] and [`everything`] about one patient. [`outcome`] words each refusal, and [`capabilities`] tells a
+//! client what it can ask for.
 
 pub mod answer;
 pub mod bundle;
@@ -24,10 +28,10 @@ pub mod search;
 pub mod shape;
 pub mod tables;
 
-/// The path that everything of FHIR stands below.
+/// The base: FHIR is spoken on every path below it.
 pub const BASE: &str = "/fhir/R4";
 
-/// Whether a path, or a target with its query, stands below the base, so that its refusals are OperationOutcomes.
+/// Whether a path, or a target with its query, is the base or below it, so that its refusals are OperationOutcomes.
 pub fn is_below(target: &str) -> bool {
     target.strip_prefix(BASE).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
 }

@@ -1,5 +1,5 @@
-//! The parts of a name that we store as one text. `name_parts` in `sql/migrations` does the same, so that a search for a part finds
-//! what a read shows.
+//! The parts of a name, which we store as one text. `name_parts` in `sql/migrations` splits it the same way, so that a search for a
+//! part finds what a read shows.
 
 use super::datatypes::{HumanName, shown};
 

@@ -1,10 +1,12 @@
-//! What a client sends, what it wants back, and the address by which it knows us.
+//! The first step of each handler: the formats that the client sends and accepts, its parameters, and the address by which it knows us.
+
+use std::collections::BTreeSet;
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::BASE;
-use super::outcome::{bad_value, refused};
+use super::outcome::{bad_value, refused, shortened};
 use crate::accept::Range;
 use crate::config::Config;
 use crate::error::Result;
@@ -26,6 +28,17 @@ pub struct Negotiated {
     pub parameters: Vec<(String, String)>,
 }
 
+impl Negotiated {
+    /// The same, for requests none of whose parameters may be repeated.
+    pub fn each_once(self) -> Result<Negotiated> {
+        let mut names = BTreeSet::new();
+        match self.parameters.iter().find(|(name, _)| !names.insert(name)) {
+            Some((name, _)) => Err(bad_value(format!("{} must not be repeated", shortened(name)))),
+            None => Ok(self),
+        }
+    }
+}
+
 /// Refuses a request that comes in another format, wants one back, or does not say where it was sent.
 pub fn negotiate(config: &Config, request: &Request) -> Result<Negotiated> {
     let (base, parameters) = (base(config, request)?, parameters(request)?);
@@ -44,6 +57,9 @@ pub fn negotiate(config: &Config, request: &Request) -> Result<Negotiated> {
 fn parameters(request: &Request) -> Result<Vec<(String, String)>> {
     let mut parameters = decoded(&request.raw_query)?;
     parameters.extend(of_body(request)?);
+    if parameters.iter().any(|(name, value)| name.contains('\0') || value.contains('\0')) {
+        return Err(bad_value("The parameters must not have the character U+0000"));
+    }
     parameters.retain(|(_, value)| !value.is_empty());
     Ok(parameters)
 }
@@ -129,7 +145,7 @@ fn accepts_json(accept: &str) -> bool {
     Range::list(accept).any(|range| range.weight > 0 && stands_for_json(&range) && is_version(&range))
 }
 
-/// Whether this is a name of FHIR in JSON, of our version.
+/// Whether this names FHIR in JSON, in our version.
 fn is_format(media_type: &str) -> bool {
     Range::parse(media_type).is_some_and(|media_type| is_json(&media_type) && is_version(&media_type))
 }
@@ -159,7 +175,7 @@ fn is_host(text: &str) -> bool {
     is_host && port.is_none_or(|port| port.parse::<u16>().is_ok())
 }
 
-/// `Prefer: handling=lenient`: what is not supported is left out of a search, and named in its answer.
+/// `Prefer: handling=lenient`: a search leaves out unsupported parameters, and its answer names them.
 pub fn is_lenient(request: &Request) -> bool {
     let prefer = request.headers.get("prefer").unwrap_or_default();
     let mut preferences = prefer.split([',', ';']).map(|preference| preference.replace(['"', ' '], ""));

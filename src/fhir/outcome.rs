@@ -8,7 +8,7 @@ use super::datatypes::etag;
 use crate::envelope::Response;
 use crate::error::{Error, FieldErrors, Issue, Refusal};
 
-/// One text for all that is not there, whatever the reason.
+/// One text for every 404, whatever the reason.
 const NOT_FOUND: &str = "There is nothing here that you may see";
 
 #[derive(Serialize)]
@@ -34,23 +34,28 @@ impl<'a> OperationOutcome<'a> {
         OperationOutcome { resource_type: "OperationOutcome", issue: issue.collect() }
     }
 
-    /// What was left out of a search.
+    /// The warning that names what was left out of a search.
     pub fn warning(texts: &'a [String]) -> OperationOutcome<'a> {
         OperationOutcome::new("warning", texts.iter().map(|text| ("not-supported", text.as_str().into())))
     }
 }
 
-/// A parameter, header or form of a value that is not supported.
+/// 400: a parameter, header or form of a value that is not supported.
 pub fn not_supported(text: impl Into<Cow<'static, str>>) -> Error {
     refused(400, "not-supported", text)
 }
 
-/// A value that cannot be read.
+/// 400: a value that cannot be read.
 pub fn bad_value(text: impl Into<Cow<'static, str>>) -> Error {
     refused(400, "value", text)
 }
 
-/// A record that was deleted, for those who could see it.
+/// A name that a client sent, short enough to be told back.
+pub fn shortened(name: &str) -> String {
+    name.chars().filter(|sign| !sign.is_control()).take(80).collect()
+}
+
+/// 410: a record that was deleted, for those who could see it.
 pub fn gone(version: i64) -> Error {
     let issue = Issue { code: "deleted", text: "This was deleted".into() };
     Error::Refused(Box::new(Refusal { status: 410, issues: vec![issue], etag: Some(etag(&version.to_string())) }))

@@ -58,7 +58,7 @@ pub struct Patient<'a> {
 }
 
 impl<'a> Columns<'a> {
-    /// Those of a row of the table.
+    /// The columns of this row.
     pub fn of(row: &'a Row) -> Columns<'a> {
         let text = |column: &str| row.get::<_, Option<&str>>(column).map(Cow::from);
         Columns {
@@ -75,17 +75,17 @@ impl<'a> Columns<'a> {
         }
     }
 
-    /// The version of what is shown straight from these columns.
+    /// The version of a resource that shows these columns and nothing else.
     pub fn meta(&self) -> Meta {
         Meta::of(self.version, self.updated_at)
     }
 
-    /// What other resources show of it.
+    /// The reference to this patient in other resources.
     pub fn reference(&self) -> Reference<'_> {
         Reference { reference: format!("Patient/{}", self.id), display: shown(&self.name) }
     }
 
-    /// As FHIR shows them.
+    /// The resource.
     pub fn patient(&'a self, installation: &'a str) -> Patient<'a> {
         Patient {
             resource_type: "Patient",
@@ -109,7 +109,7 @@ pub fn read(read: &Read, user: &User) -> Result<Ask> {
     })
 }
 
-/// A resource that shows one patient.
+/// Asks for one patient; `answer` makes the resource.
 pub fn find(
     read: &Read,
     user: &User,

@@ -1,4 +1,4 @@
-//! Practitioner: one entry of the directory of doctors. A login account is none.
+//! Practitioner: one entry of the directory of doctors. Login accounts are not Practitioners.
 //!
 //! | Practitioner | from |
 //! |---|---|
@@ -64,7 +64,7 @@ pub fn licences(installation: &str) -> String {
 }
 
 impl<'a> Columns<'a> {
-    /// Those of a row of the table.
+    /// The columns of this row.
     pub fn of(row: &'a Row) -> Columns<'a> {
         let text = |column: &str| row.get::<_, Option<&str>>(column).map(Cow::from);
         Columns {
@@ -79,17 +79,17 @@ impl<'a> Columns<'a> {
         }
     }
 
-    /// The version of what is shown straight from these columns.
+    /// The version of a resource that shows these columns and nothing else.
     pub fn meta(&self) -> Meta {
         Meta::of(self.version, self.updated_at)
     }
 
-    /// What other resources show of it.
+    /// The reference to this doctor in other resources.
     pub fn reference(&self) -> Reference<'_> {
         Reference { reference: format!("Practitioner/{}", self.id), display: shown(&self.name) }
     }
 
-    /// As FHIR shows them.
+    /// The resource.
     pub fn practitioner(&'a self, installation: &'a str) -> Practitioner<'a> {
         let licence = || {
             let number = self.license_number.as_deref().and_then(shown)?;
@@ -124,7 +124,7 @@ pub fn owners_if_deleted(user: &User) -> Owners {
     auth::admin(user.clone()).map_or_else(|_| user.owners().only(Some(user.id)), |admin| admin.owners())
 }
 
-/// A resource that shows one doctor.
+/// Asks for one doctor; `answer` makes the resource.
 pub fn find(
     read: &Read,
     user: &User,

@@ -1,4 +1,4 @@
-//! PractitionerRole: what a doctor does, derived from the same entry of the directory and under the same id.
+//! PractitionerRole: a doctor's specialization, from the same entry of the directory as the Practitioner and under the same id.
 //!
 //! | PractitionerRole | from |
 //! |---|---|
@@ -30,7 +30,7 @@ pub struct PractitionerRole<'a> {
 }
 
 impl<'a> PractitionerRole<'a> {
-    /// What this doctor does.
+    /// The role of this doctor.
     pub fn of(doctor: &'a Columns) -> PractitionerRole<'a> {
         let specialization = || [CodeableConcept::words(&doctor.specialization)];
         PractitionerRole {

@@ -1,4 +1,5 @@
-//! Dates of a search: a partial date is a range, a prefix says on which side of it, a comma joins and a repeated parameter intersects.
+//! The dates of a search, as ranges: a partial date is one, a prefix takes a side of it, a comma joins ranges, and a repeated parameter
+//! intersects them.
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -8,15 +9,15 @@ use super::outcome::{bad_value, not_supported};
 use crate::error::Result;
 use crate::validate::parse_time;
 
-/// Disjoint ranges, the earliest first, each without its end.
+/// Disjoint ranges, the earliest first. Each begins with its start and ends before its stop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ranges<T>(pub Vec<(T, T)>);
 
-/// What has days or moments: a date of birth, the time of a change.
+/// A type whose values lie in ranges: the day of a birth, the time of a change.
 pub trait Moment: Copy + Ord {
-    /// Before all and after all.
+    /// The earliest and the latest value.
     const ENDS: (Self, Self);
-    /// The range that a text without its prefix stands for.
+    /// The range of a text that has no prefix any more.
     fn range(name: &str, text: &str) -> Result<(Self, Self)>;
 }
 
@@ -54,7 +55,7 @@ impl<T: Moment> Ranges<T> {
         self.0.iter().any(|(start, stop)| (*start..*stop).contains(&moment))
     }
 
-    /// What lies in both.
+    /// The values that are in both.
     pub fn and(self, other: &Ranges<T>) -> Ranges<T> {
         let pairs = self.0.iter().flat_map(|one| other.0.iter().map(move |two| (one.0.max(two.0), one.1.min(two.1))));
         Ranges(pairs.collect()).joined()
@@ -89,7 +90,7 @@ impl Moment for Date {
 }
 
 impl Moment for Timestamp {
-    // What PostgreSQL and a sealed cursor hold as well.
+    // PostgreSQL and a sealed cursor can hold these as well.
     const ENDS: (Timestamp, Timestamp) = (Timestamp::constant(-62_135_596_800, 0), Timestamp::MAX);
 
     fn range(name: &str, text: &str) -> Result<(Timestamp, Timestamp)> {
@@ -98,9 +99,7 @@ impl Moment for Timestamp {
             return Ok((moment(start), moment(stop)));
         }
         let range = times(text);
-        range.ok_or_else(|| {
-            bad_value(format!("{name} must be a time like 2026-01-05T08:31:00Z or a part of it, with a prefix like ge"))
-        })
+        range.ok_or_else(|| bad_value(format!("{name} must be a time like 2026-01-05T08:31:00Z or a part of it")))
     }
 }
 

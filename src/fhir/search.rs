@@ -6,11 +6,12 @@ use postgres::Row;
 
 use super::bundle::{Bundle, Mode, Resource, address};
 use super::care_team::{self, CareTeam, Team};
-use super::criteria::{Context, Criteria, shortened};
+use super::criteria::{Context, Criteria};
 use super::document_reference::{self, DocumentReference};
 use super::negotiation::{Negotiated, is_lenient, negotiate};
-use super::outcome::{bad_value, not_supported, refused};
+use super::outcome::{bad_value, not_supported, refused, shortened};
 use super::practitioner_role::PractitionerRole;
+use super::ranges::Ranges;
 use super::shape::Shape;
 use super::tables::Kind;
 use super::{answer, names, patient, practitioner};
@@ -74,26 +75,28 @@ pub fn team_of_patient(read: &Read, user: &User) -> Result<Ask> {
 /// One search.
 struct Search {
     kind: Kind,
-    /// The address of everything here, and what follows it.
+    /// The address of the base.
     base: String,
+    /// The path behind the base.
     path: String,
     criteria: Criteria,
     shape: Shape,
     count: i64,
     sort: String,
     backwards: bool,
-    /// What comes along: the values of `_include` and `_revinclude`.
+    /// The values of `_include` and `_revinclude`.
     along: Vec<String>,
     wants_total: bool,
     position: Option<Position>,
-    /// The text of that position.
+    /// The position, as the client sent it.
     cursor: Option<String>,
     /// The parameters that are in force, for the links.
     used: Vec<(String, String)>,
     warnings: Vec<String>,
 }
 
-/// Where a page begins: behind this value of the sorted element, and this id. The total is counted once.
+/// Where a page begins: behind this value of the sorted element, and this id. The total, if there is one, goes along, because it is
+/// counted once.
 type Position = (Option<String>, i64, Option<i64>);
 
 /// A record that was found, from which resources are made.
@@ -157,7 +160,7 @@ impl Search {
         Ok(search)
     }
 
-    /// Takes a parameter that is about the answer.
+    /// Takes a parameter that shapes the answer.
     fn take(&mut self, name: &str, value: &str) -> Result<()> {
         let table = self.kind.table();
         match name {
@@ -208,7 +211,7 @@ impl Search {
         self.count == 0 || self.shape.is_count()
     }
 
-    /// The question, which is that of a list below `/api` if nothing is asked for that a list does not have.
+    /// The question: that of a list of `/api` if there are no criteria, else that of a search.
     fn ask(self, read: &Read, user: &User) -> Result<Ask> {
         let owners = user.owners();
         let (after_value, after) = match &self.position {
@@ -223,74 +226,49 @@ impl Search {
         let (ids, names) =
             (self.criteria.ids.as_ref().map(|ids| ids.iter().copied().collect::<Vec<i64>>()), self.criteria.names());
         let some = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
-        let (telecoms, roles) = (some(&self.criteria.telecoms), some(&self.criteria.roles));
-        let (families, givens) = (some(&self.criteria.families), some(&self.criteria.givens));
-        let exact_names = some(&self.criteria.exact_names);
-        let (changed_from, changed_until) = self.criteria.changed.as_ref().map(super::ranges::Ranges::bounds).unzip();
+        let criteria = &self.criteria;
+        let (telecoms, roles) = (some(&criteria.telecoms), some(&criteria.roles));
+        let (families, givens) = (some(&criteria.families), some(&criteria.givens));
+        let exact_names = some(&criteria.exact_names);
+        let (changed_from, changed_until) = criteria.changed.as_ref().map(Ranges::bounds).unzip();
+        // Both statements begin with these.
+        let common: Parameters = &[
+            &self.sort,
+            &self.backwards,
+            &after,
+            &after_value,
+            &rows_wanted,
+            &ids,
+            &names,
+            &telecoms,
+            &changed_from,
+            &changed_until,
+            &roles,
+            &counts,
+            &families,
+            &givens,
+            &exact_names,
+        ];
         let question = if self.kind.is_of_doctors() {
             if is_plain {
                 Question::new(&read.sql.doctors.list, &[&after.unwrap_or(0), &rows_wanted])?
             } else {
-                let (identifiers, identified) = (some(&self.criteria.identifiers), self.criteria.identified());
-                let (licences, records) = identified.unzip();
-                let parameters: Parameters = &[
-                    &self.sort,
-                    &self.backwards,
-                    &after,
-                    &after_value,
-                    &rows_wanted,
-                    &ids,
-                    &names,
-                    &telecoms,
-                    &identifiers,
-                    &licences,
-                    &records,
-                    &changed_from,
-                    &changed_until,
-                    &roles,
-                    &counts,
-                    &families,
-                    &givens,
-                    &exact_names,
-                ];
-                Question::new(&read.sql.fhir.doctors, parameters)?
+                let (licences, records) = criteria.identified().unzip();
+                let own: Parameters = &[&some(&criteria.identifiers), &licences, &records];
+                Question::new(&read.sql.fhir.doctors, &[common, own].concat())?
             }
         } else if is_plain && self.kind == Kind::Patient && !with_team && owners.are_few() {
             let patients = &read.sql.patients;
             let list = if owners.is_one() { &patients.list } else { &patients.list_of_several };
             owners.ask(list, &[&after.unwrap_or(0), &rows_wanted])?
         } else {
-            let (born_from, born_until) = self.criteria.born.as_ref().map(super::ranges::Ranges::bounds).unzip();
+            let (born_from, born_until) = criteria.born.as_ref().map(Ranges::bounds).unzip();
             let (of_teams, of_histories) = (self.kind == Kind::CareTeam, self.kind == Kind::DocumentReference);
-            let genders =
-                self.criteria.genders.as_ref().map(|genders| genders.iter().cloned().collect::<Vec<String>>());
-            let (addresses, doctors) = (some(&self.criteria.addresses), some(&self.criteria.doctors));
-            let parameters: Parameters = &[
-                &self.sort,
-                &self.backwards,
-                &after,
-                &after_value,
-                &rows_wanted,
-                &ids,
-                &names,
-                &telecoms,
-                &genders,
-                &born_from,
-                &born_until,
-                &changed_from,
-                &changed_until,
-                &addresses,
-                &doctors,
-                &roles,
-                &of_teams,
-                &of_histories,
-                &with_team,
-                &counts,
-                &families,
-                &givens,
-                &exact_names,
-            ];
-            owners.ask(&read.sql.fhir.patients, parameters)?
+            let genders = criteria.genders.as_ref().map(|genders| genders.iter().cloned().collect::<Vec<String>>());
+            let (addresses, doctors) = (some(&criteria.addresses), some(&criteria.doctors));
+            let own: Parameters =
+                &[&genders, &born_from, &born_until, &addresses, &doctors, &of_teams, &of_histories, &with_team];
+            owners.ask(&read.sql.fhir.patients, &[common, own].concat())?
         };
         Ok(Ask::many(question, move |read, rows| self.answer(read, &rows, counts, with_team)))
     }
@@ -343,7 +321,7 @@ impl Search {
             bundle.continues(self.url(Some(&cursor)));
             bundle.total = total;
         } else {
-            // The first page that has everything knows the number.
+            // A first page without a next one is everything.
             bundle.total = total.or_else(|| self.position.is_none().then(|| i64::try_from(page).unwrap_or(i64::MAX)));
         }
         bundle.warn(&self.warnings);
@@ -352,7 +330,7 @@ impl Search {
         Ok(if self.kind.is_of_doctors() { response } else { response.showing(shown(ids())) })
     }
 
-    /// Adds what was found, and what it brings along. `included` are the doctors that are there already.
+    /// Adds a match and what it brings along. `included` are the doctors that the bundle already has.
     fn add<'a>(&self, read: &Read<'a>, bundle: &mut Bundle<'a>, found: Found<'a>, included: &mut BTreeSet<i64>) {
         let (shape, kind, installation) = (&self.shape, self.kind, read.installation);
         let mut put = |id: &str, resource, mode| bundle.add(&self.base, id, resource, shape, mode);
@@ -443,7 +421,7 @@ pub fn count(value: &str) -> Result<i64> {
     Ok(count.ok_or_else(|| bad_value("_count must be a whole number from 0"))?.min(PAGE_MAX))
 }
 
-/// The parameters that say what the answer looks like, and not who matches.
+/// Whether the parameter shapes the answer, and does not select matches.
 fn is_about_the_result(name: &str) -> bool {
     matches!(
         name,
@@ -460,7 +438,7 @@ fn is_about_the_result(name: &str) -> bool {
     )
 }
 
-/// What is not supported is left out of a lenient search; its words are the warning.
+/// The warning about a parameter that a lenient search leaves out; any other error stays one.
 fn forgiven(error: Error, is_lenient: bool) -> Result<String> {
     match &error {
         Error::Refused(refusal) if is_lenient && refusal.issues.iter().all(|issue| issue.code == "not-supported") => {

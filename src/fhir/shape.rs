@@ -1,15 +1,15 @@
-//! What of a resource is shown: all of it, its summary, or some of its elements.
+//! The part of a resource that is shown: all of it, its summary, or some of its elements.
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::negotiation::negotiate;
-use super::outcome::{bad_value, not_supported};
+use super::outcome::{bad_value, not_supported, shortened};
 use crate::error::Result;
 use crate::handlers::ask::Read;
 
-/// The elements of R4's types that `_elements` may name, and the name of the type, which clients list as well. Those that we never
-/// fill are simply not there.
+/// The elements that `_elements` may name: those of R4's types, filled by us or not, and the name of the type, which clients list as
+/// well.
 const ELEMENTS: &[&str] = &[
     "resourceType",
     "id",
@@ -89,17 +89,16 @@ enum Summary {
 }
 
 impl Shape {
-    /// What a read asks for. It takes no other parameters.
+    /// The shape that a read asks for. A read takes no other parameters.
     pub fn of_read(read: &Read) -> Result<Shape> {
-        let (mut shape, mut seen) = (Shape::default(), Vec::new());
-        for (name, value) in negotiate(read.config, read.request)?.parameters {
-            if seen.contains(&name) {
-                return Err(bad_value(format!("{name} must not be repeated")));
-            }
+        let mut shape = Shape::default();
+        for (name, value) in negotiate(read.config, read.request)?.each_once()?.parameters {
             if !shape.take(&name, &value)? || shape.is_count() {
-                return Err(not_supported(format!("{name}={value} is not supported by a read")));
+                return Err(not_supported(format!(
+                    "{} is not supported by a read",
+                    shortened(&format!("{name}={value}"))
+                )));
             }
-            seen.push(name);
         }
         Ok(shape)
     }

@@ -12,7 +12,7 @@ pub struct Type {
     pub parameters: &'static [Parameter],
     /// The orders, each also backwards, with a `-`.
     pub sorts: &'static [&'static str],
-    /// What its matches can bring along: the values of `_include`…
+    /// The values of `_include`…
     pub includes: &'static [&'static str],
     /// …and of `_revinclude`.
     pub revincludes: &'static [&'static str],
@@ -36,7 +36,7 @@ pub struct Parameter {
     pub definition: &'static str,
 }
 
-/// What a parameter looks at.
+/// The value that a parameter is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meaning {
     Id,
@@ -179,7 +179,7 @@ pub const TYPES: &[Type] = &[
     },
 ];
 
-/// The chain that a search for patients may follow backwards: those in whose team somebody is.
+/// The one reverse chain: a search for the patients in whose team somebody is.
 pub const HAS_PARTICIPANT: &str = "_has:CareTeam:patient:participant";
 
 impl Kind {

@@ -70,6 +70,9 @@ fn what_a_search_does_not_know_is_refused_or_named_and_never_ignored() {
         ("Patient?_total=maybe", "value"),
         ("Patient?_summary=all", "value"),
         ("Patient?name=%ff", "value"),
+        ("Patient?name=%00", "value"),
+        ("Patient?n%00ame=x", "value"),
+        ("CareTeam?participant=1%00", "value"),
         ("Patient?_elements=name&_elements=name", "value"),
     ] {
         ann.fhir(path).refused(400, code);

@@ -252,7 +252,10 @@ fn everything_of_a_patient_is_one_bundle() {
     let since =
         ann.fhir(&format!("{path}?_since={}", updated["updated_at"].as_str().expect("a time"))).resource("Bundle");
     assert_eq!(named(&since, "match"), [all[1].clone(), all[3].clone(), all[4].clone()]);
-    for bad in ["start=2020", "end=2020", "_count=1", "_since=x", "_summary=count", "_type=Patient&_type=Patient"] {
+    assert_eq!(link(&posted.json(), "self"), Some(format!("{path}?_type=CareTeam%2CPractitioner")));
+    for bad in
+        ["start=2020", "end=2020", "_count=1", "_since=x", "_summary=count", "_type=Patient&_type=Patient", "_type=,"]
+    {
         assert_eq!(ann.fhir(&format!("{path}?{bad}")).status, 400, "{bad}");
     }
     let unknown = bob.fhir("Patient/999999999/$everything");
