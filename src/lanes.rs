@@ -26,9 +26,10 @@ use crate::request::Request;
 use crate::routes::Lane;
 use turns::Turns;
 
-/// How many requests may wait for each hashing thread: at 200 ms each, the last one waits about six seconds. The queue for the
-/// database needs no bound: it never holds more requests than there are client connections, each with one request at a time.
-const QUEUE_PER_HASHING_THREAD: usize = 32;
+/// How many requests may wait for each hashing thread: at 200 ms of a core each, the last one waits seven seconds on two cores, and
+/// five on many. The queue for the database needs no bound: it never holds more requests than there are client connections, each with
+/// one request at a time.
+const QUEUE_PER_HASHING_THREAD: usize = 24;
 /// How often a thread checks whether a long read can begin.
 const LOOK_FOR_ROOM_EVERY: Duration = Duration::from_millis(20);
 /// How long a request may wait for a thread. After that it is refused: its client has probably given up.

@@ -97,9 +97,10 @@ pub enum LogFormat {
     Json,
 }
 
-/// How many threads hash passwords: one for each core, at a lower priority than the threads that read.
+/// How many threads hash passwords, at a lower priority than the threads that read: one for each core, and one more, since a login
+/// also waits for the disk, and no core should be idle meanwhile.
 pub fn hashing_threads() -> usize {
-    cores()
+    cores() + 1
 }
 
 fn cores() -> usize {

@@ -229,7 +229,7 @@ fn while_the_database_is_frozen_a_request_that_waited_for_a_hashing_thread_is_no
     eventually("the freeze is noticed", || app.anyone().get("/readyz").status == 503);
     let abandoned = number(&app, "abandoned_requests_total");
     // A registration hashes before it needs the database, and then it is refused at once.
-    at_once(hashing_threads() * 32, |number| {
+    at_once(hashing_threads() * 24, |number| {
         let name = format!("Person {number}");
         let body = json!({ "name": name, "email": format!("p{number}@example.org"), "password": PASSWORD });
         unavailable(app.anyone().post("/api/auth/register", body));

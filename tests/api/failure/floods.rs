@@ -18,9 +18,9 @@ fn behind_a_proxy(config: &mut Config) {
 }
 
 /// Sixty connections for each hashing thread send wrong logins, from addresses that have this many turns. Those that find a place in
-/// the queue send on and keep it full. Meanwhile three people log in, each from an address of their own. They wait for one login of each
-/// turn of the flood and for those that are being checked; a few more may be checked before the server has received theirs. Of the 32 a thread in the queue, most come later. At
-/// 250 ms each, this is the bound in seconds.
+/// the queue send on and keep it full. Meanwhile three people log in, each from an address of their own. They wait for one login of
+/// each turn of the flood and for those that are being checked; a few more may be checked before the server has received theirs. Of
+/// the 24 a thread in the queue, most come later. At 250 ms each, this is the bound in seconds.
 fn people_have_their_turn_in_a_flood(turns: usize, address: impl Fn(usize) -> String + Sync) {
     let app = TestApp::with(|config| {
         behind_a_proxy(config);

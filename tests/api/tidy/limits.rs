@@ -21,7 +21,7 @@ const BOUNDS: &[(&str, &str, &[&str])] = &[
     ("requests that a worker takes at once | 32 |", "src/server.rs", &["AT_ONCE: usize = 32;"]),
     ("waiting for a batch of reads | 250 ms |", "src/db/pipe.rs", &["PATIENCE: Duration = Duration::from_millis(250);"]),
     ("waiting for such a thread | 10 s; ", "src/lanes.rs", &["QUEUE_PATIENCE: Duration = Duration::from_secs(10);"]),
-    ("waiting for a hashing thread | 32 requests per thread; ", "src/lanes.rs", &["QUEUE_PER_HASHING_THREAD: usize = 32;"]),
+    ("waiting for a hashing thread | 24 requests per thread; ", "src/lanes.rs", &["QUEUE_PER_HASHING_THREAD: usize = 24;"]),
     ("waiting for other logins of the same account, when those being checked use up its last attempts | 2 s |", "src/auth/attempts.rs",
         &["PLACE_WAIT: Duration = Duration::from_secs(2);"]),
     ("waiting for a database connection | 3 s |", "src/db/connection.rs", &["POOL_WAIT: Duration = Duration::from_secs(3);"]),
