@@ -96,12 +96,12 @@ impl Crew {
         let mine = Arc::clone(&slot);
         let name = match lane {
             Lane::Reading => "worker",
-            Lane::Waiting | Lane::LongReading => "waiting",
+            Lane::Waiting | Lane::Gathering | Lane::LongReading => "waiting",
             Lane::Hashing => "hashing",
         };
         let thread = thread::Builder::new().name(name.into()).spawn(move || match lane {
             Lane::Reading => server.work(&crew.lanes),
-            Lane::Waiting | Lane::LongReading => server.work_in(lane, &crew.lanes, &mine),
+            Lane::Waiting | Lane::Gathering | Lane::LongReading => server.work_in(lane, &crew.lanes, &mine),
             Lane::Hashing => {
                 give_way();
                 server.work_in(lane, &crew.lanes, &mine);
@@ -118,24 +118,27 @@ impl Crew {
         while !self.lanes.is_stopping() {
             thread::park_timeout(LOOK_EVERY);
             app.refusals.over_when_calm();
+            self.lanes.replace_makers();
             let limit = match (app.pulse.is_frozen(), app.pulse.is_away()) {
                 (true, _) => STUCK_AFTER,
                 (false, true) => STUCK_WHILE_AWAY,
                 (false, false) => continue,
             };
-            let stuck: Vec<(Lane, Exchange)> = {
+            let stuck: Vec<(Lane, Vec<Exchange>)> = {
                 let members = lock(&self.members);
                 let take = |member: &Member| {
                     let limit = if member.lane == Lane::Hashing { limit.max(HASHING_STUCK_AFTER) } else { limit };
-                    let exchange = member.slot.take_if_stuck(limit)?;
+                    let exchanges = member.slot.take_if_stuck(limit)?;
                     member.slot.replace();
-                    Some((member.lane, exchange))
+                    Some((member.lane, exchanges))
                 };
                 members.iter().filter_map(take).collect()
             };
-            for (lane, exchange) in stuck {
-                app.metrics.abandoned.add(1);
-                exchange.refuse(app, &Error::Unavailable("the database does not answer".into()));
+            for (lane, exchanges) in stuck {
+                for exchange in exchanges {
+                    app.metrics.abandoned.add(1);
+                    exchange.refuse(app, &Error::Unavailable("the database does not answer".into()));
+                }
                 if let Err(error) = self.add(server, lane) {
                     log::error!(target: "server", "cannot start a thread to replace a stuck one: {error}");
                 }

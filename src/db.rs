@@ -10,7 +10,6 @@ mod connection;
 pub mod page;
 mod pipe;
 mod question;
-mod together;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -21,9 +20,7 @@ use scheduled_thread_pool::{OnPoolDropBehavior, ScheduledThreadPool};
 
 use connection::{Connection, Manager, POOL_WAIT};
 use pipe::PipeManager;
-pub use question::Question;
-use question::no_row;
-use together::{Failure, Together};
+pub use question::{Question, no_row};
 
 use crate::clock::now_ms;
 use crate::database_url::{ConnectError, DatabaseUrl};
@@ -69,7 +66,6 @@ pub struct Db {
     distrust_before: AtomicU64,
     /// How often a statement turned out to be prepared for a table that has changed since.
     table_changes: AtomicU64,
-    together: Together,
 }
 
 /// The connections.
@@ -99,8 +95,7 @@ impl Db {
         let [size, workers] = [size, workers].map(|count| u32::try_from(count).unwrap_or(u32::MAX));
         let pools = Mutex::new(Pools::new(&manager, size, workers, pulse.moves()));
         let (distrust_before, table_changes) = (AtomicU64::new(0), AtomicU64::new(0));
-        let together = Together::default();
-        Db { pools, manager, size, workers, pulse, metrics, distrust_before, table_changes, together }
+        Db { pools, manager, size, workers, pulse, metrics, distrust_before, table_changes }
     }
 
     /// Asks all questions in one round trip. `None` for each question that must be asked again on its own connection: the server
@@ -123,6 +118,18 @@ impl Db {
     /// Sends the question by itself and waits for its rows.
     pub fn answer(&self, question: &Question) -> Result<Vec<Row>> {
         self.answer_all(&[question]).map_err(|failure| failure.error)
+    }
+
+    /// Makes all these changes, which are of one kind, in one statement. Returns the row of each, after the commit.
+    pub fn change_together(&self, changes: &[&Question]) -> std::result::Result<Vec<Option<Row>>, Failure> {
+        let mut rows: Vec<_> = changes.iter().map(|_| None).collect();
+        for row in self.answer_all(changes)? {
+            let place = usize::try_from(row.get::<_, i64>(0) - 1).ok();
+            if let Some(place) = place.and_then(|place| rows.get_mut(place)) {
+                *place = Some(row);
+            }
+        }
+        Ok(rows)
     }
 
     /// Sends all questions, which are of one kind, in one statement, and waits for its rows.
@@ -317,28 +324,6 @@ impl Db {
     }
 }
 
-/// Makes single changes, each on its own or all in one transaction.
-pub trait Changes {
-    /// The only row of the change; see [`Db::query_one`].
-    fn change(&mut self, change: Question) -> Result<Row>;
-}
-
-impl Changes for &Db {
-    /// A `batched` change shares its statement and its commit with others.
-    fn change(&mut self, change: Question) -> Result<Row> {
-        if change.query.batched {
-            return self.together.change(change, &|changes| self.answer_all(changes));
-        }
-        self.answer(&change)?.pop().ok_or_else(|| no_row(&change.query))
-    }
-}
-
-impl Changes for Transaction<'_> {
-    fn change(&mut self, change: Question) -> Result<Row> {
-        self.answer(&change)?.pop().ok_or_else(|| no_row(&change.query))
-    }
-}
-
 impl Pools {
     fn new(manager: &Manager, size: u32, workers: u32, moves: u64) -> Pools {
         let pipes = (!manager.is_pooled).then(|| new_pool(PipeManager(manager.clone()), workers));
@@ -364,6 +349,14 @@ fn new_pool<M: ManageConnection<Error = ConnectError>>(manager: M, size: u32) ->
         .build_unchecked(manager)
 }
 
+/// Why a statement has no rows.
+pub struct Failure {
+    /// What it means for the client.
+    pub error: Error,
+    /// Whether PostgreSQL refused the statement, so that nothing has changed.
+    pub changed_nothing: bool,
+}
+
 /// Several statements that happen together or not at all.
 pub struct Transaction<'a> {
     db: &'a Db,
@@ -375,6 +368,11 @@ impl Transaction<'_> {
     /// The row, if there is one.
     pub fn query_opt(&mut self, query: &Query, parameters: Parameters) -> Result<Option<Row>> {
         self.query_many(query, parameters).map(|mut rows| rows.pop())
+    }
+
+    /// The only row.
+    pub fn query_one(&mut self, query: &Query, parameters: Parameters) -> Result<Row> {
+        self.query_opt(query, parameters)?.ok_or_else(|| no_row(query))
     }
 
     /// The rows that answer the question.

@@ -9,7 +9,8 @@ use crate::auth;
 use crate::config::Config;
 use crate::envelope::{Response, Shown};
 use crate::error::{Error, Result};
-use crate::handlers::ask::{Ask, Read, Step};
+use crate::handlers::ask::{Ask, Next, Read};
+use crate::handlers::creation::Creation;
 use crate::request::{Method, Request};
 use crate::routes::{Access, Handler, Lane, ROUTES, Route, place_names};
 
@@ -138,14 +139,14 @@ impl Routes {
         call(app, request, route, user.as_ref()).map(Some)
     }
 
-    /// Continues a request on a thread that may wait for the database, until its answer or its question is known. `ask` is the
-    /// question, if it is known already.
+    /// Continues a request on a thread that may wait for the database, until its answer or its question is known. `begun` is how far
+    /// it has come.
     pub fn resume(
         &self,
         app: &App,
         request: &Request,
         target: Target,
-        ask: Option<Ask>,
+        begun: Option<Step>,
         user: &mut Option<auth::User>,
     ) -> Result<Step> {
         let route = match target {
@@ -159,8 +160,8 @@ impl Routes {
             is_same = user.as_ref() == Some(&known);
             *user = Some(known);
         }
-        match ask.filter(|_| is_same) {
-            Some(ask) => Ok(Step::Ask(ask)),
+        match begun.filter(|_| is_same) {
+            Some(begun) => Ok(begun),
             None => call(app, request, route, user.as_ref()),
         }
     }
@@ -168,6 +169,24 @@ impl Routes {
     /// The methods of a known path.
     fn options(&self, path: usize) -> Step {
         Step::Answer(Response::empty(204).with_header("Allow", self.paths[path].allow.clone()))
+    }
+}
+
+/// How far a request has come.
+pub enum Step {
+    Answer(Response),
+    /// The question for the database is known.
+    Ask(Ask),
+    /// The statement that makes its record is known.
+    Create(Creation),
+}
+
+impl From<Next> for Step {
+    fn from(next: Next) -> Step {
+        match next {
+            Next::Answer(response) => Step::Answer(response),
+            Next::Ask(ask) => Step::Ask(ask),
+        }
     }
 }
 
@@ -190,6 +209,11 @@ fn call(app: &App, request: &Request, route: &Route, user: Option<&auth::User>) 
             let admin = admin()?;
             check(app, request, route, admin.user())?;
             handler(app, request, &admin).map(Step::Answer)
+        }
+        Handler::Create(handler) => {
+            let user = user()?;
+            check(app, request, route, user)?;
+            handler(&Read::new(app, request), user).map(Step::Create)
         }
         Handler::Read(handler) => {
             let user = user()?;

@@ -1,5 +1,6 @@
 //! Requests between two threads: the queue of each lane, and the slot of each thread.
 
+mod gathering;
 mod turns;
 
 use std::collections::VecDeque;
@@ -13,17 +14,17 @@ use crate::audit::Entry;
 use crate::auth::User;
 use crate::config::hashing_threads;
 use crate::db::Question;
-use crate::dispatch::Target;
+use crate::dispatch::{Step, Target};
 use crate::envelope::Response;
 use crate::error::Result;
 use crate::exchange::Exchange;
-use crate::handlers::ask::Ask;
 use crate::lock::{lock, wait, wait_at_most};
 use crate::memory::{NO_ROOM, Share, Wait};
 use crate::metrics::{Gauge, Metrics};
 use crate::network;
 use crate::request::Request;
 use crate::routes::Lane;
+use gathering::Gathering;
 use turns::Turns;
 
 /// How many requests may wait for each hashing thread: at 200 ms of a core each, the last one waits seven seconds on two cores, and
@@ -54,12 +55,15 @@ pub struct Job {
     no_room_since: Option<Instant>,
 }
 
+/// Requests that go on together. A job is large, so it goes from list to queue in a box.
+pub type Batch = Vec<Box<Job>>;
+
 /// How far a request has come.
 pub enum Stage {
     /// Its route is known.
     Found,
-    /// Its handler has returned its question for the database.
-    Asks(Ask),
+    /// It has come so far.
+    Begun(Step),
     /// Its answer is ready, but the audit trail must have this entry before anyone sees it.
     Answered(Result<Response>, Entry),
 }
@@ -79,6 +83,11 @@ impl Job {
         Job { exchange, request, target, user: None, stage: Stage::Found, share: None, no_room_since: None }
     }
 
+    /// A request that has come so far.
+    pub fn begun(exchange: Exchange, request: Request, target: Target, user: Option<User>, step: Step) -> Job {
+        Job { user, stage: Stage::Begun(step), ..Job::new(exchange, request, target) }
+    }
+
     /// The client's network, which gets one turn in the queues.
     pub fn network(&self) -> IpAddr {
         network::client_site(self.exchange.client)
@@ -92,8 +101,25 @@ impl Job {
     /// Its question, if that may share a round trip.
     pub fn question(&self) -> Option<&Question> {
         match &self.stage {
-            Stage::Asks(ask) => ask.batched(),
+            Stage::Begun(Step::Ask(ask)) => ask.batched(),
             _ => None,
+        }
+    }
+
+    /// The number of the statement that makes its record; 0 for everything else.
+    fn kind(&self) -> usize {
+        match &self.stage {
+            Stage::Begun(Step::Create(creation)) => creation.question.query.index,
+            _ => 0,
+        }
+    }
+
+    /// The lane of a thread that may wait for it.
+    pub fn lane(&self) -> Lane {
+        match &self.stage {
+            Stage::Begun(Step::Ask(ask)) if ask.is_long() => Lane::LongReading,
+            Stage::Begun(Step::Create(creation)) if creation.is_batched() => Lane::Gathering,
+            _ => Lane::Waiting,
         }
     }
 
@@ -121,7 +147,15 @@ impl Job {
     }
 }
 
-/// The request that a thread is working on.
+/// What a thread does next.
+pub enum Work {
+    /// A request, which begins or is refused.
+    One(Box<Job>, Admission),
+    /// Creations of one kind, which share a statement, and the number of their maker.
+    Creations(Batch, u64),
+}
+
+/// The requests that a thread is working on.
 #[derive(Default)]
 pub struct Slot {
     held: Mutex<Option<Held>>,
@@ -129,20 +163,20 @@ pub struct Slot {
 }
 
 struct Held {
-    exchange: Exchange,
+    exchanges: Vec<Exchange>,
     /// When the thread began. Time in the queue does not count: a request that waits there is not stuck.
     since: Instant,
 }
 
 impl Slot {
-    /// Stores the request where the watchdog can find it.
-    pub fn hold(&self, exchange: Exchange) {
-        *lock(&self.held) = Some(Held { exchange, since: Instant::now() });
+    /// Stores the requests where the watchdog can find them.
+    pub fn hold(&self, exchanges: Vec<Exchange>) {
+        *lock(&self.held) = Some(Held { exchanges, since: Instant::now() });
     }
 
-    /// Takes it back, unless the watchdog has answered it.
-    pub fn release(&self) -> Option<Exchange> {
-        lock(&self.held).take().map(|held| held.exchange)
+    /// Takes them back; none if the watchdog has answered them.
+    pub fn release(&self) -> Vec<Exchange> {
+        lock(&self.held).take().map_or_else(Vec::new, |held| held.exchanges)
     }
 
     /// From now on another thread replaces this one.
@@ -155,9 +189,9 @@ impl Slot {
         self.replaced.load(Ordering::Relaxed)
     }
 
-    /// Takes the request away from a thread that has worked on it for longer than `limit`.
-    pub fn take_if_stuck(&self, limit: Duration) -> Option<Exchange> {
-        lock(&self.held).take_if(|held| held.since.elapsed() > limit).map(|held| held.exchange)
+    /// Takes the requests away from a thread that has worked on them for longer than `limit`.
+    pub fn take_if_stuck(&self, limit: Duration) -> Option<Vec<Exchange>> {
+        lock(&self.held).take_if(|held| held.since.elapsed() > limit).map(|held| held.exchanges)
     }
 }
 
@@ -172,17 +206,25 @@ struct Queue {
 struct Jobs {
     /// Requests that begin in this order, before any long read.
     first: Turns<Box<Job>>,
+    /// Creations that may share a statement.
+    gathering: Gathering<Box<Job>>,
+    /// Whether creations were taken last. They take turns with the other requests.
+    took_creations: bool,
     /// Long reads, each of which begins when it is its turn and there is room.
     long: VecDeque<Box<Job>>,
 }
 
 impl Jobs {
-    /// The next request that can begin, or be refused.
-    fn take(&mut self, lane: Lane, app: &App) -> Option<(Box<Job>, Admission)> {
-        if let Some(job) = self.first.pop() {
+    /// The next request that can begin, or be refused, or the creations that have gathered.
+    fn take(&mut self, lane: Lane, app: &App) -> Option<Work> {
+        let creations = if self.took_creations && self.first.len() > 0 { None } else { self.gathering.take() };
+        self.took_creations = creations.is_some();
+        let creations = creations.map(|(jobs, maker)| Work::Creations(jobs, maker));
+        let work = creations.or_else(|| Some(Work::One(self.first.pop()?, Admission::Begins)));
+        if work.is_some() {
             let lane = if lane == Lane::LongReading { Lane::Waiting } else { lane };
-            length(&app.metrics, lane).set(self.first.len());
-            return Some((job, Admission::Begins));
+            length(&app.metrics, lane).set(self.waiting());
+            return work;
         }
         if lane != Lane::LongReading {
             return None;
@@ -194,7 +236,12 @@ impl Jobs {
         let (place, admission) = self.long.iter_mut().enumerate().find_map(admit)?;
         let job = self.long.remove(place)?;
         length(&app.metrics, Lane::LongReading).set(self.long.len());
-        Some((job, admission))
+        Some(Work::One(job, admission))
+    }
+
+    /// How many requests wait, long reads aside.
+    fn waiting(&self) -> usize {
+        self.first.len() + self.gathering.len()
     }
 }
 
@@ -220,8 +267,7 @@ impl Lanes {
     }
 
     /// Puts requests into the queues of their lanes, and returns those that a full queue drops.
-    #[expect(clippy::vec_box, reason = "a job goes from list to queue and is large")]
-    pub fn queue(&self, jobs: impl Iterator<Item = (Box<Job>, Lane)>, metrics: &Metrics) -> Vec<Box<Job>> {
+    pub fn queue(&self, jobs: impl Iterator<Item = (Box<Job>, Lane)>, metrics: &Metrics) -> Batch {
         let (mut queued, mut refused) = (Vec::new(), Vec::new());
         for (job, lane) in jobs {
             let (network, mut waiting) = (job.network(), lock(&self.of(lane).jobs));
@@ -235,9 +281,13 @@ impl Lanes {
                 }
                 Lane::LongReading => waiting.long.push_back(job),
                 Lane::Reading | Lane::Waiting => waiting.first.push(network, job),
+                Lane::Gathering => waiting.gathering.push(network, job.kind(), job),
             }
-            length(metrics, lane).set(if lane == Lane::LongReading { waiting.long.len() } else { waiting.first.len() });
-            queued.push(lane);
+            length(metrics, lane).set(if lane == Lane::LongReading { waiting.long.len() } else { waiting.waiting() });
+            // Creations that arrive together need one thread, and none while all makers are busy: each looks again when it is done.
+            if lane != Lane::Gathering || (waiting.gathering.wants_maker() && !queued.contains(&lane)) {
+                queued.push(lane);
+            }
         }
         // Notify last: a thread that wakes up may preempt us.
         for lane in queued {
@@ -248,13 +298,16 @@ impl Lanes {
         refused
     }
 
-    /// Waits for the next request of a lane that can begin or is refused. `None` when the service stops and the queue is empty.
-    pub fn next_job(&self, lane: Lane, app: &App) -> Option<(Box<Job>, Admission)> {
+    /// Waits for what a thread of a lane does next. `None` when the service stops and the queue is empty.
+    pub fn next_work(&self, lane: Lane, app: &App) -> Option<Work> {
         let queue = self.of(lane);
         let mut jobs = lock(&queue.jobs);
         loop {
-            if let Some(taken) = jobs.take(lane, app) {
-                return Some(taken);
+            if let Some(work) = jobs.take(lane, app) {
+                if jobs.gathering.wants_maker() {
+                    queue.arrived.notify_one();
+                }
+                return Some(work);
             }
             jobs = if lane == Lane::LongReading && !jobs.long.is_empty() {
                 // A client that reads its answer frees memory without notifying us.
@@ -267,11 +320,23 @@ impl Lanes {
         }
     }
 
+    /// A maker is done. Its thread looks for more.
+    pub fn made(&self, maker: u64) {
+        lock(&self.waiting.jobs).gathering.made(maker);
+    }
+
+    /// Wakes a thread for creations that wait behind makers whose statements hang.
+    pub fn replace_makers(&self) {
+        if lock(&self.waiting.jobs).gathering.wants_maker() {
+            self.waiting.arrived.notify_one();
+        }
+    }
+
     /// Workers have no queue but the socket: a read that cannot be answered by a worker goes to the lane that waits for the
     /// database.
     fn of(&self, lane: Lane) -> &Queue {
         match lane {
-            Lane::Reading | Lane::Waiting | Lane::LongReading => &self.waiting,
+            Lane::Reading | Lane::Waiting | Lane::Gathering | Lane::LongReading => &self.waiting,
             Lane::Hashing => &self.hashing,
         }
     }
@@ -290,7 +355,7 @@ impl Lanes {
 /// The metric that tells how many requests wait in a lane.
 fn length(metrics: &Metrics, lane: Lane) -> &Gauge {
     match lane {
-        Lane::Reading | Lane::Waiting => &metrics.waiting_queue,
+        Lane::Reading | Lane::Waiting | Lane::Gathering => &metrics.waiting_queue,
         Lane::LongReading => &metrics.long_queue,
         Lane::Hashing => &metrics.hashing_queue,
     }

@@ -11,6 +11,7 @@ use crate::fhir::{
     capabilities, care_team, document_reference, everything, patient, practitioner, practitioner_role, search,
 };
 use crate::handlers::ask::{Ask, Read};
+use crate::handlers::creation::Creation;
 use crate::handlers::{
     audit, docs, doctors, emergency, grants, groups, health, history, mappings, patients, resets, sessions, totp,
     transfers, users,
@@ -25,6 +26,8 @@ pub enum Lane {
     Reading,
     /// One of the threads that wait for the database: for every change, and for reads that turn out to need it.
     Waiting,
+    /// The same for creations that may share a statement: a few of those threads at a time make those that have gathered.
+    Gathering,
     /// Some of those threads, when no change waits and there is memory for the rows.
     LongReading,
     /// One of the few threads that hash passwords.
@@ -32,7 +35,8 @@ pub enum Lane {
 }
 
 /// A handler. The variant says who may call it, which the type of the last parameter enforces, and how it uses the database: a
-/// read returns its question and what to do with the rows; every other handler queries the database itself.
+/// read returns its question and what to do with the rows, a creation its statement and what to do with the new row; every other handler
+/// queries the database itself.
 #[derive(Clone, Copy)]
 pub enum Handler {
     /// Anyone.
@@ -41,6 +45,8 @@ pub enum Handler {
     Signed(fn(&App, &Request, &auth::User) -> Result<Response>),
     /// Any user with a valid token and the role `admin`.
     Admin(fn(&App, &Request, &auth::Admin) -> Result<Response>),
+    /// A creation by a user with a valid token.
+    Create(fn(&Read, &auth::User) -> Result<Creation>),
     /// A read by a user with a valid token.
     Read(fn(&Read, &auth::User) -> Result<Ask>),
     /// A read by an admin.
@@ -107,7 +113,7 @@ pub const ROUTES: &[Route] = &[
     signed    (Delete, "/api/auth/sessions/{id}",                  Session, sessions::delete),
     read      (Get,    "/api/auth/groups",                         CareGroup, groups::mine),
 
-    signed    (Post,   "/api/patients",                            Patient, patients::create),
+    create    (Post,   "/api/patients",                            Patient, patients::create),
     read      (Get,    "/api/patients",                            Patient, patients::list).query(patients::FILTERS),
     read      (Get,    "/api/patients/{id}",                       Patient, patients::find),
     signed    (Put,    "/api/patients/{id}",                       Patient, patients::update),
@@ -126,7 +132,7 @@ pub const ROUTES: &[Route] = &[
     read      (Get,    "/api/emergency-access",                    Grant,   emergency::mine),
     signed    (Delete, "/api/emergency-access/{id}",               Grant,   emergency::end),
 
-    signed    (Post,   "/api/doctors",                             Doctor,  doctors::create),
+    create    (Post,   "/api/doctors",                             Doctor,  doctors::create),
     read      (Get,    "/api/doctors",                             Doctor,  doctors::list).query(doctors::FILTERS),
     read      (Get,    "/api/doctors/{id}",                        Doctor,  doctors::find),
     signed    (Put,    "/api/doctors/{id}",                        Doctor,  doctors::update),
@@ -137,7 +143,7 @@ pub const ROUTES: &[Route] = &[
     read      (Get,    "/api/doctors/{id}/history",                Doctor,  history::list::<doctors::History>).query(history::PAGE),
     read      (Get,    "/api/doctors/{id}/history/{version}",      Doctor,  history::find::<doctors::History>),
 
-    signed    (Post,   "/api/mappings",                            Mapping, mappings::create),
+    create    (Post,   "/api/mappings",                            Mapping, mappings::create),
     read      (Get,    "/api/mappings",                            Mapping, mappings::list).query(mappings::FILTERS),
     read      (Get,    "/api/mappings/{patient_id}",               Mapping, mappings::list_of_patient).query(mappings::PAGE),
     read      (Get,    "/api/patients/{patient_id}/mappings",      Mapping, mappings::list_of_patient).query(mappings::PAGE),
@@ -260,6 +266,15 @@ const fn admin(
     line(method, pattern, Some(resource), Handler::Admin(handler))
 }
 
+const fn create(
+    method: Method,
+    pattern: &'static str,
+    resource: Resource,
+    handler: fn(&Read, &auth::User) -> Result<Creation>,
+) -> Route {
+    Route { lane: Lane::Reading, ..line(method, pattern, Some(resource), Handler::Create(handler)) }
+}
+
 const fn read(
     method: Method,
     pattern: &'static str,
@@ -300,7 +315,7 @@ impl Route {
     pub fn access(&self) -> Access {
         match self.handler {
             Handler::Open(_) => Access::Anyone,
-            Handler::Signed(_) | Handler::Read(_) => Access::User,
+            Handler::Signed(_) | Handler::Create(_) | Handler::Read(_) => Access::User,
             Handler::Admin(_) | Handler::AdminRead(_) => Access::Admin,
         }
     }
@@ -341,7 +356,7 @@ impl Route {
 
     /// Whether it counts as a change of the user.
     pub fn is_change(&self) -> bool {
-        self.method != Get && matches!(self.handler, Handler::Signed(_) | Handler::Admin(_))
+        self.method != Get && matches!(self.handler, Handler::Signed(_) | Handler::Admin(_) | Handler::Create(_))
     }
 }
 

@@ -9,15 +9,17 @@ use std::net::TcpListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use postgres::Row;
+
 use crate::app::App;
 use crate::auth::User;
 use crate::db::Question;
-use crate::dispatch::{Routes, Target, entry};
+use crate::dispatch::{Routes, Step, Target, entry};
 use crate::envelope::Response;
 use crate::error::{Error, Result};
 use crate::exchange::{self, Exchange, RequestIds};
-use crate::handlers::ask::{Read, Step};
-use crate::lanes::{Admission, Job, Lanes, QUEUE_PATIENCE, Slot, Stage};
+use crate::handlers::ask::Read;
+use crate::lanes::{Admission, Batch, Job, Lanes, QUEUE_PATIENCE, Slot, Stage, Work};
 use crate::memory::{NO_ROOM, SHORT_BYTES, Share};
 use crate::metrics::Family;
 use crate::request::Request;
@@ -41,8 +43,7 @@ pub struct Server {
 #[derive(Default)]
 struct Arrivals {
     /// The requests whose questions share a round trip.
-    #[expect(clippy::vec_box, reason = "a job goes from list to queue and is large")]
-    asking: Vec<Box<Job>>,
+    asking: Batch,
     /// The requests for other threads.
     elsewhere: Vec<(Box<Job>, Lane)>,
 }
@@ -50,8 +51,8 @@ struct Arrivals {
 impl Arrivals {
     /// Sends it to a thread that may wait.
     fn send_elsewhere(&mut self, job: Box<Job>) {
-        let is_long = matches!(&job.stage, Stage::Asks(ask) if ask.is_long());
-        self.elsewhere.push((job, if is_long { Lane::LongReading } else { Lane::Waiting }));
+        let lane = job.lane();
+        self.elsewhere.push((job, lane));
     }
 }
 
@@ -81,16 +82,32 @@ impl Server {
     /// The loop of a thread of another lane. It ends when the service stops, or when the thread has been replaced.
     pub fn work_in(&self, lane: Lane, lanes: &Lanes, slot: &Slot) {
         while !slot.is_replaced()
-            && let Some((job, admission)) = lanes.next_job(lane, &self.app)
+            && let Some(work) = lanes.next_work(lane, &self.app)
         {
-            if let Admission::Refused(why) = admission {
-                job.exchange.refuse(&self.app, &Error::Unavailable(why.into()));
-            } else if job.exchange.started.elapsed() < QUEUE_PATIENCE {
-                self.survive(|| self.handle(job, slot, lanes));
-            } else {
-                job.exchange.refuse(&self.app, &Error::Unavailable("it waited too long in the queue".into()));
+            match work {
+                Work::One(job, Admission::Refused(why)) => {
+                    job.exchange.refuse(&self.app, &Error::Unavailable(why.into()));
+                }
+                Work::One(job, _) => {
+                    if let Some(job) = self.in_time(job) {
+                        self.survive(|| self.handle(job, slot, lanes));
+                    }
+                }
+                Work::Creations(jobs, maker) => {
+                    self.survive(|| self.make(jobs, slot, lanes));
+                    lanes.made(maker);
+                }
             }
         }
+    }
+
+    /// Refuses a request that has waited too long for a thread.
+    fn in_time(&self, job: Box<Job>) -> Option<Box<Job>> {
+        if job.exchange.started.elapsed() < QUEUE_PATIENCE {
+            return Some(job);
+        }
+        job.exchange.refuse(&self.app, &Error::Unavailable("it waited too long in the queue".into()));
+        None
     }
 
     /// Accepts no new connections. Requests in flight finish, and then every worker ends.
@@ -145,28 +162,27 @@ impl Server {
 
     fn go_on(&self, mut job: Box<Job>, step: Result<Step>, arrivals: &mut Arrivals) {
         match step {
-            Ok(Step::Ask(ask)) => {
-                (job.stage, job.share) = (Stage::Asks(ask), None);
+            Ok(Step::Answer(response)) => self.answer(job, Ok(response), arrivals),
+            Ok(step) => {
+                (job.stage, job.share) = (Stage::Begun(step), None);
                 if job.question().is_some() { arrivals.asking.push(job) } else { arrivals.send_elsewhere(job) }
             }
-            Ok(Step::Answer(response)) => self.answer(job, Ok(response), arrivals),
             Err(error) => self.answer(job, Err(error), arrivals),
         }
     }
 
     /// Sends the questions of these reads in one round trip, and answers those whose rows come back. The others go to threads
     /// that may wait.
-    #[expect(clippy::vec_box, reason = "as in Arrivals")]
-    fn ask(&self, jobs: Vec<Box<Job>>, arrivals: &mut Arrivals) {
+    fn ask(&self, jobs: Batch, arrivals: &mut Arrivals) {
         let questions: Vec<&Question> = jobs.iter().filter_map(|job| job.question()).collect();
         let shares = jobs.iter().map(|job| self.app.memory.share(job.user_id())).collect();
         let results = self.app.db.ask(&questions, shares);
         for (mut job, result) in jobs.into_iter().zip(results) {
             match (std::mem::replace(&mut job.stage, Stage::Found), result) {
-                (Stage::Asks(ask), Some((rows, share))) => {
+                (Stage::Begun(Step::Ask(ask)), Some((rows, share))) => {
                     job.share = Some(share);
-                    let step = self.caught(|| ask.answer(&Read::new(&self.app, &job.request), rows));
-                    self.go_on(job, step, arrivals);
+                    let next = self.caught(|| ask.answer(&Read::new(&self.app, &job.request), rows));
+                    self.go_on(job, next.map(Step::from), arrivals);
                 }
                 (stage, _) => {
                     job.stage = stage;
@@ -198,29 +214,65 @@ impl Server {
     }
 
     /// Handles a request to its end on a thread that may wait. Meanwhile the slot holds the exchange, so that the watchdog can
-    /// answer if the database freezes. A request that turns out to be a long read only now, without a share, goes to the queue of
-    /// long reads.
+    /// answer if the database freezes. A request that turns out only now to be a long read, or a creation that may share a statement, goes to
+    /// the queue of its kind.
     fn handle(&self, job: Box<Job>, slot: &Slot, lanes: &Lanes) {
         let Job { exchange, request, target, mut user, stage, mut share, .. } = *job;
-        slot.hold(exchange);
+        slot.hold(vec![exchange]);
         let may_be_long = share.is_some();
         let step = self.caught(|| self.wait(&request, target, stage, &mut user, may_be_long));
-        let Some(exchange) = slot.release() else { return };
+        let Some(exchange) = slot.release().pop() else { return };
         if let Some(share) = &mut share {
             share.end_read();
         }
         let result = match step {
             Ok(Step::Answer(response)) => Ok(response),
-            Ok(Step::Ask(ask)) => {
+            Ok(step) => {
+                let job = Job::begun(exchange, request, target, user, step);
                 let mut arrivals = Arrivals::default();
-                let mut job = Job::new(exchange, request, target);
-                (job.user, job.stage) = (user, Stage::Asks(ask));
                 arrivals.send_elsewhere(Box::new(job));
                 return self.queue(&mut arrivals, lanes);
             }
             Err(error) => Err(error),
         };
         self.finish(exchange, user.map(|user| user.id), result, share);
+    }
+
+    /// Makes the records of these requests in one statement, and answers them after its commit. The statement itself checks each actor. If
+    /// PostgreSQL refuses it, each request goes to a thread that makes its record alone, so that what is wrong with one is no other's loss.
+    fn make(&self, jobs: Batch, slot: &Slot, lanes: &Lanes) {
+        let _in_flight: Vec<_> = jobs.iter().map(|_| self.app.metrics.in_flight.enter()).collect();
+        let (mut exchanges, mut makings) = (Vec::new(), Vec::new());
+        for job in jobs.into_iter().filter_map(|job| self.in_time(job)) {
+            let Job { exchange, request, target, user, stage, .. } = *job;
+            if let Stage::Begun(Step::Create(creation)) = stage {
+                exchanges.push(exchange);
+                makings.push((request, target, user, creation));
+            }
+        }
+        slot.hold(exchanges);
+        let questions: Vec<&Question> = makings.iter().map(|(.., creation)| &creation.question).collect();
+        let made = self.app.db.change_together(&questions);
+        let makings = slot.release().into_iter().zip(makings);
+        let rows: Vec<Result<Option<Row>>> = match made {
+            Ok(rows) => rows.into_iter().map(Ok).collect(),
+            Err(failure) if failure.changed_nothing && makings.len() > 1 => {
+                let elsewhere = makings.map(|(exchange, (request, target, user, creation))| {
+                    (Box::new(Job::begun(exchange, request, target, user, Step::Create(creation))), Lane::Waiting)
+                });
+                return self.queue(&mut Arrivals { elsewhere: elsewhere.collect(), ..Arrivals::default() }, lanes);
+            }
+            Err(failure) => {
+                let others = failure.error.cause().into_owned();
+                let others = std::iter::repeat_with(|| Err(Error::Unavailable(others.clone())));
+                std::iter::once(Err(failure.error)).chain(others).take(makings.len()).collect()
+            }
+        };
+        for ((exchange, (request, target, user, creation)), row) in makings.zip(rows) {
+            let result = row.and_then(|row| self.caught(|| creation.answer(row)));
+            let result = self.recorded(&request, target, user.as_ref(), result);
+            self.finish(exchange, user.map(|user| user.id), result, None);
+        }
     }
 
     fn wait(
@@ -231,24 +283,40 @@ impl Server {
         user: &mut Option<User>,
         may_be_long: bool,
     ) -> Result<Step> {
-        let ask = match stage {
+        let begun = match stage {
             Stage::Answered(result, entry) => {
                 self.app.audit.record(entry)?;
                 return result.map(Step::Answer);
             }
-            Stage::Asks(ask) => Some(ask),
+            Stage::Begun(step) => Some(step),
             Stage::Found => None,
         };
-        let result = match self.routes.resume(&self.app, request, target, ask, user) {
+        let is_new = begun.is_none();
+        let result = match self.routes.resume(&self.app, request, target, begun, user) {
             Ok(Step::Ask(ask)) if ask.is_long() && !may_be_long => return Ok(Step::Ask(ask)),
+            Ok(Step::Create(creation)) if creation.is_batched() && is_new => return Ok(Step::Create(creation)),
             Ok(Step::Ask(ask)) => ask.wait(&self.app.db, &Read::new(&self.app, request)),
+            Ok(Step::Create(creation)) => {
+                user.as_ref().ok_or(Error::Unauthenticated).and_then(|user| creation.wait(&self.app, request, user))
+            }
             Ok(Step::Answer(response)) => Ok(response),
             Err(error) => Err(error),
         };
-        if let Some(entry) = entry(&self.app, request, target, user.as_ref(), &result) {
+        self.recorded(request, target, user.as_ref(), result).map(Step::Answer)
+    }
+
+    /// The result, once its entry has a place in the audit trail.
+    fn recorded(
+        &self,
+        request: &Request,
+        target: Target,
+        user: Option<&User>,
+        result: Result<Response>,
+    ) -> Result<Response> {
+        if let Some(entry) = entry(&self.app, request, target, user, &result) {
             self.app.audit.record(entry)?;
         }
-        result.map(Step::Answer)
+        result
     }
 
     /// Runs a handler. A panic is one of its errors.

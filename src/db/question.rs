@@ -62,7 +62,7 @@ impl Question {
 }
 
 /// A statement that always has a row had none.
-pub(super) fn no_row(query: &Query) -> Error {
+pub fn no_row(query: &Query) -> Error {
     Error::Internal(format!("{} answered without a row", query.name))
 }
 

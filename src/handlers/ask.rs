@@ -32,14 +32,14 @@ impl Read<'_> {
     }
 }
 
-/// How far a request has come: to its answer, or to a question for the database.
-pub enum Step {
+/// What the rows of a question lead to: the answer, or another question.
+pub enum Next {
     Answer(Response),
     Ask(Ask),
 }
 
 /// Makes the answer from the rows, and from the total if that was asked for.
-type Answer = Box<dyn FnOnce(&Read, Vec<Row>, Option<i64>) -> Result<Step> + Send>;
+type Answer = Box<dyn FnOnce(&Read, Vec<Row>, Option<i64>) -> Result<Next> + Send>;
 
 /// A question, a second one for the total if that is wanted, and what to do with their rows.
 pub struct Ask {
@@ -68,7 +68,7 @@ impl Ask {
         count: Option<Question>,
         answer: impl FnOnce(&Read, Vec<Row>, Option<i64>) -> Result<Response> + Send + 'static,
     ) -> Ask {
-        let answer = |read: &Read, rows, total| answer(read, rows, total).map(Step::Answer);
+        let answer = |read: &Read, rows, total| answer(read, rows, total).map(Next::Answer);
         Ask { question, count, answer: Box::new(answer) }
     }
 
@@ -79,8 +79,8 @@ impl Ask {
         answer: impl FnOnce(&Read, &Row) -> Result<Response> + Send + 'static,
     ) -> Ask {
         let answer = |read: &Read, rows: Vec<Row>, _| match rows.first() {
-            Some(row) => answer(read, row).map(Step::Answer),
-            None => next(read).map(Step::Ask),
+            Some(row) => answer(read, row).map(Next::Answer),
+            None => next(read).map(Next::Ask),
         };
         Ask { question, count: None, answer: Box::new(answer) }
     }
@@ -96,7 +96,7 @@ impl Ask {
     }
 
     /// The second half, once the rows of [`Ask::batched`] are there.
-    pub fn answer(self, read: &Read, rows: Vec<Row>) -> Result<Step> {
+    pub fn answer(self, read: &Read, rows: Vec<Row>) -> Result<Next> {
         self.make(read, rows, None)
     }
 
@@ -111,16 +111,16 @@ impl Ask {
             }
         };
         match self.make(read, rows, total)? {
-            Step::Answer(response) => Ok(response),
-            Step::Ask(next) => next.wait(db, read),
+            Next::Answer(response) => Ok(response),
+            Next::Ask(next) => next.wait(db, read),
         }
     }
 
     /// Whatever the answer is, it says if the patient is seen by emergency access.
-    fn make(self, read: &Read, rows: Vec<Row>, total: Option<i64>) -> Result<Step> {
+    fn make(self, read: &Read, rows: Vec<Row>, total: Option<i64>) -> Result<Next> {
         let emergency = rows.first().filter(|_| self.question.query.tells_emergency).and_then(Emergency::of);
         match (self.answer)(read, rows, total) {
-            Ok(Step::Answer(response)) => Ok(Step::Answer(response.under(emergency))),
+            Ok(Next::Answer(response)) => Ok(Next::Answer(response.under(emergency))),
             Ok(next) => Ok(next),
             Err(error) => Err(error.under(emergency)),
         }

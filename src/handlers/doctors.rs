@@ -4,8 +4,8 @@ use postgres::Row;
 use postgres::types::Json;
 
 use super::ask::{Ask, Read};
+use super::creation::Creation;
 use super::history::{Kept, deleted_id, was_deleted, with_mappings};
-use super::idempotency::once;
 use super::listing::{Listing, SORTS, list_parameters};
 use super::record::{Record, RecordType, created, found, matched, updated};
 use crate::app::App;
@@ -31,12 +31,14 @@ pub static DOCTOR: RecordType =
     RecordType { fields: records::DOCTOR, version: "version", reads_of: None, for_admins: false };
 
 /// `POST /api/doctors`
-pub fn create(app: &App, request: &Request, user: &User) -> Result<Response> {
-    let fields = request.new_record()?.record(records::DOCTOR)?;
-    let parameters: Parameters = &[&Json(&fields), &user.id, &user.session_id, &request.client, &request.id];
-    once(app, request, user, DOCTOR.reads_of, |db| {
-        let row = db.change(Question::new(&app.sql.doctors.create, parameters)?)?;
-        let doctor = DOCTOR.of(&row);
+pub fn create(read: &Read, user: &User) -> Result<Creation> {
+    let fields = read.request.new_record()?.record(records::DOCTOR)?;
+    let question = Question::new(
+        &read.sql.doctors.create,
+        &[&Json(&fields), &user.id, &user.session_id, &read.request.client, &read.request.id],
+    )?;
+    Creation::new(read.request, question, &DOCTOR, |row| {
+        let doctor = DOCTOR.of(row);
         Ok(created("Doctor created", format!("/api/doctors/{}", doctor.id()), &doctor))
     })
 }

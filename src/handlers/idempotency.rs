@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::app::App;
 use crate::audit::Resource;
 use crate::auth::User;
-use crate::db::{Changes, Question};
+use crate::db::{Transaction, no_row};
 use crate::envelope::{Response, Shown};
 use crate::error::{Emergency, Error, Result};
 use crate::request::Request;
@@ -18,25 +18,24 @@ pub const LIFETIME_SECONDS: i32 = 24 * 60 * 60;
 /// How many characters a key may have.
 pub const KEY_MAX: usize = 64;
 
-/// Runs `create` once for the request's key; if there is no key, simply runs it. A replay gets the first answer, with
-/// `Idempotency-Replayed: true`. It shows the record, so the user must still be allowed to see it, and the trail records it as a read, if it
-/// records reads (`reads_of`).
+/// Runs `create` once for this key. A replay gets the first answer, with `Idempotency-Replayed: true`. It shows the record, so the user
+/// must still be allowed to see it, and the trail records it as a read, if it records reads (`reads_of`).
 ///
 /// # Errors
-/// Those of `create`, whose changes are then rolled back; `Invalid` for an ill-formed key, `Conflict` while the first request is
-/// in flight, `KeyReused` for another request with the same key.
+/// Those of `create`, whose changes are then rolled back; `Conflict` while the first request is in flight, `KeyReused` for another request
+/// with the same key.
 pub fn once(
     app: &App,
     request: &Request,
     user: &User,
+    key: &str,
     reads_of: Option<Resource>,
-    create: impl Fn(&mut dyn Changes) -> Result<Response>,
+    create: impl Fn(&mut Transaction) -> Result<Response>,
 ) -> Result<Response> {
-    let Some(key) = key(request)? else { return create(&mut &app.db) };
     let hash = request_hash(request);
     app.db.transaction(&app.sql.idempotency.claim, |transaction| {
-        if !transaction.change(Question::new(&app.sql.idempotency.claim, &[&user.id, &key])?)?.get::<_, bool>("claimed")
-        {
+        let claim = transaction.query_one(&app.sql.idempotency.claim, &[&user.id, &key])?;
+        if !claim.get::<_, bool>("claimed") {
             return Err(Error::Conflict("The first request with this Idempotency-Key is still in flight".into()));
         }
         if let Some(row) = transaction.query_opt(&app.sql.idempotency.find, &[&user.id, &key, &LIFETIME_SECONDS])? {
@@ -48,7 +47,7 @@ pub fn once(
             let (shown, emergency) = match reads_of.zip(id) {
                 Some((resource, id)) => {
                     let question = user.owners().ask(&app.sql.idempotency.may_see, &[&resource.word(), &id])?;
-                    let seen = transaction.change(question)?;
+                    let seen = transaction.answer(&question)?.pop().ok_or_else(|| no_row(&question.query))?;
                     if !seen.get::<_, bool>("may_see") {
                         return Err(Error::NotFound("Record"));
                     }
@@ -70,7 +69,10 @@ pub fn once(
 }
 
 /// The key, if the request has one. Repeated headers have been joined with a comma, which no key has, so they are refused.
-fn key(request: &Request) -> Result<Option<&str>> {
+///
+/// # Errors
+/// `Invalid` for an ill-formed key.
+pub fn key(request: &Request) -> Result<Option<&str>> {
     let Some(key) = request.headers.get("idempotency-key") else { return Ok(None) };
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     if (1..=KEY_MAX).contains(&key.len()) && key.bytes().all(is_plain) {

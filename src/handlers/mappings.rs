@@ -4,8 +4,8 @@ use postgres::Row;
 use postgres::types::Json;
 
 use super::ask::{Ask, Read};
+use super::creation::Creation;
 use super::history::{Kept, deleted_id, was_deleted};
-use super::idempotency::once;
 use super::listing::Listing;
 use super::record::{RecordType, allowed, created, found, matched, updated};
 use crate::app::App;
@@ -31,15 +31,14 @@ pub static MAPPING: RecordType =
 pub static ADMIN_MAPPING: RecordType = RecordType { for_admins: true, ..MAPPING };
 
 /// `POST /api/mappings`: the patient must be the user's own, the doctor must exist, and the pair must be new.
-pub fn create(app: &App, request: &Request, user: &User) -> Result<Response> {
-    let fields = request.new_record()?.record(records::MAPPING)?;
-    let parameters: Parameters = &[&Json(&fields), &user.id, &user.session_id, &request.client, &request.id];
-    once(app, request, user, MAPPING.reads_of, |db| {
-        let row = db.change(user.owners().ask(&app.sql.mappings.create, parameters)?)?;
-        both_found(&row)?;
+pub fn create(read: &Read, user: &User) -> Result<Creation> {
+    let fields = read.request.new_record()?.record(records::MAPPING)?;
+    let parameters: Parameters = &[&Json(&fields), &user.id, &user.session_id, &read.request.client, &read.request.id];
+    Creation::new(read.request, user.owners().ask(&read.sql.mappings.create, parameters)?, &MAPPING, |row| {
+        both_found(row)?;
         let location =
             format!("/api/patients/{}/mappings/{}", row.get::<_, i64>("patient_id"), row.get::<_, i64>("id"));
-        Ok(created("Doctor assigned to patient", location, &MAPPING.of(&row)))
+        Ok(created("Doctor assigned to patient", location, &MAPPING.of(row)))
     })
 }
 

@@ -6,6 +6,7 @@
 pub mod account;
 pub mod ask;
 pub mod audit;
+pub mod creation;
 pub mod docs;
 pub mod doctors;
 pub mod emergency;

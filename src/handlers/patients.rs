@@ -3,8 +3,8 @@
 use postgres::types::Json;
 
 use super::ask::{Ask, Read};
+use super::creation::Creation;
 use super::history::{Kept, deleted_id, was_deleted, with_mappings};
-use super::idempotency::once;
 use super::listing::{self, Listing, list_parameters};
 use super::record::{Record, RecordType, allowed, created, found, matched, updated};
 use crate::app::App;
@@ -27,12 +27,14 @@ pub static PATIENT: RecordType =
     RecordType { fields: records::PATIENT, version: "version", reads_of: Some(Resource::Patient), for_admins: false };
 
 /// `POST /api/patients`: the new patient belongs to the user.
-pub fn create(app: &App, request: &Request, user: &User) -> Result<Response> {
-    let fields = request.new_record()?.record(records::PATIENT)?;
-    let parameters: Parameters = &[&Json(&fields), &user.id, &user.session_id, &request.client, &request.id];
-    once(app, request, user, PATIENT.reads_of, |db| {
-        let row = db.change(Question::new(&app.sql.patients.create, parameters)?)?;
-        let patient = PATIENT.of(&row);
+pub fn create(read: &Read, user: &User) -> Result<Creation> {
+    let fields = read.request.new_record()?.record(records::PATIENT)?;
+    let question = Question::new(
+        &read.sql.patients.create,
+        &[&Json(&fields), &user.id, &user.session_id, &read.request.client, &read.request.id],
+    )?;
+    Creation::new(read.request, question, &PATIENT, |row| {
+        let patient = PATIENT.of(row);
         Ok(created("Patient created", format!("/api/patients/{}", patient.id()), &patient))
     })
 }

@@ -48,6 +48,12 @@ impl<T> Turns<T> {
         displaced
     }
 
+    /// The next item, if it is wanted; its network then goes to the end of the row.
+    pub fn pop_if(&mut self, is_wanted: impl Fn(&T) -> bool) -> Option<T> {
+        let (_, line) = self.lines.front()?;
+        if line.front().is_some_and(is_wanted) { self.pop() } else { None }
+    }
+
     /// The next item; its network then goes to the end of the row.
     pub fn pop(&mut self) -> Option<T> {
         let (network, mut line) = self.lines.pop_front()?;
