@@ -52,7 +52,7 @@ check: ## run rustfmt, clippy and rustdoc; every warning is an error
 	cargo clippy --all-targets --features ops -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
 
-bench: ## measure the server against Express, axum and PostgreSQL itself (takes forty minutes; bench/run.sh says how to run less)
+bench: ## measure the server against Express, axum and PostgreSQL itself (takes forty minutes; bench/run.sh says how to run less), or with SIZES=1 on ten million patients
 	@sh bench/run.sh
 
 install: ## install the program, its systemd service and the files of deploy/ (PREFIX, DESTDIR)

@@ -41,38 +41,81 @@ checkpoint;
 """
 
 
-class Database:
-    """A running private PostgreSQL, kept up by a product process that serves nobody else. The servers reach it over its Unix socket,
-    or, with a relay, over TCP."""
+class PrivateDatabase:
+    """A running private PostgreSQL with the product's schema, kept up by a product process that serves nobody else."""
 
-    def __init__(self, product, relay=None, delay_ms=None):
+    def __init__(self, product):
         # PostgreSQL does not run as root; its own user must be able to pass through.
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="healthcare-bench-"))
         self.folder.chmod(0o711)
         self.secret = secrets.token_hex(32)
-        self.relay = self.address = None
-        environment = {
+        self.keeper = Server("keeper", [str(product)], {
             "DATA_DIR": str(self.folder / "data"), "JWT_SECRET": self.secret, "JWT_TTL_SECONDS": "86400",
             "BCRYPT_COST": "10", "PORT": "0", "RUST_LOG": "warn",
             # What PostgreSQL admits follows from this: enough for pgbench as well.
             "DATABASE_POOL": "100", "AUTH_RATE_PER_MINUTE": "0",
-        }
-        self.keeper = Server("keeper", [str(product)], environment)
+        })
+
+    def start(self):
+        self.keeper.start(patience=60)
+        lines = (self.folder / "data/postgresql/postmaster.pid").read_text().splitlines()
+        self.postmaster = int(lines[0])
+        self.socket = lines[4]
+        self.port = lines[3]
+        self.programs = pathlib.Path(os.readlink(f"/proc/{self.postmaster}/exe")).parent
+
+    def stop(self):
+        self.keeper.stop(patience=120)
+        self.remove_data()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def remove_data(self):
+        link = self.folder / "data/postgresql"
+        if link.is_symlink():  # the product puts the files elsewhere where PostgreSQL's user cannot come here
+            shutil.rmtree(link.resolve().parent, ignore_errors=True)
+        shutil.rmtree(self.folder / "data", ignore_errors=True)
+
+    def sql(self, text, variables=None, patience=120):
+        """Runs statements one by one; returns what the last one prints."""
+        command = [str(self.programs / "psql"), "-XqAt", "-v", "ON_ERROR_STOP=1", "-h", self.socket, "-U", "healthcare",
+                   "-d", "healthcare"]
+        for name, value in (variables or {}).items():
+            command += ["-v", f"{name}={value}"]
+        done = subprocess.run(command, input=text, capture_output=True, text=True, check=False, timeout=patience)
+        if done.returncode != 0:
+            raise SystemExit(f"bench: psql: {done.stderr.strip()}")
+        return done.stdout.strip()
+
+    def sign_up(self, name):
+        body = {"name": name, "email": f"{name}@example.org", "password": PASSWORD}
+        user = self._post("/api/auth/register", body)
+        return {"id": user["id"], "token": self.log_in(name)}
+
+    def log_in(self, name):
+        return self._post("/api/auth/login", {"email": f"{name}@example.org", "password": PASSWORD})["token"]
+
+    def _post(self, path, body):
+        request = urllib.request.Request(self.keeper.url + path, json.dumps(body).encode(), {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)["data"]
+
+
+class Database(PrivateDatabase):
+    """The same with the data of a run. The servers reach it over its Unix socket, or, with a relay, over TCP."""
+
+    def __init__(self, product, relay=None, delay_ms=None):
+        super().__init__(product)
+        self.relay = self.address = None
         try:
-            self.keeper.start(patience=60)
-            lines = (self.folder / "data/postgresql/postmaster.pid").read_text().splitlines()
-            self.postmaster = int(lines[0])
-            self.socket = lines[4]
-            self.port = lines[3]
-            self.programs = pathlib.Path(os.readlink(f"/proc/{self.postmaster}/exe")).parent
+            self.start()
             if delay_ms is not None:
                 self.relay = subprocess.Popen([str(relay), f"{self.socket}/.s.PGSQL.{self.port}", delay_ms],
                                               stdout=subprocess.PIPE, text=True)
                 self.address = self.relay.stdout.readline().split()[-1].split(":")
-            self.reader = self._sign_up("reader")
-            self.writer = self._sign_up("writer")
+            self.reader = self.sign_up("reader")
+            self.writer = self.sign_up("writer")
             # A user has 100 sessions at most, so logins would end those of the others.
-            self._sign_up("visitor")
+            self.sign_up("visitor")
             self.sql(SEED.format(others=OTHERS, others_patients=OTHERS_PATIENTS, reader=self.reader["id"],
                                  patients=READERS_PATIENTS))
             found = self.sql(f"select min(id), max(id) from patients where created_by = {self.reader['id']}")
@@ -85,11 +128,7 @@ class Database:
         if self.relay:
             self.relay.kill()
             self.relay.wait()
-        self.keeper.stop(patience=30)
-        link = self.folder / "data/postgresql"
-        if link.is_symlink():  # the product puts the files elsewhere where PostgreSQL's user cannot come here
-            shutil.rmtree(link.resolve().parent, ignore_errors=True)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        super().stop()
 
     def environment(self):
         """For every server: the product reads the first lines, the peers the others."""
@@ -104,29 +143,8 @@ class Database:
             "PGHOST": host, "PGPORT": port, "PGUSER": "healthcare", "PGDATABASE": "healthcare",
         }
 
-    def sql(self, text):
-        """Runs statements one by one; returns what the last one prints."""
-        command = [str(self.programs / "psql"), "-XqAt", "-v", "ON_ERROR_STOP=1", "-h", self.socket, "-U", "healthcare",
-                   "-d", "healthcare"]
-        done = subprocess.run(command, input=text, capture_output=True, text=True, check=False, timeout=120)
-        if done.returncode != 0:
-            raise SystemExit(f"bench: psql: {done.stderr.strip()}")
-        return done.stdout.strip()
-
     def reset(self):
         self.sql(RESET.format(writer=self.writer["id"]))
-
-    def _sign_up(self, name):
-        body = {"name": name, "email": f"{name}@example.org", "password": PASSWORD}
-        user = self._post("/api/auth/register", body)
-        login = self._post("/api/auth/login", body | {"name": None})
-        return {"id": user["id"], "token": login["token"]}
-
-    def _post(self, path, body):
-        body = json.dumps({name: value for name, value in body.items() if value is not None}).encode()
-        request = urllib.request.Request(self.keeper.url + path, body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.load(answer)["data"]
 
 
 def statement(name, places):

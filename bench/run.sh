@@ -19,6 +19,8 @@
 #   DELAY_MS=0          PostgreSQL across TCP, through a relay; 1: each of its answers comes 1 ms later. Else its Unix socket
 #   DATABASE_POOL=…     connections to PostgreSQL, for all; else the product's own default, and 10 a process for the peers
 #   WORKERS=…           the product's workers and Express's processes; else their defaults (1 a core, both)
+#   SIZES=1             instead of all this: what ten million patients cost (bench/sizes.py), in an hour, with 45 GB of free disk;
+#                       SIZES_USERS=100000, SIZES_PATIENTS=10000000, SIZES_MAPPINGS=1000000, SIZES_TRAIL=100000000 say how many
 #   SKIP_BUILD=1        takes the programs that are there; PRODUCT, UPSTREAM and AXUM name others
 #
 # All traffic stays on 127.0.0.1; files go to target/ and to a temporary folder that is removed.
@@ -41,10 +43,12 @@ as_root() {
 }
 
 missing=
-command -v wrk >/dev/null 2>&1 || missing="$missing wrk"
 command -v python3 >/dev/null 2>&1 || missing="$missing python3"
-command -v node >/dev/null 2>&1 || missing="$missing nodejs"
-command -v npm >/dev/null 2>&1 || missing="$missing npm"
+if [ -z "${SIZES:-}" ]; then
+    command -v wrk >/dev/null 2>&1 || missing="$missing wrk"
+    command -v node >/dev/null 2>&1 || missing="$missing nodejs"
+    command -v npm >/dev/null 2>&1 || missing="$missing npm"
+fi
 if [ -n "$missing" ]; then
     command -v apt-get >/dev/null 2>&1 || fail "install these first:$missing"
     # shellcheck disable=SC2086 # a list of words
@@ -56,6 +60,9 @@ sh deploy/install-postgresql.sh || exit 1
 
 if [ -z "${SKIP_BUILD:-}" ]; then
     cargo build --release || exit 1
+fi
+[ -z "${SIZES:-}" ] || exec python3 bench/sizes.py
+if [ -z "${SKIP_BUILD:-}" ]; then
     case ",${SERVERS:-upstream}," in
         *,upstream,*) cargo build --release --features upstream-tiny-http --target-dir target/upstream || exit 1 ;;
     esac
