@@ -109,9 +109,6 @@ select q.number, p.*
 -- condition or an order that is not asked for is gone before the plan is made, so that it costs nothing, and each order has its index.
 -- Several owners have a page each, as has what is shared with the first of them, and the first of them all are the page. It begins behind
 -- the record with `after_id` and, in the sorted field, `after_value`; null is the start.
---
--- Among the patients of everybody, a text of one or two letters stands at the start of a word (`word_start`), for which there are trigrams.
--- To look for it anywhere would be to read all of them.
 select p.*
   from (select page.*
           from unnest(case when cardinality($1) <> 1 then $1 else array[null::bigint] end) as owner (id)
@@ -121,11 +118,7 @@ select p.*
                     where case when $1 is null then true
                                when cardinality($1) = 1 then created_by = any ($1)
                                else created_by = any (array[owner.id]) end
-                      and is_wanted(patients, case when $1 is not null or word_start($6) is null then $6 end, $7, $8, $9)
-                      and ($1 is not null or word_start($6) is null
-                           or searched(name, email, phone, null, null) ~ word_start($6)
-                              and coalesce(folded(name) ~ word_start($6), false))
-                      and ($1 is not null or word_start($9[1]) is null or searched(name, email, phone, null, null) ~ word_start($9[1]))
+                      and is_wanted(patients, $6, $7, $8, $9)
                       and case $2
                           when 'name' then $4 is null or (folded(name), id) > (folded($4), $3)
                           when '-created_at' then $4 is null or (created_at, id) < ($4::timestamptz, $3)
@@ -161,14 +154,7 @@ select p.*
 
 -- name: count(owners bigint[], name_part text, gender text, date_of_birth date, words text[]) :one planned
 -- How many records there are on all pages. It reads every one of them, so it runs only on request.
-select (select count(*)
-          from patients
-         where ($1 is null or created_by = any ($1))
-           and is_wanted(patients, case when $1 is not null or word_start($2) is null then $2 end, $3, $4, $5)
-           and ($1 is not null or word_start($2) is null
-                or searched(name, email, phone, null, null) ~ word_start($2)
-                   and coalesce(folded(name) ~ word_start($2), false))
-           and ($1 is not null or word_start($5[1]) is null or searched(name, email, phone, null, null) ~ word_start($5[1])))
+select (select count(*) from patients where ($1 is null or created_by = any ($1)) and is_wanted(patients, $2, $3, $4, $5))
        + (select count(*) from shared_patients($1) shared where is_wanted(shared, $2, $3, $4, $5)) as total;
 
 -- name: export(created_by bigint, after_id bigint, page_size bigint) :many planned

@@ -50,7 +50,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "0023_may_break_glass",
     "0024_emergency_access",
     "0025_breaking_steps",
-    "0026_large_tables",
+    "0026_audit_periods",
     "0027_quicker_names",
 ];
 

@@ -25,8 +25,7 @@ pub fn in_query(name: &'static str) -> Option<Json> {
         "q" => (
             words(WORDS_LENGTH_MAX, WORDS_MAX),
             "Words, parted by spaces, 10 at most: each is any part of the name, the e-mail address, the telephone number or, of a doctor, the licence \
-             number or the specialization. Case and accents do not matter, nor does the order. Digits find a telephone number however it is written. \
-             Among the patients of all users, the longest word must be the start of a word if it has one or two letters.",
+             number or the specialization. Case and accents do not matter, nor does the order. Digits find a telephone number however it is written.",
         ),
         "count" => (truth(), "With `true`, the header `X-Total-Count` says how many records there are on all pages."),
         "after" => (id(), "Continue after this id. Not allowed with `sort`. The `Link` header leads to the next page."),
@@ -34,10 +33,7 @@ pub fn in_query(name: &'static str) -> Option<Json> {
             id(),
             "Continue before this id or, in a history, before this version. The `Link` header leads to the next page.",
         ),
-        "name" => (
-            part(),
-            "Any part of the name, without case and accents. Among the patients of all users, one or two letters must be the start of a word.",
-        ),
+        "name" => (part(), "Any part of the name, without case and accents."),
         "specialization" => (part(), "Any part of the specialization, without case and accents."),
         "email" => (part(), "Any part of the address, without case and accents."),
         "gender" => (one_of(GENDERS), "Only patients of this gender."),

@@ -232,7 +232,7 @@ fn a_thousand_rows_are_paged_by_the_index_of_their_owner() {
 #[test]
 fn a_million_rows_are_paged_and_searched_by_the_right_index() {
     let mut filled = Filled::with_a_million();
-    let (any, rare, common) = ("null", "'ZYXgard q'", "'BÉR'");
+    let (any, rare, common) = ("null", "'ZYXgard q'", "'ÉR'");
     pages(&mut filled);
     for owner in [LARGE, SMALL, 50] {
         for after in [0, 500_000] {

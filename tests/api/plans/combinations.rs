@@ -43,7 +43,6 @@ fn a_list_among_a_million_patients_costs_little_whatever_is_asked_of_it() {
     combinations_read_at_most_twice_as_many_rows(&mut thousand, &mut million);
     #[cfg(target_os = "linux")]
     short_words_are_sought_within_half_a_second(&mut million);
-    the_start_of_a_word_is_found_among_everybodys_patients(&mut million);
     counts_read_what_they_count(&mut million);
     doctors_are_found_by_their_filters(&mut million);
     users_are_found_among_a_hundred_thousand(&mut thousand);
@@ -118,29 +117,6 @@ fn users_are_found_among_a_hundred_thousand(filled: &mut Filled) {
         for plan in filled.ask(|sql| &sql.users.search, &values) {
             assert!(plan.indexes().contains(&index), "{}: {:?}", plan.name, plan.indexes());
             assert!(plan.rows() <= most, "{}: {} rows", plan.name, plan.rows());
-        }
-    }
-}
-
-/// One or two letters have no trigrams but those at the start of a word, and that is where they are sought among a million.
-fn the_start_of_a_word_is_found_among_everybodys_patients(filled: &mut Filled) {
-    for sort in SORTS {
-        // Nobody has the first, ten have the second, and many the third and the fourth.
-        for text in ["qy", "zy", "al", "4"] {
-            for [name, words] in [[format!("'{text}'"), "null".into()], ["null".into(), format!("'{{{text}}}'")]] {
-                let values = ["null", sort, "0", "null", "101", &name, "null", "null", &words].map(String::from);
-                for plan in filled.ask(|sql| sql.patients.search.limited_by_owners(), &values) {
-                    plan.reads_whole_tables_never();
-                    assert!(plan.rows() <= 5_000.0, "{}: {} rows", plan.name, plan.rows());
-                }
-                if ["qy", "zy"].contains(&text) {
-                    let values = ["null", &name, "null", "null", &words].map(String::from);
-                    for plan in filled.ask(|sql| sql.patients.count.limited_by_owners(), &values) {
-                        plan.reads_whole_tables_never();
-                        assert!(plan.rows() <= 100.0, "{}: {} rows", plan.name, plan.rows());
-                    }
-                }
-            }
         }
     }
 }
