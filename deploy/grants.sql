@@ -24,7 +24,7 @@ grant usage on schema public to healthcare_run;
 grant select, insert, update on users, one_time_tokens, patient_grants to healthcare_run;
 grant select, insert, update, delete on sessions, refresh_tokens, login_failures, idempotency_keys, totp_secrets, recovery_codes to healthcare_run;
 grant select, insert, update, delete on patients, doctors, mappings, care_groups, care_group_members to healthcare_run;
--- Tables that are read and added to, never changed. PostgreSQL sets the ids and the times of changes and logins, so that nobody
+-- Tables that are read and added to, never changed, but for the owner of a deleted record. PostgreSQL sets the ids and the times of changes and logins, so that nobody
 -- can write an entry or a version into the past. A batch brings the times at which its reads happened.
 revoke insert on audit_entries, audit_batches, record_versions from healthcare_run;
 grant select on audit_entries, audit_batches, record_versions to healthcare_run;
@@ -33,6 +33,8 @@ grant insert (action, resource, at, actor_id, resource_id, resource_ids, ip, req
     on audit_batches to healthcare_run;
 grant insert (resource, record_id, version, owner_id, patient_id, ended_by, actor_id, record, texts_here, texts_later)
     on record_versions to healthcare_run;
+-- A transfer takes deleted records along. A trigger refuses another owner of any other version.
+grant update (owner_id) on record_versions to healthcare_run;
 grant select, insert on audit_batch_actors to healthcare_run;
 -- The sequence of the ids of entries and batches.
 grant usage on sequence audit_entries_id_seq to healthcare_run;

@@ -282,13 +282,15 @@ select matches, allowed, emergency
 -- conflict record_versions_pkey: The patient is not deleted
 -- Brings a deleted patient back, with the mappings that went in the same transaction and whose doctors exist. While the patient is away
 -- nobody can make a mapping, so that their pairs are free. `was_deleted` false: the patient is there. `allowed` false: and is only granted.
--- No row: none that these owners had.
--- Of two at once one makes the row, and the constraint refuses the other.
+-- No row: none that these owners had. Of two at once one makes the row, and the constraint refuses the other; a transfer comes before or
+-- after.
 with gone as (
-    select version, owner_id, ended_at, record
-      from deletion_of('patient', $2)
-     where ($1 is null or owner_id = any ($1))
-       and record is not null
+    select v.version, v.owner_id, v.ended_at, v.record
+      from deletion_of('patient', $2) as last
+      join record_versions v on v.resource = 'patient' and v.record_id = $2 and v.version = last.version
+     where ($1 is null or v.owner_id = any ($1))
+       and v.record is not null
+       for no key update of v
 ), went as materialized (
     select m.record_id as id, m.version, m.record, (m.record -> 'doctor_id')::bigint as doctor_id
       from gone
@@ -302,7 +304,7 @@ with gone as (
       from gone
      cross join (select count(*) from doctor) as locked
      cross join lateral jsonb_populate_record(null::patients, record || jsonb_build_object(
-               'version', gone.version + 2, 'updated_at', now())) as new
+               'created_by', gone.owner_id, 'version', gone.version + 2, 'updated_at', now())) as new
     returning *
 ), restored_mappings as (
     insert into mappings overriding system value

@@ -52,6 +52,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "0025_breaking_steps",
     "0026_audit_periods",
     "0027_quicker_names",
+    "0028_inherited",
 ];
 
 /// The key of the advisory lock: any number that no other program uses in the same database.

@@ -19,7 +19,7 @@ static MOVED: RecordType =
 /// How many patients move in one transaction: few enough for its time limit.
 const AT_ONCE: i64 = 500;
 
-/// How many patients of a user have moved.
+/// How many patients of a user have moved, without the deleted ones.
 #[derive(Serialize)]
 struct Moved {
     patients: i64,
@@ -43,7 +43,8 @@ pub fn patient(app: &App, request: &Request, admin: &Admin) -> Result<Response> 
     Ok(updated("Patient transferred", &MOVED.of(&row)))
 }
 
-/// `POST /api/admin/users/{id}/transfer`: all patients of the user, some in each transaction. It can be sent again if it ends half way.
+/// `POST /api/admin/users/{id}/transfer`: all patients of the user and those that were deleted, some in each transaction. It can be sent again
+/// if it ends half way.
 pub fn user(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
     let (id, user) = (request.id("id")?, admin.user());
     let to = receiver(request)?;
@@ -51,14 +52,14 @@ pub fn user(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
     let mut moved = Moved { patients: 0 };
     loop {
         let change = admin.owners().ask(&app.sql.transfers.some_of_user, parameters)?;
-        let patients = app.db.transaction(&change.query, |transaction| {
+        let (patients, found_some) = app.db.transaction(&change.query, |transaction| {
             let row = transaction.answer(&change)?.pop().ok_or(Error::NotFound("User"))?;
             accepted(row.get("refused"))?;
             transaction.query_opt(&app.sql.grants.end_lost, &[&vec![id, to]])?;
-            Ok(row.get::<_, i64>("patients"))
+            Ok((row.get::<_, i64>("patients"), row.get::<_, bool>("found_some")))
         })?;
         moved.patients += patients;
-        if patients < AT_ONCE {
+        if !found_some {
             return Ok(Response::updated("Patients transferred", moved));
         }
     }

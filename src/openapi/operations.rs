@@ -297,7 +297,7 @@ pub const OPERATIONS: &[Operation] = &[
         .about("For a lost phone. Ends all sessions of the user. 403 for the admin's own.")
         .gives(Nothing("deleted"), "Second factor removed").refuses(&["NotFound"]),
     in_section("Admin", Post, "/api/admin/users/{id}/transfer", "adminTransferPatients", "Hand all patients of a user over to another one")
-        .about("For somebody who leaves. Many patients move in several transactions, each of them whole, and the answer comes when all have moved; a request that ends half way can be sent again. 409 if the user is disabled or the same.")
+        .about("For somebody who leaves. Deleted patients go along, and are not counted. Many patients move in several transactions, each of them whole, and the answer comes when all have moved; a request that ends half way can be sent again. 409 if the user is disabled or the same.")
         .takes("Transfer").gives(Renewed("Transferred"), "Patients transferred").refuses(&["NotFound", "Conflict"]),
     in_section("Admin", Post, "/api/admin/users/{id}/unlock", "adminUnlockUser", "Unlock an account: reset its count of failed logins")
         .about("The user can log in again at once; the password stays.")

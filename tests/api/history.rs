@@ -364,7 +364,7 @@ fn an_erased_version_shows_nothing_of_the_record() {
 }
 
 #[test]
-fn a_kept_version_can_lose_its_record_and_nothing_else() {
+fn a_kept_version_can_lose_its_record_and_a_deleted_one_change_its_owner_and_nothing_else() {
     let app = TestApp::start();
     let (ann, mut sql) = (app.signed_up("ann"), app.sql());
     let path = format!("/api/patients/{}", ann.new_patient("P"));
@@ -375,6 +375,7 @@ fn a_kept_version_can_lose_its_record_and_nothing_else() {
         "update record_versions set record = '{}'",
         "update record_versions set record = null, actor_id = null",
         "update record_versions set record = null, texts_here = '{}'",
+        "update record_versions set owner_id = 7",
         "delete from record_versions",
         "truncate record_versions",
     ] {
@@ -384,8 +385,14 @@ fn a_kept_version_can_lose_its_record_and_nothing_else() {
             "{forbidden}: {error}"
         );
     }
+    ann.delete(&path).expect(200, "deleted");
+    let both = "update record_versions set owner_id = 7, record = null where ended_by = 'delete'";
+    sql.batch_execute(both).expect_err("one at a time");
+    let moved =
+        sql.execute("update record_versions set owner_id = 7 where ended_by = 'delete'", &[]).expect("a transfer");
+    assert_eq!(moved, 1);
     let erased = sql.execute("update record_versions set record = null", &[]).expect("an erasure");
-    assert_eq!(erased, 1);
+    assert_eq!(erased, 2);
 }
 
 #[test]

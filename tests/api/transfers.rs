@@ -79,6 +79,126 @@ fn all_patients_of_a_user_who_leaves_move_in_batches_and_none_is_left() {
     assert_eq!(none.expect(200, "updated").data(), json!({ "patients": 0 }));
 }
 
+/// The ids of a list of deleted records, in order.
+fn deleted(person: &Person, kind: &str) -> Vec<i64> {
+    let mut ids = person.get(&format!("/api/{kind}/deleted")).expect(200, "success").ids();
+    ids.sort_unstable();
+    ids
+}
+
+#[test]
+fn what_was_deleted_goes_along_with_its_history_and_comes_back_as_the_new_owners() {
+    let app = TestApp::start();
+    let (admin, ann, ben) = (app.admin("root"), app.signed_up("ann"), app.signed_up("ben"));
+    let (living, gone, doctor) = (ann.new_patient("Living"), ann.new_patient("Gone"), ann.new_doctor("D"));
+    let (of_living, of_gone) = (ann.new_mapping(living, doctor), ann.new_mapping(gone, doctor));
+    ann.delete(&format!("/api/mappings/{of_living}")).expect(200, "deleted");
+    ann.delete(&format!("/api/patients/{gone}")).expect(200, "deleted");
+    // One that was deleted, and is there again, is a living one.
+    let again = ann.new_patient("Again");
+    ann.delete(&format!("/api/patients/{again}")).expect(200, "deleted");
+    ann.send("POST", &format!("/api/patients/{again}/undelete"), &[], None).expect(200, "updated");
+
+    // Of one patient the deleted mappings go along.
+    transfer(&admin, living, &ben).expect(200, "updated");
+    assert_eq!((deleted(&ann, "mappings"), deleted(&ben, "mappings")), (vec![of_gone], vec![of_living]));
+    let history = format!("/api/patients/{living}/mappings/{of_living}/history");
+    ann.get(&history).expect(404, "failed");
+    ben.get(&history).expect(200, "success");
+
+    let path = format!("/api/admin/users/{}/transfer", ann.id);
+    let moved = admin.post(&path, json!({ "to": ben.id })).expect(200, "updated");
+    assert_eq!(moved.data(), json!({ "patients": 1 }), "the living ones");
+    let mut mappings = [of_living, of_gone];
+    mappings.sort_unstable();
+    assert_eq!((deleted(&ann, "patients"), deleted(&ann, "mappings")), (vec![], vec![]));
+    assert_eq!((deleted(&ben, "patients"), deleted(&ben, "mappings")), (vec![gone], mappings.to_vec()));
+    for target in [
+        format!("/api/patients/{gone}/history"),
+        format!("/api/patients/{gone}/history/1"),
+        format!("/api/patients/{gone}/mappings/{of_gone}/history"),
+        format!("/fhir/R4/Patient/{gone}/_history"),
+    ] {
+        assert_eq!((ann.get(&target).status, ben.get(&target).status), (404, 200), "{target}");
+    }
+    let fhir = format!("/fhir/R4/Patient/{gone}");
+    assert_eq!((ann.get(&fhir).status, ben.get(&fhir).status), (404, 410));
+    let then = ben.get(&format!("/api/patients/{gone}/history/1")).expect(200, "success").data();
+    assert_eq!(then["record"]["created_by"], ann.id, "a version stays as it was");
+    let entries = app.audited("transfer");
+    let of_gone = entries.iter().find(|entry| entry["resource_id"] == gone).expect("an entry");
+    assert_eq!((entries.len(), &of_gone["version"]), (3, &Value::Null));
+
+    ann.send("POST", &format!("/api/patients/{gone}/undelete"), &[], None).expect(404, "failed");
+    let back = ben.send("POST", &format!("/api/patients/{gone}/undelete"), &[], None).expect(200, "updated");
+    assert_eq!(back.data()["created_by"], ben.id);
+    assert!(back.json()["message"].as_str().expect("a message").contains("1 of 1 mappings"));
+    ann.get(&format!("/api/patients/{gone}")).expect(404, "failed");
+    assert_eq!(
+        ben.get(&format!("/api/patients/{gone}/mappings")).expect(200, "success").data().as_array().map(Vec::len),
+        Some(1)
+    );
+    let none = admin.post(&path, json!({ "to": ben.id })).expect(200, "updated");
+    assert_eq!(none.data(), json!({ "patients": 0 }));
+}
+
+#[test]
+fn many_deleted_patients_move_in_batches() {
+    let app = TestApp::start();
+    let (admin, ann, ben) = (app.admin("root"), app.signed_up("ann"), app.signed_up("ben"));
+    let fill = "insert into record_versions (resource, record_id, version, owner_id, patient_id, ended_by, record)
+                select 'patient', 1000 + n, 1, $1::bigint, 1000 + n, 'delete', '{\"name\": \"P\"}'::jsonb from generate_series(1, 1201) n
+                 union all
+                select 'mapping', 1000 + n, 1, $1::bigint, 1000 + n, 'delete', '{}' from generate_series(1, 1201) n";
+    app.sql().execute(fill, &[&ann.id]).expect("deleted patients");
+    let moved = admin.post(&format!("/api/admin/users/{}/transfer", ann.id), json!({ "to": ben.id }));
+    assert_eq!(moved.expect(200, "updated").data(), json!({ "patients": 0 }));
+    let owners = "select min(owner_id), max(owner_id), count(*) from record_versions";
+    let row = app.sql().query_one(owners, &[]).expect("owners");
+    assert_eq!((row.get(0), row.get(1), row.get(2)), (ben.id, ben.id, 2402_i64));
+    assert_eq!(app.audited("transfer").len(), 1201);
+}
+
+#[test]
+fn nothing_is_left_of_a_user_who_deletes_and_brings_back_during_a_transfer() {
+    let app = TestApp::start();
+    let (admin, ann, ben) = (app.admin("root"), app.signed_up("ann"), app.signed_up("ben"));
+    let patients: Vec<i64> = (0..6).map(|number| ann.new_patient(&format!("P{number}"))).collect();
+    // An undelete that waits for a transfer finds nothing.
+    ann.delete(&format!("/api/patients/{}", patients[0])).expect(200, "deleted");
+    let (mut holder, mut watcher) = (app.sql(), app.sql());
+    let mut held = holder.transaction().expect("a transaction");
+    held.execute("update record_versions set owner_id = $1 where ended_by = 'delete'", &[&ben.id]).expect("a transfer");
+    let undelete = |patient: i64| ann.send("POST", &format!("/api/patients/{patient}/undelete"), &[], None);
+    thread::scope(|scope| {
+        let sent = scope.spawn(|| undelete(patients[0]));
+        let waiting =
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        eventually("it waits", || watcher.query_one(waiting, &[]).expect("a count").get::<_, i64>(0) == 1);
+        held.commit().expect("the transfer");
+        sent.join().expect("an answer").expect(404, "failed");
+    });
+
+    thread::scope(|scope| {
+        for patient in &patients[1..] {
+            let undelete = &undelete;
+            let ann = &ann;
+            scope.spawn(move || {
+                while ann.delete(&format!("/api/patients/{patient}")).status == 200 && undelete(*patient).status == 200
+                {
+                }
+            });
+        }
+        admin.post(&format!("/api/admin/users/{}/transfer", ann.id), json!({ "to": ben.id })).expect(200, "updated");
+    });
+    assert_eq!(ann.get("/api/patients").expect(200, "success").data(), json!([]));
+    assert_eq!(deleted(&ann, "patients"), Vec::<i64>::new());
+    let mut all = ben.get("/api/patients").expect(200, "success").ids();
+    all.extend(deleted(&ben, "patients"));
+    all.sort_unstable();
+    assert_eq!(all, patients);
+}
+
 #[test]
 fn a_transfer_ends_what_the_old_owner_shared_and_what_the_new_one_does_not_need() {
     let app = TestApp::start();

@@ -61,6 +61,7 @@ fn the_run_time_role_serves_and_can_change_neither_schema_nor_audit_trail() {
     ann.delete(&format!("/api/mappings/{mapping}")).expect(200, "deleted");
     ann.delete(&format!("/api/doctors/{doctor}")).expect(200, "deleted");
     ann.delete(&format!("/api/patients/{patient}")).expect(200, "deleted");
+    ann.post(&format!("/api/patients/{patient}/undelete"), json!({})).expect(200, "updated");
     ann.post("/api/auth/refresh", json!({ "refresh_token": ann.refresh_token })).expect(200, "success");
     node.anyone()
         .post("/api/auth/login", json!({ "email": ann.email, "password": "wrong password" }))
