@@ -212,9 +212,26 @@ fn a_shared_patient_is_read_and_found_until_the_share_ends() {
         assert_eq!(bundle["total"], expected.len(), "{path}");
     }
     assert_eq!(bob.fhir("Patient?_count=0").resource("Bundle")["total"], 2);
+    let unknown = bob.fhir("Patient/999999999").body;
+    let ended = || {
+        for path in &paths {
+            assert_eq!(bob.fhir(path).body, unknown, "{path}");
+        }
+        for path in ["Patient?_sort=name", &format!("Patient?_id={p},{o}"), "Patient?_revinclude=CareTeam:patient"] {
+            assert_eq!(super::search::found(&bob, path), [o.as_str()], "{path}");
+        }
+        assert_eq!(super::search::found(&bob, "CareTeam?_include=CareTeam:patient"), [""; 0]);
+        assert_eq!(super::search::found(&bob, &format!("Patient?_has:CareTeam:patient:participant={doctor}")), [""; 0]);
+        assert_eq!(bob.fhir("Patient?_count=0").resource("Bundle")["total"], 1);
+    };
     ann.delete(&share).expect(200, "deleted");
-    for path in &paths {
-        bob.fhir(path).refused(404, "not-found");
-    }
-    assert_eq!(super::search::found(&bob, "Patient?_sort=name"), [o]);
+    ended();
+    // A share that is over is as good as none.
+    ann.post(&format!("/api/patients/{patient}/shares"), json!({ "user_id": bob.id })).expect(201, "created");
+    bob.fhir(&paths[0]).resource("Patient");
+    app.sql().execute("update patient_grants set expires_at = now() where ended_at is null", &[]).expect("a share");
+    ended();
+    // And neither tells of the deletion of what was shared.
+    ann.delete(&format!("/api/patients/{patient}")).expect(200, "deleted");
+    ended();
 }

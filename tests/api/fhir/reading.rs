@@ -123,7 +123,9 @@ fn a_client_that_has_the_version_gets_304_and_a_change_is_a_new_version() {
         assert_eq!((same.status, same.etag()), (304, "W/\"1\"".to_string()), "{tag}");
         assert!(same.header("last-modified").is_some());
     }
-    has("W/\"3\"").resource("Patient");
+    for other in ["W/\"3\"", "1", "W/1", "\"1", "w/\"1\"", "\"1\",", "*, \"1\"", "\"\""] {
+        has(other).resource("Patient");
+    }
     ann.patch(&path.replace("/fhir/R4/Patient", "/api/patients"), json!({ "phone": "12345" })).expect(200, "updated");
     let changed = has("W/\"1\"");
     assert_eq!(changed.resource("Patient")["meta"]["versionId"], "2");
