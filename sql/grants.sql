@@ -78,17 +78,17 @@ select s.id, s.patient_id, s.user_id, s.can_change, s.expires_at,
  order by s.id;
 
 -- name: unshare(owners bigint[], patient_id bigint, id bigint, actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
--- Runs after `lock`. No row: no such share, or no such patient. `allowed` false: it is somebody else's, and the actor is only granted the
--- patient.
+-- Runs after `lock`. No row: no such patient. `allowed` false: it is not the actor's, and the actor is only granted the patient. `share_found`
+-- false: no such share.
 with found as (
-    select s.id, s.user_id, p.created_by, s.patient_id, g.kind is null or s.user_id = $4 as allowed, g.emergency
+    select s.id, s.user_id, p.created_by, s.patient_id, g.kind is null or coalesce(s.user_id = $4, false) as allowed, g.emergency
       from patients p
       left join live_grant($1, p.created_by, p.id) as g on true
-      join patient_grants s on s.patient_id = p.id
-                           and s.id = $3
-                           and s.kind = 'share'
-                           and s.ended_at is null
-                           and coalesce(s.expires_at > now(), true)
+      left join patient_grants s on s.patient_id = p.id
+                                and s.id = $3
+                                and s.kind = 'share'
+                                and s.ended_at is null
+                                and coalesce(s.expires_at > now(), true)
      where p.id = $2
        and ($1 is null or p.created_by = any ($1) or g.kind is not null)
 ), ended as (
@@ -100,7 +100,8 @@ with found as (
            'unshare', 'grant', ended.id, array[patient_id], $6, $7
       from ended, found
 )
-select allowed, emergency, pg_notify('session_changes', 'user ' || user_id)::text as notified
+select allowed, emergency, id is not null as share_found,
+       case when id is not null then pg_notify('session_changes', 'user ' || user_id)::text end as notified
   from found;
 
 -- name: access(owners bigint[], patient_id bigint) :many

@@ -243,8 +243,12 @@ fn unshare_as(app: &App, request: &Request, user: &User, owners: &Owners) -> Res
     let grants = &app.sql.grants;
     let lock = owners.ask(&grants.lock, &[&id, &user.id])?;
     let row = app.db.answer_behind(&lock, &owners.ask(&grants.unshare, parameters)?)?;
-    allowed(&row.ok_or(Error::NotFound("Share"))?)?;
-    Ok(Response::deleted("Share ended"))
+    let row = row.ok_or(Error::NotFound("Share"))?;
+    allowed(&row)?;
+    match row.get("share_found") {
+        true => Ok(Response::deleted("Share ended")),
+        false => Err(Error::NotFound("Share")),
+    }
 }
 
 /// The same for an admin: patients of all users.

@@ -60,6 +60,29 @@ fn every_page_shows_after_the_upgrade_what_it_showed_before() {
     assert!(compared > 60, "{compared}");
 }
 
+/// Until then a transfer left the deleted mappings behind.
+#[test]
+fn the_deleted_mappings_of_patients_who_were_transferred_before_go_to_their_owners() {
+    let database = postgres::new_empty_database();
+    let mut sql = postgres::connect(&database);
+    let steps = migrate::load(None).expect("migrations");
+    let step = steps.iter().position(|step| step.name == "0028_inherited").expect("the step");
+    migrate::run(&mut sql, &steps[..step]).expect("the schema of before");
+    sql.batch_execute(
+        "insert into users (name, email, password_hash)
+             select n, n || '@example.org', '-' from unnest(array['ann', 'ben']) with ordinality as u (n, place) order by place;
+         insert into patients (name, date_of_birth, gender, created_by) values ('Moved', '1990-04-23', 'other', 2), ('Own', '1990-04-23', 'other', 1);
+         insert into record_versions (resource, record_id, version, owner_id, patient_id, ended_by, record) values
+             ('mapping', 1, 1, 1, 1, 'delete', '{}'), ('mapping', 2, 1, 1, 2, 'delete', '{}'), ('mapping', 3, 1, 1, 7, 'delete', '{}'),
+             ('mapping', 4, 1, 1, 1, 'update', '{}'), ('mapping', 5, 1, 1, 1, 'delete', '{}'), ('mapping', 5, 2, 1, 1, 'undelete', null),
+             ('patient', 7, 1, 1, 7, 'delete', '{}')",
+    )
+    .expect("rows");
+    migrate::run(&mut sql, &steps).expect("the new schema");
+    let owners = "select array_agg(owner_id order by resource, record_id, version) from record_versions";
+    assert_eq!(sql.query_one(owners, &[]).expect("owners").get::<_, Vec<i64>>(0), [2, 1, 1, 1, 1, 1, 1]);
+}
+
 #[test]
 fn what_was_changed_before_the_upgrade_has_its_versions() {
     let app = TestApp::on(&old_database(), |_| {});

@@ -143,13 +143,14 @@ fn under_emergency_access_every_change_is_403_and_says_so() {
         ("POST", format!("/api/mappings/{gone}/undelete"), None),
         ("POST", shares.clone(), Some(json!({ "user_id": eve.id }))),
         ("DELETE", share.clone(), None),
+        ("DELETE", format!("{shares}/999"), None),
     ] {
         let answer = eve.send(method, &target, &[], body).expect(403, "forbidden");
         assert_eq!(under(&answer), grant, "{method} {target}");
     }
     let after: Value = app.sql().query_one(&format!("select to_jsonb(({versions}))"), &[]).expect("versions").get(0);
     assert_eq!(after, before);
-    eventually("the refusals are recorded", || app.audited("denied").len() == 12);
+    eventually("the refusals are recorded", || app.audited("denied").len() == 13);
 }
 
 #[test]
