@@ -33,10 +33,10 @@ values ('list', $1);
 -- `before` is the version that a change replaced. A create makes version 1, which its entry does not repeat.
 --
 -- Ids come in the order of writing, which is nearly that of time. So the period is also a range of ids: the page does not walk
--- through what is newer, nor to the end of the trail for what is not there. Every entry is written within a day of its time. In
--- such a day there are many more batches than in an hour; audit_batches_times_idx has the times of their first and last entry, in whose order
--- earlier programs were wrong by less than a minute. Only that index knows `id + 0`: the planner, to which the range of ids is not known,
--- would prefer the primary key and read all batches of the day.
+-- through what is newer, nor to the end of the trail for what is not there. Every entry is written within a day of its time. Such
+-- a day has many more batches than an hour: audit_batches_times_idx knows the times of their first and last entry as well, in whose order
+-- earlier programs were wrong by less than a minute. The batches of a period always have a least id, if only 0: with both ends unknown, the
+-- planner expects few and walks through them in their order; with one, it would read half of the trail and sort it.
 with period as materialized (
     select coalesce((select id from audit_entries where at < $7 - interval '1 day' order by at desc limit 1), 0) as after_id,
            coalesce((select id from audit_entries where at >= $8 + interval '1 day' order by at limit 1), $1) as before_id
@@ -67,28 +67,16 @@ select id, at, page.actor_id, action, page.resource, resource_id, resource_ids, 
            from ((select id, action, resource, at, actor_id, resource_id, resource_ids, ip, request_id
                     from audit_batches
                    where $3 is null
-                     and $7 is null
-                     and $8 is null
                      and id < $1
-                     and ($4 is null or action = $4)
-                     and ($5 is null or resource = $5)
-                     and ($6 is null or record_ids @> array[$6])
-                   order by id desc
-                   limit case when $6 is null then $2 + 1 end)
-                 union all
-                 (select id + 0 as id, action, resource, at, actor_id, resource_id, resource_ids, ip, request_id
-                    from audit_batches
-                   where $3 is null
-                     and ($7 is not null or $8 is not null)
-                     and id + 0 < $1
-                     and ($7 is null or id + 0 > (select after_id from period))
-                     and ($8 is null or id + 0 < (select before_id from period))
+                     and (($7 is null and $8 is null) or id > (select after_id from period))
+                     and ($8 is null or id < (select before_id from period))
                      and ($7 is null or at[cardinality(at)] >= $7 - interval '1 minute')
                      and ($8 is null or at[1] < $8 + interval '1 minute')
                      and ($4 is null or action = $4)
                      and ($5 is null or resource = $5)
                      and ($6 is null or record_ids @> array[$6])
-                   order by id + 0 desc)
+                   order by id desc
+                   limit case when $6 is null and $7 is null and $8 is null then $2 + 1 end)
                  union all
                  (select id, action, resource, at, batch.actor_id, resource_id, resource_ids, ip, request_id
                     from audit_batch_actors as who
