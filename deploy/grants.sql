@@ -1,6 +1,8 @@
 -- The role that the service runs as: it reads and writes records, and can change neither the schema nor the audit trail.
 --
---   psql "$OWNER_URL" -v ON_ERROR_STOP=1 -f deploy/grants.sql
+--   psql "$OWNER_URL" -v ON_ERROR_STOP=1 --single-transaction -f deploy/grants.sql
+--
+-- In one transaction, so that a service that is running never misses a right.
 --
 -- Run it as the owner of the database after `DATABASE_URL=$OWNER_URL healthcare-backend migrate`, and again after each `migrate`. It
 -- can be repeated. Then set a password (`\password healthcare_run`) and start the service with

@@ -21,6 +21,7 @@ mod verify;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
 use postgres::Client;
 use postgres::config::{ChannelBinding, Host, LoadBalanceHosts, SslMode as DriverSslMode, TargetSessionAttrs};
@@ -28,6 +29,7 @@ use tokio_postgres::Config;
 
 pub use connect::ConnectError;
 use connect::{DatabaseHost, Opening};
+pub(crate) use connect::{TIMELINE, has_timeline, timeline};
 use parameters::must_be;
 use text::Settings;
 pub use tls::Tls;
@@ -44,6 +46,8 @@ pub struct DatabaseUrl {
     sslrootcert: Option<String>,
     /// The hosts one by one. All clones share what is known of them.
     hosts: Arc<Vec<Arc<DatabaseHost>>>,
+    /// The newest timeline of a host that allows writes.
+    newest: Arc<AtomicU32>,
 }
 
 /// `sslmode`, weakest first. libpq's `allow` (plain text first, TLS if refused) protects nothing and is left out.
@@ -91,7 +95,14 @@ impl DatabaseUrl {
             host.ssl_mode(driver_mode);
             hosts.push(Arc::new(DatabaseHost::new(host)));
         }
-        Ok(DatabaseUrl { config, tls: Tls::new(check)?, sslmode, sslrootcert, hosts: Arc::new(hosts) })
+        Ok(DatabaseUrl {
+            config,
+            tls: Tls::new(check)?,
+            sslmode,
+            sslrootcert,
+            hosts: Arc::new(hosts),
+            newest: Arc::default(),
+        })
     }
 
     /// Opens a connection to the first host that accepts it and has the `target_session_attrs`.
@@ -102,7 +113,7 @@ impl DatabaseUrl {
     /// The same, but `open` opens the connection.
     pub(crate) fn open<C: Send + 'static>(&self, open: Opening<C>) -> Result<C, ConnectError> {
         let is_random = self.config.get_load_balance_hosts() == LoadBalanceHosts::Random;
-        connect::first(&self.hosts, is_random, &self.tls, open)
+        connect::first(&self.hosts, &self.newest, is_random, &self.tls, open)
     }
 
     /// Whether there is another host to try when one is silent.

@@ -7,13 +7,13 @@
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use postgres::Client;
-use postgres::config::Host;
+use postgres::config::{Host, TargetSessionAttrs};
+use postgres::{Client, SimpleQueryMessage};
 use r2d2::ManageConnection;
 use r2d2_postgres::PostgresConnectionManager;
 use tokio_postgres::Config;
@@ -76,8 +76,25 @@ fn may_pass(error: &postgres::Error) -> bool {
     }
 }
 
-/// A way of opening a connection to one host.
-pub(crate) type Opening<C> = fn(&Config, Tls) -> Result<C, ConnectError>;
+/// A way of opening a connection to one host. Returns the server's timeline as well, if it must allow writes.
+pub(crate) type Opening<C> = fn(&Config, Tls) -> Result<(C, Option<u32>), ConnectError>;
+
+/// Asks a server that allows writes for its timeline, which grows with each promotion.
+pub(crate) const TIMELINE: &str = "select left(pg_walfile_name(pg_current_wal_lsn()), 8)";
+
+/// Whether to ask for the timeline: only then has the server been asked whether it allows writes.
+pub(crate) fn has_timeline(config: &Config) -> bool {
+    config.get_target_session_attrs() == TargetSessionAttrs::ReadWrite
+}
+
+/// The timeline that was answered. A server that keeps it to itself counts as current.
+pub(crate) fn timeline(answer: Result<Vec<SimpleQueryMessage>, postgres::Error>) -> Option<u32> {
+    let row = answer.ok()?.into_iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+        _ => None,
+    });
+    u32::from_str_radix(&row?, 16).ok()
+}
 
 /// One of the hosts.
 #[derive(Debug)]
@@ -109,7 +126,11 @@ impl DatabaseHost {
         now_ms() < self.slow_until.load(Ordering::Relaxed)
     }
 
-    fn open<C: Send + 'static>(self: &Arc<DatabaseHost>, tls: &Tls, open: Opening<C>) -> Result<C, ConnectError> {
+    fn open<C: Send + 'static>(
+        self: &Arc<DatabaseHost>,
+        tls: &Tls,
+        open: Opening<C>,
+    ) -> Result<(C, Option<u32>), ConnectError> {
         let Some(limit) = self.config.get_connect_timeout() else {
             return open(&self.config, tls.clone());
         };
@@ -142,14 +163,20 @@ impl DatabaseHost {
 }
 
 /// A connection to one host, as the driver's own client.
-pub(super) fn client(config: &Config, tls: Tls) -> Result<Client, ConnectError> {
-    Ok(PostgresConnectionManager::new(config.clone().into(), tls).connect()?)
+pub(super) fn client(config: &Config, tls: Tls) -> Result<(Client, Option<u32>), ConnectError> {
+    let mut client = PostgresConnectionManager::new(config.clone().into(), tls).connect()?;
+    let timeline = if has_timeline(config) { timeline(client.simple_query(TIMELINE)) } else { None };
+    Ok((client, timeline))
 }
 
 /// Opens a connection to the first host that accepts it. A host that was silent recently comes last, so that after a failover a
 /// frozen primary costs its time limit once.
+///
+/// When it thaws, it allows writes until somebody stops it, and what it knows is out of date. So a host on an older timeline than
+/// `newest`, the newest that any has had, is left alone.
 pub(super) fn first<C: Send + 'static>(
     hosts: &[Arc<DatabaseHost>],
+    newest: &AtomicU32,
     is_random: bool,
     tls: &Tls,
     open: Opening<C>,
@@ -166,7 +193,15 @@ pub(super) fn first<C: Send + 'static>(
     let (mut timed_out, mut may_pass) = (false, false);
     for host in in_order {
         match host.open(tls, open) {
-            Ok(client) => return Ok(client),
+            Ok((client, timeline)) => {
+                let Some(timeline) = timeline else { return Ok(client) };
+                let known = newest.fetch_max(timeline, Ordering::Relaxed);
+                if timeline >= known {
+                    return Ok(client);
+                }
+                may_pass = true;
+                said.push(format!("{}: a former primary, on timeline {timeline} instead of {known}", host.name));
+            }
             Err(error) => {
                 timed_out |= error.timed_out;
                 may_pass |= error.may_pass;

@@ -17,7 +17,7 @@ use tokio_postgres::Client;
 use super::connection::{Manager, SESSION_SETTINGS, SET_LONG_READ_LIMIT};
 use super::page;
 use super::question::Question;
-use crate::database_url::ConnectError;
+use crate::database_url::{ConnectError, TIMELINE, has_timeline, timeline};
 use crate::memory::{SHORT_BYTES, Share};
 
 /// How long to wait for the results: longer than quick statements ever take. A thread with many requests must not wait longer for
@@ -174,11 +174,18 @@ impl ManageConnection for PipeManager {
             // Every statement here is quick with any values, so PostgreSQL need not plan it again for the values of a call.
             let settings =
                 format!("{SESSION_SETTINGS}; {SET_LONG_READ_LIMIT}; set plan_cache_mode = force_generic_plan");
-            match runtime.block_on(select(pin!(client.batch_execute(&settings)), &mut connection)) {
-                Either::Left((set, _)) => set?,
-                Either::Right((ended, _)) => ended?,
-            }
-            Ok(Pipe { runtime, client, connection, prepared: Vec::new(), state: State::Ready })
+            let begun = async {
+                client.batch_execute(&settings).await?;
+                Ok::<_, postgres::Error>(match has_timeline(config) {
+                    true => timeline(client.simple_query(TIMELINE).await),
+                    false => None,
+                })
+            };
+            let timeline = match runtime.block_on(select(pin!(begun), &mut connection)) {
+                Either::Left((timeline, _)) => timeline?,
+                Either::Right((ended, _)) => ended.map(|()| None)?,
+            };
+            Ok((Pipe { runtime, client, connection, prepared: Vec::new(), state: State::Ready }, timeline))
         })
     }
 

@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use postgres::{Client, NoTls};
 
-use crate::cluster::{Cluster, Folder, family, is_running, postmaster, signal};
+use crate::cluster::{Cluster, Folder, postmaster};
 use crate::harness::{Person, at_once, eventually};
 use crate::node::Node;
+use crate::processes::{family, is_running, signal};
 use crate::writers::Writers;
 
 /// Service after the database is back.
@@ -81,7 +82,7 @@ fn the_private_postgresql_is_started_again_when_it_is_killed() {
     }
     writers.until_written(30);
     let tale = writers.stop();
-    tale.expect_only_503(REFUSED_WITHIN);
+    tale.expect_only_503(&[201], REFUSED_WITHIN);
     tale.compare(&mut private.connect());
     let lines = private.node.lines();
     assert_eq!(private.node.lines_with("database: away: ").len(), 2, "{lines:#?}");
@@ -105,7 +106,7 @@ fn one_crashed_session_takes_all_down_for_a_moment_only() {
     writers.until_written(20);
     assert!(killed.elapsed() < BACK_WITHIN + Duration::from_secs(1), "{:?}", killed.elapsed());
     let tale = writers.stop();
-    tale.expect_only_503(REFUSED_WITHIN);
+    tale.expect_only_503(&[201], REFUSED_WITHIN);
     tale.compare(&mut private.connect());
     assert_eq!(private.postmaster(), before, "PostgreSQL recovered by itself");
     assert!(private.node.lines_with("was started again").is_empty());
@@ -201,7 +202,7 @@ fn backends_that_are_terminated_again_and_again_lose_and_double_nothing() {
     }
     writers.until_written(20);
     let tale = writers.stop();
-    tale.expect_only_503(REFUSED_WITHIN);
+    tale.expect_only_503(&[201], REFUSED_WITHIN);
     tale.compare(&mut admin);
     // Connections come back one by one as they are needed, and no more than the pool, a pipe a worker, and the listener.
     let open = "select count(*) from pg_stat_activity where application_name = 'healthcare-backend'";

@@ -10,6 +10,8 @@ mod harness;
 
 mod cluster;
 mod node;
+mod processes;
+mod tale;
 mod writers;
 
 mod deploy;

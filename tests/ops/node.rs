@@ -90,7 +90,7 @@ impl Node {
 
     /// Asks it to stop and waits for its end.
     pub fn stop(&mut self) -> ExitStatus {
-        crate::cluster::signal("-TERM", &[self.pid()]);
+        crate::processes::signal("-TERM", &[self.pid()]);
         self.child.wait().expect("its end")
     }
 

@@ -21,7 +21,7 @@ struct Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         // Asked to, for nginx: its worker ends with it.
-        crate::cluster::signal("-TERM", &[self.child.id()]);
+        crate::processes::signal("-TERM", &[self.child.id()]);
         let _ = self.child.wait();
     }
 }

@@ -1,27 +1,17 @@
 //! People who register patients through a fault, each under a name of its own and once only, and remember what they were told.
 
-use std::collections::{HashMap, HashSet};
-use std::io::{BufReader, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use postgres::Client;
 use serde_json::json;
 
-use crate::harness::{Person, eventually, http};
-
-/// What one request came to.
-struct Told {
-    name: String,
-    at: Instant,
-    took: Duration,
-    /// Nothing where the connection ended without an answer.
-    status: Option<u16>,
-    has_retry_after: bool,
-}
+use crate::harness::{Person, eventually};
+use crate::tale::{Tale, Told};
 
 /// The people, at work.
 pub struct Writers {
@@ -41,9 +31,8 @@ impl Writers {
                     if stopping.load(Ordering::Relaxed) {
                         return;
                     }
-                    let name = format!("writer {number} turn {turn}");
-                    let result = write_once(address, &person, name);
-                    let failed = result.status != Some(201);
+                    let result = write_once(address, &person, &format!("writer {number} turn {turn}"));
+                    let failed = result.is_refused();
                     told.lock().expect("the results").push(result);
                     if failed {
                         // As a client that was told to come back later, only sooner.
@@ -80,33 +69,11 @@ impl Writers {
     }
 }
 
-fn write_once(address: SocketAddr, person: &Person, name: String) -> Told {
+fn write_once(address: SocketAddr, person: &Person, name: &str) -> Told {
     let body = json!({ "name": name, "date_of_birth": "1990-04-23", "gender": "female" }).to_string();
     let token = format!("Bearer {}", person.token.as_deref().unwrap_or_default());
     let headers = [("Authorization", token.as_str()), ("Content-Type", "application/json")];
-    let at = Instant::now();
-    let answer = try_send(address, &headers, &body);
-    let (status, has_retry_after) =
-        answer.map_or((None, false), |answer| (Some(answer.status), answer.header("retry-after").is_some()));
-    Told { name, at, took: at.elapsed(), status, has_retry_after }
-}
-
-/// Posts a patient on a connection of its own; nothing where there is no connection or no whole answer.
-fn try_send(address: SocketAddr, headers: &[(&str, &str)], body: &str) -> Option<http::Answer> {
-    let mut stream = TcpStream::connect(address).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
-    let mut text = format!("POST /api/patients HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
-    for (name, value) in headers {
-        text.push_str(&format!("{name}: {value}\r\n"));
-    }
-    text.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
-    stream.write_all(text.as_bytes()).ok()?;
-    http::read_answer(&mut BufReader::new(stream), false)
-}
-
-/// What they were told.
-pub struct Tale {
-    told: Vec<Told>,
+    Told::of(name, address, ("POST", "/api/patients"), &headers, Some(&body)).0
 }
 
 impl Tale {
@@ -119,35 +86,7 @@ impl Tale {
         assert!(doubled.is_empty(), "doubled: {doubled:?}");
         let acknowledged = self.told.iter().filter(|told| told.status == Some(201));
         let lost: Vec<&str> =
-            acknowledged.map(|told| told.name.as_str()).filter(|name| !rows.contains_key(*name)).collect();
+            acknowledged.map(|told| told.what.as_str()).filter(|name| !rows.contains_key(*name)).collect();
         assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
-    }
-
-    /// Checks that every refused request was told so properly and in time: 503 with Retry-After, within `limit`.
-    #[track_caller]
-    pub fn expect_only_503(&self, limit: Duration) {
-        let statuses: HashSet<Option<u16>> = self.told.iter().map(|told| told.status).collect();
-        assert!(statuses.iter().all(|status| matches!(status, Some(201 | 503))), "{statuses:?}");
-        for told in self.told.iter().filter(|told| told.status == Some(503)) {
-            assert!(told.has_retry_after, "{}", told.name);
-            assert!(told.took < limit, "{} took {:?}", told.name, told.took);
-        }
-    }
-
-    /// From this moment until the first success of a request that was sent after the first failure.
-    pub fn back_after(&self, fault: Instant) -> Duration {
-        let failed = self.told.iter().filter(|told| told.status != Some(201) && told.at + told.took >= fault);
-        let Some(failed) = failed.map(|told| told.at).min() else { return Duration::ZERO };
-        let back = self.told.iter().filter(|told| told.status == Some(201) && told.at > failed);
-        let back = back.map(|told| told.at + told.took).min().expect("a success after the fault");
-        back.duration_since(fault)
-    }
-
-    /// The numbers of acknowledged writes and of refusals, and the longest of these.
-    pub fn summary(&self) -> String {
-        let acknowledged = self.told.iter().filter(|told| told.status == Some(201)).count();
-        let refused = self.told.iter().filter(|told| told.status != Some(201));
-        let longest = refused.clone().map(|told| told.took).max().unwrap_or_default();
-        format!("{acknowledged} acknowledged, {} refused, the longest after {longest:?}", refused.count())
     }
 }
