@@ -4,7 +4,7 @@
 PREFIX ?= /usr/local
 BINARY := $(or $(CARGO_TARGET_DIR),target)/release/healthcare-backend
 
-.PHONY: help run test test-upstream test-ops test-docs test-fhir test-browser test-deps fuzz postman check bench install install-files setup
+.PHONY: help run test test-upstream test-ops test-cluster test-docs test-fhir test-browser test-deps fuzz postman check bench install install-files setup
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -20,8 +20,11 @@ test-upstream: setup ## run the API tests against the crate tiny_http, which ser
 	@sh .ci/test-upstream
 
 test-ops: setup ## run the tests with nginx, Caddy, PgBouncer, promtool, two PostgreSQLs; installs them (Debian)
-	@sh tests/ops/install.sh
+	@sh tests/ops/install.sh ops
 	@sh .ci/test --features ops --test ops
+
+test-cluster: setup ## run the service on a cluster (Patroni, etcd, HAProxy, pgBackRest) through faults and upgrades, as root; installs what it needs (Debian)
+	@sh tests/cluster/run.sh
 
 test-docs: setup ## check the OpenAPI document with validators, the Postman collection and ten generated clients; installs what they need
 	@sh tests/clients/run.sh
@@ -61,10 +64,12 @@ install: ## install the program, its systemd service and the files of deploy/ (P
 
 install-files:
 	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/share/healthcare-backend/docs" \
+	    "$(DESTDIR)$(PREFIX)/share/healthcare-backend/cluster" \
 	    "$(DESTDIR)/etc/systemd/system" "$(DESTDIR)/etc/sysusers.d"
 	install -m 755 "$(BINARY)" "$(DESTDIR)$(PREFIX)/bin/healthcare-backend"
 	install -m 644 README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE .env.example \
 	    deploy/nginx.conf deploy/Caddyfile deploy/grants.sql "$(DESTDIR)$(PREFIX)/share/healthcare-backend/"
+	install -m 644 deploy/cluster/* "$(DESTDIR)$(PREFIX)/share/healthcare-backend/cluster/"
 	install -m 644 docs/*.md docs/*.svg "$(DESTDIR)$(PREFIX)/share/healthcare-backend/docs/"
 	sed 's|/usr/local|$(PREFIX)|g' deploy/healthcare-backend.service >"$(DESTDIR)/etc/systemd/system/healthcare-backend.service"
 	chmod 644 "$(DESTDIR)/etc/systemd/system/healthcare-backend.service"

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs what `make test-ops` needs beside PostgreSQL, with Debian's package manager.
+# Installs what `make test-ops` or `make test-cluster` needs beside PostgreSQL, with Debian's package manager.
 #
-#   sh tests/ops/install.sh
+#   sh tests/ops/install.sh ops|cluster
 #
 # It does nothing when everything is there. The packages' own services are not started: the tests run the programs themselves,
 # on ports that are free and with files in the temporary directory. Ends with 0 when all programs are there, else with 1 and
@@ -10,8 +10,16 @@ set -u
 
 # One program a package; Debian keeps most of them out of a plain user's PATH.
 PATH=$PATH:/usr/sbin:/sbin
+case "${1:-}" in
+    ops) pairs="pgbouncer:pgbouncer nginx:nginx-light caddy:caddy promtool:prometheus zsh:zsh dash:dash curl:curl openssl:openssl systemd-analyze:systemd msmtp:msmtp" ;;
+    cluster) pairs="patroni:patroni etcd:etcd-server etcdctl:etcd-client haproxy:haproxy pgbackrest:pgbackrest openssl:openssl ip:iproute2 setpriv:util-linux" ;;
+    *)
+        echo "usage: sh tests/ops/install.sh ops|cluster" >&2
+        exit 1
+        ;;
+esac
 missing=
-for pair in pgbouncer:pgbouncer nginx:nginx-light caddy:caddy promtool:prometheus zsh:zsh dash:dash curl:curl openssl:openssl systemd-analyze:systemd msmtp:msmtp; do
+for pair in $pairs; do
     command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
 done
 [ -z "$missing" ] && exit 0
@@ -32,7 +40,7 @@ as_root() {
 }
 
 command -v apt-get >/dev/null 2>&1 || fail "there is no apt-get here; install by hand:$missing"
-echo "Installing for make test-ops:$missing"
+echo "Installing for make test-$1:$missing"
 
 # Debian starts a service as soon as its package is installed, unless this file forbids it.
 policy=/usr/sbin/policy-rc.d

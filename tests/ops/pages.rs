@@ -11,15 +11,21 @@ use crate::deploy::migrate_as_owner;
 use crate::node::Node;
 
 /// The first words of commands that change the machine, that build the release, or that go on with the first session
-/// (`first_session`).
+/// (`first_session`). The section on clusters is for several machines (`make test-cluster`).
 const NOT_HERE: [&str; 7] = ["cargo", "git", "make", "systemd-sysusers", "systemctl", "docker", "call"];
+const ELSEWHERE: &str = "\n## A cluster\n";
 
 /// The blocks of shell commands of the pages in docs/.
 fn blocks() -> Vec<String> {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
     let paths = fs::read_dir(docs).expect("docs/").map(|entry| entry.expect("an entry").path());
     let pages = paths.filter(|path| path.extension().is_some_and(|ending| ending == "md"));
-    let texts = pages.map(|path| fs::read_to_string(path).expect("a page"));
+    let texts = pages.map(|path| {
+        let text = fs::read_to_string(path).expect("a page");
+        let Some((before, rest)) = text.split_once(ELSEWHERE) else { return text };
+        let (_, after) = rest.split_once("\n## ").expect("a section after it");
+        format!("{before}\n## {after}")
+    });
     let of_page = |text: String| -> Vec<String> {
         text.split("```sh\n").skip(1).filter_map(|rest| Some(rest.split("```").next()?.to_string())).collect()
     };

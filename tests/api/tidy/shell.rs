@@ -17,6 +17,7 @@ const OTHERS: &[&str] = &[
     "COMMAND",
     "DELETE",
     "DESTDIR",
+    "ETCDCTL_API",
     "FILE",
     "GET",
     "HEAD",
