@@ -13,8 +13,9 @@ help: ## show this list
 run: setup ## build and start the server, with a private PostgreSQL unless DATABASE_URL is set
 	cargo run --release
 
+# Most tests wait for their server and their database, so two run for each core.
 test: setup ## run all tests against a real PostgreSQL; the last line has the totals
-	@sh .ci/test
+	@RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(($$(getconf _NPROCESSORS_ONLN) * 2))} sh .ci/test
 
 test-upstream: setup ## run the API tests against the crate tiny_http, which serves on systems other than Linux
 	@sh .ci/test-upstream
