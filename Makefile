@@ -10,7 +10,8 @@ BINARY := $(or $(CARGO_TARGET_DIR),target)/release/healthcare-backend
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
-run: setup ## build and start the server, with a private PostgreSQL unless DATABASE_URL is set
+# It needs PostgreSQL's programs only for a private PostgreSQL.
+run: $(if $(value DATABASE_URL)$(shell grep -s '^DATABASE_URL=.' .env),,setup) ## build and start the server, with a private PostgreSQL unless DATABASE_URL is set
 	cargo run --release
 
 # Most tests wait for their server and their database, so two run for each core.

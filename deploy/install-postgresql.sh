@@ -3,9 +3,9 @@
 #
 #   sh deploy/install-postgresql.sh
 #
-# `make run` and `make test` call it first. It does nothing if the programs are there, and asks nothing. If it is not root, it uses
-# sudo. Its exit code is 0 if the programs are there at the end; otherwise it prints one line, and its exit code is 1. It makes no
-# database and starts no service: the server, or a test, runs a private PostgreSQL of its own.
+# `make run` (unless DATABASE_URL is set) and `make test` call it first. It does nothing if the programs are there, and asks nothing.
+# If it is not root, it uses sudo. Its exit code is 0 if the programs are there at the end; otherwise it prints one line, and its exit
+# code is 1. It makes no database and starts no service: the server, or a test, runs a private PostgreSQL of its own.
 set -u
 
 # The same places as src/private_postgres/programs.rs.
@@ -78,4 +78,4 @@ elif command -v brew >/dev/null 2>&1; then
     brew install postgresql@17 </dev/null
 fi || fail "the installation failed; install PostgreSQL's server package by hand, then run this again"
 
-installed || fail "PostgreSQL's programs (initdb, postgres, pg_ctl) are still missing; install the server package by hand"
+installed || fail "PostgreSQL's programs (initdb, postgres, pg_ctl) are still missing after the installation: reinstall the package that has them (on Debian postgresql-VERSION; apt list --installed 'postgresql-*' names it), or set DATABASE_URL to a PostgreSQL of your own"

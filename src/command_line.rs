@@ -199,7 +199,7 @@ pub fn help(commands: &[Command]) -> String {
     text += "\nWithout a command, it serves. COMMAND --help explains a command. It is configured by environment variables and by a .env file in\n\
              the working directory; the environment wins. These are the variables and their defaults:\n\n";
     for variable in VARIABLES {
-        let _ = writeln!(text, "  {:<28}{:<21}{}", variable.name, variable.default, variable.about);
+        let _ = writeln!(text, "  {:<27}  {:<23}  {}", variable.name, variable.default, variable.about);
     }
     text
 }

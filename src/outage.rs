@@ -29,12 +29,12 @@ pub struct Outage {
 struct Failing {
     since: Instant,
     last: Instant,
-    tries: u64,
+    failures: u64,
     said: BTreeSet<String>,
 }
 
 impl Outage {
-    /// No outage yet. The log lines will be `begins: cause` and `ends after 2.5 s and 3 tries`.
+    /// No outage yet. The log lines will be `begins: cause` and `ends after 2.5 s and 3 failures`.
     pub fn new(target: &'static str, begins: &'static str, ends: &'static str) -> Outage {
         Outage { level: Level::Warn, target, begins, ends, most_causes: MOST_CAUSES, now: Mutex::new(None) }
     }
@@ -54,9 +54,9 @@ impl Outage {
         let mut now = lock(&self.now);
         let instant = Instant::now();
         let failing =
-            now.get_or_insert_with(|| Failing { since: instant, last: instant, tries: 0, said: BTreeSet::new() });
+            now.get_or_insert_with(|| Failing { since: instant, last: instant, failures: 0, said: BTreeSet::new() });
         failing.last = instant;
-        failing.tries += 1;
+        failing.failures += 1;
         let is_news = failing.said.len() < self.most_causes && failing.said.insert(cause.to_string());
         drop(now);
         if is_news {
@@ -69,9 +69,13 @@ impl Outage {
     pub fn over(&self) -> bool {
         let Some(failing) = lock(&self.now).take() else { return false };
         let lasted = failing.last.duration_since(failing.since).max(failing.since.elapsed().min(CALM));
-        let (seconds, tries) = (lasted.as_secs_f64(), failing.tries);
-        log::warn!(target: self.target, "{} after {seconds:.1} s and {tries} tries", self.ends);
+        log::warn!(target: self.target, "{}", self.end(lasted, failing.failures));
         true
+    }
+
+    fn end(&self, lasted: Duration, count: u64) -> String {
+        let failures = if count == 1 { "failure" } else { "failures" };
+        format!("{} after {:.1} s and {count} {failures}", self.ends, lasted.as_secs_f64())
     }
 
     /// The same for operations that work and fail by turns: the outage ends when nothing has failed for 10 s.
@@ -99,6 +103,8 @@ mod tests {
             assert!(outage.is_going_on() && !outage.over_when_calm());
             assert!(outage.over() && !outage.over() && !outage.is_going_on());
         }
+        assert_eq!(outage.end(Duration::from_millis(2_500), 3), "it works after 2.5 s and 3 failures");
+        assert_eq!(outage.end(Duration::from_millis(90), 1), "it works after 0.1 s and 1 failure");
         let one = Outage::grave("test", "it fails", "it works").with_one_cause();
         assert_eq!(["full", "slow"].map(|cause| one.failed(cause)), [true, false]);
     }

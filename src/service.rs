@@ -228,7 +228,7 @@ fn make_app(
         audit: audit::Buffer::default(),
         mail: Mail::default(),
         memory: Memory::new(config.max_memory_bytes),
-        refusals: Outage::new("server", "requests are answered 503", "no more requests are answered 503"),
+        refusals: Outage::new("server", "requests are answered 503", "requests are answered normally again"),
         transport_metrics: OnceLock::new(),
         installation,
         capabilities,

@@ -275,7 +275,7 @@ fn a_closed_folder_of_root_keeps_only_a_link() {
 }
 
 #[test]
-fn a_user_who_cannot_become_root_is_told_the_command_for_root() {
+fn an_installation_that_cannot_be_made_ends_with_the_way_out() {
     let place = Place::new("installer");
     let tools = place.root.join("bin");
     fs::create_dir(&tools).expect("a folder");
@@ -285,7 +285,7 @@ fn a_user_who_cannot_become_root_is_told_the_command_for_root() {
         let found = std::env::split_paths(&search).map(|folder| folder.join(name)).find(|path| path.exists());
         std::os::unix::fs::symlink(found.expect(name), tools.join(name)).expect("a link");
     }
-    let script = "for name in apt-get tee mkdir; do printf '#!/bin/sh\\necho \"$0 $*\"\\n' >\"$1/$name\"; done
+    let script = "for name in apt-get tee mkdir rm; do printf '#!/bin/sh\\necho \"$0 $*\"\\n' >\"$1/$name\"; done
                   printf '#!/bin/sh\\necho 1000\\n' >\"$1/id\"; chmod 755 \"$1\"/*";
     // Another process writes them: see `programs.rs`.
     assert!(Command::new("sh").args(["-c", script, "sh"]).arg(&tools).status().expect("sh").success());
@@ -303,6 +303,15 @@ fn a_user_who_cannot_become_root_is_told_the_command_for_root() {
         problem.contains(&format!("as root, run `sh {}`", copy.display())) && problem.lines().count() == 1,
         "{problem}"
     );
+
+    // As root, with a package that does not bring the programs.
+    let script = "printf '#!/bin/sh\\necho 0\\n' >\"$1/id\"";
+    assert!(Command::new("sh").args(["-c", script, "sh"]).arg(&tools).status().expect("sh").success());
+    let output = Command::new("sh").arg(&copy).env("PATH", &tools).output().expect("sh");
+    let (said, problem) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.code() == Some(1) && said.contains("apt-get install"), "{said}{problem}");
+    assert!(problem.contains("reinstall") && problem.contains("DATABASE_URL"), "{problem}");
+    assert_eq!(problem.lines().count(), 1, "{problem}");
 }
 
 /// Not a test: what this program does when a test starts it as a server. It lives until it is killed.

@@ -16,6 +16,9 @@ use crate::envelope::Response;
 use crate::error::Result;
 use crate::handlers::ask::{Ask, Read};
 
+/// The types that the bundle may have, in its order.
+const TYPES: [&str; 5] = ["Patient", "CareTeam", "DocumentReference", "Practitioner", "PractitionerRole"];
+
 /// `GET` and `POST /fhir/R4/Patient/{id}/$everything`: the patient, the team, the history, and the doctors of the team with what they do.
 /// `_since` leaves out what has not changed since, `_type` all but these types.
 pub fn everything(read: &Read, user: &User) -> Result<Ask> {
@@ -26,7 +29,7 @@ pub fn everything(read: &Read, user: &User) -> Result<Ask> {
             "_since" => since = Some(Timestamp::range("_since", value)?.0),
             "_type" => {
                 let listed = value.split(',').map(str::trim).filter(|name| !name.is_empty());
-                let listed: Vec<String> = listed.map(str::to_string).collect();
+                let listed = listed.map(known_type).collect::<Result<Vec<_>>>()?;
                 types = Some(listed).filter(|listed| !listed.is_empty());
                 types.as_ref().ok_or_else(|| bad_value("_type has separators and nothing else"))?;
             }
@@ -39,7 +42,7 @@ pub fn everything(read: &Read, user: &User) -> Result<Ask> {
         let mut bundle =
             Bundle::new("searchset", address(&format!("{base}/Patient/{id}/$everything"), &parameters, None));
         let mut put = |kind: &str, id: &str, changed_at: Timestamp, resource| {
-            let is_wanted = types.as_ref().is_none_or(|types| types.iter().any(|wanted| wanted == kind));
+            let is_wanted = types.as_ref().is_none_or(|types| types.contains(&kind));
             if is_wanted && since.is_none_or(|since| changed_at >= since) {
                 bundle.add(&base, id, resource, &shape, Mode::Match);
             }
@@ -69,5 +72,12 @@ pub fn everything(read: &Read, user: &User) -> Result<Ask> {
         }
         bundle.total = i64::try_from(bundle.entry.len()).ok();
         Ok(Response::fhir(200, &bundle))
+    })
+}
+
+fn known_type(name: &str) -> Result<&'static str> {
+    let known = TYPES.into_iter().find(|known| *known == name);
+    known.ok_or_else(|| {
+        not_supported(format!("$everything has no {}: _type takes {}", shortened(name), TYPES.join(", ")))
     })
 }

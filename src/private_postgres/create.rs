@@ -55,6 +55,7 @@ fn make(data_dir: &Path, settings: &Settings) -> Result<Cluster, String> {
     make_data_dir(home)?;
     let cluster = Cluster { data_dir: data_dir.to_owned(), files: files.clone(), programs, run_as };
     let new = home.join(format!("postgresql.new-{}", std::process::id()));
+    log::info!("creating the private PostgreSQL in {}", data_dir.display());
     fill(&cluster, &new, settings)
         .and_then(|()| fs::rename(&new, &files).map_err(|error| cannot("make", &files, &error)))
         .inspect_err(|_| {

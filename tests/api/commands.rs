@@ -6,6 +6,7 @@ mod private;
 mod spreadsheets;
 mod waiting;
 
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 
 use healthcare_backend::internals::VARIABLES;
@@ -43,11 +44,15 @@ fn help_and_version_need_nothing() {
         for command in COMMANDS {
             assert!(ended.stdout.contains(&format!("\n  {command}")), "{command}");
         }
+        let mut columns = BTreeSet::new();
         for variable in VARIABLES {
             let mut lines = ended.stdout.lines();
             let line = lines.find(|line| line.split_whitespace().next() == Some(variable.name)).expect(variable.name);
-            assert!(line.contains(variable.default) && line.ends_with(variable.about), "{line}");
+            let about = line.strip_suffix(variable.about).unwrap_or_else(|| panic!("{line}"));
+            assert!(about.trim_end().ends_with(variable.default) && about.ends_with("  "), "{line}");
+            columns.insert(about.chars().count());
         }
+        assert_eq!(columns.len(), 1, "the meanings stand in one column: {}", ended.stdout);
     }
     for word in ["version", "--version", "-V"] {
         let ended = Program::bare(&folder, &[word]).run("");

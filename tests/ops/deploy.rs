@@ -203,6 +203,27 @@ fn make_lists_its_commands_in_straight_columns() {
 }
 
 #[test]
+fn make_run_installs_no_postgresql_when_database_url_is_set() {
+    let makefile = Path::new(env!("CARGO_MANIFEST_DIR")).join("Makefile");
+    let folder = Folder::new("make-run");
+    let is_installed = |value: Option<&str>| {
+        let mut make = Command::new("make");
+        make.current_dir(&folder.0).arg("-nf").arg(&makefile).arg("run").env_remove("DATABASE_URL");
+        make.envs(value.map(|value| ("DATABASE_URL", value)));
+        let output = make.output().expect("make");
+        let steps = String::from_utf8(output.stdout).expect("text");
+        assert!(output.status.success() && steps.contains("cargo run --release\n"), "{steps}");
+        steps.contains("install-postgresql.sh")
+    };
+    assert!(is_installed(None) && is_installed(Some("")), "for the private PostgreSQL");
+    assert!(!is_installed(Some("postgres://ann:se$(cret@localhost/clinic")));
+    folder.file(".env", "#DATABASE_URL=x\nDATABASE_URL=\n");
+    assert!(is_installed(None), "an empty value counts as unset");
+    folder.file(".env", "PORT=0\nDATABASE_URL=postgres://localhost/clinic\n");
+    assert!(!is_installed(None));
+}
+
+#[test]
 fn the_health_check_of_the_image_tells_a_living_server_from_a_dead_one() {
     let text = deployed("Dockerfile");
     let check =

@@ -31,9 +31,12 @@ fn a_server_on_nothing_but_a_folder_keeps_its_data_and_its_secret() {
     let folder = Folder::new();
     let check = program(&folder, &["check"]).run("");
     assert!(check.said().contains("0001_accounts"), "a first start would migrate: {check:?}");
+    let creating = format!("creating the private PostgreSQL in {}/data\n", folder.path().display());
+    assert!(check.stderr.contains(&creating), "it says what it waits for: {check:?}");
     assert_eq!(postmaster(&folder), None, "the command stopped what it had started");
 
     let server = program(&folder, &[]).serve();
+    assert!(server.lines_with("creating the private PostgreSQL").is_empty(), "it is there");
     let running = postmaster(&folder);
     assert!(running.is_some());
     let anyone = server.anyone();

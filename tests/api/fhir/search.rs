@@ -258,6 +258,8 @@ fn everything_of_a_patient_is_one_bundle() {
     {
         assert_eq!(ann.fhir(&format!("{path}?{bad}")).status, 400, "{bad}");
     }
+    let named = ann.fhir(&format!("{path}?_type=Patient,Bogus")).refused(400, "not-supported");
+    assert!(named.contains("Bogus") && named.contains("CareTeam"), "{named}");
     let unknown = bob.fhir("Patient/999999999/$everything");
     unknown.refused(404, "not-found");
     assert_eq!(bob.fhir(&path).body, unknown.body);
