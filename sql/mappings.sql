@@ -134,17 +134,17 @@ select q.number, m.*, m.version || '.' || p.version || '.' || d.version as versi
  order by q.number, m.id;
 
 -- name: find(owners text[], id bigint[], patient_id bigint[]) :opt batched
--- `patient_id` is the one in the path; null if the path has none.
+-- `patient_id` is the one in the path; null if the path has none. One row with a null id: that patient is seen, and has no such mapping.
 select q.number, m.*, m.version || '.' || p.version || '.' || d.version as versions,
        p.name as patient_name, d.name as doctor_name, d.specialization as doctor_specialization,
        d.phone as doctor_phone, d.email as doctor_email, g.emergency
   from unnest($1, $2, $3) with ordinality as q (owners, mapping_id, patient_id, number)
-  join mappings m on m.id = q.mapping_id and m.patient_id = coalesce(q.patient_id, m.patient_id)
-  left join live_grant(q.owners::bigint[], m.created_by, m.patient_id) as g on true
-  join patients p on p.id = m.patient_id
-  join doctors d on d.id = m.doctor_id
+  left join mappings m on m.id = q.mapping_id and m.patient_id = coalesce(q.patient_id, m.patient_id)
+  join patients p on p.id = coalesce(m.patient_id, q.patient_id)
+  left join live_grant(q.owners::bigint[], p.created_by, p.id) as g on true
+  left join doctors d on d.id = m.doctor_id
  where q.owners is null
-    or m.created_by = any (q.owners::bigint[])
+    or p.created_by = any (q.owners::bigint[])
     or g.kind is not null;
 
 -- name: lock(owners bigint[], id bigint, patient_id bigint, doctor_id bigint) :opt write

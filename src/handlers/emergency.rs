@@ -18,7 +18,7 @@ use crate::error::{Counted, Error, RateLimit, Result};
 use crate::metrics::Metrics;
 use crate::request::Request;
 use crate::sql::Parameters;
-use crate::validate::{Checked, NAME_MAX, birth_date, line, lines, one_of, parse_birth_date};
+use crate::validate::{Checked, NAME_MAX, birth_date, line, one_of, parse_birth_date, visible_length};
 
 /// The query parameters of an admin's list.
 pub const FILTERS: &[&str] = &["limit", "after", "reviewed", "user_id"];
@@ -26,7 +26,7 @@ pub const FILTERS: &[&str] = &["limit", "after", "reviewed", "user_id"];
 pub const TRIES: i64 = 5;
 /// How many patients may have the same name and birth date.
 pub const MATCHES_MAX: i64 = 5;
-/// How many characters a reason has, and a note at most.
+/// How many characters a reason has at least, not counting invisible ones, and how many a reason and a note have at most.
 pub const REASON_MIN: usize = 10;
 pub const REASON_MAX: usize = 1000;
 /// What a review says.
@@ -172,9 +172,9 @@ pub fn end(app: &App, request: &Request, user: &User) -> Result<Response> {
 }
 
 fn reason(value: Value) -> Checked<Value> {
-    let value = lines(REASON_MAX)(value)?;
-    match value.as_str().map_or(0, |text| text.chars().count()) < REASON_MIN {
-        true => Err(format!("must have at least {REASON_MIN} characters").into()),
+    let value = line(REASON_MAX)(value)?;
+    match value.as_str().map_or(0, visible_length) < REASON_MIN {
+        true => Err(format!("must have at least {REASON_MIN} visible characters").into()),
         false => Ok(value),
     }
 }
@@ -213,7 +213,7 @@ pub mod admin {
         let (id, user) = (request.id("id")?, admin.user());
         let mut form = request.new_record()?;
         form.required("verdict", one_of(&VERDICTS));
-        form.optional("note", lines(REASON_MAX));
+        form.optional("note", line(REASON_MAX));
         let fields = form.finish(&[])?;
         let (verdict, note) = (fields.text("verdict"), fields.optional_text("note"));
         let parameters: Parameters = &[&id, &verdict, &note, &user.id, &user.session_id, &request.client, &request.id];

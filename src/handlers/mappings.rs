@@ -107,7 +107,7 @@ fn list_of(read: &Read, owners: Owners, record_type: &'static RecordType) -> Res
 fn find_of(read: &Read, owners: &Owners, patient_id: Option<i64>, record_type: &'static RecordType) -> Result<Ask> {
     let mapping = owners.ask(&read.sql.mappings.find, &[&read.request.id("id")?, &patient_id])?;
     Ok(Ask::one(mapping, |read, row| {
-        let row = row.ok_or(Error::NotFound("Mapping"))?;
+        let row = row.filter(|row| row.get::<_, Option<i64>>("id").is_some()).ok_or(Error::NotFound("Mapping"))?;
         Ok(found(read.request, "Mapping found", &record_type.of(&row)))
     }))
 }
@@ -167,10 +167,10 @@ impl Kept for History {
 }
 
 fn both_found(row: &Row) -> Result<()> {
+    allowed(row)?;
     if !row.get::<_, bool>("patient_found") {
         return Err(Error::NotFound("Patient"));
     }
-    allowed(row)?;
     if row.get("doctor_found") { Ok(()) } else { Err(Error::NotFound("Doctor")) }
 }
 

@@ -99,7 +99,7 @@ const HEADERS: &[(&str, &str)] = &[
     ("Idempotency-Replayed", "`true`: this is the answer to an earlier request with the same `Idempotency-Key`."),
     (
         Emergency::HEADER,
-        "`<grant id>; until=<time>`: the answer is given under emergency access, which lasts until then. Absent if the patient is seen anyway.",
+        "`<grant id>; until=<time>`: the answer is given under emergency access, which lasts until then. Absent if the patient is seen anyway, and on a refusal before the patient is looked up.",
     ),
     ("WWW-Authenticate", "`Bearer` (RFC 6750). Absent if a password was wrong."),
     ("Retry-After", "How many seconds to wait before trying again."),

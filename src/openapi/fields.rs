@@ -9,6 +9,8 @@ use crate::validate::{BIRTH_YEAR_MIN, EMAIL_MAX, PHONE_MAX};
 const REFUSED: &str = r"\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069";
 /// Invisible characters, as far as four hex digits reach: dialects of regular expressions differ in how they write longer ones.
 const INVISIBLE: &str = r"\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200d\u2060-\u2065\u206a-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb";
+/// Marks that need a letter to be seen on.
+const MARKS: &str = r"\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f";
 /// White space that may part words.
 const BLANK: &str = r"\t\n\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000";
 /// No control characters.
@@ -31,6 +33,11 @@ pub fn line(max: usize) -> Json {
     object! { "type": "string", "maxLength": max, "pattern": format!("^{}$", visible()) }
 }
 
+/// The same, or blank, which counts as null.
+pub fn line_or_blank(max: usize) -> Json {
+    object! { "type": "string", "maxLength": max, "pattern": format!("^({}|\\s*)$", visible()) }
+}
+
 /// One line of text without invisible characters; it may be blank.
 pub fn visible_line(max: usize) -> Json {
     object! { "type": "string", "maxLength": max, "pattern": format!("^[^{REFUSED}{INVISIBLE}]*$") }
@@ -38,7 +45,7 @@ pub fn visible_line(max: usize) -> Json {
 
 /// Text without [`REFUSED`] characters and with at least one visible character.
 fn visible() -> String {
-    format!("[^{REFUSED}]*[^{REFUSED}\\s{INVISIBLE}][^{REFUSED}]*")
+    format!("[^{REFUSED}]*[^{REFUSED}\\s{INVISIBLE}{MARKS}][^{REFUSED}]*")
 }
 
 /// A text to search for.

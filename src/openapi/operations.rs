@@ -109,7 +109,7 @@ pub const OPERATIONS: &[Operation] = &[
         .about("The entries of the audit trail about this patient, newest first: an accounting of disclosures. For everybody who sees the patient, but not under emergency access.")
         .gives(List("AccessEvent"), "Access log found").refuses(&["Forbidden", "NotFound"]),
     in_section("Patients", Post, "/api/emergency-access", "askForEmergencyAccess", "Take emergency access to somebody else's patient")
-        .about("For users with the right to it (`may_break_glass`), else 403. Takes the whole name, without case, and the birth date of a patient whom you do not see, a reason, and your password again: a wrong one is a failed login. 1 to 5 patients match: a grant each. None: 404; more: 409. At most 5 tries in 60 minutes, then 429. The patient, the patient's mappings and the histories can be read while the grant lasts; every change is 403, and no list shows the patient. Each such answer has the header `Emergency-Access`, everything is recorded, and an admin reviews each grant.")
+        .about("For users with the right to it (`may_break_glass`), else 403. Takes the whole name, in upper or lower case, and the birth date of a patient whom you do not see, a reason, and your password again: a wrong one is a failed login. 1 to 5 patients match: a grant each. None: 404; more: 409. At most 5 tries in 60 minutes, then 429. The patient, the patient's mappings and the histories can be read while the grant lasts; every change is 403, and no list shows the patient. Each answer about the patient has the header `Emergency-Access`, everything is recorded, and an admin reviews each grant.")
         .takes("EmergencyRequest").gives(Made("EmergencyGrants"), "Emergency access granted").refuses(&["WrongPassword", "Forbidden", "NotFound", "Conflict", "TooManyAttempts"]),
     in_section("Patients", Get, "/api/emergency-access", "listEmergencyAccess", "List your open emergency access")
         .about("All of it, without pages. What has ended is not listed.")
@@ -368,8 +368,8 @@ const HISTORY: &str = "Newest first. The first version is the record as it is no
                        and `actor_id` who made it; it is null if nobody was logged in. Who may read the record may read its history; if it is deleted, \
                        who owned it may.";
 const VERSION: &str = "One version of the history. 404 for a version that never was.";
-const LAST_ADMIN: &str = "The last enabled admin cannot be demoted or disabled: 409. Disabling an account ends its sessions and one-time tokens. \
-                          Without `may_break_glass` the user's emergency access ends. \
+const LAST_ADMIN: &str = "The last enabled admin cannot be demoted or disabled: 409. Disabling an account ends its sessions, its one-time tokens and its emergency access. \
+                          Without `may_break_glass` the user's emergency access ends, too. \
                           Name and e-mail address can be changed only while the account is `invited`; otherwise they are ignored.";
 const PROFILE: &str = "A new e-mail address needs `current_password` beside it, and ends your other sessions and one-time tokens. A wrong \
                        password counts as a failed login. The other fields of an account may be sent back and are ignored.";

@@ -2,8 +2,8 @@
 
 use super::components::{Field, Schema, answer, changes, example, new, optional, required, schema, server};
 use super::fields::{
-    birth_date, count, describe, email, id, line, lines, new_password, one_of, or_null, phone, secret, text, time,
-    time_or_blank, truth, visible_line,
+    birth_date, count, describe, email, id, line, line_or_blank, lines, new_password, one_of, or_null, phone, secret,
+    text, time, time_or_blank, truth, visible_line,
 };
 use super::json::{Json, list, object};
 use crate::auth::Role;
@@ -124,7 +124,7 @@ pub fn schemas(config: &Config) -> Vec<Schema> {
             &[
                 required(
                     "name",
-                    describe(line(NAME_MAX), "The whole name of the patient, without case."),
+                    describe(line(NAME_MAX), "The whole name of the patient. Case does not matter, nor in which of Unicode's forms a character is written; accents and the number of blanks do."),
                     "Zoë Müller",
                 ),
                 required("date_of_birth", birth_date(), "1990-04-23"),
@@ -138,7 +138,7 @@ pub fn schemas(config: &Config) -> Vec<Schema> {
             "EmergencyReview",
             &[
                 required("verdict", one_of(&VERDICTS), "justified"),
-                optional("note", lines(REASON_MAX), "Confirmed with the ward"),
+                optional("note", line_or_blank(REASON_MAX), "Confirmed with the ward"),
             ],
         ),
         answer("AuditEntry", &audit_entry()),
@@ -321,8 +321,11 @@ fn new_share() -> Schema {
 }
 
 fn reason() -> Json {
-    let schema = lines(REASON_MAX).with("minLength", REASON_MIN);
-    describe(schema, "Why it must be. It stays with the grant, and is not in the audit trail.")
+    let schema = line(REASON_MAX).with("minLength", REASON_MIN);
+    describe(
+        schema,
+        "Why it must be. Invisible characters do not count. It stays with the grant, and is not in the audit trail.",
+    )
 }
 
 /// The grants of one try.
@@ -341,7 +344,7 @@ fn emergency_grant() -> Vec<Field> {
         server("id", id(), 1),
         server("user_id", id(), 1),
         server("patient_id", id(), 1),
-        server("reason", reason(), "Unconscious in the emergency room, no relatives"),
+        server("reason", text(), "Unconscious in the emergency room, no relatives"),
         server("granted_at", time(), "2026-01-05T08:34:00.123456Z"),
         server("expires_at", time(), "2026-01-05T09:34:00.123456Z"),
         server("ended_at", describe(or_null(time()), "When it was ended early."), ()),

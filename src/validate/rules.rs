@@ -67,7 +67,7 @@ pub fn line(max: usize) -> impl Fn(Value) -> Checked<Value> {
             Err("must not contain line breaks".into())
         } else if text.chars().any(is_bidi_control) {
             Err("must not contain characters that change the direction of text".into())
-        } else if text.chars().all(|character| character.is_whitespace() || is_invisible(character)) {
+        } else if text.chars().all(|character| character.is_whitespace() || !shows(character)) {
             Err("must have a visible character".into())
         } else {
             Ok(text.into())
@@ -85,6 +85,11 @@ pub fn visible_line(max: usize) -> impl Fn(Value) -> Checked<Value> {
         }
         Ok(value)
     }
+}
+
+/// How many characters of a text can be seen, the blanks between them among these.
+pub fn visible_length(text: &str) -> usize {
+    text.chars().filter(|character| shows(*character)).count()
 }
 
 /// Text of at most `max` characters in which line breaks and tabs are welcome.
@@ -270,6 +275,13 @@ fn is_invisible(character: char) -> bool {
         | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
         | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
         | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// Whether a character shows something, or takes room, by itself. A combining mark (Unicode's blocks of diacritical marks) needs a letter.
+fn shows(character: char) -> bool {
+    let is_mark = matches!(character,
+        '\u{300}'..='\u{36f}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}' | '\u{20d0}'..='\u{20ff}' | '\u{fe20}'..='\u{fe2f}');
+    !is_mark && !is_invisible(character)
 }
 
 /// An unknown field name from a client, cut to a useful length for an answer.

@@ -153,6 +153,72 @@ fn without_the_right_it_is_403_a_wrong_password_401_and_nobody_of_that_name_404_
 }
 
 #[test]
+fn a_name_is_found_in_either_case_and_in_every_form_of_unicode_but_not_without_its_accents() {
+    let World { app, admin, ann, .. } = world();
+    // Somebody new each time, who has tries.
+    let asks = |name: &str| {
+        let nurse = app.signed_up(&format!("nurse{}", app.audited("emergency").len()));
+        admin.gives_the_right(&nurse);
+        nurse.asks_for(name)
+    };
+    let same = [
+        ("Zoe\u{308} Abt", "Zo\u{eb} Abt"),
+        ("Zo\u{eb} Bu\u{308}hl", "ZOE\u{308} B\u{dc}HL"),
+        ("\u{1f0}an", "J\u{30c}AN"), // Lower case alone has one character for it.
+        ("Ma\u{390}a", "MA\u{3aa}\u{301}A"),
+        ("\u{c774}\u{c9c0}", "\u{110b}\u{1175}\u{110c}\u{1175}"),
+        ("Kim\u{a0}Lee", "Kim Lee"),
+        ("\u{ff2b}\u{ff49}\u{ff4d}\u{3000}Ono", "kim ono"),
+    ];
+    for (one, other) in same {
+        for (stored, typed) in [(one, other), (other, one)] {
+            let patient = ann.new_patient(stored);
+            for name in [typed, stored] {
+                let grants = asks(name).expect(201, "created").data()["grants"].clone();
+                assert_eq!(
+                    (grants.as_array().map(Vec::len), &grants[0]["patient_id"]),
+                    (Some(1), &json!(patient)),
+                    "{name}"
+                );
+            }
+            ann.delete(&format!("/api/patients/{patient}")).expect(200, "deleted");
+        }
+    }
+    ann.new_patient("Zo\u{eb} Kim");
+    for name in ["Zoe Kim", "Zo\u{eb}  Kim"] {
+        asks(name).expect(404, "failed");
+    }
+}
+
+#[test]
+fn a_reason_and_a_note_can_be_seen_and_are_one_line() {
+    let World { app: _app, admin, eve, .. } = world();
+    let ask = |reason: &str| {
+        let body = json!({ "name": "Zo\u{eb} M\u{fc}ller", "date_of_birth": "1990-04-23", "reason": reason, "password": crate::harness::PASSWORD });
+        eve.post("/api/emergency-access", body)
+    };
+    let unseen =
+        ["\u{200b}".repeat(20), "\u{301}".repeat(10), "\u{2800}\u{3164}".repeat(5), "\u{202e}0123456789".into()];
+    let lines =
+        ["unconscious\nno relatives", "unconscious\tno relatives", "unconscious\u{2028}no relatives"].map(String::from);
+    let refused: Vec<String> = unseen.into_iter().chain(lines).collect();
+    let short = ["nine char\u{200b}\u{200b}", "nine cha\u{301}r\u{301}\u{301}"];
+    for reason in refused.iter().map(String::as_str).chain(short) {
+        assert_eq!(ask(reason).expect(400, "invalid").fields(), ["reason"], "{reason:?}");
+    }
+    let grant = ask("chest pain").expect(201, "created").data()["grants"][0]["id"].clone();
+    ask("Zoe\u{308} has a \u{645}\u{6cc}\u{200c}\u{62e}").expect(201, "created");
+    let review = |note: &str| {
+        let body = json!({ "verdict": "justified", "note": note });
+        admin.post(&format!("/api/admin/emergency-access/{grant}/review"), body)
+    };
+    for note in &refused {
+        assert_eq!(review(note).expect(400, "invalid").fields(), ["note"], "{note:?}");
+    }
+    assert_eq!(review(" yes ").expect(200, "updated").data()["note"], "yes");
+}
+
+#[test]
 fn wrong_passwords_lock_as_at_a_login_and_cost_no_try() {
     let app = TestApp::with(|config| config.login_max_failures = 3);
     let (admin, ann, eve) = (app.admin("root"), app.signed_up("ann"), app.signed_up("eve"));
@@ -221,7 +287,7 @@ fn the_sixth_try_within_an_hour_is_429_at_any_node_and_however_many_come_at_once
 }
 
 #[test]
-fn the_loss_of_the_right_ends_what_is_open_at_the_next_request_at_every_node() {
+fn the_loss_of_the_right_or_of_the_account_ends_what_is_open_at_the_next_request_at_every_node() {
     let World { app, admin, eve, path, .. } = world();
     let other = TestApp::on(&app.database, |_| {});
     eve.asks_for("Zoë Müller").expect(201, "created");
@@ -236,6 +302,16 @@ fn the_loss_of_the_right_ends_what_is_open_at_the_next_request_at_every_node() {
     eve.at(&other).asks_for("Zoë Müller").expect(403, "forbidden");
     admin.gives_the_right(&eve);
     eve.get(&path).expect(404, "failed");
+    // So does the end of the account: enabled again, the user asks again.
+    eve.asks_for("Zoë Müller").expect(201, "created");
+    eve.get(&path).expect(200, "success");
+    for disabled in [true, false] {
+        admin.patch(&format!("/api/admin/users/{}", eve.id), json!({ "disabled": disabled })).expect(200, "updated");
+    }
+    let eve = app.logged_in(&eve.email, crate::harness::PASSWORD);
+    eve.get(&path).expect(404, "failed");
+    assert_eq!(eve.get("/api/emergency-access").expect(200, "success").data(), json!([]));
+    eve.asks_for("Zoë Müller").expect(201, "created");
 }
 
 #[test]

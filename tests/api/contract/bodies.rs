@@ -270,6 +270,8 @@ fn a_line_that_cannot_be_seen_or_changes_its_direction_is_refused_in_every_such_
         "\u{1d173}",
         "\u{e0001}\u{e0061}\u{e007f}",
         "\u{200b} \u{a0}\u{200b}",
+        "\u{301}",
+        "\u{300}\u{36f} \u{1ab0}\u{1dc0}\u{20d0}\u{fe20}",
     ];
     let turned = "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
     let turned = turned.chars().flat_map(|control| [control.to_string(), format!("Ann{control}eel")]);

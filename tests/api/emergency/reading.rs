@@ -74,6 +74,8 @@ fn under_emergency_access_everything_about_the_patient_is_read_and_every_answer_
         format!("{path}/history/7"),
         format!("/fhir/R4/Patient/{patient}/_history/7"),
         format!("{path}/mappings/{mapping}/history/7"),
+        format!("{path}/mappings/{gone}"),
+        format!("{path}/mappings/999999"),
     ] {
         let answer = eve.get(&target);
         assert_eq!((answer.status, under(&answer)), (404, grant), "{target}");
@@ -137,6 +139,7 @@ fn under_emergency_access_every_change_is_403_and_says_so() {
         ("POST", format!("/api/patients/{patient}/undelete"), None),
         ("POST", "/api/mappings".into(), Some(json!({ "patient_id": patient, "doctor_id": doctor }))),
         ("PATCH", format!("/api/mappings/{mapping}"), Some(json!({ "notes": "N" }))),
+        ("PATCH", format!("/api/mappings/{mapping}"), Some(json!({ "patient_id": 999999 }))),
         ("PATCH", format!("/api/mappings/{mapping}"), Some(json!({ "patient_id": own }))),
         ("DELETE", format!("/api/mappings/{mapping}"), None),
         ("POST", format!("/api/mappings/{mapping}/undelete"), None),
@@ -150,7 +153,26 @@ fn under_emergency_access_every_change_is_403_and_says_so() {
     }
     let after: Value = app.sql().query_one(&format!("select to_jsonb(({versions}))"), &[]).expect("versions").get(0);
     assert_eq!(after, before);
-    eventually("the refusals are recorded", || app.audited("denied").len() == 13);
+    eventually("the refusals are recorded", || app.audited("denied").len() == 14);
+}
+
+#[test]
+fn emergency_access_lasts_while_its_patient_goes_to_another_user() {
+    let app = TestApp::start();
+    let (admin, ann, ben, eve) = (app.admin("root"), app.signed_up("ann"), app.signed_up("ben"), app.signed_up("eve"));
+    let patient = ann.new_patient("P");
+    let path = format!("/api/patients/{patient}");
+    let grant = granted(&app, &eve, patient, "1 hour");
+    let transfer = |to: &Person| {
+        let body = json!({ "to": to.id });
+        admin.post(&format!("/api/admin/patients/{patient}/transfer"), body).expect(200, "updated");
+    };
+    transfer(&ben);
+    assert_eq!(under(&eve.get(&path).expect(200, "success")), grant);
+    ann.get(&path).expect(404, "failed");
+    // The new owner needs none.
+    transfer(&eve);
+    assert_eq!(eve.get(&path).expect(200, "success").header("emergency-access"), None);
 }
 
 #[test]
