@@ -70,6 +70,6 @@ $$;
 -- The settings that the service otherwise makes on each connection. Behind a pooler in transaction mode (PgBouncer) it shares
 -- connections, so the settings must belong to the role.
 alter role healthcare_run set statement_timeout = '10s';
-alter role healthcare_run set lock_timeout = '5s';
+alter role healthcare_run set lock_timeout = '4s';
 alter role healthcare_run set idle_in_transaction_session_timeout = '15s';
 alter role healthcare_run set timezone = 'UTC';

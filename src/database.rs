@@ -162,7 +162,7 @@ impl Database {
             log::warn!(
                 target: "database",
                 "a statement may run and wait for ever, since no limit can be set through the pooler: as the owner, run \
-                 alter role {role} set statement_timeout = '10s'; alter role {role} set lock_timeout = '5s';"
+                 alter role {role} set statement_timeout = '10s'; alter role {role} set lock_timeout = '4s';"
             );
         }
         Ok(true)

@@ -13,7 +13,7 @@ use crate::sql::{Parameters, Query};
 /// How long a request waits for a connection.
 pub(super) const POOL_WAIT: Duration = Duration::from_secs(3);
 /// What every connection sets: the time limits of a statement and of waiting for a lock, and times in UTC.
-pub(super) const SESSION_SETTINGS: &str = "set statement_timeout = '10s'; set lock_timeout = '5s'; set timezone = 'UTC'; \
+pub(super) const SESSION_SETTINGS: &str = "set statement_timeout = '10s'; set lock_timeout = '4s'; set timezone = 'UTC'; \
                                 set idle_in_transaction_session_timeout = '15s'";
 /// Behind a pooler, a setting would stay on the server connection that happened to be used. Poolers track the time zone; the
 /// others belong to the role (`deploy/grants.sql`).

@@ -153,7 +153,7 @@ fn creates_that_hang_hold_up_those_of_others_for_a_moment_only() {
             scope.spawn(|| ann.post("/api/patients", a_patient("Late")).expect(201, "created"));
             waiting_for_a_lock(&app, hanging);
         }
-        // Both turns are taken. A statement may hang for 5 s; this answer must not wait for that.
+        // Both turns are taken. A statement may wait 4 s for a lock; this answer must not wait for that.
         ben.post("/api/patients", a_patient("In time")).expect(201, "created");
         waiting_for_a_lock(&app, 2);
         held.rollback().expect("no lock");

@@ -6,10 +6,10 @@ use crate::clinic::{Clinic, wait_until};
 use crate::people::{Notes, People};
 use crate::tale::Tale;
 
-/// How long a client waits at most to be refused: the 5 s of a lock, and its way.
-const REFUSED_WITHIN: Duration = Duration::from_secs(6);
-/// How long after a fault the last request is refused: the 20 s of the leader's key, the election, and a machine that is busy.
-const BACK_WITHIN: Duration = Duration::from_secs(40);
+/// How long a client waits at most to be refused: the 4 s of a lock, and its way.
+const REFUSED_WITHIN: Duration = Duration::from_secs(5);
+/// How long after a fault the last request is refused: the 20 s of the leader's key, and the election.
+const BACK_WITHIN: Duration = Duration::from_secs(30);
 /// How many registrations, changes and logins show that the clinic works again.
 const ENOUGH: usize = 20;
 

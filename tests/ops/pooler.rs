@@ -112,7 +112,7 @@ fn behind_a_pooler_a_role_without_time_limits_is_warned_of() {
     let node = Node::start(&[("DATABASE_URL", &url)]);
     eventually("the warning", || !node.lines_with("may run and wait for ever").is_empty());
     let warnings = node.lines_with("may run and wait for ever");
-    let mend = "alter role healthcare set statement_timeout = '10s'; alter role healthcare set lock_timeout = '5s';";
+    let mend = "alter role healthcare set statement_timeout = '10s'; alter role healthcare set lock_timeout = '4s';";
     assert!(warnings.len() == 1 && warnings[0].contains(mend), "{:#?}", node.lines());
     drop(node);
 

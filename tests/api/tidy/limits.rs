@@ -31,7 +31,7 @@ const BOUNDS: &[(&str, &str, &[&str])] = &[
         &["LONG_READ_BYTES: usize = 12 * 1024 * 1024;", "self.max_bytes / 2"]),
     ("long reads (searches, counts, sorted or long lists) of one user at a time | 2; ", "src/memory.rs", &["LONG_READS_OF_ONE: usize = 2;"]),
     ("a list, search or count in the database | 2 s |", "src/db/connection.rs", &["\"set statement_timeout = '2s'\""]),
-    ("statement, lock | 10 s, 5 s |", "src/db/connection.rs", &["\"set statement_timeout = '10s'; set lock_timeout = '5s';"]),
+    ("statement, lock | 10 s, 4 s |", "src/db/connection.rs", &["\"set statement_timeout = '10s'; set lock_timeout = '4s';"]),
     ("page | 500 records |", "src/validate/rules.rs", &["PAGE_MAX: i64 = 500;"]),
     ("the records of a page | 4 MiB |", "src/db/page.rs", &["PAGE_BYTES: usize = 4 * 1024 * 1024;"]),
     ("sessions of a user | 100 |", "src/auth/sessions.rs", &["MAX_PER_USER: i32 = 100;"]),
