@@ -58,17 +58,19 @@ select matches, refused, (stored).created_by, (stored).*
   from found
  where not exists (select from changed);
 
+-- name: lock_users(from_id bigint, to_id bigint) :many write
+-- Runs first in each transaction of a user's transfer: of two transfers, the second finds what the first has left.
+select id from users where id in ($1, $2) order by id for no key update;
+
 -- name: some_of_user(owners bigint[], from_id bigint, to_id bigint, most bigint, actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
--- At most so many patients of a user and so many of the user's deleted patients, which all go or none. No row: no such user. `refused` says
--- why they cannot go to this user. `found_some`: there were patients of either kind when the statement began, and there may be more. One that
--- is deleted or brought back at that moment is found by the next statement.
-with receiver as (
-    select id, disabled from users where id = $3 for share
-), found as (
+-- Runs after `lock_users`. At most so many patients of a user and so many of the user's deleted patients, which all go or none. No row: no
+-- such user. `refused` says why they cannot go to this user. `found`: how many there were of either kind, whichever were more, when the
+-- statement began. One that is deleted or brought back at that moment is found by the next statement.
+with found as (
     select giver.id, case when receiver.id is null then 'unknown' when receiver.disabled then 'disabled'
                           when receiver.id = giver.id then 'owner' end as refused
       from users giver
-      left join receiver on true
+      left join users receiver on receiver.id = $3
      where giver.id = $2
 ), living as (
     select p.id
@@ -123,6 +125,7 @@ with receiver as (
      where v.resource = last.resource
        and v.record_id = last.id
        and v.version = last.version
+       and v.owner_id = $2
     returning v.resource, v.record_id
 ), audited as (
     insert into audit_entries (actor_id, action, resource, resource_id, version, ip, request_id)
@@ -132,5 +135,5 @@ with receiver as (
             select record_id, null from inherited where resource = 'patient') as moved,
            (select acting($5, $6, true) as id from (select count(*) as patients from moving) as locked) as actor
 )
-select refused, (select count(*) from changed) as patients, exists (select from living) or exists (select from gone) as found_some
+select refused, (select count(*) from changed) as patients, greatest((select count(*) from living), (select count(*) from gone)) as found
   from found;

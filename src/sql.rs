@@ -201,7 +201,7 @@ queries! {
     /// `sql/emergency.sql`
     emergency: Emergency { ask: Owned, mine, end, list, review, unreviewed }
     /// `sql/transfers.sql`
-    transfers: Transfers { lock: Owned, patient: Owned, some_of_user: Owned }
+    transfers: Transfers { lock: Owned, patient: Owned, lock_users, some_of_user: Owned }
     /// `sql/groups.sql`
     groups: Groups { create, list, find, update, lock, delete, members, add, remove, mine }
     /// `sql/fhir.sql`

@@ -44,25 +44,30 @@ pub fn patient(app: &App, request: &Request, admin: &Admin) -> Result<Response> 
 }
 
 /// `POST /api/admin/users/{id}/transfer`: all patients of the user and those that were deleted, some in each transaction. It can be sent again
-/// if it ends half way.
+/// if it ends half way. When few are left it looks twice, for what was deleted or brought back meanwhile, and not again: the user may go on
+/// to register patients.
 pub fn user(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
     let (id, user) = (request.id("id")?, admin.user());
     let to = receiver(request)?;
     let parameters: Parameters = &[&id, &to, &AT_ONCE, &user.id, &user.session_id, &request.client, &request.id];
-    let mut moved = Moved { patients: 0 };
-    loop {
+    let (mut moved, mut looks) = (Moved { patients: 0 }, 0);
+    while looks < 2 {
         let change = admin.owners().ask(&app.sql.transfers.some_of_user, parameters)?;
-        let (patients, found_some) = app.db.transaction(&change.query, |transaction| {
+        let (patients, found) = app.db.transaction(&change.query, |transaction| {
+            transaction.query_many(&app.sql.transfers.lock_users, &[&id, &to])?;
             let row = transaction.answer(&change)?.pop().ok_or(Error::NotFound("User"))?;
             accepted(row.get("refused"))?;
             transaction.query_opt(&app.sql.grants.end_lost, &[&vec![id, to]])?;
-            Ok((row.get::<_, i64>("patients"), row.get::<_, bool>("found_some")))
+            Ok((row.get::<_, i64>("patients"), row.get::<_, i64>("found")))
         })?;
         moved.patients += patients;
-        if !found_some {
-            return Ok(Response::updated("Patients transferred", moved));
-        }
+        looks += match found {
+            0 => 2,
+            AT_ONCE.. => 0,
+            _ => 1,
+        };
     }
+    Ok(Response::updated("Patients transferred", moved))
 }
 
 fn receiver(request: &Request) -> Result<i64> {

@@ -153,7 +153,7 @@ fn a_change_that_loses_a_deadlock_has_done_nothing_and_runs_again() {
         let name =
             app.sql().query_one("select quote_ident(current_database())", &[]).expect("a name").get::<_, String>(0);
         // Enough time for the test to close the circle.
-        app.sql().batch_execute(&format!("alter database {name} set deadlock_timeout = '4s'")).expect("altered");
+        app.sql().batch_execute(&format!("alter database {name} set deadlock_timeout = '2s'")).expect("altered");
         let node = TestApp::on(&app.database, |_| {});
         let ann = app.signed_up("ann").at(&node);
         let (first, second) = (ann.new_doctor("First"), ann.new_doctor("Second"));

@@ -1,5 +1,6 @@
 //! Transfers: a patient, and all patients of a user, with their mappings; what a transfer ends, and what it meets.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use serde_json::{Value, json};
@@ -267,6 +268,56 @@ fn transfers_at_once_and_changes_meanwhile_leave_one_owner_and_a_version_for_eac
     let done = statuses.iter().filter(|status| **status == 200).count();
     assert_eq!(version, 1 + i64::try_from(done).expect("a count"));
     assert_eq!(app.audited("transfer").len() + app.audited("update").len(), done);
+}
+
+#[test]
+fn of_transfers_of_one_user_at_once_the_first_takes_everything() {
+    let app = TestApp::start();
+    let (admin, ann) = (app.admin("root"), app.signed_up("ann"));
+    let (ben, eve) = (app.signed_up("ben"), app.signed_up("eve"));
+    for _ in 0..5 {
+        let patients: Vec<i64> = (0..4).map(|number| ann.new_patient(&format!("P{number}"))).collect();
+        for deleted in &patients[..2] {
+            ann.delete(&format!("/api/patients/{deleted}")).expect(200, "deleted");
+        }
+        let moved: i64 = at_once(4, |number| {
+            let to = if number % 2 == 0 { ben.id } else { eve.id };
+            let path = format!("/api/admin/users/{}/transfer", ann.id);
+            admin.post(&path, json!({ "to": to })).expect(200, "updated").data()["patients"].as_i64().expect("a number")
+        })
+        .into_iter()
+        .sum();
+        assert_eq!(moved, 2);
+        let owners = "select p.created_by from patients p where id = any ($1)
+                       union
+                      select v.owner_id from record_versions v where v.record_id = any ($1) and v.ended_by = 'delete'";
+        assert_eq!(app.sql().query(owners, &[&patients]).expect("owners").len(), 1, "never a half");
+    }
+}
+
+#[test]
+fn a_transfer_ends_although_its_user_goes_on_to_register_and_delete_patients() {
+    let app = TestApp::start();
+    let (admin, ann, ben) = (app.admin("root"), app.signed_up("ann"), app.signed_up("ben"));
+    let (is_over, path) = (AtomicBool::new(false), format!("/api/admin/users/{}/transfer", ann.id));
+    let begun: Vec<i64> = (0..3).map(|number| ann.new_patient(&format!("P{number}"))).collect();
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    let path = format!("/api/patients/{}", ann.new_patient("Busy"));
+                    ann.delete(&path);
+                    ann.post(&format!("{path}/undelete"), json!({}));
+                }
+            });
+        }
+        let answer = admin.post(&path, json!({ "to": ben.id }));
+        is_over.store(true, Ordering::Relaxed);
+        answer.expect(200, "updated");
+    });
+    for patient in begun {
+        ben.get(&format!("/api/patients/{patient}")).expect(200, "success");
+    }
 }
 
 #[test]
