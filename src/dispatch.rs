@@ -172,7 +172,7 @@ impl Routes {
     }
 }
 
-/// How far a request has come.
+/// What a handler returns: the answer, or what the database must do first.
 pub enum Step {
     Answer(Response),
     /// The question for the database is known.

@@ -62,7 +62,7 @@ pub type Batch = Vec<Box<Job>>;
 pub enum Stage {
     /// Its route is known.
     Found,
-    /// It has come so far.
+    /// Its handler has returned this step.
     Begun(Step),
     /// Its answer is ready, but the audit trail must have this entry before anyone sees it.
     Answered(Result<Response>, Entry),
@@ -83,7 +83,7 @@ impl Job {
         Job { exchange, request, target, user: None, stage: Stage::Found, share: None, no_room_since: None }
     }
 
-    /// A request that has come so far.
+    /// A request whose handler has returned this step.
     pub fn begun(exchange: Exchange, request: Request, target: Target, user: Option<User>, step: Step) -> Job {
         Job { user, stage: Stage::Begun(step), ..Job::new(exchange, request, target) }
     }
