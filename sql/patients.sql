@@ -282,11 +282,14 @@ select matches, allowed, emergency
 -- conflict record_versions_pkey: The patient is not deleted
 -- Brings a deleted patient back, with the mappings that went in the same transaction and whose doctors exist. While the patient is away
 -- nobody can make a mapping, so that their pairs are free. `was_deleted` false: the patient is there. `allowed` false: and is only granted.
--- No row: none that these owners had. Of two at once one makes the row, and the constraint refuses the other; a transfer comes before or
--- after.
-with gone as (
+-- No row: none that these owners had. Of two at once one makes the row, and the constraint refuses the other. The owner is locked, so that
+-- a transfer of all the owner's patients comes before or after.
+with owner as (
+    select u.id from deletion_of('patient', $2) as last join users u on u.id = last.owner_id for share of u
+), gone as (
     select v.version, v.owner_id, v.ended_at, v.record
       from deletion_of('patient', $2) as last
+     cross join (select count(*) from owner) as locked
       join record_versions v on v.resource = 'patient' and v.record_id = $2 and v.version = last.version
      where ($1 is null or v.owner_id = any ($1))
        and v.record is not null

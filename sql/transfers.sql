@@ -59,13 +59,14 @@ select matches, refused, (stored).created_by, (stored).*
  where not exists (select from changed);
 
 -- name: lock_users(from_id bigint, to_id bigint) :many write
--- Runs first in each transaction of a user's transfer: of two transfers, the second finds what the first has left.
+-- Runs first in each transaction of a user's transfer: of two transfers, the second finds what the first has left. No patient of these
+-- users can be brought back meanwhile.
 select id from users where id in ($1, $2) order by id for no key update;
 
 -- name: some_of_user(owners bigint[], from_id bigint, to_id bigint, most bigint, actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
 -- Runs after `lock_users`. At most so many patients of a user and so many of the user's deleted patients, which all go or none. No row: no
 -- such user. `refused` says why they cannot go to this user. `found`: how many there were of either kind, whichever were more, when the
--- statement began. One that is deleted or brought back at that moment is found by the next statement.
+-- statement began. The next statement finds one that is deleted meanwhile.
 with found as (
     select giver.id, case when receiver.id is null then 'unknown' when receiver.disabled then 'disabled'
                           when receiver.id = giver.id then 'owner' end as refused

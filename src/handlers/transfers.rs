@@ -44,30 +44,34 @@ pub fn patient(app: &App, request: &Request, admin: &Admin) -> Result<Response> 
 }
 
 /// `POST /api/admin/users/{id}/transfer`: all patients of the user and those that were deleted, some in each transaction. It can be sent again
-/// if it ends half way. When few are left it looks twice, for what was deleted or brought back meanwhile, and not again: the user may go on
-/// to register patients.
+/// if it ends half way. The user may go on to register patients.
 pub fn user(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
     let (id, user) = (request.id("id")?, admin.user());
     let to = receiver(request)?;
     let parameters: Parameters = &[&id, &to, &AT_ONCE, &user.id, &user.session_id, &request.client, &request.id];
-    let (mut moved, mut looks) = (Moved { patients: 0 }, 0);
-    while looks < 2 {
+    let mut moved = Moved { patients: 0 };
+    loop {
         let change = admin.owners().ask(&app.sql.transfers.some_of_user, parameters)?;
-        let (patients, found) = app.db.transaction(&change.query, |transaction| {
+        let (patients, more) = app.db.transaction(&change.query, |transaction| {
             transaction.query_many(&app.sql.transfers.lock_users, &[&id, &to])?;
-            let row = transaction.answer(&change)?.pop().ok_or(Error::NotFound("User"))?;
-            accepted(row.get("refused"))?;
+            let mut some = || {
+                let row = transaction.answer(&change)?.pop().ok_or(Error::NotFound("User"))?;
+                accepted(row.get("refused"))?;
+                Ok((row.get::<_, i64>("patients"), row.get::<_, i64>("found") == AT_ONCE))
+            };
+            let (mut patients, more) = some()?;
+            if !more {
+                // The last look: what was deleted during the one before.
+                patients += some()?.0;
+            }
             transaction.query_opt(&app.sql.grants.end_lost, &[&vec![id, to]])?;
-            Ok((row.get::<_, i64>("patients"), row.get::<_, i64>("found")))
+            Ok((patients, more))
         })?;
         moved.patients += patients;
-        looks += match found {
-            0 => 2,
-            AT_ONCE.. => 0,
-            _ => 1,
-        };
+        if !more {
+            return Ok(Response::updated("Patients transferred", moved));
+        }
     }
-    Ok(Response::updated("Patients transferred", moved))
 }
 
 fn receiver(request: &Request) -> Result<i64> {

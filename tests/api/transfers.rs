@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 
 use crate::harness::{Person, TestApp, at_once, eventually};
 
+const WAITING: &str =
+    "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+
 fn transfer(admin: &Person, patient: i64, to: &Person) -> crate::harness::http::Answer {
     admin.post(&format!("/api/admin/patients/{patient}/transfer"), json!({ "to": to.id }))
 }
@@ -173,24 +176,34 @@ fn nothing_is_left_of_a_user_who_deletes_and_brings_back_during_a_transfer() {
     let undelete = |patient: i64| ann.send("POST", &format!("/api/patients/{patient}/undelete"), &[], None);
     thread::scope(|scope| {
         let sent = scope.spawn(|| undelete(patients[0]));
-        let waiting =
-            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-        eventually("it waits", || watcher.query_one(waiting, &[]).expect("a count").get::<_, i64>(0) == 1);
+        eventually("it waits", || watcher.query_one(WAITING, &[]).expect("a count").get::<_, i64>(0) == 1);
         held.commit().expect("the transfer");
         sent.join().expect("an answer").expect(404, "failed");
     });
+    // It waits for the whole transfer, which looks for patients more than once.
+    ann.delete(&format!("/api/patients/{}", patients[1])).expect(200, "deleted");
+    let mut held = holder.transaction().expect("a transaction");
+    held.execute("select from users where id = $1 for no key update", &[&ann.id]).expect("a transfer");
+    thread::scope(|scope| {
+        let sent = scope.spawn(|| undelete(patients[1]));
+        eventually("it waits", || watcher.query_one(WAITING, &[]).expect("a count").get::<_, i64>(0) == 1);
+        held.commit().expect("the transfer");
+        sent.join().expect("an answer").expect(200, "updated");
+    });
 
+    let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
         for patient in &patients[1..] {
-            let undelete = &undelete;
-            let ann = &ann;
+            let (undelete, ann, is_over) = (&undelete, &ann, &is_over);
             scope.spawn(move || {
-                while ann.delete(&format!("/api/patients/{patient}")).status == 200 && undelete(*patient).status == 200
-                {
+                while !is_over.load(Ordering::Relaxed) {
+                    ann.delete(&format!("/api/patients/{patient}"));
+                    undelete(*patient);
                 }
             });
         }
         admin.post(&format!("/api/admin/users/{}/transfer", ann.id), json!({ "to": ben.id })).expect(200, "updated");
+        is_over.store(true, Ordering::Relaxed);
     });
     assert_eq!(ann.get("/api/patients").expect(200, "success").data(), json!([]));
     assert_eq!(deleted(&ann, "patients"), Vec::<i64>::new());
@@ -235,10 +248,8 @@ fn a_change_of_the_old_owner_that_waits_for_a_transfer_is_refused() {
         held.execute("update patients set created_by = $1", &[&ben.id]).expect("a transfer");
         thread::scope(|scope| {
             let sent = scope.spawn(|| ann.send(method, &target, &[], body));
-            let waiting =
-                "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
             let mut watcher = app.sql();
-            eventually("it waits", || watcher.query_one(waiting, &[]).expect("a count").get::<_, i64>(0) == 1);
+            eventually("it waits", || watcher.query_one(WAITING, &[]).expect("a count").get::<_, i64>(0) == 1);
             held.commit().expect("the transfer");
             sent.join().expect("an answer").expect(404, "failed");
         });
