@@ -120,7 +120,7 @@ pub fn find(
     let owners = user.owners();
     let patient = owners.ask_for_patient(read.sql, id)?;
     let missing = move |read: &Read| answer::missing(read, &owners, Resource::Patient, id);
-    Ok(Ask::one_or(patient, missing, move |read, row| {
+    Ok(Ask::some_or(patient, missing, move |read, row, _| {
         Ok(answer(read, &shape, &Columns::of(row))?.showing(Shown::Record(Resource::Patient, id)))
     }))
 }

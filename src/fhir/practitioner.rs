@@ -134,5 +134,5 @@ pub fn find(
     let (id, owners) = (answer::id(read.request)?, owners_if_deleted(user));
     let missing = move |read: &Read| answer::missing(read, &owners, Resource::Doctor, id);
     let doctor = Question::new(&read.sql.doctors.find, &[&id])?;
-    Ok(Ask::one_or(doctor, missing, move |read, row| Ok(answer(read, &shape, &Columns::of(row)))))
+    Ok(Ask::some_or(doctor, missing, move |read, row, _| Ok(answer(read, &shape, &Columns::of(row)))))
 }

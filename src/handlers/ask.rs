@@ -72,14 +72,15 @@ impl Ask {
         Ask { question, count, answer: Box::new(answer) }
     }
 
-    /// A question that finds one row, and what to ask if it finds none: what few requests need to know costs the others nothing.
-    pub fn one_or(
+    /// A question that finds rows, and what to ask if it finds none: what few requests need to know costs the others nothing. The answer is
+    /// made of the first row and of all of them.
+    pub fn some_or(
         question: Question,
         next: impl FnOnce(&Read) -> Result<Ask> + Send + 'static,
-        answer: impl FnOnce(&Read, &Row) -> Result<Response> + Send + 'static,
+        answer: impl FnOnce(&Read, &Row, &[Row]) -> Result<Response> + Send + 'static,
     ) -> Ask {
         let answer = |read: &Read, rows: Vec<Row>, _| match rows.first() {
-            Some(row) => answer(read, row).map(Next::Answer),
+            Some(first) => answer(read, first, &rows).map(Next::Answer),
             None => next(read).map(Next::Ask),
         };
         Ask { question, count: None, answer: Box::new(answer) }

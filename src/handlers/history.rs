@@ -12,7 +12,6 @@ use super::listing::{link, listed, shown};
 use super::record::{Record, RecordType, times_in_utc};
 use crate::audit::Resource;
 use crate::auth::{Owners, User};
-use crate::db::Question;
 use crate::envelope::{Response, Shown};
 use crate::error::{Error, Result};
 use crate::records::{Field, Kind};
@@ -157,35 +156,43 @@ fn list_of<K: Kept>(read: &Read, owners: Owners, for_admins: bool) -> Result<Ask
     let mut query = read.request.query();
     let page = query.page("before");
     query.finish()?;
-    let versions = versions::<K>(read, &owners, page.after.unwrap_or(i64::MAX), page.rows_wanted())?;
-    Ok(Ask::many(versions, move |read, rows| {
-        let first = rows.first().ok_or(Error::NotFound(K::NAME))?;
+    versions::<K>(read, owners, page.after.unwrap_or(i64::MAX), page.rows_wanted(), move |read, first, rows| {
         // For a page beyond the last version there is one row, without a version.
-        let rows = if first.get::<_, Option<i64>>("version").is_none() { &[] } else { rows.as_slice() };
+        let rows = if first.get::<_, Option<i64>>("version").is_none() { &[] } else { rows };
         let record_type = K::record_type(for_admins);
         let from_row = |row| Version::from_row(record_type, row);
         showing_one::<K>(read, listed(read, "Versions found", page, "before", None, rows, from_row))
-    }))
+    })
 }
 
 fn find_of<K: Kept>(read: &Read, owners: Owners, for_admins: bool) -> Result<Ask> {
     let version = read.request.id("version")?;
     // The second row says how the first began.
-    let versions = versions::<K>(read, &owners, version.saturating_add(1), 2)?;
-    Ok(Ask::many(versions, move |read, rows| {
-        let first = rows.first().ok_or(Error::NotFound(K::NAME))?;
+    versions::<K>(read, owners, version.saturating_add(1), 2, move |read, first, _| {
         if first.get::<_, Option<i64>>("version") != Some(version) {
             return Err(Error::NotFound("Version"));
         }
         let version = Version::from_row(K::record_type(for_admins), first);
         showing_one::<K>(read, Response::success("Version found", version))
-    }))
+    })
 }
 
-/// The versions of the record in the path before this one.
-fn versions<K: Kept>(read: &Read, owners: &Owners, before: i64, rows: i64) -> Result<Question> {
+/// Asks for the versions of the record in the path before this one. If there is no such mapping of the patient in the path, the patient
+/// tells whether that is said under emergency access.
+fn versions<K: Kept>(
+    read: &Read,
+    owners: Owners,
+    before: i64,
+    rows: i64,
+    answer: impl FnOnce(&Read, &Row, &[Row]) -> Result<Response> + Send + 'static,
+) -> Result<Ask> {
     let (id, patient_id) = (read.request.id("id")?, read.request.optional_id("patient_id")?);
-    owners.ask(&read.sql.history.list, &[&K::RESOURCE.word(), &id, &patient_id, &before, &rows])
+    let question = owners.ask(&read.sql.history.list, &[&K::RESOURCE.word(), &id, &patient_id, &before, &rows])?;
+    let missing = move |read: &Read| {
+        let patient = owners.ask_for_patient(read.sql, patient_id.ok_or(Error::NotFound(K::NAME))?)?;
+        Ok(Ask::one(patient, |_, _| Err(Error::NotFound(K::NAME))))
+    };
+    Ok(Ask::some_or(question, missing, answer))
 }
 
 /// A history counts as a read of its record.

@@ -76,6 +76,8 @@ fn under_emergency_access_everything_about_the_patient_is_read_and_every_answer_
         format!("{path}/mappings/{mapping}/history/7"),
         format!("{path}/mappings/{gone}"),
         format!("{path}/mappings/999999"),
+        format!("{path}/mappings/999999/history"),
+        format!("{path}/mappings/999999/history/1"),
     ] {
         let answer = eve.get(&target);
         assert_eq!((answer.status, under(&answer)), (404, grant), "{target}");
