@@ -77,7 +77,7 @@ select q.number, d.*
             where id > q.after_id
             order by id
             limit q.page_size) d
- order by q.number, d.id;
+ order by q.number;
 
 -- name: search(created_by bigint, sort text, after_id bigint, after_value text, page_size bigint, name_part text, specialization_part text, words text[]) :many planned
 -- One page in any order with any filters; see `search` in patients.sql. What a filter finds by its trigrams is compared once

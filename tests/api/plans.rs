@@ -225,6 +225,37 @@ fn pages(filled: &mut Filled) {
 }
 
 #[test]
+fn the_pages_of_several_questions_come_in_their_order_without_sorting_them_again() {
+    let mut filled = Filled::with_a_million();
+    let (owners, several) =
+        (format!("{LARGE}, {SMALL}, 50"), format!("'{{{LARGE},{SMALL}}}', '{{50}}', '{{{SMALL},50}}'"));
+    let (after, page) = ("0, 10, 0", "20, 30, 40");
+    for (pick, values) in [
+        (|sql| sql.patients.list.limited_by_owners(), vec![&*owners, after, page]),
+        (|sql| sql.patients.list_of_several.limited_by_owners(), vec![&*several, after, page]),
+        (|sql| &sql.doctors.list, vec![after, page]),
+    ] as [(fn(&Queries) -> &Query, Vec<&str>); 3]
+    {
+        let values: Vec<String> = values.into_iter().map(str::to_string).collect();
+        for plan in filled.ask(pick, &values) {
+            let outermost = &plan.explained[0]["Plan"]["Node Type"];
+            assert_eq!(outermost, "Nested Loop", "{}: {}", plan.name, plan.explained);
+        }
+        let query = pick(&filled.sql);
+        let text = (1..).zip(values.iter().zip(&query.parameters)).fold(
+            query.text.clone(),
+            |text, (number, (value, kind))| {
+                text.replace(&format!("${number}"), &format!("array[{value}]::{}", kind.name()))
+            },
+        );
+        let rows = filled.client.query(&text, &[]).expect("rows");
+        let places: Vec<(i64, i64)> = rows.iter().map(|row| (row.get("number"), row.get("id"))).collect();
+        assert_eq!(places.len(), 90, "{}", query.name);
+        assert!(places.is_sorted(), "{}: {places:?}", query.name);
+    }
+}
+
+#[test]
 fn a_thousand_rows_are_paged_by_the_index_of_their_owner() {
     pages(&mut Filled::with(1_000));
 }
