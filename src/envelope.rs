@@ -152,7 +152,7 @@ impl Response {
         }
     }
 
-    /// 200 `success` with data whose JSON takes this many bytes, so that the body is allocated at once; 0 if it is short.
+    /// 200 `success` with data whose JSON takes about this many bytes, so that the body is allocated at once.
     pub fn long(message: &str, data: impl Serialize, bytes: usize) -> Response {
         Response::sized(200, "success", message, data, bytes)
     }

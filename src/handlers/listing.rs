@@ -156,8 +156,8 @@ pub(super) fn link(request: &Request, parameter: &str, position: &str) -> String
     format!("<{}>; rel=\"next\"", request.target_with(&[(parameter, position)]))
 }
 
-/// The records of the page, whether there is more, and how long they are as they are written, if that is long. A page ends at its
-/// limit, or at [`PAGE_BYTES`] of rows or of what is written.
+/// The records of the page, whether there is more, and how long they are as they are written: about, or if that is long exactly. A page
+/// ends at its limit, or at [`PAGE_BYTES`] of rows or of what is written.
 fn cut<'a, T: Record>(
     page: Page,
     rows: &'a [Row],
@@ -167,7 +167,7 @@ fn cut<'a, T: Record>(
     let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
     let mut records: Vec<T> = rows.iter().take(limit).map(from_row).collect();
     let bytes: usize = rows.iter().map(Row::raw_size_bytes).sum();
-    let mut written = 0;
+    let mut written = bytes + 256 * records.len();
     // Escaping makes text at most twice as long, and field names and punctuation add less than a kilobyte per record.
     if 2 * bytes + 1024 * rows.len() > PAGE_BYTES {
         let size = |record| {

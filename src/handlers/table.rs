@@ -23,7 +23,7 @@ impl Table {
         request.headers.get("accept").is_some_and(prefers_csv).then(|| Table(columns()))
     }
 
-    /// 200 with the header and a line for each record. The lines take this many bytes; 0 if they are short.
+    /// 200 with the header and a line for each record. The lines take about this many bytes.
     pub fn page(&self, records: &[impl Record], bytes: usize) -> Response {
         let mut body = Vec::with_capacity(512 + bytes);
         let header = self.0.join(",") + "\r\n";
