@@ -8,10 +8,6 @@ use serde_json::{Value, json};
 
 use crate::harness::{PASSWORD, Person, TestApp, eventually};
 
-/// The requests of other connections that wait for a lock now.
-const WAITING: &str =
-    "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-
 /// A change, and the lock that it waits for.
 struct Change {
     method: &'static str,
@@ -62,9 +58,7 @@ fn all_are_refused(app: &TestApp, actor: &Person, role: &str, how: &str, status:
         held.batch_execute(&lock).expect(&lock);
         let answer = thread::scope(|scope| {
             let sent = scope.spawn(|| actor.send(method, &target, &[], body.clone()));
-            eventually(&format!("{method} {target} waits"), || {
-                watcher.query_one(WAITING, &[]).expect("a count").get::<_, i64>(0) == 1
-            });
+            app.wait_until_blocked(1);
             take_away(app, actor, how);
             held.rollback().expect("the lock is released");
             sent.join().expect("an answer")
@@ -196,12 +190,12 @@ fn a_session_that_ends_while_its_password_is_hashed_changes_neither_password_nor
 
 fn a_session_ends_while_it_changes(app: &TestApp, ann: &Person, method: &str, target: &str, change: Value) {
     let elsewhere = app.logged_in(&ann.email, PASSWORD);
-    let (mut holder, mut watcher) = (app.sql(), app.sql());
+    let mut holder = app.sql();
     let mut held = holder.transaction().expect("a transaction");
     held.batch_execute(&row("users", ann.id)).expect("a lock");
     let answer = thread::scope(|scope| {
         let sent = scope.spawn(|| elsewhere.send(method, target, &[], Some(change)));
-        eventually("the change waits", || watcher.query_one(WAITING, &[]).expect("a count").get::<_, i64>(0) == 1);
+        app.wait_until_blocked(1);
         ann.delete(&format!("/api/auth/sessions/{}", elsewhere.session_id())).expect(200, "deleted");
         held.rollback().expect("the lock is released");
         sent.join().expect("an answer")

@@ -213,10 +213,7 @@ fn a_change_that_waits_while_its_member_is_taken_out_is_refused_and_changes_noth
         held.batch_execute(&format!("select from {table} for update")).expect("a lock");
         std::thread::scope(|scope| {
             let sent = scope.spawn(|| ben.send(method, &target, &[], body));
-            let mut watcher = app.sql();
-            let waiting =
-                "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-            eventually("it waits", || watcher.query_one(waiting, &[]).expect("a count").get::<_, i64>(0) == 1);
+            app.wait_until_blocked(1);
             admin.remove_member(&group, &ben);
             held.rollback().expect("the lock is released");
             sent.join().expect("an answer").expect(404, "failed");

@@ -391,12 +391,7 @@ fn a_signal_lets_requests_finish_and_ends_with_exit_code_0() {
         std::thread::scope(|scope| {
             let in_flight =
                 scope.spawn(|| ann.patch(&format!("/api/patients/{patient}"), json!({ "name": "Finished" })));
-            let mut watch = postgres::connect(&database);
-            let waiting = "select count(*) from pg_stat_activity
-                            where datname = current_database() and wait_event_type = 'Lock'";
-            crate::harness::eventually("the request is under way", || {
-                watch.query_one(waiting, &[]).expect("a count").get::<_, i64>(0) == 1
-            });
+            postgres::wait_until_blocked(&database, 1);
             server.signal(signal);
             crate::harness::eventually("no new connection is taken", || {
                 std::net::TcpStream::connect(server.address).is_err()

@@ -317,15 +317,13 @@ fn the_loss_of_the_right_or_of_the_account_ends_what_is_open_at_the_next_request
 #[test]
 fn a_try_that_waits_while_the_right_is_taken_away_or_the_patient_deleted_opens_nothing() {
     let World { app, admin, ann, eve, patient, path } = world();
-    let waiting =
-        "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
     let meanwhile = |lock: &str, act: &dyn Fn()| {
-        let (mut holder, mut watcher) = (app.sql(), app.sql());
+        let mut holder = app.sql();
         let mut held = holder.transaction().expect("a transaction");
         held.batch_execute(lock).expect("a lock");
         std::thread::scope(|scope| {
             let sent = scope.spawn(|| eve.asks_for("Zoë Müller"));
-            eventually("it waits", || watcher.query_one(waiting, &[]).expect("a count").get::<_, i64>(0) == 1);
+            app.wait_until_blocked(1);
             act();
             held.commit().expect("an end");
             sent.join().expect("an answer")

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Person, TestApp, at_once, count, eventually};
+use crate::harness::{Person, TestApp, at_once, count};
 
 fn member_path(group: &str, user_id: i64) -> String {
     format!("{group}/members/{user_id}")
@@ -188,10 +188,7 @@ fn an_admin_who_is_demoted_while_the_change_waits_changes_no_members() {
     held.batch_execute("select from care_groups for update").expect("a lock");
     std::thread::scope(|scope| {
         let sent = scope.spawn(|| admin.send("PUT", &member_path(&path, ann.id), &[], None));
-        let waiting =
-            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-        let mut watcher = app.sql();
-        eventually("it waits", || watcher.query_one(waiting, &[]).expect("a count").get::<_, i64>(0) == 1);
+        app.wait_until_blocked(1);
         app.sql().execute("update users set role = 'user' where id = $1", &[&admin.id]).expect("a demotion");
         held.rollback().expect("the lock is released");
         sent.join().expect("an answer").expect(403, "forbidden");

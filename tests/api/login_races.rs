@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use healthcare_backend::{Config, Network};
 
 use crate::harness::http::Answer;
-use crate::harness::{PASSWORD, TestApp, at_once, count, eventually};
+use crate::harness::{PASSWORD, TestApp, at_once, count};
 
 /// Four nodes on one database, each of which has one thread or more that looks at passwords.
 fn four_nodes(change: impl Fn(&mut Config)) -> Vec<TestApp> {
@@ -76,16 +76,12 @@ fn of_wrong_logins_at_once_at_several_nodes_exactly_the_limit_is_checked() {
 fn the_wait_for_a_login_that_is_being_checked_is_bounded() {
     let nodes = four_nodes(|config| config.login_max_failures = 1);
     let ann = nodes[0].signed_up("ann");
-    let (mut holder, mut watcher) = (nodes[0].sql(), nodes[0].sql());
+    let mut holder = nodes[0].sql();
     let mut held = holder.transaction().expect("a transaction");
     held.execute("select from users where id = $1 for update", &[&ann.id]).expect("a lock");
     thread::scope(|scope| {
         let first = scope.spawn(|| nodes[0].login(&ann.email, PASSWORD));
-        let waiting =
-            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-        eventually("the first login waits for the row", || {
-            watcher.query_one(waiting, &[]).expect("a count").get::<_, i64>(0) == 1
-        });
+        nodes[0].wait_until_blocked(1);
         let started = Instant::now();
         nodes[1].login(&ann.email, PASSWORD).expect(401, "invalid");
         let waited = started.elapsed();

@@ -126,10 +126,7 @@ fn demote(app: &TestApp, email: &str) -> Result<String, String> {
 
 /// Does both at once, in two of three rounds with the row of an admin locked until both wait for it, and says who succeeded.
 fn race(app: &TestApp, round: usize, locked: &Person, act: impl Fn(usize) -> bool + Send + Sync) -> Vec<bool> {
-    let (mut holder, mut watcher) = (app.sql(), app.sql());
-    // Commands wait for each other first, in case the schema has to be changed.
-    let waiting = "select count(*) from pg_stat_activity
-                    where datname = current_database() and wait_event_type = 'Lock' and wait_event <> 'advisory'";
+    let mut holder = app.sql();
     let mut held = holder.transaction().expect("a transaction");
     thread::scope(|scope| {
         if !round.is_multiple_of(3) {
@@ -137,7 +134,7 @@ fn race(app: &TestApp, round: usize, locked: &Person, act: impl Fn(usize) -> boo
         }
         let both = scope.spawn(|| at_once(2, act));
         if !round.is_multiple_of(3) {
-            eventually("both wait", || watcher.query_one(waiting, &[]).expect("a count").get::<_, i64>(0) == 2);
+            app.wait_until_blocked(2);
         }
         held.commit().expect("the lock is released");
         both.join().expect("no panic")

@@ -97,11 +97,8 @@ fn a_read_that_hangs_holds_up_neither_its_neighbours_nor_the_workers() {
     transaction.batch_execute("lock table patients in access exclusive mode").expect("a lock");
     thread::scope(|scope| {
         let stuck = scope.spawn(|| ann.get(&format!("/api/patients/{patient}")));
-        let mut watching = app.sql();
-        let text =
-            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
         // On the pipe at first, and then on a connection of its own.
-        eventually("the read waits", || watching.query_one(text, &[]).expect("a count").get::<_, i64>(0) == 2);
+        app.wait_until_blocked(2);
         for _ in 0..20 {
             app.anyone().get("/healthz").expect(200, "success");
             let data = ann.get(&format!("/api/doctors/{doctor}")).expect(200, "success").data();

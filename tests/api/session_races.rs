@@ -6,24 +6,20 @@ use std::thread;
 use serde_json::json;
 
 use crate::harness::http::Answer;
-use crate::harness::{PASSWORD, Person, TestApp, at_once, eventually};
+use crate::harness::{PASSWORD, Person, TestApp, at_once};
 
 type Request<'a> = Box<dyn FnOnce() -> Answer + Send + 'a>;
 
 /// Starts each request when the one before it waits for the row of this user, then lets go.
 fn in_turn(app: &TestApp, user: &Person, requests: Vec<Request>) -> Vec<Answer> {
-    let (mut holder, mut watcher) = (app.sql(), app.sql());
+    let mut holder = app.sql();
     let mut lock = holder.transaction().expect("a transaction");
     lock.execute("select from users where id = $1 for update", &[&user.id]).expect("a lock");
-    let waiting =
-        "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
     thread::scope(|scope| {
         let mut threads = Vec::new();
         for request in requests {
             threads.push(scope.spawn(request));
-            eventually("the request waits for the row", || {
-                watcher.query_one(waiting, &[]).expect("a count").get::<_, i64>(0) == threads.len() as i64
-            });
+            app.wait_until_blocked(threads.len() as i64);
         }
         lock.commit().expect("the lock is released");
         threads.into_iter().map(|thread| thread.join().expect("an answer")).collect()

@@ -15,15 +15,6 @@ fn a_patient(name: &str) -> serde_json::Value {
     json!({ "name": name, "date_of_birth": "1990-04-23", "gender": "female" })
 }
 
-/// Waits until so many statements wait for a lock.
-fn waiting_for_a_lock(app: &TestApp, statements: i64) {
-    let count = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-    let mut sql = app.sql();
-    eventually("statements wait for a lock", || {
-        sql.query_one(count, &[]).expect("a count").get::<_, i64>(0) == statements
-    });
-}
-
 /// Locks the table, lets two creates wait for it, one after the other, and the rest gather behind them. Then releases the table.
 fn gather(app: &TestApp, creates: usize, create: impl Fn(usize) + Sync, release: impl FnOnce(Transaction)) {
     let mut holder = app.sql();
@@ -34,7 +25,7 @@ fn gather(app: &TestApp, creates: usize, create: impl Fn(usize) + Sync, release:
         for number in 0..creates {
             scope.spawn(move || create(number));
             if number < 2 {
-                waiting_for_a_lock(app, number as i64 + 1);
+                app.wait_until_blocked(number as i64 + 1);
             }
         }
         eventually("the others gather behind these two", || under_way(app) >= creates as f64);
@@ -151,11 +142,11 @@ fn creates_that_hang_hold_up_those_of_others_for_a_moment_only() {
     thread::scope(|scope| {
         for hanging in 1..=2 {
             scope.spawn(|| ann.post("/api/patients", a_patient("Late")).expect(201, "created"));
-            waiting_for_a_lock(&app, hanging);
+            app.wait_until_blocked(hanging);
         }
         // Both turns are taken. A statement may wait 4 s for a lock; this answer must not wait for that.
         ben.post("/api/patients", a_patient("In time")).expect(201, "created");
-        waiting_for_a_lock(&app, 2);
+        app.wait_until_blocked(2);
         held.rollback().expect("no lock");
     });
     assert_eq!(app.audited("create").len(), 3);

@@ -7,9 +7,6 @@ use serde_json::{Value, json};
 
 use crate::harness::{Person, TestApp, at_once, eventually};
 
-const WAITING: &str =
-    "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-
 fn transfer(admin: &Person, patient: i64, to: &Person) -> crate::harness::http::Answer {
     admin.post(&format!("/api/admin/patients/{patient}/transfer"), json!({ "to": to.id }))
 }
@@ -170,13 +167,13 @@ fn nothing_is_left_of_a_user_who_deletes_and_brings_back_during_a_transfer() {
     let patients: Vec<i64> = (0..6).map(|number| ann.new_patient(&format!("P{number}"))).collect();
     // An undelete that waits for a transfer finds nothing.
     ann.delete(&format!("/api/patients/{}", patients[0])).expect(200, "deleted");
-    let (mut holder, mut watcher) = (app.sql(), app.sql());
+    let mut holder = app.sql();
     let mut held = holder.transaction().expect("a transaction");
     held.execute("update record_versions set owner_id = $1 where ended_by = 'delete'", &[&ben.id]).expect("a transfer");
     let undelete = |patient: i64| ann.send("POST", &format!("/api/patients/{patient}/undelete"), &[], None);
     thread::scope(|scope| {
         let sent = scope.spawn(|| undelete(patients[0]));
-        eventually("it waits", || watcher.query_one(WAITING, &[]).expect("a count").get::<_, i64>(0) == 1);
+        app.wait_until_blocked(1);
         held.commit().expect("the transfer");
         sent.join().expect("an answer").expect(404, "failed");
     });
@@ -186,7 +183,7 @@ fn nothing_is_left_of_a_user_who_deletes_and_brings_back_during_a_transfer() {
     held.execute("select from users where id = $1 for no key update", &[&ann.id]).expect("a transfer");
     thread::scope(|scope| {
         let sent = scope.spawn(|| undelete(patients[1]));
-        eventually("it waits", || watcher.query_one(WAITING, &[]).expect("a count").get::<_, i64>(0) == 1);
+        app.wait_until_blocked(1);
         held.commit().expect("the transfer");
         sent.join().expect("an answer").expect(200, "updated");
     });
@@ -248,8 +245,7 @@ fn a_change_of_the_old_owner_that_waits_for_a_transfer_is_refused() {
         held.execute("update patients set created_by = $1", &[&ben.id]).expect("a transfer");
         thread::scope(|scope| {
             let sent = scope.spawn(|| ann.send(method, &target, &[], body));
-            let mut watcher = app.sql();
-            eventually("it waits", || watcher.query_one(WAITING, &[]).expect("a count").get::<_, i64>(0) == 1);
+            app.wait_until_blocked(1);
             held.commit().expect("the transfer");
             sent.join().expect("an answer").expect(404, "failed");
         });

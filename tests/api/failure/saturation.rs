@@ -24,13 +24,6 @@ fn hold<'a>(sql: &'a mut Client, patient_id: i64) -> postgres::Transaction<'a> {
     transaction
 }
 
-/// Waits until this many statements of the service wait for a lock.
-fn wait_for_waiters(app: &TestApp, count: i64) {
-    let mut sql = app.sql();
-    let text = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-    eventually("the statements wait", || sql.query_one(text, &[]).expect("a count").get::<_, i64>(0) == count);
-}
-
 #[test]
 fn a_change_waits_for_a_lock_for_a_bounded_time_and_reads_are_served_meanwhile() {
     let app = TestApp::start();
@@ -44,7 +37,7 @@ fn a_change_waits_for_a_lock_for_a_bounded_time_and_reads_are_served_meanwhile()
             unavailable(ann.patch(&path, json!({ "name": "Late" })));
             assert!(started.elapsed() < PATIENCE, "a lock took {:?}", started.elapsed());
         });
-        wait_for_waiters(&app, 1);
+        app.wait_until_blocked(1);
         assert_eq!(ann.get(&path).expect(200, "success").data()["name"], "P");
         app.anyone().get("/healthz").expect(200, "success");
     });
@@ -99,7 +92,7 @@ fn searches_of_one_user_have_two_seconds_each_and_two_threads_and_keep_nobody_fr
                 assert!(started.elapsed() >= Duration::from_secs(2) && started.elapsed() < PATIENCE);
             });
         }
-        wait_for_waiters(&app, 2);
+        app.wait_until_blocked(2);
         bob.patch(&format!("/api/doctors/{doctor}"), json!({ "name": "Changed" })).expect(200, "updated");
         assert_eq!(answered.load(Ordering::SeqCst), 0, "the change came first");
     });
@@ -173,7 +166,7 @@ fn a_stop_lets_the_work_in_flight_finish_and_takes_no_more() {
     let held = hold(&mut sql, patient);
     thread::scope(|scope| {
         let in_flight = scope.spawn(|| ann.patch(&path, json!({ "name": "Finished" })));
-        wait_for_waiters(&app, 1);
+        app.wait_until_blocked(1);
         let (done, is_done) = mpsc::channel();
         scope.spawn(move || {
             app.stop();

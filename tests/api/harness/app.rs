@@ -61,6 +61,11 @@ impl TestApp {
         postgres::connect(&self.database)
     }
 
+    /// Waits until this many statements on the service's database are blocked by a lock.
+    pub fn wait_until_blocked(&self, statements: i64) {
+        postgres::wait_until_blocked(&self.database, statements);
+    }
+
     /// Nobody in particular.
     pub fn anyone(&self) -> Person {
         Person { address: self.address, id: 0, email: String::new(), token: None, refresh_token: String::new() }

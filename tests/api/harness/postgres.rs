@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use healthcare_backend::internals::{PrivatePostgres, Settings, migrate};
 use postgres::{Client, NoTls};
 
+use super::eventually;
+
 static CLUSTER: OnceLock<String> = OnceLock::new();
 static DATABASES: AtomicUsize = AtomicUsize::new(0);
 
@@ -36,6 +38,16 @@ pub fn new_empty_database() -> String {
 /// A connection for a test that looks behind the service.
 pub fn connect(connection_string: &str) -> Client {
     Client::connect(connection_string, NoTls).expect("a connection to PostgreSQL")
+}
+
+/// Waits until this many statements on a database are blocked by a lock. Those of programs that start and wait for each other do not count.
+pub fn wait_until_blocked(connection_string: &str, statements: i64) {
+    let blocked = "select count(*) from pg_stat_activity
+                    where datname = current_database() and wait_event_type = 'Lock' and wait_event <> 'advisory'";
+    let mut watcher = connect(connection_string);
+    eventually(&format!("{statements} statements are blocked"), || {
+        watcher.query_one(blocked, &[]).expect("a count").get::<_, i64>(0) == statements
+    });
 }
 
 /// A database that lets no one in.
