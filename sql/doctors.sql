@@ -20,12 +20,11 @@ select *
 -- conflict doctors_license_number_key: A doctor with the license_number of a line was created meanwhile: import the file again
 -- New doctors from the lines of a file, and their audit entries, as if the owner had created them. Skips possible duplicates and
 -- returns the numbers of their lines, with the doctor that was there before, or null for an earlier line of the same transaction.
--- A name is compared folded first, since that has an index.
+-- A name is compared folded first, since that has an index, and then with its accents.
 -- `taken`: duplicates are welcome, but this line has the licence number of another doctor.
--- The index knows names without their accents, which count here.
 with asked as materialized (
-    select fields, number, folded(fields ->> 'name') as folded_name, lower(fields ->> 'name') as name,
-           lower(fields ->> 'specialization') as specialization, fields ->> 'license_number' as license_number
+    select fields, number, folded(fields ->> 'name') as folded_name, caseless(fields ->> 'name') as name,
+           caseless(fields ->> 'specialization') as specialization, fields ->> 'license_number' as license_number
       from unnest($1) with ordinality as line (fields, number)
 ), compared as materialized (
     select asked.*, known.id as known_id, known.created_at as known_since,
@@ -44,10 +43,9 @@ with asked as materialized (
               from doctors d
              where asked.license_number is null
                and not $3
-               and folded(d.name) = folded(asked.name)
                and folded(d.name) = asked.folded_name
-               and lower(d.name) = asked.name
-               and lower(d.specialization) = asked.specialization
+               and caseless(d.name) = asked.name
+               and caseless(d.specialization) = asked.specialization
              order by id
              limit 1)) known on true
 ), created as (

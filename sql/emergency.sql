@@ -5,7 +5,7 @@
 -- Runs after `users.lock`: the tries of a user come one after the other, at whatever node, and the right stays meanwhile. A row for each grant,
 -- or one without. `result` is `denied` without the right, and `limited` after so many `tries` within an hour; otherwise it is a try. Patients
 -- whom the user sees anyway do not count; those who match stay until the end (`for key share`). A hit and a miss take the same steps.
--- A name is compared folded first, since that has an index, and then in one Unicode form: lower case can leave it, so it is made again.
+-- A name is compared folded first, since that has an index, and then with its accents.
 with asked as (
     select case when not u.may_break_glass then 'denied' when tried.count >= $6 then 'limited' end as refused,
            greatest(1, ceil(extract(epoch from tried.first_at + interval '1 hour' - now())))::bigint as retry_after
@@ -21,7 +21,7 @@ with asked as (
       from patients p
      where (select refused from asked) is null
        and folded(p.name) = folded($2)
-       and normalize(lower(normalize(p.name, NFKC)), NFKC) = normalize(lower(normalize($2, NFKC)), NFKC)
+       and caseless(p.name) = caseless($2)
        and p.date_of_birth = $3
        and not p.created_by = any ($1)
        and not exists (select

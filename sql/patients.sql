@@ -25,9 +25,9 @@ select asked.number, created.*
 -- name: import(fields jsonb[], owner_id bigint, allow_duplicates boolean) :many write
 -- New patients from the lines of a file, and their audit entries, as if the owner had created them. Skips possible duplicates and
 -- returns the numbers of their lines, with the patient that was there before, or null for an earlier line of the same transaction.
--- A name is compared folded first, since that has an index.
+-- A name is compared folded first, since that has an index, and then with its accents.
 with asked as materialized (
-    select fields, number, folded(fields ->> 'name') as folded_name, lower(fields ->> 'name') as name,
+    select fields, number, folded(fields ->> 'name') as folded_name, caseless(fields ->> 'name') as name,
            (fields ->> 'date_of_birth')::date as date_of_birth
       from unnest($1) with ordinality as line (fields, number)
 ), compared as materialized (
@@ -40,9 +40,8 @@ with asked as materialized (
              from patients p
             where not $3
               and p.created_by = any (array[$2])
-              and folded(p.name) = folded(asked.name)
               and folded(p.name) = asked.folded_name
-              and lower(p.name) = asked.name
+              and caseless(p.name) = asked.name
               and p.date_of_birth = asked.date_of_birth
             order by id
             limit 1) known on true

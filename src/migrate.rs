@@ -53,6 +53,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "0026_audit_periods",
     "0027_quicker_names",
     "0028_inherited",
+    "0029_caseless",
 ];
 
 /// The key of the advisory lock: any number that no other program uses in the same database.

@@ -289,27 +289,30 @@ fn possible_duplicates_are_listed_and_skipped_unless_they_are_allowed() {
     bob.new_patient("Only Bob's");
     let born = clinic.patients()[0]["date_of_birth"].as_str().expect("a date").to_string();
     let text = format!(
-        "{HEADER} zoë müller ,{born},male\nZoë Müller,1950-01-01,male\nZOË MÜLLER,1950-01-01,other\nOnly Bob's,{born},male\nZoe Muller,{born},male\n"
+        "{HEADER} zoë müller ,{born},male\nZoë Müller,1950-01-01,male\nZOË MÜLLER,1950-01-01,other\nOnly Bob's,{born},male\nZoe Muller,{born},male\n\
+         Zoe\u{308} Mu\u{308}ller,{born},male\nZOE\u{308} MU\u{308}LLER,1950-01-01,male\n"
     );
     for option in [&["--dry-run"][..], &[]] {
         let ended = clinic.import("patients", &text, option);
         let expected = [
             format!("line 2: possible duplicate of the one with the id {known}"),
             "line 4: possible duplicate of an earlier line".to_string(),
+            format!("line 7: possible duplicate of the one with the id {known}"),
+            "line 8: possible duplicate of an earlier line".to_string(),
         ];
         assert_eq!(listed(&ended), expected);
         let imported = if option.is_empty() { "imported" } else { "would import" };
-        let sums = "3 patients of 5 lines for ann@example.org; possible duplicates that are skipped: 2";
+        let sums = "3 patients of 7 lines for ann@example.org; possible duplicates that are skipped: 4";
         assert_eq!(ended.said(), format!("{imported} {sums}"));
         assert_eq!(clinic.count("patients"), if option.is_empty() { 5 } else { 2 });
     }
     let ended = clinic.import("patients", &text, &["--allow-duplicates"]);
-    assert_eq!((ended.said(), listed(&ended).len()), ("imported 5 patients of 5 lines for ann@example.org", 0));
-    assert_eq!(clinic.count("patients"), 10);
+    assert_eq!((ended.said(), listed(&ended).len()), ("imported 7 patients of 7 lines for ann@example.org", 0));
+    assert_eq!(clinic.count("patients"), 12);
     let entries = clinic.app.audited("create");
     let patients: Vec<&Value> = entries.iter().filter(|entry| entry["resource"] == "patient").collect();
     let imported = patients.iter().filter(|entry| entry["actor_id"] == clinic.ann.id && entry["ip"].is_null());
-    assert_eq!((patients.len(), imported.count()), (10, 8));
+    assert_eq!((patients.len(), imported.count()), (12, 10));
 }
 
 #[test]
@@ -321,28 +324,31 @@ fn a_doctor_is_known_by_the_licence_number_or_by_name_and_specialization() {
         bob.post("/api/doctors", body).expect(201, "created").id()
     };
     let (licensed, plain) = (doctor("Dr. A", json!("L-1")), doctor("Dr. B", json!(null)));
+    let accented = doctor("Dr. Zo\u{eb}", json!(null));
     let text = "name,specialization,license_number\n\
                 Somebody,Surgery,L-1\n\
                 dr. b,CARDIOLOGY,\n\
                 Dr. B,Surgery,\n\
                 Dr. B,Surgery,\n\
                 Dr. B,Cardiology,L-2\n\
-                Dr. C,Surgery,L-2\n";
+                Dr. C,Surgery,L-2\n\
+                Dr. Zoe\u{308},Cardiology,\n";
     let ended = clinic.import("doctors", text, &[]);
     let expected = [
         format!("line 2: possible duplicate of the one with the id {licensed}"),
         format!("line 3: possible duplicate of the one with the id {plain}"),
         "line 5: possible duplicate of an earlier line".to_string(),
         "line 7: possible duplicate of an earlier line".to_string(),
+        format!("line 8: possible duplicate of the one with the id {accented}"),
     ];
     assert_eq!(listed(&ended), expected);
-    assert!(ended.said().starts_with("imported 2 doctors of 6 lines"), "{ended:?}");
+    assert!(ended.said().starts_with("imported 2 doctors of 7 lines"), "{ended:?}");
     // Two doctors never have one licence number.
     let ended = clinic.import("doctors", text, &["--allow-duplicates"]);
     let taken = "license_number is that of another doctor";
     assert_eq!(listed(&ended), [2, 6, 7].map(|line| format!("line {line}: {taken}")));
-    assert_eq!(ended.problems(1), ["nothing was imported, because 3 of 6 lines break a rule"]);
-    assert_eq!(clinic.count("doctors"), 4);
+    assert_eq!(ended.problems(1), ["nothing was imported, because 3 of 7 lines break a rule"]);
+    assert_eq!(clinic.count("doctors"), 5);
 }
 
 #[test]
@@ -397,12 +403,7 @@ fn an_export_that_is_told_to_stop_leaves_no_file() {
     let mut held = sql.transaction().expect("a transaction");
     held.batch_execute("lock table patients in access exclusive mode").expect("a lock");
     let child = Program::on(&clinic.app.database, &clinic.folder, &["export", "patients", "out.csv"]).spawn();
-    let mut watch = clinic.app.sql();
-    crate::harness::eventually("the export waits", || {
-        let waiting = "select count(*) from pg_stat_activity
-                        where datname = current_database() and wait_event_type = 'Lock'";
-        watch.query_one(waiting, &[]).expect("a count").get::<_, i64>(0) == 1
-    });
+    clinic.app.wait_until_blocked(1);
     assert!(clinic.path("out.csv.part").exists() && !clinic.path("out.csv").exists());
     let status = std::process::Command::new("kill").arg("-TERM").arg(child.id().to_string()).status();
     assert!(status.expect("kill").success());
