@@ -20,7 +20,7 @@ select *
 -- conflict doctors_license_number_key: A doctor with the license_number of a line was created meanwhile: import the file again
 -- New doctors from the lines of a file, and their audit entries, as if the owner had created them. Skips possible duplicates and
 -- returns the numbers of their lines, with the doctor that was there before, or null for an earlier line of the same transaction.
--- A name is compared folded first, since that has an index, and then with its accents.
+-- A name is compared folded first, since that has an index, whose order keeps PostgreSQL on it, and then with its accents.
 -- `taken`: duplicates are welcome, but this line has the licence number of another doctor.
 with asked as materialized (
     select fields, number, folded(fields ->> 'name') as folded_name, caseless(fields ->> 'name') as name,
@@ -46,7 +46,7 @@ with asked as materialized (
                and folded(d.name) = asked.folded_name
                and caseless(d.name) = asked.name
                and caseless(d.specialization) = asked.specialization
-             order by id
+             order by folded(d.name), id
              limit 1)) known on true
 ), created as (
     insert into doctors overriding user value

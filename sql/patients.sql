@@ -25,7 +25,7 @@ select asked.number, created.*
 -- name: import(fields jsonb[], owner_id bigint, allow_duplicates boolean) :many write
 -- New patients from the lines of a file, and their audit entries, as if the owner had created them. Skips possible duplicates and
 -- returns the numbers of their lines, with the patient that was there before, or null for an earlier line of the same transaction.
--- A name is compared folded first, since that has an index, and then with its accents.
+-- A name is compared folded first, since that has an index, whose order keeps PostgreSQL on it, and then with its accents.
 with asked as materialized (
     select fields, number, folded(fields ->> 'name') as folded_name, caseless(fields ->> 'name') as name,
            (fields ->> 'date_of_birth')::date as date_of_birth
@@ -43,7 +43,7 @@ with asked as materialized (
               and folded(p.name) = asked.folded_name
               and caseless(p.name) = asked.name
               and p.date_of_birth = asked.date_of_birth
-            order by id
+            order by folded(p.name), id
             limit 1) known on true
 ), created as (
     insert into patients overriding user value
