@@ -166,13 +166,13 @@ select *
  order by id
  limit $3;
 
--- name: find(owners text[], id bigint[]) :opt batched
+-- name: find(owner_id bigint[], id bigint[]) :opt batched
 select q.number, p.*
-  from unnest($1, $2) with ordinality as q (owners, patient_id, number)
-  join patients p on p.id = q.patient_id and (q.owners is null or p.created_by = any (q.owners::bigint[]));
+  from unnest($1, $2) with ordinality as q (owner_id, patient_id, number)
+  join patients p on p.id = q.patient_id and p.created_by = any (array[q.owner_id]);
 
 -- name: find_granted(owners text[], id bigint[]) :opt batched
--- The same for a user in care groups, or to whom a patient of somebody else is granted.
+-- The same for a user in care groups, or to whom a patient of somebody else is granted, and for an admin.
 select q.number, p.*, g.emergency
   from unnest($1, $2) with ordinality as q (owners, patient_id, number)
   join patients p on p.id = q.patient_id

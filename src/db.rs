@@ -19,6 +19,7 @@ use r2d2::ManageConnection;
 use scheduled_thread_pool::{OnPoolDropBehavior, ScheduledThreadPool};
 
 use connection::{Connection, Manager, POOL_WAIT};
+pub use pipe::PLAN_BY_INDEX;
 use pipe::PipeManager;
 pub use question::{Question, no_row};
 

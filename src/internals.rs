@@ -8,7 +8,7 @@ pub use crate::config::variables::{VARIABLES, Variable};
 pub use crate::config::{connections_needed, hashing_threads};
 pub use crate::database::Database;
 pub use crate::database_url::DatabaseUrl;
-pub use crate::db::Db;
+pub use crate::db::{Db, PLAN_BY_INDEX};
 pub use crate::envelope::Response;
 pub use crate::error::{Counted, Error};
 pub use crate::housekeeper::Housekeeper;

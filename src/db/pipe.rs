@@ -23,6 +23,10 @@ use crate::memory::{SHORT_BYTES, Share};
 /// How long to wait for the results: longer than quick statements ever take. A thread with many requests must not wait longer for
 /// one of them.
 const PATIENCE: Duration = Duration::from_millis(250);
+/// Every statement here finds a few rows by an index, whatever its values are, so PostgreSQL need not plan it again for them. Left to
+/// itself, it would read all rows of a small table and join them by their hashes.
+pub const PLAN_BY_INDEX: &str = "set plan_cache_mode = force_generic_plan; set enable_seqscan = off; set enable_hashjoin = off; \
+                             set enable_mergejoin = off";
 
 pub struct Pipe {
     runtime: Runtime,
@@ -171,9 +175,7 @@ impl ManageConnection for PipeManager {
             let runtime = Builder::new_current_thread().enable_all().build().map_err(ConnectError::from_io)?;
             let (client, connection) = runtime.block_on(config.connect(tls))?;
             let mut connection: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(connection);
-            // Every statement here is quick with any values, so PostgreSQL need not plan it again for the values of a call.
-            let settings =
-                format!("{SESSION_SETTINGS}; {SET_LONG_READ_LIMIT}; set plan_cache_mode = force_generic_plan");
+            let settings = format!("{SESSION_SETTINGS}; {SET_LONG_READ_LIMIT}; {PLAN_BY_INDEX}");
             let begun = async {
                 client.batch_execute(&settings).await?;
                 Ok::<_, postgres::Error>(match has_timeline(config) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use healthcare_backend::internals::Queries;
+use healthcare_backend::internals::{PLAN_BY_INDEX, Queries, Query};
 use serde_json::Value;
 
 use crate::harness::{folder::Folder, postgres};
@@ -28,6 +28,12 @@ fn a_statement_says_write_exactly_if_a_read_only_transaction_refuses_it() {
         let writes = query.writes && query.name != "idempotency.claim";
         assert_eq!(refused, writes, "{}", query.name);
     }
+}
+
+fn batched_reads(sql: &Queries) -> Vec<&Query> {
+    let batched: Vec<_> = sql.all().into_iter().filter(|query| query.batched && !query.writes).collect();
+    assert!(batched.len() >= 8, "{}", batched.len());
+    batched
 }
 
 #[test]
@@ -57,9 +63,7 @@ fn a_batched_statement_answers_each_of_its_questions_as_if_it_were_the_only_one(
         _ => vec!["1", "4", "7", "12", "2", "99"],
     };
     let sql = Queries::load(None).expect("statements");
-    let batched: Vec<_> = sql.all().into_iter().filter(|query| query.batched && !query.writes).collect();
-    assert!(batched.len() >= 8, "{}", batched.len());
-    for query in batched {
+    for query in batched_reads(&sql) {
         let file = std::fs::read_to_string(format!("sql/{}.sql", query.name.split('.').next().expect("a file")))
             .expect("a file");
         let declaration = format!("-- name: {}(", query.name.split('.').nth(1).expect("a name"));
@@ -95,6 +99,23 @@ fn a_batched_statement_answers_each_of_its_questions_as_if_it_were_the_only_one(
             let alone = ask(std::slice::from_ref(&question)).remove(&1);
             assert_eq!(together.get(&number), alone.as_ref(), "{}: {question:?}", query.name);
         }
+    }
+}
+
+#[test]
+fn a_batched_statement_finds_its_rows_by_an_index_however_small_a_table_is() {
+    let mut client = postgres::connect(&postgres::new_database());
+    client.batch_execute(PLAN_BY_INDEX).expect("settings");
+    for query in batched_reads(&Queries::load(None).expect("statements")) {
+        let types: Vec<&str> = query.parameters.iter().map(|kind| kind.name()).collect();
+        let nulls = vec!["null"; types.len()].join(", ");
+        client.batch_execute(&format!("prepare asked ({}) as {}", types.join(", "), query.text)).expect(&query.name);
+        let rows = client.query(&format!("explain execute asked ({nulls})"), &[]).expect("a plan");
+        client.batch_execute("deallocate asked").expect("no statement");
+        let plan: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+        let plan = plan.join("\n");
+        let wrong = ["Seq Scan", "Hash Join", "Merge Join"].into_iter().find(|node| plan.contains(node));
+        assert_eq!(wrong, None, "{}:\n{plan}", query.name);
     }
 }
 

@@ -95,17 +95,17 @@ fn refusal(sql: &Folder) -> String {
 
 #[test]
 fn statements_that_do_not_fit_the_schema_stop_the_start_with_one_line_that_names_them() {
-    let find = "-- name: find(owners text[], id bigint[]) :opt";
+    let find = "-- name: find(owner_id bigint[], id bigint[]) :opt";
     for (file, from, to, named) in [
         ("patients.sql", find, "-- name: seek(id bigint, owner_id bigint) :opt", ["patients", "find"]),
-        ("patients.sql", find, "-- name: find(owners text[]) :opt", ["patients.find", "$2"]),
-        ("patients.sql", find, "-- name: find(owners text[], id bigint[], x text) :opt", ["patients.find", "$3"]),
-        ("patients.sql", find, "-- name: find(owners text[], id money) :opt", ["patients", "money"]),
-        ("patients.sql", find, "-- name: find(owners text[], id bigint[]) :some", ["patients", ":some"]),
+        ("patients.sql", find, "-- name: find(owner_id bigint[]) :opt", ["patients.find", "$2"]),
+        ("patients.sql", find, "-- name: find(owner_id bigint[], id bigint[], x text) :opt", ["patients.find", "$3"]),
+        ("patients.sql", find, "-- name: find(owner_id bigint[], id money) :opt", ["patients", "money"]),
+        ("patients.sql", find, "-- name: find(owner_id bigint[], id bigint[]) :some", ["patients", ":some"]),
         (
             "patients.sql",
             find,
-            "-- name: find(id bigint[], owners text[]) :opt",
+            "-- name: find(id bigint[], owner_id bigint[]) :opt",
             ["patients.find", "owners, and have it first"],
         ),
         ("patients.sql", find, "-- name: list(id bigint, owner_id bigint) :opt", ["patients.list", "twice"]),
