@@ -104,7 +104,8 @@ fn an_unknown_path_is_404_with_every_method_and_any_token() {
 
 #[test]
 fn a_trailing_slash_changes_nothing() {
-    let app = TestApp::start();
+    // With reads in it, the trail could grow between the two.
+    let app = TestApp::with(|config| config.audit_reads = false);
     let world = World::new(&app, "slash");
     for route in ROUTES {
         let path = filled(route, "999999999");
