@@ -97,8 +97,8 @@ select matches, is_needed, (select array_agg(user_id) from removed) as members, 
   from found;
 
 -- name: members(group_id bigint, after_id bigint, page_size bigint) :many
--- No row: no such group. One row with a null id: a group without members.
-select m.user_id as id, u.name, u.email, u.disabled, m.added_by, m.added_at
+-- No row: no such group. One row with a null user_id: a group without members.
+select m.user_id, u.name, u.email, u.disabled, m.added_by, m.added_at
   from care_groups g
   left join lateral (
            select user_id, added_by, added_at
@@ -136,7 +136,7 @@ with found as (
     insert into audit_entries (actor_id, action, resource, resource_id, resource_ids, ip, request_id)
     select acting($5, $6, true), 'share', 'care_group', group_id, array[user_id], $7, $8 from added
 )
-select found.user_id as id, name, email, disabled, coalesce(added.added_by, member.added_by) as added_by,
+select found.user_id, name, email, disabled, coalesce(added.added_by, member.added_by) as added_by,
        coalesce(added.added_at, member.added_at) as added_at, not is_member and group_is_full as group_is_full,
        not is_member and user_is_full as user_is_full, (select array_agg(user_id) from affected) as affected,
        (select count(*) from told) as told

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use postgres::Row;
 use serde::Serialize;
 
-use super::record::Record;
+use super::record::{Listed, Record};
 use crate::app::App;
 use crate::auth::Role;
 use crate::error::{Error, Result};
@@ -49,11 +49,13 @@ impl Account {
     }
 }
 
-impl Record for Account {
+impl Listed for Account {
     fn id(&self) -> i64 {
         self.id
     }
+}
 
+impl Record for Account {
     fn version(&self) -> String {
         self.version.to_string()
     }

@@ -1,15 +1,11 @@
 //! The audit trail, as an admin reads it. Nothing here changes it.
 
-use std::net::IpAddr;
-
-use jiff::Timestamp;
 use postgres::Row;
-use serde::Serialize;
-use serde_json::Value;
+use serde::ser::{Serialize, Serializer};
 
 use super::ask::{Ask, Read};
 use super::listing::listed;
-use super::record::{Record, times_in_utc};
+use super::record::{Listed, Value};
 use crate::auth::Admin;
 use crate::db::Question;
 use crate::error::Result;
@@ -70,51 +66,19 @@ pub const COLUMNS: [&str; 12] = [
 pub const OUTCOMES: [&str; 3] = ["success", "failed", "forbidden"];
 
 /// Who did what to which record, when, and from where.
-#[derive(Serialize)]
-struct AuditEntry {
-    id: i64,
-    at: Timestamp,
-    actor_id: Option<i64>,
-    action: String,
-    resource: String,
-    resource_id: Option<i64>,
-    /// The records that a list showed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    resource_ids: Option<Vec<i64>>,
-    /// The version that the change made.
-    version: Option<i64>,
-    outcome: String,
-    ip: Option<IpAddr>,
-    request_id: Option<String>,
-    before: Option<Value>,
-}
+struct AuditEntry<'a>(&'a Row);
 
-impl AuditEntry {
-    fn from_row(row: &Row) -> AuditEntry {
-        AuditEntry {
-            id: row.get("id"),
-            at: row.get("at"),
-            actor_id: row.get("actor_id"),
-            action: row.get("action"),
-            resource: row.get("resource"),
-            resource_id: row.get("resource_id"),
-            resource_ids: row.get("resource_ids"),
-            version: row.get("version"),
-            outcome: row.get("outcome"),
-            ip: row.get("ip"),
-            request_id: row.get("request_id"),
-            before: row.get::<_, Option<Value>>("before").map(times_in_utc),
-        }
+impl Serialize for AuditEntry<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let fields = COLUMNS.iter().map(|column| (column, self.0.get::<_, Option<Value>>(*column)));
+        // Only the entry of a list has these.
+        serializer.collect_map(fields.filter(|(column, value)| **column != "resource_ids" || value.is_some()))
     }
 }
 
-impl Record for AuditEntry {
+impl Listed for AuditEntry<'_> {
     fn id(&self) -> i64 {
-        self.id
-    }
-
-    fn version(&self) -> String {
-        self.id.to_string()
+        self.0.get("id")
     }
 }
 
@@ -130,6 +94,6 @@ pub fn list(read: &Read, _admin: &Admin) -> Result<Ask> {
     let parameters: Parameters =
         &[&before, &page.rows_wanted(), &actor_id, &action, &resource, &resource_id, &from, &until];
     Ok(Ask::many(Question::new(&read.sql.audit.list, parameters)?, move |read, rows| {
-        Ok(listed(read, "Audit entries found", page, "before", Some(&|| COLUMNS.to_vec()), &rows, AuditEntry::from_row))
+        Ok(listed(read, "Audit entries found", page, "before", Some(&|| COLUMNS.to_vec()), &rows, AuditEntry))
     }))
 }

@@ -1,14 +1,13 @@
 //! Emergency access: somebody who has the right sees a patient who is not theirs, with a reason and for a while. Every try is recorded,
 //! and an admin reviews every grant.
 
-use jiff::Timestamp;
 use postgres::Row;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::ask::{Ask, Read};
 use super::listing::listed;
-use super::record::Record;
+use super::record::Plain;
 use super::users::own_account;
 use crate::app::App;
 use crate::auth::User;
@@ -32,67 +31,26 @@ pub const REASON_MAX: usize = 1000;
 /// What a review says.
 pub const VERDICTS: [&str; 2] = ["justified", "unjustified"];
 
+/// What is shown of a grant with its review, and what of one that was just given.
+const GRANT: &[&str] = &[
+    "id",
+    "user_id",
+    "patient_id",
+    "reason",
+    "granted_at",
+    "expires_at",
+    "ended_at",
+    "reviewed_at",
+    "reviewed_by",
+    "verdict",
+    "note",
+];
+const GIVEN: &[&str] = &["id", "patient_id", "expires_at"];
+
 /// What a successful try gives.
 #[derive(Serialize)]
-struct Granted {
-    grants: Vec<Opened>,
-}
-
-#[derive(Serialize)]
-struct Opened {
-    id: i64,
-    patient_id: i64,
-    expires_at: Timestamp,
-}
-
-impl Opened {
-    fn from_row(row: &Row) -> Opened {
-        Opened { id: row.get("id"), patient_id: row.get("patient_id"), expires_at: row.get("expires_at") }
-    }
-}
-
-/// A grant with its review.
-#[derive(Serialize)]
-struct Grant {
-    id: i64,
-    user_id: i64,
-    patient_id: i64,
-    reason: String,
-    granted_at: Timestamp,
-    expires_at: Timestamp,
-    ended_at: Option<Timestamp>,
-    reviewed_at: Option<Timestamp>,
-    reviewed_by: Option<i64>,
-    verdict: Option<String>,
-    note: Option<String>,
-}
-
-impl Grant {
-    fn from_row(row: &Row) -> Grant {
-        Grant {
-            id: row.get("id"),
-            user_id: row.get("user_id"),
-            patient_id: row.get("patient_id"),
-            reason: row.get("reason"),
-            granted_at: row.get("granted_at"),
-            expires_at: row.get("expires_at"),
-            ended_at: row.get("ended_at"),
-            reviewed_at: row.get("reviewed_at"),
-            reviewed_by: row.get("reviewed_by"),
-            verdict: row.get("verdict"),
-            note: row.get("note"),
-        }
-    }
-}
-
-impl Record for Grant {
-    fn id(&self) -> i64 {
-        self.id
-    }
-
-    fn version(&self) -> String {
-        self.id.to_string()
-    }
+struct Granted<'a> {
+    grants: Vec<Plain<'a>>,
 }
 
 /// `POST /api/emergency-access`: a grant for each patient of this name and birth date. A wrong password counts as a failed login, and is
@@ -141,7 +99,7 @@ pub fn ask(app: &App, request: &Request, user: &User) -> Result<Response> {
     }
     match result {
         "granted" => {
-            let grants = rows.iter().map(Opened::from_row).collect();
+            let grants = rows.iter().map(|row| Plain(GIVEN, row)).collect();
             Ok(Response::created("Emergency access granted", "/api/emergency-access".into(), Granted { grants }))
         }
         "not_found" => Err(Error::NotFound("Patient")),
@@ -160,7 +118,7 @@ pub fn ask(app: &App, request: &Request, user: &User) -> Result<Response> {
 /// `GET /api/emergency-access`: the user's own that is open.
 pub fn mine(read: &Read, user: &User) -> Result<Ask> {
     Ok(Ask::many(Question::new(&read.sql.emergency.mine, &[&user.id])?, |_, rows| {
-        Ok(Response::success("Emergency access found", rows.iter().map(Grant::from_row).collect::<Vec<_>>()))
+        Ok(Response::success("Emergency access found", rows.iter().map(|row| Plain(GRANT, row)).collect::<Vec<_>>()))
     }))
 }
 
@@ -204,7 +162,7 @@ pub mod admin {
         query.finish()?;
         let parameters: Parameters = &[&page.after.unwrap_or(0), &page.rows_wanted(), &reviewed, &user_id];
         Ok(Ask::many(Question::new(&read.sql.emergency.list, parameters)?, move |read, rows| {
-            Ok(listed(read, "Emergency access found", page, "after", None, &rows, Grant::from_row))
+            Ok(listed(read, "Emergency access found", page, "after", None, &rows, |row| Plain(GRANT, row)))
         }))
     }
 
@@ -226,6 +184,6 @@ pub mod admin {
             return Err(Error::Conflict("This emergency access is reviewed already".into()));
         }
         note_unreviewed(&app.metrics, &row);
-        Ok(Response::updated("Emergency access reviewed", Grant::from_row(&row)))
+        Ok(Response::updated("Emergency access reviewed", Plain(GRANT, &row)))
     }
 }

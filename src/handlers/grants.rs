@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::ask::{Ask, Read};
 use super::listing::listed;
-use super::record::{Record, allowed};
+use super::record::{Listed, Plain, allowed};
 use crate::app::App;
 use crate::audit::Resource;
 use crate::auth::{Owners, User};
@@ -24,33 +24,10 @@ use crate::validate::{email, parse_time, record_id, truth};
 pub const LOG: &[&str] = &["limit", "before"];
 /// How many live shares a patient may have.
 pub const SHARES_MAX: i64 = 50;
+/// What is shown of a share.
+const SHARE: &[&str] = &["id", "patient_id", "user_id", "can_change", "expires_at", "granted_by", "granted_at"];
 /// The fields that nobody sets, but everybody may send back.
 const READ_ONLY: &[&str] = &["id", "patient_id", "granted_by", "granted_at"];
-
-#[derive(Serialize)]
-struct Share {
-    id: i64,
-    patient_id: i64,
-    user_id: i64,
-    can_change: bool,
-    expires_at: Option<Timestamp>,
-    granted_by: i64,
-    granted_at: Timestamp,
-}
-
-impl Share {
-    fn from_row(row: &Row) -> Share {
-        Share {
-            id: row.get("id"),
-            patient_id: row.get("patient_id"),
-            user_id: row.get("user_id"),
-            can_change: row.get("can_change"),
-            expires_at: row.get("expires_at"),
-            granted_by: row.get("granted_by"),
-            granted_at: row.get("granted_at"),
-        }
-    }
-}
 
 /// Somebody who may see a patient, and why.
 #[derive(Serialize)]
@@ -107,13 +84,9 @@ impl Event {
     }
 }
 
-impl Record for Event {
+impl Listed for Event {
     fn id(&self) -> i64 {
         self.id
-    }
-
-    fn version(&self) -> String {
-        self.id.to_string()
     }
 }
 
@@ -183,9 +156,9 @@ fn share_as(app: &App, request: &Request, user: &User, owners: &Owners, patients
         Some(_) => return Err(Error::Conflict(format!("A patient has at most {SHARES_MAX} live shares").into())),
         None => {}
     }
-    let share = Share::from_row(&row);
-    app.guard.sessions.forget_user(share.user_id);
-    Ok(Response::created("Patient shared", format!("{patients}/{id}/shares/{}", share.id), share))
+    let share = Plain(SHARE, &row);
+    app.guard.sessions.forget_user(row.get("user_id"));
+    Ok(Response::created("Patient shared", format!("{patients}/{id}/shares/{}", share.id()), share))
 }
 
 /// A moment that is still to come.
@@ -199,7 +172,7 @@ fn list_as(read: &Read, owners: &Owners) -> Result<Ask> {
     Ok(Ask::many(shares, |_, rows| {
         by_right(rows.first())?;
         let live = rows.iter().filter(|row| row.get::<_, Option<i64>>("id").is_some());
-        Ok(Response::success("Shares found", live.map(Share::from_row).collect::<Vec<_>>()))
+        Ok(Response::success("Shares found", live.map(|row| Plain(SHARE, row)).collect::<Vec<_>>()))
     }))
 }
 

@@ -1,12 +1,11 @@
 //! Care groups: their members see and change each other's patients. Admins make them.
 
-use jiff::Timestamp;
 use postgres::Row;
 use serde::Serialize;
 
 use super::ask::{Ask, Read};
 use super::listing::listed;
-use super::record::{Record, created, found, matched, updated};
+use super::record::{Listed, Plain, created, found, matched, updated};
 use crate::app::App;
 use crate::auth::User;
 use crate::db::Question;
@@ -59,72 +58,10 @@ pub mod admin {
     use crate::sql::Parameters;
     use crate::validate::{NAME_MAX, line};
 
+    /// What is shown of a group, and of a member.
+    const GROUP: &[&str] = &["id", "name", "created_at", "updated_at"];
+    const MEMBER: &[&str] = &["user_id", "name", "email", "disabled", "added_by", "added_at"];
     const READ_ONLY: &[&str] = &["id", "created_at", "updated_at"];
-
-    #[derive(Serialize)]
-    struct Group {
-        id: i64,
-        name: String,
-        created_at: Timestamp,
-        updated_at: Timestamp,
-        #[serde(skip)]
-        version: i64,
-    }
-
-    impl Group {
-        fn from_row(row: &Row) -> Group {
-            Group {
-                id: row.get("id"),
-                name: row.get("name"),
-                created_at: row.get("created_at"),
-                updated_at: row.get("updated_at"),
-                version: row.get("version"),
-            }
-        }
-    }
-
-    impl Record for Group {
-        fn id(&self) -> i64 {
-            self.id
-        }
-
-        fn version(&self) -> String {
-            self.version.to_string()
-        }
-    }
-
-    #[derive(Serialize)]
-    struct Member {
-        user_id: i64,
-        name: String,
-        email: String,
-        disabled: bool,
-        added_by: i64,
-        added_at: Timestamp,
-    }
-
-    impl Member {
-        fn from_row(row: &Row) -> Member {
-            Member {
-                user_id: row.get("id"),
-                name: row.get("name"),
-                email: row.get("email"),
-                disabled: row.get("disabled"),
-                added_by: row.get("added_by"),
-                added_at: row.get("added_at"),
-            }
-        }
-    }
-
-    impl Record for Member {
-        fn id(&self) -> i64 {
-            self.user_id
-        }
-
-        fn version(&self) -> String {
-            self.added_at.to_string()
-        }
-    }
 
     /// `POST /api/admin/groups`
     pub fn create(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
@@ -133,8 +70,9 @@ pub mod admin {
         form.required("name", line(NAME_MAX));
         let fields = form.finish(READ_ONLY)?;
         let parameters: Parameters = &[&fields.text("name"), &user.id, &user.session_id, &request.client, &request.id];
-        let group = Group::from_row(&app.db.query_one(&app.sql.groups.create, parameters)?);
-        Ok(created("Care group created", format!("/api/admin/groups/{}", group.id), &group))
+        let row = app.db.query_one(&app.sql.groups.create, parameters)?;
+        let group = Plain(GROUP, &row);
+        Ok(created("Care group created", format!("/api/admin/groups/{}", group.id()), &group))
     }
 
     /// `GET /api/admin/groups`
@@ -144,14 +82,14 @@ pub mod admin {
         query.finish()?;
         let parameters: Parameters = &[&page.after.unwrap_or(0), &page.rows_wanted()];
         Ok(Ask::many(Question::new(&read.sql.groups.list, parameters)?, move |read, rows| {
-            Ok(listed(read, "Care groups found", page, "after", None, &rows, Group::from_row))
+            Ok(listed(read, "Care groups found", page, "after", None, &rows, |row| Plain(GROUP, row)))
         }))
     }
 
     /// `GET /api/admin/groups/{id}`
     pub fn find(read: &Read, _admin: &Admin) -> Result<Ask> {
         Ok(Ask::one(Question::new(&read.sql.groups.find, &[&read.request.id("id")?])?, |read, row| {
-            let group = row.as_ref().map(Group::from_row).ok_or(Error::NotFound("Care group"))?;
+            let group = row.as_ref().map(|row| Plain(GROUP, row)).ok_or(Error::NotFound("Care group"))?;
             Ok(found(read.request, "Care group found", &group))
         }))
     }
@@ -166,7 +104,7 @@ pub mod admin {
             &[&id, &fields.text("name"), &versions, &user.id, &user.session_id, &request.client, &request.id];
         let row = app.db.query_opt(&app.sql.groups.update, parameters)?.ok_or(Error::NotFound("Care group"))?;
         matched(&row)?;
-        Ok(updated("Care group updated", &Group::from_row(&row)))
+        Ok(updated("Care group updated", &Plain(GROUP, &row)))
     }
 
     /// `DELETE /api/admin/groups/{id}`: refused while a member owns patients, unless `?force=true`.
@@ -202,8 +140,8 @@ pub mod admin {
         Ok(Ask::many(Question::new(&read.sql.groups.members, parameters)?, move |read, rows| {
             let first = rows.first().ok_or(Error::NotFound("Care group"))?;
             // For a group without members there is one row, without a member.
-            let rows = if first.get::<_, Option<i64>>("id").is_none() { &[] } else { rows.as_slice() };
-            Ok(listed(read, "Members found", page, "after", None, rows, Member::from_row))
+            let rows = if first.get::<_, Option<i64>>("user_id").is_none() { &[] } else { rows.as_slice() };
+            Ok(listed(read, "Members found", page, "after", None, rows, |row| Plain(MEMBER, row)))
         }))
     }
 
@@ -222,7 +160,7 @@ pub mod admin {
             return Err(Error::Conflict(format!("A user is in at most {GROUPS_MAX} care groups").into()));
         }
         app.guard.sessions.forget_users(&user_ids(&row, "affected"));
-        Ok(Response::updated("Member added", Member::from_row(&row)))
+        Ok(Response::updated("Member added", Plain(MEMBER, &row)))
     }
 
     /// `DELETE /api/admin/groups/{id}/members/{user_id}`: refused while the member owns patients, unless `?force=true`.

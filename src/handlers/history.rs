@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::ask::{Ask, Read};
 use super::listing::{link, listed, shown};
-use super::record::{Record, RecordType, times_in_utc};
+use super::record::{Listed, RecordType, times_in_utc};
 use crate::audit::Resource;
 use crate::auth::{Owners, User};
 use crate::envelope::{Response, Shown};
@@ -63,13 +63,9 @@ impl Version {
     }
 }
 
-impl Record for Version {
+impl Listed for Version {
     fn id(&self) -> i64 {
         self.version
-    }
-
-    fn version(&self) -> String {
-        self.version.to_string()
     }
 }
 
@@ -127,13 +123,9 @@ impl Deleted {
     }
 }
 
-impl Record for Deleted {
+impl Listed for Deleted {
     fn id(&self) -> i64 {
         self.id
-    }
-
-    fn version(&self) -> String {
-        self.deleted_at.to_string()
     }
 }
 
@@ -219,7 +211,7 @@ fn deleted_of<K: Kept>(read: &Read, mut query: QueryParameters, owners: Owners) 
             let position = (last.deleted_at, last.id);
             link(read.request, "cursor", &read.cursors.seal(&list(read.request), &position))
         });
-        let ids = || records.iter().map(Record::id).collect();
+        let ids = || records.iter().map(Listed::id).collect();
         let shown = K::record_type(false).reads_of.map(|resource| Shown::List(resource, ids()));
         Ok(Response { shown, ..response.with_optional_header("Link", next) })
     }))

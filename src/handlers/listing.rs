@@ -5,7 +5,7 @@ use std::{io, slice};
 use postgres::Row;
 
 use super::ask::Read;
-use super::record::{Record, RecordType};
+use super::record::{Listed, RecordType};
 use super::table::{Columns, Table};
 use crate::db::page::PAGE_BYTES;
 use crate::envelope::{Response, Shown};
@@ -90,7 +90,7 @@ impl Listing {
                 link(read.request, "cursor", &read.cursors.seal(&sorted_list(read.request, sort), &place))
             }
         });
-        let ids = || records.iter().map(Record::id).collect();
+        let ids = || records.iter().map(Listed::id).collect();
         response.shown = record_type.reads_of.map(|resource| Shown::List(resource, ids()));
         response
             .with_optional_header("Link", next)
@@ -115,7 +115,7 @@ fn position(read: &Read, query: &mut QueryParameters, list: Option<&str>) -> Opt
 
 /// One page of accounts or of the audit trail in the order of ids, with the link to the next one (RFC 8288). `rows` has one row more
 /// than the page if the list continues. A list that can be had as CSV has columns.
-pub fn listed<'a, T: Record>(
+pub fn listed<'a, T: Listed>(
     read: &Read,
     message: &str,
     page: Page,
@@ -131,7 +131,7 @@ pub fn listed<'a, T: Record>(
 
 /// The records of the page, whether there is more, and the answer that shows them: as CSV if the list has columns and the client
 /// prefers that.
-pub(super) fn shown<'a, T: Record>(
+pub(super) fn shown<'a, T: Listed>(
     read: &Read,
     message: &str,
     page: Page,
@@ -158,7 +158,7 @@ pub(super) fn link(request: &Request, parameter: &str, position: &str) -> String
 
 /// The records of the page, whether there is more, and how long they are as they are written: about, or if that is long exactly. A page
 /// ends at its limit, or at [`PAGE_BYTES`] of rows or of what is written.
-fn cut<'a, T: Record>(
+fn cut<'a, T: Listed>(
     page: Page,
     rows: &'a [Row],
     from_row: impl Fn(&'a Row) -> T,

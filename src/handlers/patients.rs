@@ -6,7 +6,7 @@ use super::ask::{Ask, Read};
 use super::creation::Creation;
 use super::history::{Kept, deleted_id, was_deleted, with_mappings};
 use super::listing::{self, Listing, list_parameters};
-use super::record::{Record, RecordType, allowed, created, found, matched, updated};
+use super::record::{Listed, RecordType, allowed, created, found, matched, updated};
 use crate::app::App;
 use crate::audit::Resource;
 use crate::auth::{Admin, Owners, User};

@@ -1,7 +1,8 @@
-//! What all records share: id, version and entity tag, and the answers that show one. A patient, a doctor and a mapping are shown
-//! straight from their row, field by field of their table in [`crate::records`].
+//! What all records share: id, version and entity tag, and the answers that show one. Most are shown straight from their row: a patient,
+//! a doctor and a mapping field by field of their table in [`crate::records`], others by the names of their columns ([`Plain`]).
 
 use std::fmt;
+use std::net::IpAddr;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -16,10 +17,14 @@ use crate::error::{Emergency, Error, Result};
 use crate::records::{Field, Kind};
 use crate::request::Request;
 
-/// A record that has a version.
-pub trait Record: Serialize {
+/// What stands in a list.
+pub trait Listed: Serialize {
     /// The id, from which the next page continues.
     fn id(&self) -> i64;
+}
+
+/// A record that has a version.
+pub trait Record: Serialize {
     /// Changes with every value that the record shows; the ETag is made from it.
     fn version(&self) -> String;
     /// The name of such a record in the audit trail, if reads of it are recorded.
@@ -74,11 +79,13 @@ impl<'a> Stored<'a> {
     }
 }
 
-impl Record for Stored<'_> {
+impl Listed for Stored<'_> {
     fn id(&self) -> i64 {
         self.row.get("id")
     }
+}
 
+impl Record for Stored<'_> {
     fn version(&self) -> String {
         self.value(self.record_type.version).map(|version| version.to_string()).unwrap_or_default()
     }
@@ -137,6 +144,27 @@ impl Serialize for Part<'_> {
     }
 }
 
+/// A record that is shown as its row has it: the columns with these names, in this order. The first is the id.
+pub struct Plain<'a>(pub &'static [&'static str], pub &'a Row);
+
+impl Listed for Plain<'_> {
+    fn id(&self) -> i64 {
+        self.1.get(self.0[0])
+    }
+}
+
+impl Record for Plain<'_> {
+    fn version(&self) -> String {
+        self.1.get::<_, i64>("version").to_string()
+    }
+}
+
+impl Serialize for Plain<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|column| (column, self.1.get::<_, Option<Value>>(*column))))
+    }
+}
+
 /// A value of a row, as JSON shows it. The type of the column decides.
 #[derive(Serialize)]
 #[serde(untagged)]
@@ -149,6 +177,14 @@ pub enum Value<'a> {
     Date(Date),
     /// `timestamptz`
     Time(Timestamp),
+    /// `boolean`
+    Truth(bool),
+    /// `inet`
+    Address(IpAddr),
+    /// `bigint[]`
+    Ids(Vec<i64>),
+    /// `jsonb`: a record as it was stored.
+    Record(serde_json::Value),
 }
 
 impl<'a> FromSql<'a> for Value<'a> {
@@ -161,11 +197,15 @@ impl<'a> FromSql<'a> for Value<'a> {
             Type::INT4 => Value::Number(i32::from_sql(column, bytes)?.into()),
             Type::DATE => Value::Date(Date::from_sql(column, bytes)?),
             Type::TIMESTAMPTZ => Value::Time(Timestamp::from_sql(column, bytes)?),
+            Type::BOOL => Value::Truth(bool::from_sql(column, bytes)?),
+            Type::INET => Value::Address(IpAddr::from_sql(column, bytes)?),
+            Type::INT8_ARRAY => Value::Ids(Vec::from_sql(column, bytes)?),
+            Type::JSONB => Value::Record(times_in_utc(serde_json::Value::from_sql(column, bytes)?)),
             _ => Value::Text(<&str>::from_sql(column, bytes)?),
         })
     }
 
-    accepts!(TEXT, INT8, INT4, DATE, TIMESTAMPTZ);
+    accepts!(TEXT, INT8, INT4, DATE, TIMESTAMPTZ, BOOL, INET, INT8_ARRAY, JSONB);
 }
 
 impl fmt::Display for Value<'_> {
@@ -175,6 +215,8 @@ impl fmt::Display for Value<'_> {
             Value::Number(number) => number.fmt(formatter),
             Value::Date(date) => date.fmt(formatter),
             Value::Time(time) => time.fmt(formatter),
+            Value::Address(address) => address.fmt(formatter),
+            Value::Truth(_) | Value::Ids(_) | Value::Record(_) => serde_json::json!(self).fmt(formatter),
         }
     }
 }
@@ -185,7 +227,7 @@ fn entity_tag(version: &str) -> String {
 }
 
 /// 200 with the record, or 304 if the client already has this version.
-pub fn found<T: Record>(request: &Request, message: &str, record: &T) -> Response {
+pub fn found(request: &Request, message: &str, record: &(impl Listed + Record)) -> Response {
     let version = record.version();
     let mut response =
         if request.already_has(&version) { Response::empty(304) } else { Response::success(message, record) };

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use serde_json::Value;
 
-use super::record::Record;
+use super::record::Listed;
 use crate::accept::prefers_csv;
 use crate::cells::Lines;
 use crate::envelope::Response;
@@ -24,7 +24,7 @@ impl Table {
     }
 
     /// 200 with the header and a line for each record. The lines take about this many bytes.
-    pub fn page(&self, records: &[impl Record], bytes: usize) -> Response {
+    pub fn page(&self, records: &[impl Listed], bytes: usize) -> Response {
         let mut body = Vec::with_capacity(512 + bytes);
         let header = self.0.join(",") + "\r\n";
         body.extend_from_slice(header.as_bytes());
@@ -34,7 +34,7 @@ impl Table {
     }
 
     /// Writes a line for each record.
-    pub fn write(&self, records: &[impl Record], out: impl Write) -> io::Result<()> {
+    pub fn write(&self, records: &[impl Listed], out: impl Write) -> io::Result<()> {
         let mut lines = Lines::new(out);
         for record in records {
             let record = serde_json::to_value(record)?;

@@ -7,7 +7,7 @@ use super::account::{Account, Grant, OneTimeToken};
 use super::ask::{Ask, Read};
 use super::history::Kept;
 use super::listing::listed;
-use super::record::{Record, RecordType, created, found, matched, updated};
+use super::record::{Listed, Record, RecordType, created, found, matched, updated};
 use super::resets::INVITATION_SECONDS;
 use crate::app::App;
 use crate::audit::Resource;
@@ -170,10 +170,6 @@ pub mod admin {
     }
 
     impl Record for NewAccount {
-        fn id(&self) -> i64 {
-            self.account.id()
-        }
-
         fn version(&self) -> String {
             self.account.version()
         }
@@ -210,7 +206,7 @@ pub mod admin {
         let expires_at: Option<Timestamp> = row.get("expires_at");
         let invitation = expires_at.map(|expires_at| OneTimeToken { token, expires_at });
         let account = NewAccount { account: Account::from_row(&row), invitation };
-        Ok(created("User created", format!("/api/admin/users/{}", account.id()), &account))
+        Ok(created("User created", format!("/api/admin/users/{}", account.account.id()), &account))
     }
 
     /// `GET /api/admin/users`
