@@ -99,6 +99,18 @@ impl Response {
         Response::bare(status, "application/fhir+json; charset=utf-8", body)
     }
 
+    /// 200 with a resource whose last member is a list: elements that are JSON already, and the commas between them. An empty list is left
+    /// out.
+    pub fn fhir_list(resource: &impl Serialize, member: &str, elements: &[u8]) -> Response {
+        let mut response = Response::fhir(200, resource);
+        if let [members @ .., b'}'] = response.body.as_slice()
+            && !elements.is_empty()
+        {
+            response.body = [members, format!(",\"{member}\":[").as_bytes(), elements, b"]}"].concat();
+        }
+        response
+    }
+
     /// The answer to a request that failed. A 5xx says nothing but the request id.
     pub fn error(error: &Error, request_id: &str) -> Response {
         let Facts { status, word, mut message } = error.facts();

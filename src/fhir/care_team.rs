@@ -37,9 +37,8 @@ pub struct Member<'a> {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(tag = "resourceType")]
 pub struct CareTeam<'a> {
-    resource_type: &'static str,
     id: String,
     meta: Meta,
     status: &'static str,
@@ -117,7 +116,6 @@ impl<'a> CareTeam<'a> {
             Some(Note { id: member.id.to_string(), text, time: member.updated_at })
         };
         (!team.members.is_empty()).then(|| CareTeam {
-            resource_type: "CareTeam",
             id: patient.id.to_string(),
             meta: team.meta(patient),
             status: "active",
@@ -132,8 +130,8 @@ impl<'a> CareTeam<'a> {
 pub fn read(read: &Read, user: &User) -> Result<Ask> {
     let shape = Shape::of_read(read)?;
     find(read, user, move |read, patient, team| {
-        let resource = CareTeam::of(patient, team).ok_or(Error::NoRoute)?;
-        Ok(answer::resource(read.request, &shape, &resource, &team.meta(patient)))
+        let resource = CareTeam::of(&patient, &team).ok_or(Error::NoRoute)?;
+        Ok(answer::resource(read.request, &shape, &resource, &team.meta(&patient)))
     })
 }
 
@@ -141,12 +139,12 @@ pub fn read(read: &Read, user: &User) -> Result<Ask> {
 pub fn find(
     read: &Read,
     user: &User,
-    answer: impl FnOnce(&Read, &patient::Columns, &Team) -> Result<Response> + Send + 'static,
+    answer: impl FnOnce(&Read, patient::Columns, Team) -> Result<Response> + Send + 'static,
 ) -> Result<Ask> {
     let id = answer::id(read.request)?;
     let team = user.owners().ask(&read.sql.fhir.team, &[&id])?;
     Ok(Ask::one(team, move |read, row| {
         let row = row.ok_or(Error::NoRoute)?;
-        Ok(answer(read, &patient::Columns::of(&row), &Team::of(&row))?.showing(Shown::Record(Resource::Patient, id)))
+        Ok(answer(read, patient::Columns::of(&row), Team::of(&row))?.showing(Shown::Record(Resource::Patient, id)))
     }))
 }

@@ -50,13 +50,13 @@ pub struct Coding {
 }
 
 #[derive(Serialize)]
-pub struct HumanName {
-    pub text: String,
-    pub family: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub given: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub prefix: Vec<String>,
+pub struct HumanName<'a> {
+    pub text: &'a str,
+    pub family: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub given: &'a [&'a str],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub prefix: &'a [&'a str],
 }
 
 #[derive(Serialize)]

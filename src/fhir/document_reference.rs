@@ -32,9 +32,8 @@ pub const NOTE: Coding = Coding {
 const END: &str = "-history";
 
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(tag = "resourceType")]
 pub struct DocumentReference<'a> {
-    resource_type: &'static str,
     id: String,
     meta: Meta,
     status: &'static str,
@@ -63,7 +62,6 @@ impl<'a> DocumentReference<'a> {
     pub fn of(patient: &'a Columns) -> Option<DocumentReference<'a>> {
         let history = patient.medical_history.as_deref()?;
         Some(DocumentReference {
-            resource_type: "DocumentReference",
             id: id(patient.id),
             meta: patient.meta(),
             status: "current",

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::answer;
-use super::bundle::{Bundle, Mode, Resource, address};
+use super::bundle::{Bundle, Mode, address};
 use super::care_team::{self, CareTeam};
 use super::document_reference::{self, DocumentReference};
 use super::negotiation::{Negotiated, negotiate};
@@ -12,7 +12,6 @@ use super::practitioner_role::PractitionerRole;
 use super::ranges::Moment;
 use super::shape::Shape;
 use crate::auth::User;
-use crate::envelope::Response;
 use crate::error::Result;
 use crate::handlers::ask::{Ask, Read};
 
@@ -39,39 +38,35 @@ pub fn everything(read: &Read, user: &User) -> Result<Ask> {
     }
     let id = answer::id(read.request)?;
     care_team::find(read, user, move |read, patient, team| {
-        let mut bundle =
-            Bundle::new("searchset", address(&format!("{base}/Patient/{id}/$everything"), &parameters, None));
-        let mut put = |kind: &str, id: &str, changed_at: Timestamp, resource| {
-            let is_wanted = types.as_ref().is_none_or(|types| types.contains(&kind));
-            if is_wanted && since.is_none_or(|since| changed_at >= since) {
-                bundle.add(&base, id, resource, &shape, Mode::Match);
-            }
+        let own = address(&format!("{base}/Patient/{id}/$everything"), &parameters, None);
+        let mut bundle = Bundle::new("searchset", own, &base, &shape);
+        let is_wanted = |type_name: &str, changed_at: Timestamp| {
+            types.as_ref().is_none_or(|types| types.contains(&type_name))
+                && since.is_none_or(|since| changed_at >= since)
         };
-        let id = id.to_string();
-        put("Patient", &id, patient.updated_at, Resource::Patient(Box::new(patient.patient(read.installation))));
-        if let Some(resource) = CareTeam::of(patient, team) {
-            put("CareTeam", &id, team.meta(patient).last_updated, Resource::Team(Box::new(resource)));
+        if is_wanted("Patient", patient.updated_at) {
+            bundle.add("Patient", id, &patient.patient(read.installation), Mode::Match);
         }
-        if let Some(document) = DocumentReference::of(patient) {
-            put(
-                "DocumentReference",
-                &document_reference::id(patient.id),
-                patient.updated_at,
-                Resource::Document(Box::new(document)),
-            );
+        if let Some(resource) = CareTeam::of(&patient, &team)
+            && is_wanted("CareTeam", team.meta(&patient).last_updated)
+        {
+            bundle.add("CareTeam", id, &resource, Mode::Match);
+        }
+        if let Some(document) = DocumentReference::of(&patient)
+            && is_wanted("DocumentReference", patient.updated_at)
+        {
+            bundle.add("DocumentReference", document_reference::id(id), &document, Mode::Match);
         }
         for doctor in team.members.iter().map(|member| &member.doctor) {
-            let (id, changed_at) = (doctor.id.to_string(), doctor.updated_at);
-            put(
-                "Practitioner",
-                &id,
-                changed_at,
-                Resource::Practitioner(Box::new(doctor.practitioner(read.installation))),
-            );
-            put("PractitionerRole", &id, changed_at, Resource::Role(Box::new(PractitionerRole::of(doctor))));
+            if is_wanted("Practitioner", doctor.updated_at) {
+                bundle.add("Practitioner", doctor.id, &doctor.practitioner(read.installation), Mode::Match);
+            }
+            if is_wanted("PractitionerRole", doctor.updated_at) {
+                bundle.add("PractitionerRole", doctor.id, &PractitionerRole::of(doctor), Mode::Match);
+            }
         }
-        bundle.total = i64::try_from(bundle.entry.len()).ok();
-        Ok(Response::fhir(200, &bundle))
+        bundle.total = Some(bundle.count);
+        Ok(bundle.answer())
     })
 }
 

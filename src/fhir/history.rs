@@ -5,7 +5,7 @@ use postgres::Row;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::bundle::{Bundle, Change, Resource, address};
+use super::bundle::{Bundle, Change, address};
 use super::datatypes::{Meta, etag};
 use super::negotiation::{Negotiated, negotiate};
 use super::outcome::{bad_value, gone, not_supported, shortened};
@@ -94,7 +94,7 @@ fn list(read: &Read, owners: &Owners, kind: Kind) -> Result<Ask> {
             return Err(Error::NoRoute);
         }
         let address = |cursor: Option<&str>| address(&format!("{base}/{path}"), &used, cursor);
-        let mut bundle = Bundle::new("history", address(cursor.as_deref()));
+        let mut bundle = Bundle::new("history", address(cursor.as_deref()), &base, &shape);
         let versions: Vec<Version> = rows.iter().filter_map(Version::of).collect();
         let page = versions.iter().take(usize::try_from(limit).unwrap_or(usize::MAX));
         let page: Vec<&Version> = page.take_while(|version| since.is_none_or(|since| version.at >= since)).collect();
@@ -110,15 +110,15 @@ fn list(read: &Read, owners: &Owners, kind: Kind) -> Result<Ask> {
             let tag = etag(&version.version.to_string());
             let change = Change::new(method, url, status, tag, version.at);
             let resource = kind.resource(version, read.installation)?;
-            bundle.add_change(format!("{base}/{}/{id}", kind.type_name()), resource, &shape, change);
+            bundle.add_change(kind.type_name(), id, resource, change);
         }
         let goes_on = versions.len() > page.len() && i64::try_from(page.len()).is_ok_and(|shown| shown == limit);
         if let Some(last) = page.last().filter(|_| goes_on) {
             bundle.continues(address(Some(&read.cursors.seal(&path, &last.version))));
         } else if before.is_none() {
-            bundle.total = i64::try_from(page.len()).ok();
+            bundle.total = Some(bundle.count);
         }
-        Ok(kind.showing(Response::fhir(200, &bundle), id))
+        Ok(kind.showing(bundle.answer(), id))
     }))
 }
 
@@ -183,16 +183,17 @@ impl Kind {
 
     /// The resource as it was.
     fn resource(self, version: &Version, installation: &str) -> Result<Option<Value>> {
-        let value = |resource: Resource| serde_json::to_value(resource).unwrap_or_default();
-        Ok(match self {
+        let value = match self {
             Kind::Patient => {
                 let columns: Option<patient::Columns<'static>> = version.columns()?;
-                columns.map(|columns| value(Resource::Patient(Box::new(columns.patient(installation)))))
+                columns.map(|columns| serde_json::to_value(columns.patient(installation)))
             }
             Kind::Practitioner => {
                 let columns: Option<practitioner::Columns<'static>> = version.columns()?;
-                columns.map(|columns| value(Resource::Practitioner(Box::new(columns.practitioner(installation)))))
+                columns.map(|columns| serde_json::to_value(columns.practitioner(installation)))
             }
-        })
+        };
+        // Our own resources always serialize.
+        Ok(value.map(|value| value.unwrap_or_default()))
     }
 }

@@ -12,9 +12,8 @@ use crate::error::{Error, FieldErrors, Issue, Refusal};
 const NOT_FOUND: &str = "There is nothing here that you may see";
 
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(tag = "resourceType")]
 pub struct OperationOutcome<'a> {
-    resource_type: &'static str,
     issue: Vec<OutcomeIssue<'a>>,
 }
 
@@ -31,7 +30,7 @@ impl<'a> OperationOutcome<'a> {
         issues: impl IntoIterator<Item = (&'static str, Cow<'a, str>)>,
     ) -> OperationOutcome<'a> {
         let issue = issues.into_iter().map(|(code, diagnostics)| OutcomeIssue { severity, code, diagnostics });
-        OperationOutcome { resource_type: "OperationOutcome", issue: issue.collect() }
+        OperationOutcome { issue: issue.collect() }
     }
 
     /// The warning that names what was left out of a search.

@@ -16,7 +16,7 @@ use jiff::civil::Date;
 use postgres::Row;
 use serde::{Deserialize, Serialize};
 
-use super::datatypes::{Address, ContactPoint, HumanName, Identifier, Meta, Reference, shown, telecom};
+use super::datatypes::{Address, ContactPoint, Identifier, Meta, Reference, shown, telecom};
 use super::shape::Shape;
 use super::{answer, names};
 use crate::audit::Resource;
@@ -41,14 +41,14 @@ pub struct Columns<'a> {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(tag = "resourceType", rename_all = "camelCase")]
 pub struct Patient<'a> {
-    resource_type: &'static str,
     id: String,
     meta: Meta,
     identifier: [Identifier<'a>; 1],
     active: bool,
-    name: [HumanName; 1],
+    #[serde(serialize_with = "names::of_patient")]
+    name: &'a str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     telecom: Vec<ContactPoint<'a>>,
     gender: &'a str,
@@ -88,12 +88,11 @@ impl<'a> Columns<'a> {
     /// The resource.
     pub fn patient(&'a self, installation: &'a str) -> Patient<'a> {
         Patient {
-            resource_type: "Patient",
             id: self.id.to_string(),
             meta: self.meta(),
             identifier: [Identifier::usual("MR", installation, self.id.to_string())],
             active: true,
-            name: [names::of_patient(&self.name)],
+            name: &self.name,
             telecom: telecom(self.phone.as_deref(), self.email.as_deref()),
             gender: &self.gender,
             birth_date: self.date_of_birth,

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use postgres::Row;
 use serde::{Deserialize, Serialize};
 
-use super::datatypes::{CodeableConcept, ContactPoint, HumanName, Identifier, Meta, Reference, shown, telecom};
+use super::datatypes::{CodeableConcept, ContactPoint, Identifier, Meta, Reference, shown, telecom};
 use super::shape::Shape;
 use super::{answer, names};
 use crate::audit::Resource;
@@ -38,14 +38,14 @@ pub struct Columns<'a> {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(tag = "resourceType")]
 pub struct Practitioner<'a> {
-    resource_type: &'static str,
     id: String,
     meta: Meta,
     identifier: [Identifier<'a>; 1],
     active: bool,
-    name: [HumanName; 1],
+    #[serde(serialize_with = "names::of_doctor")]
+    name: &'a str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     telecom: Vec<ContactPoint<'a>>,
     qualification: [Qualification<'a>; 1],
@@ -97,12 +97,11 @@ impl<'a> Columns<'a> {
         };
         let record = || Identifier::usual("PRN", installation, self.id.to_string());
         Practitioner {
-            resource_type: "Practitioner",
             id: self.id.to_string(),
             meta: self.meta(),
             identifier: [licence().unwrap_or_else(record)],
             active: true,
-            name: [names::of_doctor(&self.name)],
+            name: &self.name,
             telecom: telecom(self.phone.as_deref(), self.email.as_deref()),
             qualification: [Qualification {
                 identifier: licence().map(|licence| [licence]),

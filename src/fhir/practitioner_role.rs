@@ -16,9 +16,8 @@ use crate::error::Result;
 use crate::handlers::ask::{Ask, Read};
 
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(tag = "resourceType")]
 pub struct PractitionerRole<'a> {
-    resource_type: &'static str,
     id: String,
     meta: Meta,
     active: bool,
@@ -34,7 +33,6 @@ impl<'a> PractitionerRole<'a> {
     pub fn of(doctor: &'a Columns) -> PractitionerRole<'a> {
         let specialization = || [CodeableConcept::words(&doctor.specialization)];
         PractitionerRole {
-            resource_type: "PractitionerRole",
             id: doctor.id.to_string(),
             meta: doctor.meta(),
             active: true,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use postgres::Row;
 
-use super::bundle::{Bundle, Mode, Resource, address};
+use super::bundle::{Bundle, Mode, address};
 use super::care_team::{self, CareTeam, Team};
 use super::criteria::{Context, Criteria};
 use super::document_reference::{self, DocumentReference};
@@ -15,7 +15,7 @@ use super::ranges::Ranges;
 use super::shape::Shape;
 use super::tables::Kind;
 use super::{answer, names, patient, practitioner};
-use crate::audit;
+use crate::audit::Resource;
 use crate::auth::User;
 use crate::db::Question;
 use crate::db::page::PAGE_BYTES;
@@ -29,6 +29,12 @@ use crate::validate::{PAGE_DEFAULT, PAGE_MAX};
 pub const COUNT_DEFAULT: i64 = 50;
 /// How long all parameters may be together.
 const PARAMETERS_MAX: usize = 4096;
+/// The includes whose two resources are made from one row.
+const OF_ONE_ROW: [(&str, Kind, Kind); 3] = [
+    ("CareTeam:patient", Kind::CareTeam, Kind::Patient),
+    ("DocumentReference:patient", Kind::DocumentReference, Kind::Patient),
+    ("PractitionerRole:practitioner", Kind::PractitionerRole, Kind::Practitioner),
+];
 
 /// `GET /fhir/R4/Patient` and `POST /fhir/R4/Patient/_search`
 pub fn patients(read: &Read, user: &User) -> Result<Ask> {
@@ -60,15 +66,15 @@ pub fn team_of_patient(read: &Read, user: &User) -> Result<Ask> {
     let mut search = Search::read(read, Kind::CareTeam)?;
     search.path = format!("Patient/{}/CareTeam", answer::id(read.request)?);
     care_team::find(read, user, move |read, patient, team| {
-        let fits = search.criteria.fit_team(patient, team);
+        let fits = search.criteria.fit_team(&patient, &team);
         let total = Some(i64::from(fits));
-        let mut bundle = Bundle::new("searchset", search.url(None));
+        let mut bundle = Bundle::new("searchset", search.url(None), &search.base, &search.shape);
         if fits && !search.wants_count() {
-            search.add(read, &mut bundle, Found::Patient(patient, team), &mut BTreeSet::new());
+            search.add(read, &mut bundle, &Found::Patient(patient, team), &mut BTreeSet::new());
         }
         bundle.warn(&search.warnings);
         bundle.total = total;
-        Ok(Response::fhir(200, &bundle))
+        Ok(bundle.answer())
     })
 }
 
@@ -100,10 +106,9 @@ struct Search {
 type Position = (Option<String>, i64, Option<i64>);
 
 /// A record that was found, from which resources are made.
-#[derive(Clone, Copy)]
 enum Found<'a> {
-    Patient(&'a patient::Columns<'a>, &'a Team<'a>),
-    Doctor(&'a practitioner::Columns<'a>),
+    Patient(patient::Columns<'a>, Team<'a>),
+    Doctor(practitioner::Columns<'a>),
 }
 
 impl Search {
@@ -277,118 +282,91 @@ impl Search {
     fn answer(self, read: &Read, rows: &[Row], counts: bool, with_team: bool) -> Result<Response> {
         let counted = || rows.first().map_or(0, |row| row.get::<_, Option<i64>>("total").unwrap_or(0));
         let total = if counts { Some(counted()) } else { self.position.as_ref().and_then(|(_, _, total)| *total) };
-        let mut bundle = Bundle::new("searchset", self.url(None));
-        if self.wants_count() {
-            bundle.total = total;
-            bundle.warn(&self.warnings);
-            let response = Response::fhir(200, &bundle);
-            return Ok(if self.kind.is_of_doctors() { response } else { response.showing(shown(Vec::new())) });
+        let page = &rows[..if self.wants_count() { 0 } else { self.fitting(rows) }];
+        let mut bundle = Bundle::new("searchset", self.url(None), &self.base, &self.shape);
+        let found = |row| match (self.kind.is_of_doctors(), with_team) {
+            (true, _) => Found::Doctor(practitioner::Columns::of(row)),
+            (false, true) => Found::Patient(patient::Columns::of(row), Team::of(row)),
+            (false, false) => Found::Patient(patient::Columns::of(row), Team::unasked()),
+        };
+        let mut included = BTreeSet::new();
+        for row in page {
+            self.add(read, &mut bundle, &found(row), &mut included);
         }
+        if let Some(last) = page.last().filter(|_| page.len() < rows.len()) {
+            let cursor = read.cursors.seal(&self.list(), &self.position_behind(&found(last), total));
+            bundle.continues(self.url(Some(&cursor)));
+            bundle.total = total;
+        } else {
+            // A first page without a next one is everything.
+            bundle.total =
+                total.or_else(|| self.position.is_none().then(|| i64::try_from(page.len()).unwrap_or(i64::MAX)));
+        }
+        bundle.warn(&self.warnings);
+        let response = bundle.answer();
+        let ids = || page.iter().map(|row| row.get("id")).collect();
+        Ok(match self.kind.is_of_doctors() {
+            true => response,
+            false => response.showing(Shown::List(Resource::Patient, ids())),
+        })
+    }
+
+    /// How many of these rows are the page: as many as the client wants, or as fit; at least one.
+    fn fitting(&self, rows: &[Row]) -> usize {
         let mut bytes = 0;
         let fits = |row: &&Row| {
             bytes += row.raw_size_bytes();
             bytes <= PAGE_BYTES
         };
-        let page = rows
-            .iter()
-            .take(usize::try_from(self.count).unwrap_or(usize::MAX))
-            .take_while(fits)
-            .count()
-            .max(1)
-            .min(rows.len());
-        let (doctors, patients, teams): (Vec<_>, Vec<_>, Vec<_>);
-        let mut included = BTreeSet::new();
-        let position = if self.kind.is_of_doctors() {
-            doctors = rows[..page].iter().map(practitioner::Columns::of).collect::<Vec<_>>();
-            for doctor in &doctors {
-                self.add(read, &mut bundle, Found::Doctor(doctor), &mut included);
-            }
-            doctors.last().map(|doctor| (self.value(Found::Doctor(doctor)), doctor.id))
-        } else {
-            patients = rows[..page].iter().map(patient::Columns::of).collect::<Vec<_>>();
-            teams = rows[..page]
-                .iter()
-                .map(|row| if with_team { Team::of(row) } else { Team::unasked() })
-                .collect::<Vec<_>>();
-            for (patient, team) in patients.iter().zip(&teams) {
-                self.add(read, &mut bundle, Found::Patient(patient, team), &mut included);
-            }
-            let last = patients.last().zip(teams.last());
-            last.map(|(patient, team)| (self.value(Found::Patient(patient, team)), patient.id))
-        };
-        if let Some((value, id)) = position.filter(|_| page < rows.len()) {
-            let cursor = read.cursors.seal(&self.list(), &(value, id, total));
-            bundle.continues(self.url(Some(&cursor)));
-            bundle.total = total;
-        } else {
-            // A first page without a next one is everything.
-            bundle.total = total.or_else(|| self.position.is_none().then(|| i64::try_from(page).unwrap_or(i64::MAX)));
-        }
-        bundle.warn(&self.warnings);
-        let ids = || rows[..page].iter().map(|row| row.get("id")).collect();
-        let response = Response::fhir(200, &bundle);
-        Ok(if self.kind.is_of_doctors() { response } else { response.showing(shown(ids())) })
+        let wanted = rows.iter().take(usize::try_from(self.count).unwrap_or(usize::MAX));
+        wanted.take_while(fits).count().max(1).min(rows.len())
     }
 
     /// Adds a match and what it brings along. `included` are the doctors that the bundle already has.
-    fn add<'a>(&self, read: &Read<'a>, bundle: &mut Bundle<'a>, found: Found<'a>, included: &mut BTreeSet<i64>) {
-        let (shape, kind, installation) = (&self.shape, self.kind, read.installation);
-        let mut put = |id: &str, resource, mode| bundle.add(&self.base, id, resource, shape, mode);
-        match found {
-            Found::Doctor(doctor) => {
-                let id = doctor.id.to_string();
-                let itself = || Resource::Practitioner(Box::new(doctor.practitioner(installation)));
-                let role = || Resource::Role(Box::new(PractitionerRole::of(doctor)));
-                let (first, second) = if kind == Kind::Practitioner { (itself(), role()) } else { (role(), itself()) };
-                put(&id, first, Mode::Match);
-                if self.brings("PractitionerRole:practitioner") {
-                    put(&id, second, Mode::Include);
+    fn add(&self, read: &Read, bundle: &mut Bundle, found: &Found, included: &mut BTreeSet<i64>) {
+        let mut show = |kind: Kind, mode| {
+            let name = kind.table().name;
+            match (kind, found) {
+                (Kind::CareTeam, Found::Patient(patient, team)) => {
+                    if let Some(team) = CareTeam::of(patient, team) {
+                        bundle.add(name, patient.id, &team, mode);
+                    }
+                }
+                (Kind::DocumentReference, Found::Patient(patient, _)) => {
+                    if let Some(document) = DocumentReference::of(patient) {
+                        bundle.add(name, document_reference::id(patient.id), &document, mode);
+                    }
+                }
+                (_, Found::Patient(patient, _)) => {
+                    bundle.add(name, patient.id, &patient.patient(read.installation), mode);
+                }
+                (Kind::PractitionerRole, Found::Doctor(doctor)) => {
+                    bundle.add(name, doctor.id, &PractitionerRole::of(doctor), mode);
+                }
+                (_, Found::Doctor(doctor)) => {
+                    bundle.add(name, doctor.id, &doctor.practitioner(read.installation), mode);
                 }
             }
-            Found::Patient(patient, members) => {
-                let id = patient.id.to_string();
-                let itself = || Resource::Patient(Box::new(patient.patient(installation)));
-                let team = || CareTeam::of(patient, members).map(|team| Resource::Team(Box::new(team)));
-                let document = || DocumentReference::of(patient).map(|document| Resource::Document(Box::new(document)));
-                let own = match kind {
-                    Kind::CareTeam => team().map(|team| (id.clone(), team)),
-                    Kind::DocumentReference => {
-                        document().map(|document| (document_reference::id(patient.id), document))
-                    }
-                    _ => Some((id.clone(), itself())),
-                };
-                if let Some((id, own)) = own {
-                    put(&id, own, Mode::Match);
-                }
-                let brings_patient =
-                    ["CareTeam:patient", "DocumentReference:patient"].iter().any(|path| self.brings(path));
-                if kind != Kind::Patient && brings_patient {
-                    put(&id, itself(), Mode::Include);
-                }
-                if kind == Kind::Patient && self.brings("CareTeam:patient") {
-                    team().into_iter().for_each(|team| put(&id, team, Mode::Include));
-                }
-                if kind == Kind::Patient && self.brings("DocumentReference:patient") {
-                    document()
-                        .into_iter()
-                        .for_each(|document| put(&document_reference::id(patient.id), document, Mode::Include));
-                }
-                if self.brings("CareTeam:participant") {
-                    for member in members.members.iter().filter(|member| included.insert(member.doctor.id)) {
-                        let doctor = Resource::Practitioner(Box::new(member.doctor.practitioner(installation)));
-                        put(&member.doctor.id.to_string(), doctor, Mode::Include);
-                    }
-                }
+        };
+        show(self.kind, Mode::Match);
+        for (_, one, other) in OF_ONE_ROW.iter().filter(|(path, ..)| self.brings(path)) {
+            show(if self.kind == *one { *other } else { *one }, Mode::Include);
+        }
+        if self.brings("CareTeam:participant")
+            && let Found::Patient(_, team) = found
+        {
+            for doctor in team.members.iter().map(|member| &member.doctor).filter(|doctor| included.insert(doctor.id)) {
+                bundle.add("Practitioner", doctor.id, &doctor.practitioner(read.installation), Mode::Include);
             }
         }
     }
 
-    /// The value of the sorted element, for the cursor.
-    fn value(&self, found: Found) -> Option<String> {
-        match (self.sort.as_str(), found) {
+    /// The position of the page behind this record.
+    fn position_behind(&self, found: &Found, total: Option<i64>) -> Position {
+        let value = match (self.sort.as_str(), found) {
             ("name", Found::Patient(patient, _)) => Some(patient.name.to_string()),
             ("name", Found::Doctor(doctor)) => Some(doctor.name.to_string()),
-            ("family", Found::Patient(patient, _)) => Some(names::of_patient(&patient.name).family),
+            ("family", Found::Patient(patient, _)) => Some(names::family(&patient.name)),
             ("birthdate", Found::Patient(patient, _)) => Some(patient.date_of_birth.to_string()),
             ("_lastUpdated", Found::Patient(patient, team)) if self.kind == Kind::CareTeam => {
                 Some(team.meta(patient).last_updated.to_string())
@@ -396,7 +374,9 @@ impl Search {
             ("_lastUpdated", Found::Patient(patient, _)) => Some(patient.updated_at.to_string()),
             ("_lastUpdated", Found::Doctor(doctor)) => Some(doctor.updated_at.to_string()),
             _ => None,
-        }
+        };
+        let (Found::Patient(patient::Columns { id, .. }, _) | Found::Doctor(practitioner::Columns { id, .. })) = found;
+        (value, *id, total)
     }
 
     fn brings(&self, path: &str) -> bool {
@@ -446,8 +426,4 @@ fn forgiven(error: Error, is_lenient: bool) -> Result<String> {
         }
         _ => Err(error),
     }
-}
-
-fn shown(ids: Vec<i64>) -> Shown {
-    Shown::List(audit::Resource::Patient, ids)
 }
