@@ -5,7 +5,7 @@ use matchit::Router;
 
 use crate::app::App;
 use crate::audit::{Action, Entry};
-use crate::auth;
+use crate::auth::{self, Actor};
 use crate::config::Config;
 use crate::envelope::{Response, Shown};
 use crate::error::{Error, Result};

@@ -44,24 +44,47 @@ pub struct User {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admin(User);
 
-impl Admin {
-    /// The admin as a user.
-    pub fn user(&self) -> &User {
+/// Who acts in a handler that serves users on one path and admins on another.
+pub trait Actor {
+    /// The user who acts.
+    fn user(&self) -> &User;
+    /// Whose patients the actor sees.
+    fn owners(&self) -> Owners;
+    /// The same without the user's colleagues.
+    fn alone(&self) -> Owners;
+}
+
+impl Actor for User {
+    fn user(&self) -> &User {
+        self
+    }
+
+    /// The user, and everyone with whom the user shares a care group.
+    fn owners(&self) -> Owners {
+        Owners::of(self.id, self.colleagues.as_ref())
+    }
+
+    fn alone(&self) -> Owners {
+        self.owners().only(Some(self.id))
+    }
+}
+
+impl Actor for Admin {
+    fn user(&self) -> &User {
         &self.0
     }
 
     /// All users: an admin sees the patients of everybody.
-    pub fn owners(&self) -> Owners {
+    fn owners(&self) -> Owners {
         Owners::everybody()
+    }
+
+    fn alone(&self) -> Owners {
+        self.owners()
     }
 }
 
 impl User {
-    /// The user, and everyone with whom the user shares a care group.
-    pub fn owners(&self) -> Owners {
-        Owners::of(self.id, self.colleagues.as_ref())
-    }
-
     /// Whether the user may change records of the directory that others made.
     pub fn is_admin(&self) -> bool {
         self.role == Role::Admin

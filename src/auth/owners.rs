@@ -56,6 +56,11 @@ impl Owners {
         Owners(if is_one { Whose::One(owner_id) } else { Whose::Nobody })
     }
 
+    /// Whether they are all users.
+    pub fn are_everybody(&self) -> bool {
+        self.0 == Whose::Everybody
+    }
+
     /// Whether it is one user, to whom nothing is granted.
     pub fn is_one(&self) -> bool {
         matches!(self.0, Whose::One(_))

@@ -20,7 +20,7 @@ use super::datatypes::{CodeableConcept, Meta, Reference, shown};
 use super::shape::Shape;
 use super::{answer, patient, practitioner};
 use crate::audit::Resource;
-use crate::auth::User;
+use crate::auth::{Actor, User};
 use crate::envelope::{Response, Shown};
 use crate::error::{Error, Result};
 use crate::handlers::ask::{Ask, Read};

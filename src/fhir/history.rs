@@ -14,7 +14,7 @@ use super::search::{COUNT_DEFAULT, count};
 use super::shape::Shape;
 use super::{answer, patient, practitioner};
 use crate::audit;
-use crate::auth::{Owners, User};
+use crate::auth::{Actor, Owners, User};
 use crate::db::Question;
 use crate::envelope::{Response, Shown};
 use crate::error::{Error, Result};

@@ -20,7 +20,7 @@ use super::datatypes::{Address, ContactPoint, Identifier, Meta, Reference, shown
 use super::shape::Shape;
 use super::{answer, names};
 use crate::audit::Resource;
-use crate::auth::User;
+use crate::auth::{Actor, User};
 use crate::envelope::{Response, Shown};
 use crate::error::Result;
 use crate::handlers::ask::{Ask, Read};

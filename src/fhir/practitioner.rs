@@ -18,7 +18,7 @@ use super::datatypes::{CodeableConcept, ContactPoint, Identifier, Meta, Referenc
 use super::shape::Shape;
 use super::{answer, names};
 use crate::audit::Resource;
-use crate::auth::{self, Owners, User};
+use crate::auth::{self, Actor, Owners, User};
 use crate::db::Question;
 use crate::envelope::Response;
 use crate::error::Result;
@@ -120,7 +120,7 @@ pub fn read(read: &Read, user: &User) -> Result<Ask> {
 
 /// Who sees that a doctor was deleted: the creator and admins.
 pub fn owners_if_deleted(user: &User) -> Owners {
-    auth::admin(user.clone()).map_or_else(|_| user.owners().only(Some(user.id)), |admin| admin.owners())
+    auth::admin(user.clone()).map_or_else(|_| user.alone(), |admin| admin.owners())
 }
 
 /// Asks for one doctor; `answer` makes the resource.

@@ -16,7 +16,7 @@ use super::shape::Shape;
 use super::tables::Kind;
 use super::{answer, names, patient, practitioner};
 use crate::audit::Resource;
-use crate::auth::User;
+use crate::auth::{Actor, User};
 use crate::db::Question;
 use crate::db::page::PAGE_BYTES;
 use crate::envelope::{Response, Shown};

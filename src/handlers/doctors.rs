@@ -10,14 +10,13 @@ use super::listing::{Listing, SORTS, list_parameters};
 use super::record::{Listed, RecordType, created, found, matched, updated};
 use crate::app::App;
 use crate::audit::Resource;
-use crate::auth::{Admin, Owners, User};
+use crate::auth::{Actor, Owners, User};
 use crate::db::Question;
 use crate::envelope::Response;
 use crate::error::{Error, Result};
 use crate::records;
 use crate::request::Request;
 use crate::sql::Parameters;
-use crate::validate::QueryParameters;
 
 /// The query parameters of a list.
 pub const FILTERS: &[&str] = list_parameters!("name", "specialization");
@@ -43,12 +42,10 @@ pub fn create(read: &Read, user: &User) -> Result<Creation> {
     })
 }
 
-/// `GET /api/doctors`: the whole directory.
-pub fn list(read: &Read, _user: &User) -> Result<Ask> {
-    list_of(read, read.request.query(), None)
-}
-
-fn list_of(read: &Read, mut query: QueryParameters, created_by: Option<i64>) -> Result<Ask> {
+/// `GET /api/doctors`: the whole directory. An admin can filter by the creator of an entry.
+pub fn list(read: &Read, _actor: &impl Actor) -> Result<Ask> {
+    let mut query = read.request.query();
+    let created_by = query.id("created_by");
     let listing = Listing::read(read, &mut query, records::DOCTOR, SORTS);
     let (name, specialization) = (query.part("name"), query.part("specialization"));
     query.finish()?;
@@ -70,7 +67,7 @@ fn list_of(read: &Read, mut query: QueryParameters, created_by: Option<i64>) -> 
 }
 
 /// `GET /api/doctors/{id}`
-pub fn find(read: &Read, _user: &User) -> Result<Ask> {
+pub fn find(read: &Read, _actor: &impl Actor) -> Result<Ask> {
     let doctor = Question::new(&read.sql.doctors.find, &[&read.request.id("id")?])?;
     Ok(Ask::one(doctor, |read, row| {
         let row = row.ok_or(Error::NotFound("Doctor"))?;
@@ -79,8 +76,8 @@ pub fn find(read: &Read, _user: &User) -> Result<Ask> {
 }
 
 /// `PUT` and `PATCH /api/doctors/{id}`: changes the fields that are sent; another user's entry is 403.
-pub fn update(app: &App, request: &Request, user: &User) -> Result<Response> {
-    let (id, versions) = (request.id("id")?, request.if_match()?);
+pub fn update(app: &App, request: &Request, actor: &impl Actor) -> Result<Response> {
+    let (id, versions, user) = (request.id("id")?, request.if_match()?, actor.user());
     let fields = Json(request.changes()?.record(records::DOCTOR)?);
     let parameters: Parameters = &[
         &id,
@@ -98,13 +95,13 @@ pub fn update(app: &App, request: &Request, user: &User) -> Result<Response> {
     Ok(updated("Doctor updated", &DOCTOR.of(&row)))
 }
 
-/// `DELETE /api/doctors/{id}`: refused while the doctor is assigned to a patient.
-pub fn delete(app: &App, request: &Request, user: &User) -> Result<Response> {
-    delete_of(app, request, user, false)
-}
-
-fn delete_of(app: &App, request: &Request, user: &User, cascade: bool) -> Result<Response> {
-    let (id, versions) = (request.id("id")?, request.if_match()?);
+/// `DELETE /api/doctors/{id}`: refused while the doctor is assigned to a patient, unless an admin removes the mappings as well, with
+/// `?cascade=true`.
+pub fn delete(app: &App, request: &Request, actor: &impl Actor) -> Result<Response> {
+    let mut query = request.query();
+    let cascade = query.truth("cascade").unwrap_or(false);
+    query.finish()?;
+    let (id, versions, user) = (request.id("id")?, request.if_match()?, actor.user());
     let parameters: Parameters = &[
         &id,
         &user.owner_unless_admin(),
@@ -125,7 +122,8 @@ fn delete_of(app: &App, request: &Request, user: &User, cascade: bool) -> Result
 }
 
 /// `POST /api/doctors/{id}/undelete`: the mappings that went with the doctor come back if their patients exist.
-pub fn undelete(app: &App, request: &Request, user: &User) -> Result<Response> {
+pub fn undelete(app: &App, request: &Request, actor: &impl Actor) -> Result<Response> {
+    let user = actor.user();
     let parameters: Parameters =
         &[&deleted_id(request)?, &user.owner_unless_admin(), &user.id, &user.session_id, &request.client, &request.id];
     let row = app.db.query_opt(&app.sql.doctors.undelete, parameters)?.ok_or(Error::NotFound("Doctor"))?;
@@ -142,8 +140,8 @@ impl Kept for History {
     const NAME: &'static str = "Doctor";
 
     /// Colleagues read every doctor that there is, and none of each other's that are deleted.
-    fn owners(user: &User) -> Owners {
-        user.owners().only(Some(user.id))
+    fn owners(actor: &impl Actor) -> Owners {
+        actor.alone()
     }
 
     fn record_type(_for_admins: bool) -> &'static RecordType {
@@ -156,40 +154,5 @@ fn allowed(row: &Row) -> Result<()> {
         Ok(())
     } else {
         Err(Error::Forbidden("Only the creator of this doctor or an admin may do this"))
-    }
-}
-
-/// The same for an admin, who can filter by the creator of an entry and delete a doctor together with the mappings.
-pub mod admin {
-    use super::*;
-
-    /// `GET /api/admin/doctors`
-    pub fn list(read: &Read, _admin: &Admin) -> Result<Ask> {
-        let mut query = read.request.query();
-        let created_by = query.id("created_by");
-        list_of(read, query, created_by)
-    }
-
-    /// `GET /api/admin/doctors/{id}`
-    pub fn find(read: &Read, admin: &Admin) -> Result<Ask> {
-        super::find(read, admin.user())
-    }
-
-    /// `PUT` and `PATCH /api/admin/doctors/{id}`
-    pub fn update(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
-        super::update(app, request, admin.user())
-    }
-
-    /// `DELETE /api/admin/doctors/{id}`: `?cascade=true` removes the doctor's mappings as well.
-    pub fn delete(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
-        let mut query = request.query();
-        let cascade = query.truth("cascade").unwrap_or(false);
-        query.finish()?;
-        delete_of(app, request, admin.user(), cascade)
-    }
-
-    /// `POST /api/admin/doctors/{id}/undelete`
-    pub fn undelete(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
-        super::undelete(app, request, admin.user())
     }
 }

@@ -10,7 +10,7 @@ use super::listing::listed;
 use super::record::Plain;
 use super::users::own_account;
 use crate::app::App;
-use crate::auth::User;
+use crate::auth::{Actor, User};
 use crate::db::Question;
 use crate::envelope::Response;
 use crate::error::{Counted, Error, RateLimit, Result};

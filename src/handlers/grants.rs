@@ -13,7 +13,7 @@ use super::listing::listed;
 use super::record::{Listed, Plain, allowed};
 use crate::app::App;
 use crate::audit::Resource;
-use crate::auth::{Owners, User};
+use crate::auth::Actor;
 use crate::envelope::Response;
 use crate::error::{Emergency, Error, Result};
 use crate::request::Request;
@@ -91,32 +91,8 @@ impl Listed for Event {
 }
 
 /// `POST /api/patients/{id}/shares`: for the owner and the owner's colleagues.
-pub fn share(app: &App, request: &Request, user: &User) -> Result<Response> {
-    share_as(app, request, user, &user.owners(), "/api/patients")
-}
-
-/// `GET /api/patients/{id}/shares`: for everybody who sees the patient.
-pub fn list(read: &Read, user: &User) -> Result<Ask> {
-    list_as(read, &user.owners())
-}
-
-/// `DELETE /api/patients/{id}/shares/{share_id}`: for those who may make one, and for the one whom it is for.
-pub fn unshare(app: &App, request: &Request, user: &User) -> Result<Response> {
-    unshare_as(app, request, user, &user.owners())
-}
-
-/// `GET /api/patients/{id}/access`: who may see this patient and why.
-pub fn access(read: &Read, user: &User) -> Result<Ask> {
-    access_as(read, &user.owners())
-}
-
-/// `GET /api/patients/{id}/access/log`: who looked and changed, newest first.
-pub fn log(app: &App, request: &Request, user: &User) -> Result<Response> {
-    log_as(app, request, &user.owners())
-}
-
-fn share_as(app: &App, request: &Request, user: &User, owners: &Owners, patients: &str) -> Result<Response> {
-    let id = request.id("id")?;
+pub fn share(app: &App, request: &Request, actor: &impl Actor) -> Result<Response> {
+    let (id, user, owners) = (request.id("id")?, actor.user(), actor.owners());
     let mut form = request.new_record()?;
     let sent = (form.sends("user_id"), form.sends("email"));
     form.optional("user_id", record_id);
@@ -158,7 +134,7 @@ fn share_as(app: &App, request: &Request, user: &User, owners: &Owners, patients
     }
     let share = Plain(SHARE, &row);
     app.guard.sessions.forget_user(row.get("user_id"));
-    Ok(Response::created("Patient shared", format!("{patients}/{id}/shares/{}", share.id()), share))
+    Ok(Response::created("Patient shared", format!("{}/{}", request.path.trim_end_matches('/'), share.id()), share))
 }
 
 /// A moment that is still to come.
@@ -167,8 +143,9 @@ fn later(value: Value) -> std::result::Result<Value, crate::validate::Rule> {
     if time > Timestamp::now() { Ok(value) } else { Err("must be in the future".into()) }
 }
 
-fn list_as(read: &Read, owners: &Owners) -> Result<Ask> {
-    let shares = owners.ask(&read.sql.grants.list, &[&read.request.id("id")?])?;
+/// `GET /api/patients/{id}/shares`: for everybody who sees the patient.
+pub fn list(read: &Read, actor: &impl Actor) -> Result<Ask> {
+    let shares = actor.owners().ask(&read.sql.grants.list, &[&read.request.id("id")?])?;
     Ok(Ask::many(shares, |_, rows| {
         by_right(rows.first())?;
         let live = rows.iter().filter(|row| row.get::<_, Option<i64>>("id").is_some());
@@ -176,20 +153,38 @@ fn list_as(read: &Read, owners: &Owners) -> Result<Ask> {
     }))
 }
 
-fn access_as(read: &Read, owners: &Owners) -> Result<Ask> {
-    let seers = owners.ask(&read.sql.grants.access, &[&read.request.id("id")?])?;
+/// `DELETE /api/patients/{id}/shares/{share_id}`: for those who may make one, and for the one whom it is for.
+pub fn unshare(app: &App, request: &Request, actor: &impl Actor) -> Result<Response> {
+    let (user, owners) = (actor.user(), actor.owners());
+    let (id, share_id) = (request.id("id")?, request.id("share_id")?);
+    let parameters: Parameters = &[&id, &share_id, &user.id, &user.session_id, &request.client, &request.id];
+    let grants = &app.sql.grants;
+    let lock = owners.ask(&grants.lock, &[&id, &user.id])?;
+    let row = app.db.answer_behind(&lock, &owners.ask(&grants.unshare, parameters)?)?;
+    let row = row.ok_or(Error::NotFound("Share"))?;
+    allowed(&row)?;
+    match row.get("share_found") {
+        true => Ok(Response::deleted("Share ended")),
+        false => Err(Error::NotFound("Share")),
+    }
+}
+
+/// `GET /api/patients/{id}/access`: who may see this patient and why.
+pub fn access(read: &Read, actor: &impl Actor) -> Result<Ask> {
+    let seers = actor.owners().ask(&read.sql.grants.access, &[&read.request.id("id")?])?;
     Ok(Ask::many(seers, |_, rows| {
         by_right(rows.first())?;
         Ok(Response::success("Access found", rows.iter().map(Seer::from_row).collect::<Vec<_>>()))
     }))
 }
 
-fn log_as(app: &App, request: &Request, owners: &Owners) -> Result<Response> {
+/// `GET /api/patients/{id}/access/log`: who looked and changed, newest first.
+pub fn log(app: &App, request: &Request, actor: &impl Actor) -> Result<Response> {
     let id = request.id("id")?;
     let mut query = request.query();
     let page = query.page("before");
     query.finish()?;
-    let patient = app.db.answer(&owners.ask(&app.sql.patients.find_granted, &[&id])?)?.pop();
+    let patient = app.db.answer(&actor.owners().ask(&app.sql.patients.find_granted, &[&id])?)?.pop();
     by_right(patient.as_ref()).map_err(|error| error.under(patient.as_ref().and_then(Emergency::of)))?;
     let (before, resource) = (page.after.unwrap_or(i64::MAX), Resource::Patient.word());
     let (nobody, no_word, no_time): (Option<i64>, Option<&str>, Option<Timestamp>) = (None, None, None);
@@ -207,50 +202,5 @@ fn by_right(patient: Option<&Row>) -> Result<()> {
     match Emergency::of(patient.ok_or(Error::NotFound("Patient"))?) {
         Some(_) => Err(Error::ReadOnly),
         None => Ok(()),
-    }
-}
-
-fn unshare_as(app: &App, request: &Request, user: &User, owners: &Owners) -> Result<Response> {
-    let (id, share_id) = (request.id("id")?, request.id("share_id")?);
-    let parameters: Parameters = &[&id, &share_id, &user.id, &user.session_id, &request.client, &request.id];
-    let grants = &app.sql.grants;
-    let lock = owners.ask(&grants.lock, &[&id, &user.id])?;
-    let row = app.db.answer_behind(&lock, &owners.ask(&grants.unshare, parameters)?)?;
-    let row = row.ok_or(Error::NotFound("Share"))?;
-    allowed(&row)?;
-    match row.get("share_found") {
-        true => Ok(Response::deleted("Share ended")),
-        false => Err(Error::NotFound("Share")),
-    }
-}
-
-/// The same for an admin: patients of all users.
-pub mod admin {
-    use super::*;
-    use crate::auth::Admin;
-
-    /// `POST /api/admin/patients/{id}/shares`
-    pub fn share(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
-        share_as(app, request, admin.user(), &admin.owners(), "/api/admin/patients")
-    }
-
-    /// `GET /api/admin/patients/{id}/shares`
-    pub fn list(read: &Read, admin: &Admin) -> Result<Ask> {
-        list_as(read, &admin.owners())
-    }
-
-    /// `DELETE /api/admin/patients/{id}/shares/{share_id}`
-    pub fn unshare(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
-        unshare_as(app, request, admin.user(), &admin.owners())
-    }
-
-    /// `GET /api/admin/patients/{id}/access`
-    pub fn access(read: &Read, admin: &Admin) -> Result<Ask> {
-        access_as(read, &admin.owners())
-    }
-
-    /// `GET /api/admin/patients/{id}/access/log`
-    pub fn log(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
-        log_as(app, request, &admin.owners())
     }
 }

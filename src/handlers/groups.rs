@@ -53,7 +53,7 @@ pub fn mine(read: &Read, user: &User) -> Result<Ask> {
 /// What an admin does with groups and their members.
 pub mod admin {
     use super::*;
-    use crate::auth::Admin;
+    use crate::auth::{Actor, Admin};
     use crate::request::Request;
     use crate::sql::Parameters;
     use crate::validate::{NAME_MAX, line};

@@ -11,13 +11,13 @@ use super::ask::{Ask, Read};
 use super::listing::{link, listed, shown};
 use super::record::{Listed, RecordType, times_in_utc};
 use crate::audit::Resource;
-use crate::auth::{Owners, User};
+use crate::auth::{Actor, Owners};
 use crate::envelope::{Response, Shown};
 use crate::error::{Error, Result};
 use crate::records::{Field, Kind};
 use crate::request::Request;
 use crate::sql::Parameters;
-use crate::validate::{Page, QueryParameters};
+use crate::validate::Page;
 
 /// The query parameters of a history.
 pub const PAGE: &[&str] = &["limit", "before"];
@@ -32,8 +32,8 @@ pub trait Kept {
     const RESOURCE: Resource;
     /// Its name in messages.
     const NAME: &'static str;
-    /// Whose deleted records a user sees.
-    fn owners(user: &User) -> Owners;
+    /// Whose deleted records the actor sees.
+    fn owners(actor: &impl Actor) -> Owners;
     /// What users see of it, or admins. Of a type without fields everything is shown.
     fn record_type(for_admins: bool) -> &'static RecordType;
 }
@@ -130,41 +130,31 @@ impl Listed for Deleted {
 }
 
 /// `GET …/{id}/history`: newest first, the record as it is now, or its absence, at the top.
-pub fn list<K: Kept>(read: &Read, user: &User) -> Result<Ask> {
-    list_of::<K>(read, K::owners(user), false)
-}
-
-/// `GET …/{id}/history/{version}`
-pub fn find<K: Kept>(read: &Read, user: &User) -> Result<Ask> {
-    find_of::<K>(read, K::owners(user), false)
-}
-
-/// `GET …/deleted`: the user's own deleted records, the last deleted first.
-pub fn deleted<K: Kept>(read: &Read, user: &User) -> Result<Ask> {
-    deleted_of::<K>(read, read.request.query(), K::owners(user))
-}
-
-fn list_of<K: Kept>(read: &Read, owners: Owners, for_admins: bool) -> Result<Ask> {
+pub fn list<K: Kept>(read: &Read, actor: &impl Actor) -> Result<Ask> {
+    let owners = K::owners(actor);
+    let record_type = K::record_type(owners.are_everybody());
     let mut query = read.request.query();
     let page = query.page("before");
     query.finish()?;
     versions::<K>(read, owners, page.after.unwrap_or(i64::MAX), page.rows_wanted(), move |read, first, rows| {
         // For a page beyond the last version there is one row, without a version.
         let rows = if first.get::<_, Option<i64>>("version").is_none() { &[] } else { rows };
-        let record_type = K::record_type(for_admins);
         let from_row = |row| Version::from_row(record_type, row);
         showing_one::<K>(read, listed(read, "Versions found", page, "before", None, rows, from_row))
     })
 }
 
-fn find_of<K: Kept>(read: &Read, owners: Owners, for_admins: bool) -> Result<Ask> {
+/// `GET …/{id}/history/{version}`
+pub fn find<K: Kept>(read: &Read, actor: &impl Actor) -> Result<Ask> {
+    let owners = K::owners(actor);
+    let record_type = K::record_type(owners.are_everybody());
     let version = read.request.id("version")?;
     // The second row says how the first began.
     versions::<K>(read, owners, version.saturating_add(1), 2, move |read, first, _| {
         if first.get::<_, Option<i64>>("version") != Some(version) {
             return Err(Error::NotFound("Version"));
         }
-        let version = Version::from_row(K::record_type(for_admins), first);
+        let version = Version::from_row(record_type, first);
         showing_one::<K>(read, Response::success("Version found", version))
     })
 }
@@ -194,7 +184,10 @@ fn showing_one<K: Kept>(read: &Read, response: Response) -> Result<Response> {
     Ok(Response { shown, ..response })
 }
 
-fn deleted_of<K: Kept>(read: &Read, mut query: QueryParameters, owners: Owners) -> Result<Ask> {
+/// `GET …/deleted`: the last deleted first.
+pub fn deleted<K: Kept>(read: &Read, actor: &impl Actor) -> Result<Ask> {
+    let mut query = read.request.query();
+    let owners = K::owners(actor).only(query.id("created_by"));
     let page = Page { after: None, limit: query.limit() };
     let list = |request: &Request| request.path.trim_end_matches('/').to_string();
     let position: Option<(Timestamp, i64)> =
@@ -234,27 +227,4 @@ pub fn was_deleted(row: &Row, refusal: &'static str) -> Result<()> {
 pub fn with_mappings(name: &str, row: &Row) -> String {
     let (restored, all): (i64, i64) = (row.get("mappings_restored"), row.get("mappings"));
     format!("{name} brought back with {restored} of {all} mappings")
-}
-
-/// The same for an admin: records of all users.
-pub mod admin {
-    use super::*;
-    use crate::auth::Admin;
-
-    /// `GET /api/admin/…/{id}/history`
-    pub fn list<K: Kept>(read: &Read, admin: &Admin) -> Result<Ask> {
-        list_of::<K>(read, admin.owners(), true)
-    }
-
-    /// `GET /api/admin/…/{id}/history/{version}`
-    pub fn find<K: Kept>(read: &Read, admin: &Admin) -> Result<Ask> {
-        find_of::<K>(read, admin.owners(), true)
-    }
-
-    /// `GET /api/admin/…/deleted`
-    pub fn deleted<K: Kept>(read: &Read, admin: &Admin) -> Result<Ask> {
-        let mut query = read.request.query();
-        let owners = admin.owners().only(query.id("created_by"));
-        deleted_of::<K>(read, query, owners)
-    }
 }

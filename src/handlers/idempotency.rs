@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::app::App;
 use crate::audit::Resource;
-use crate::auth::User;
+use crate::auth::{Actor, User};
 use crate::db::{Transaction, no_row};
 use crate::envelope::{Response, Shown};
 use crate::error::{Emergency, Error, Result};

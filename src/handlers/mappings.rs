@@ -10,7 +10,7 @@ use super::listing::Listing;
 use super::record::{RecordType, allowed, created, found, matched, updated};
 use crate::app::App;
 use crate::audit::Resource;
-use crate::auth::{Admin, Owners, User};
+use crate::auth::{Actor, Owners, User};
 use crate::envelope::Response;
 use crate::error::{Error, Result};
 use crate::records;
@@ -42,9 +42,21 @@ pub fn create(read: &Read, user: &User) -> Result<Creation> {
     })
 }
 
-/// `GET /api/mappings`: those of the patients of the user and of the user's colleagues.
-pub fn list(read: &Read, user: &User) -> Result<Ask> {
-    list_of(read, user.owners(), &MAPPING)
+/// `GET /api/mappings`: those of the patients of the user and of the user's colleagues, or, below `/api/admin`, of everybody.
+pub fn list(read: &Read, actor: &impl Actor) -> Result<Ask> {
+    let mut query = read.request.query();
+    let listing = Listing::plain(query.page("after"));
+    let (patient_id, doctor_id) = (query.id("patient_id"), query.id("doctor_id"));
+    let (owners, record_type) = (actor.owners().only(query.id("created_by")), shown_to(actor));
+    query.finish()?;
+    let (mappings, after, rows_wanted) = (&read.sql.mappings, listing.after, listing.page.rows_wanted());
+    let page = if patient_id.is_none() && doctor_id.is_none() && listing.is_quick() && owners.are_few() {
+        let list = if owners.is_one() { &mappings.list } else { &mappings.list_of_several };
+        owners.ask(list, &[&after, &rows_wanted])
+    } else {
+        owners.ask(&mappings.search, &[&after, &rows_wanted, &patient_id, &doctor_id])
+    }?;
+    Ok(Ask::many(page, move |read, rows| Ok(listing.answer(read, "Mappings found", record_type, &rows, None))))
 }
 
 /// `GET /api/mappings/{patient_id}` and `GET /api/patients/{patient_id}/mappings`: the doctors of one of the user's patients.
@@ -62,9 +74,14 @@ pub fn list_of_patient(read: &Read, user: &User) -> Result<Ask> {
     }))
 }
 
-/// `GET /api/patients/{patient_id}/mappings/{id}`
-pub fn find(read: &Read, user: &User) -> Result<Ask> {
-    find_of(read, &user.owners(), Some(read.request.id("patient_id")?), &MAPPING)
+/// `GET /api/patients/{patient_id}/mappings/{id}`, for an admin without the patient.
+pub fn find(read: &Read, actor: &impl Actor) -> Result<Ask> {
+    let (patient_id, id) = (read.request.optional_id("patient_id")?, read.request.id("id")?);
+    let (mapping, record_type) = (actor.owners().ask(&read.sql.mappings.find, &[&id, &patient_id])?, shown_to(actor));
+    Ok(Ask::one(mapping, |read, row| {
+        let row = row.filter(|row| row.get::<_, Option<i64>>("id").is_some()).ok_or(Error::NotFound("Mapping"))?;
+        Ok(found(read.request, "Mapping found", &record_type.of(&row)))
+    }))
 }
 
 /// `PUT` and `PATCH /api/mappings/{id}`: changes the fields that are sent, under the rules of a new mapping.
@@ -84,35 +101,8 @@ pub fn update(app: &App, request: &Request, user: &User) -> Result<Response> {
 }
 
 /// `DELETE /api/mappings/{id}`
-pub fn delete(app: &App, request: &Request, user: &User) -> Result<Response> {
-    delete_of(app, request, user, &user.owners())
-}
-
-fn list_of(read: &Read, owners: Owners, record_type: &'static RecordType) -> Result<Ask> {
-    let mut query = read.request.query();
-    let listing = Listing::plain(query.page("after"));
-    let (patient_id, doctor_id) = (query.id("patient_id"), query.id("doctor_id"));
-    let owners = owners.only(query.id("created_by"));
-    query.finish()?;
-    let (mappings, after, rows_wanted) = (&read.sql.mappings, listing.after, listing.page.rows_wanted());
-    let page = if patient_id.is_none() && doctor_id.is_none() && listing.is_quick() && owners.are_few() {
-        let list = if owners.is_one() { &mappings.list } else { &mappings.list_of_several };
-        owners.ask(list, &[&after, &rows_wanted])
-    } else {
-        owners.ask(&mappings.search, &[&after, &rows_wanted, &patient_id, &doctor_id])
-    }?;
-    Ok(Ask::many(page, move |read, rows| Ok(listing.answer(read, "Mappings found", record_type, &rows, None))))
-}
-
-fn find_of(read: &Read, owners: &Owners, patient_id: Option<i64>, record_type: &'static RecordType) -> Result<Ask> {
-    let mapping = owners.ask(&read.sql.mappings.find, &[&read.request.id("id")?, &patient_id])?;
-    Ok(Ask::one(mapping, |read, row| {
-        let row = row.filter(|row| row.get::<_, Option<i64>>("id").is_some()).ok_or(Error::NotFound("Mapping"))?;
-        Ok(found(read.request, "Mapping found", &record_type.of(&row)))
-    }))
-}
-
-fn delete_of(app: &App, request: &Request, user: &User, owners: &Owners) -> Result<Response> {
+pub fn delete(app: &App, request: &Request, actor: &impl Actor) -> Result<Response> {
+    let (user, owners) = (actor.user(), actor.owners());
     let (id, versions) = (request.id("id")?, request.if_match()?);
     let parameters: Parameters = &[&id, &versions, &user.id, &user.session_id, &request.client, &request.id];
     let row = app.db.answer(&owners.ask(&app.sql.mappings.delete, parameters)?)?.pop();
@@ -123,17 +113,8 @@ fn delete_of(app: &App, request: &Request, user: &User, owners: &Owners) -> Resu
 }
 
 /// `POST /api/mappings/{id}/undelete`: while the patient and the doctor exist.
-pub fn undelete(app: &App, request: &Request, user: &User) -> Result<Response> {
-    undelete_of(app, request, user, &user.owners(), &MAPPING)
-}
-
-fn undelete_of(
-    app: &App,
-    request: &Request,
-    user: &User,
-    owners: &Owners,
-    record_type: &'static RecordType,
-) -> Result<Response> {
+pub fn undelete(app: &App, request: &Request, actor: &impl Actor) -> Result<Response> {
+    let (user, owners) = (actor.user(), actor.owners());
     let parameters: Parameters = &[&deleted_id(request)?, &user.id, &user.session_id, &request.client, &request.id];
     let row = app.db.answer(&owners.ask(&app.sql.mappings.undelete, parameters)?)?.pop();
     let row = row.ok_or(Error::NotFound("Mapping"))?;
@@ -147,7 +128,7 @@ fn undelete_of(
             return Err(Error::Conflict(refusal.into()));
         }
     }
-    Ok(updated("Mapping brought back", &record_type.of(&row)))
+    Ok(updated("Mapping brought back", &shown_to(actor).of(&row)))
 }
 
 /// Their history.
@@ -157,13 +138,17 @@ impl Kept for History {
     const RESOURCE: Resource = Resource::Mapping;
     const NAME: &'static str = "Mapping";
 
-    fn owners(user: &User) -> Owners {
-        user.owners()
+    fn owners(actor: &impl Actor) -> Owners {
+        actor.owners()
     }
 
     fn record_type(for_admins: bool) -> &'static RecordType {
         if for_admins { &ADMIN_MAPPING } else { &MAPPING }
     }
+}
+
+fn shown_to(actor: &impl Actor) -> &'static RecordType {
+    History::record_type(actor.owners().are_everybody())
 }
 
 fn both_found(row: &Row) -> Result<()> {
@@ -172,29 +157,4 @@ fn both_found(row: &Row) -> Result<()> {
         return Err(Error::NotFound("Patient"));
     }
     if row.get("doctor_found") { Ok(()) } else { Err(Error::NotFound("Doctor")) }
-}
-
-/// The same for an admin: mappings of all users.
-pub mod admin {
-    use super::*;
-
-    /// `GET /api/admin/mappings`
-    pub fn list(read: &Read, admin: &Admin) -> Result<Ask> {
-        list_of(read, admin.owners(), &ADMIN_MAPPING)
-    }
-
-    /// `GET /api/admin/mappings/{id}`
-    pub fn find(read: &Read, admin: &Admin) -> Result<Ask> {
-        find_of(read, &admin.owners(), None, &ADMIN_MAPPING)
-    }
-
-    /// `DELETE /api/admin/mappings/{id}`
-    pub fn delete(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
-        delete_of(app, request, admin.user(), &admin.owners())
-    }
-
-    /// `POST /api/admin/mappings/{id}/undelete`
-    pub fn undelete(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
-        undelete_of(app, request, admin.user(), &admin.owners(), &ADMIN_MAPPING)
-    }
 }

@@ -1,4 +1,4 @@
-//! Patients. Each user sees and changes only their own; an admin, through `/api/admin/patients`, all.
+//! Patients. Each user sees and changes only their own; an admin, through the same handlers below `/api/admin`, all.
 
 use postgres::types::Json;
 
@@ -9,7 +9,7 @@ use super::listing::{self, Listing, list_parameters};
 use super::record::{Listed, RecordType, allowed, created, found, matched, updated};
 use crate::app::App;
 use crate::audit::Resource;
-use crate::auth::{Admin, Owners, User};
+use crate::auth::{Actor, Owners, User};
 use crate::db::Question;
 use crate::envelope::Response;
 use crate::error::{Error, Result};
@@ -39,36 +39,12 @@ pub fn create(read: &Read, user: &User) -> Result<Creation> {
     })
 }
 
-/// `GET /api/patients`: the patients of the user and of the user's colleagues.
-pub fn list(read: &Read, user: &User) -> Result<Ask> {
-    list_of(read, user.owners())
-}
-
-/// `GET /api/patients/{id}`: a patient of another user is reported as missing, because 403 would confirm that there is one.
-pub fn find(read: &Read, user: &User) -> Result<Ask> {
-    find_of(read, &user.owners())
-}
-
-/// `PUT` and `PATCH /api/patients/{id}`: changes the fields that are sent.
-pub fn update(app: &App, request: &Request, user: &User) -> Result<Response> {
-    update_of(app, request, user, &user.owners())
-}
-
-/// `DELETE /api/patients/{id}`: the patient's mappings go as well.
-pub fn delete(app: &App, request: &Request, user: &User) -> Result<Response> {
-    delete_of(app, request, user, &user.owners())
-}
-
-/// `POST /api/patients/{id}/undelete`: the mappings that went with the patient come back if their doctors exist.
-pub fn undelete(app: &App, request: &Request, user: &User) -> Result<Response> {
-    undelete_of(app, request, user, &user.owners())
-}
-
-fn list_of(read: &Read, owners: Owners) -> Result<Ask> {
+/// `GET /api/patients`: the patients of the user and of the user's colleagues, or, below `/api/admin`, of everybody.
+pub fn list(read: &Read, actor: &impl Actor) -> Result<Ask> {
     let mut query = read.request.query();
     let listing = Listing::read(read, &mut query, records::PATIENT, SORTS);
     let (name, gender, born) = (query.part("name"), query.one_of("gender", GENDERS), query.birth_date("date_of_birth"));
-    let owners = owners.only(query.id("created_by"));
+    let owners = actor.owners().only(query.id("created_by"));
     query.finish()?;
     let (patients, rows_wanted, words) = (&read.sql.patients, listing.page.rows_wanted(), &listing.words);
     let is_quick = name.is_none() && gender.is_none() && born.is_none() && listing.is_quick() && owners.are_few();
@@ -87,14 +63,17 @@ fn list_of(read: &Read, owners: Owners) -> Result<Ask> {
     }))
 }
 
-fn find_of(read: &Read, owners: &Owners) -> Result<Ask> {
-    Ok(Ask::one(owners.ask_for_patient(read.sql, read.request.id("id")?)?, |read, row| {
+/// `GET /api/patients/{id}`: a patient of another user is reported as missing, because 403 would confirm that there is one.
+pub fn find(read: &Read, actor: &impl Actor) -> Result<Ask> {
+    Ok(Ask::one(actor.owners().ask_for_patient(read.sql, read.request.id("id")?)?, |read, row| {
         let row = row.ok_or(Error::NotFound("Patient"))?;
         Ok(found(read.request, "Patient found", &PATIENT.of(&row)))
     }))
 }
 
-fn update_of(app: &App, request: &Request, user: &User, owners: &Owners) -> Result<Response> {
+/// `PUT` and `PATCH /api/patients/{id}`: changes the fields that are sent.
+pub fn update(app: &App, request: &Request, actor: &impl Actor) -> Result<Response> {
+    let (user, owners) = (actor.user(), actor.owners());
     let (id, versions) = (request.id("id")?, request.if_match()?);
     let fields = Json(request.changes()?.record(records::PATIENT)?);
     let parameters: Parameters = &[&id, &fields, &versions, &user.id, &user.session_id, &request.client, &request.id];
@@ -105,7 +84,9 @@ fn update_of(app: &App, request: &Request, user: &User, owners: &Owners) -> Resu
     Ok(updated("Patient updated", &PATIENT.of(&row)))
 }
 
-fn delete_of(app: &App, request: &Request, user: &User, owners: &Owners) -> Result<Response> {
+/// `DELETE /api/patients/{id}`: the patient's mappings go as well.
+pub fn delete(app: &App, request: &Request, actor: &impl Actor) -> Result<Response> {
+    let (user, owners) = (actor.user(), actor.owners());
     let (id, versions) = (request.id("id")?, request.if_match()?);
     let parameters: Parameters = &[&id, &versions, &user.id, &user.session_id, &request.client, &request.id];
     let patients = &app.sql.patients;
@@ -116,7 +97,9 @@ fn delete_of(app: &App, request: &Request, user: &User, owners: &Owners) -> Resu
     Ok(Response::deleted("Patient deleted"))
 }
 
-fn undelete_of(app: &App, request: &Request, user: &User, owners: &Owners) -> Result<Response> {
+/// `POST /api/patients/{id}/undelete`: the mappings that went with the patient come back if their doctors exist.
+pub fn undelete(app: &App, request: &Request, actor: &impl Actor) -> Result<Response> {
+    let (user, owners) = (actor.user(), actor.owners());
     let parameters: Parameters = &[&deleted_id(request)?, &user.id, &user.session_id, &request.client, &request.id];
     let row = app.db.answer(&owners.ask(&app.sql.patients.undelete, parameters)?)?.pop();
     let row = row.ok_or(Error::NotFound("Patient"))?;
@@ -132,41 +115,11 @@ impl Kept for History {
     const RESOURCE: Resource = Resource::Patient;
     const NAME: &'static str = "Patient";
 
-    fn owners(user: &User) -> Owners {
-        user.owners()
+    fn owners(actor: &impl Actor) -> Owners {
+        actor.owners()
     }
 
     fn record_type(_for_admins: bool) -> &'static RecordType {
         &PATIENT
-    }
-}
-
-/// The same for an admin: patients of all users.
-pub mod admin {
-    use super::*;
-
-    /// `GET /api/admin/patients`
-    pub fn list(read: &Read, admin: &Admin) -> Result<Ask> {
-        list_of(read, admin.owners())
-    }
-
-    /// `GET /api/admin/patients/{id}`
-    pub fn find(read: &Read, admin: &Admin) -> Result<Ask> {
-        find_of(read, &admin.owners())
-    }
-
-    /// `PUT` and `PATCH /api/admin/patients/{id}`
-    pub fn update(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
-        update_of(app, request, admin.user(), &admin.owners())
-    }
-
-    /// `DELETE /api/admin/patients/{id}`
-    pub fn delete(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
-        delete_of(app, request, admin.user(), &admin.owners())
-    }
-
-    /// `POST /api/admin/patients/{id}/undelete`
-    pub fn undelete(app: &App, request: &Request, admin: &Admin) -> Result<Response> {
-        undelete_of(app, request, admin.user(), &admin.owners())
     }
 }

@@ -3,7 +3,7 @@
 use super::account::OneTimeToken;
 use crate::app::App;
 use crate::auth::tokens::{new_random_token, token_hash};
-use crate::auth::{Admin, passwords};
+use crate::auth::{Actor, Admin, passwords};
 use crate::config::Config;
 use crate::envelope::Response;
 use crate::error::{Error, Result};

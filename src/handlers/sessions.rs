@@ -15,7 +15,7 @@ use crate::auth::attempts::Credentials;
 use crate::auth::sessions::{IDLE_SECONDS, LIFETIME_SECONDS, MAX_PER_USER, RETRY_SECONDS};
 use crate::auth::tokens::{new_random_token, token_hash};
 use crate::auth::totp::CODE_MAX;
-use crate::auth::{Admin, User, passwords};
+use crate::auth::{Actor, Admin, User, passwords};
 use crate::db::Question;
 use crate::envelope::Response;
 use crate::error::{Error, Result};

@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::auth::totp::{
     CODE_MAX, WRONG_CODES_MAX, new_recovery_codes, new_secret, plain, recovery_hash, secret_text, step_of, uri,
 };
-use crate::auth::{Admin, User};
+use crate::auth::{Actor, Admin, User};
 use crate::db::Transaction;
 use crate::envelope::Response;
 use crate::error::{Error, Result};

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::record::{RecordType, matched, updated};
 use crate::app::App;
-use crate::auth::Admin;
+use crate::auth::{Actor, Admin};
 use crate::envelope::Response;
 use crate::error::{Error, Result};
 use crate::records;

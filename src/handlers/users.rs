@@ -12,7 +12,7 @@ use super::resets::INVITATION_SECONDS;
 use crate::app::App;
 use crate::audit::Resource;
 use crate::auth::tokens::new_random_token;
-use crate::auth::{Admin, Owners, Role, User, passwords};
+use crate::auth::{Actor, Admin, Owners, Role, User, passwords};
 use crate::config::Config;
 use crate::db::Question;
 use crate::envelope::Response;
@@ -147,8 +147,8 @@ impl Kept for History {
     const RESOURCE: Resource = Resource::User;
     const NAME: &'static str = "User";
 
-    fn owners(user: &User) -> Owners {
-        user.owners().only(Some(user.id))
+    fn owners(actor: &impl Actor) -> Owners {
+        actor.alone()
     }
 
     fn record_type(_for_admins: bool) -> &'static RecordType {
