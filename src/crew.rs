@@ -24,7 +24,7 @@ const HASHING_STUCK_AFTER: Duration = Duration::from_secs(2);
 /// keep a statement waiting for a server for minutes.
 const STUCK_WHILE_AWAY: Duration = Duration::from_millis(3500);
 
-/// The niceness of a hashing thread: it gets about a third of a core that another thread wants too.
+/// What a hashing thread adds to its niceness: it then gets about a third of a core that another thread wants too.
 #[cfg(target_os = "linux")]
 const HASHING_NICENESS: i32 = 5;
 
@@ -152,7 +152,7 @@ impl Crew {
 /// to the whole process.)
 fn give_way() {
     #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(None, HASHING_NICENESS) {
+    if let Err(error) = rustix::process::nice(HASHING_NICENESS) {
         log::warn!(target: "server", "a hashing thread keeps its priority: {error}");
     }
 }
