@@ -241,7 +241,6 @@ impl Server {
     /// Makes the records of these requests in one statement, and answers them after its commit. The statement itself checks each actor. If
     /// PostgreSQL refuses it, each request goes to a thread that makes its record alone, so that what is wrong with one is no other's loss.
     fn make(&self, jobs: Batch, slot: &Slot, lanes: &Lanes) {
-        let _in_flight: Vec<_> = jobs.iter().map(|_| self.app.metrics.in_flight.enter()).collect();
         let (mut exchanges, mut makings) = (Vec::new(), Vec::new());
         for job in jobs.into_iter().filter_map(|job| self.in_time(job)) {
             let Job { exchange, request, target, user, stage, .. } = *job;
@@ -252,7 +251,10 @@ impl Server {
         }
         slot.hold(exchanges);
         let questions: Vec<&Question> = makings.iter().map(|(.., creation)| &creation.question).collect();
-        let made = self.app.db.change_together(&questions);
+        let made = {
+            let _in_flight: Vec<_> = questions.iter().map(|_| self.app.metrics.in_flight.enter()).collect();
+            self.app.db.change_together(&questions)
+        };
         let makings = slot.release().into_iter().zip(makings);
         let rows: Vec<Result<Option<Row>>> = match made {
             Ok(rows) => rows.into_iter().map(Ok).collect(),
