@@ -193,38 +193,22 @@ impl From<Next> for Step {
 /// Checks the request and calls its handler. The contract defines the order of the checks: token, role, content type, query, and
 /// then those of the handler.
 fn call(app: &App, request: &Request, route: &Route, user: Option<&auth::User>) -> Result<Step> {
-    let user = || user.ok_or(Error::Unauthenticated);
-    let admin = || auth::admin(user()?.clone());
+    let known = || user.ok_or(Error::Unauthenticated);
+    let user = || known().and_then(|user| check(app, request, route, user).map(|()| user));
+    let admin = || {
+        let admin = auth::admin(known()?.clone())?;
+        check(app, request, route, admin.user()).map(|()| admin)
+    };
     match route.handler {
         Handler::Open(handler) => {
             check_shape(request, route)?;
             handler(app, request).map(Step::Answer)
         }
-        Handler::Signed(handler) => {
-            let user = user()?;
-            check(app, request, route, user)?;
-            handler(app, request, user).map(Step::Answer)
-        }
-        Handler::Admin(handler) => {
-            let admin = admin()?;
-            check(app, request, route, admin.user())?;
-            handler(app, request, &admin).map(Step::Answer)
-        }
-        Handler::Create(handler) => {
-            let user = user()?;
-            check(app, request, route, user)?;
-            handler(&Read::new(app, request), user).map(Step::Create)
-        }
-        Handler::Read(handler) => {
-            let user = user()?;
-            check(app, request, route, user)?;
-            handler(&Read::new(app, request), user).map(Step::Ask)
-        }
-        Handler::AdminRead(handler) => {
-            let admin = admin()?;
-            check(app, request, route, admin.user())?;
-            handler(&Read::new(app, request), &admin).map(Step::Ask)
-        }
+        Handler::Signed(handler) => handler(app, request, user()?).map(Step::Answer),
+        Handler::Admin(handler) => handler(app, request, &admin()?).map(Step::Answer),
+        Handler::Create(handler) => handler(&Read::new(app, request), user()?).map(Step::Create),
+        Handler::Read(handler) => handler(&Read::new(app, request), user()?).map(Step::Ask),
+        Handler::AdminRead(handler) => handler(&Read::new(app, request), &admin()?).map(Step::Ask),
     }
 }
 

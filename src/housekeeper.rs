@@ -1,5 +1,5 @@
-//! Regular work: it records when sessions were used, counts the emergency access that waits for a review, and removes expired rows in batches, so that no statement grows with the
-//! backlog.
+//! Regular work: it records when sessions were used, counts the emergency access that waits for a review, and removes expired rows, in
+//! batches, so that no statement grows with the backlog.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
