@@ -2,7 +2,7 @@
 -- entry of the trail, and each grant waits for a review.
 
 -- name: ask(owners bigint[], name text, date_of_birth date, reason text, minutes integer, tries bigint, matches bigint, actor_id bigint, session_id bigint, ip inet, request_id text) :many write
--- Runs after `users.lock`: the tries of a user come one after the other, at whatever node, and the right stays meanwhile. A row for each grant,
+-- Runs after `users.lock`: the tries of a user come one after the other, at all nodes, and the right stays meanwhile. A row for each grant,
 -- or one without. `result` is `denied` without the right, and `limited` after so many `tries` within an hour; otherwise it is a try. Patients
 -- whom the user sees anyway do not count; those who match stay until the end (`for key share`). A hit and a miss take the same steps.
 -- A name is compared folded first, since that has an index, and then with its accents.

@@ -1,4 +1,4 @@
--- Shares: one patient for one user. They are made and ended by whoever may change the patient as its owner, a colleague or an admin.
+-- Shares: one patient for one user. The owner of the patient, a colleague of the owner or an admin makes and ends them.
 
 -- name: lock(owners bigint[], patient_id bigint, actor_id bigint) :opt write
 -- Runs first in a transaction that makes or ends a share, so that shares of one patient are made one after the other, and what entitles

@@ -1,4 +1,4 @@
--- The second factor. Its rows change only while the row of their user is locked, so that no code is good twice, at whatever node.
+-- The second factor. Its rows change only while the row of their user is locked, so that no code is good twice, at any node.
 
 -- name: prepare(actor_id bigint, session_id bigint, secret bytea) :opt write
 -- Runs after `users.lock`: a secret that is not in force yet, in place of an earlier one. No row: there is one in force.

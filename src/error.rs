@@ -217,7 +217,7 @@ impl Error {
         }
     }
 
-    /// What is wrong, whatever the answer is under.
+    /// The error itself, without the emergency access that it is told under.
     pub fn plain(&self) -> &Error {
         if let Error::Under(under) = self { &under.0 } else { self }
     }

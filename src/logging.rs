@@ -21,7 +21,7 @@ const SLOW: Duration = Duration::from_secs(1);
 
 /// How long a line waits for others.
 const GATHER: Duration = Duration::from_millis(50);
-/// How many bytes of lines may wait. Beyond that, whoever logs waits until standard error takes them.
+/// How many bytes of lines may wait. Beyond that, a thread that logs waits until standard error takes them.
 const GATHERED_MAX: usize = 256 * 1024;
 
 /// The lines that are not written yet.

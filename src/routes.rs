@@ -34,9 +34,9 @@ pub enum Lane {
     Hashing,
 }
 
-/// A handler. The variant says who may call it, which the type of the last parameter enforces (a handler that takes any
-/// [`auth::Actor`] serves both users and admins), and how it uses the database: a read returns its question and what to do with the rows, a creation its statement and what to do with the new row; every other handler
-/// queries the database itself.
+/// A handler. The variant says who may call it, which the type of the last parameter enforces; a handler that takes any [`auth::Actor`]
+/// serves users on one path and admins on another. The variant also says how it uses the database: a read returns its question and what
+/// to do with the rows, a creation its statement and what to do with the new row; every other handler queries the database itself.
 #[derive(Clone, Copy)]
 pub enum Handler {
     /// Anyone.

@@ -143,7 +143,7 @@ fn told(app: &App, request: &Request, user: &User, result: &str) {
     log::warn!(target: "audit", "request {}: user {} asks for emergency access: {result}", request.id, user.id);
 }
 
-/// Notes how many grants nobody has reviewed, at whatever node they were made.
+/// Notes how many grants, of all nodes, nobody has reviewed.
 pub fn note_unreviewed(metrics: &Metrics, row: &Row) {
     let count: i64 = row.get("unreviewed");
     metrics.emergency_unreviewed.set(usize::try_from(count).unwrap_or_default());

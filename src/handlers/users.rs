@@ -205,8 +205,8 @@ pub mod admin {
         let row = app.db.query_one(&app.sql.users.create, parameters)?;
         let expires_at: Option<Timestamp> = row.get("expires_at");
         let invitation = expires_at.map(|expires_at| OneTimeToken { token, expires_at });
-        let account = NewAccount { account: Account::from_row(&row), invitation };
-        Ok(created("User created", format!("/api/admin/users/{}", account.account.id()), &account))
+        let new = NewAccount { account: Account::from_row(&row), invitation };
+        Ok(created("User created", format!("/api/admin/users/{}", new.account.id()), &new))
     }
 
     /// `GET /api/admin/users`
