@@ -2,18 +2,19 @@
 
 use serde::Serialize;
 
-use super::patients::PATIENT;
 use super::record::{RecordType, matched, updated};
 use crate::app::App;
 use crate::auth::{Actor, Admin};
 use crate::envelope::Response;
 use crate::error::{Error, Result};
+use crate::records;
 use crate::request::Request;
 use crate::sql::Parameters;
 use crate::validate::record_id;
 
 /// The patient in an answer, which nobody asked to see.
-static MOVED: RecordType = RecordType { reads_of: None, ..PATIENT };
+static MOVED: RecordType =
+    RecordType { fields: records::PATIENT, version: "version", reads_of: None, for_admins: false };
 
 /// How many patients move in one transaction: few enough for its time limit.
 const AT_ONCE: i64 = 500;
