@@ -257,8 +257,9 @@ with used as (
 )
 update sessions set last_used_at = now() from used where sessions.id = used.id;
 
--- name: list(user_id bigint, idle_seconds integer) :many
-select id, created_at, last_used_at, least(expires_at, last_used_at + make_interval(secs => $2)) as expires_at, user_agent, ip
+-- name: list(user_id bigint, idle_seconds integer, session_id bigint) :many
+select id, created_at, last_used_at, least(expires_at, last_used_at + make_interval(secs => $2)) as expires_at, user_agent, ip,
+       id = $3 as current
   from sessions
  where user_id = $1
    and ended_at is null

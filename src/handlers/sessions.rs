@@ -1,14 +1,11 @@
 //! Sessions: log in, refresh, log out; the list of a user's own sessions; and the admin's operation that ends all sessions of a
 //! user.
 
-use std::net::IpAddr;
-
-use jiff::Timestamp;
 use postgres::Row;
-use serde::Serialize;
 
 use super::account::Grant;
 use super::ask::{Ask, Read};
+use super::record::Plain;
 use super::totp;
 use crate::app::App;
 use crate::auth::attempts::Credentials;
@@ -24,17 +21,8 @@ use crate::request::Request;
 use crate::sql::Parameters;
 use crate::validate::{EMAIL_MAX, line, lower_email};
 
-/// One active session in the user's own list.
-#[derive(Serialize)]
-struct Session {
-    id: i64,
-    created_at: Timestamp,
-    last_used_at: Timestamp,
-    expires_at: Timestamp,
-    user_agent: Option<String>,
-    ip: Option<IpAddr>,
-    current: bool,
-}
+/// What is shown of an active session.
+const SESSION: &[&str] = &["id", "created_at", "last_used_at", "expires_at", "user_agent", "ip", "current"];
 
 /// What becomes of a login whose password was right.
 enum Login {
@@ -159,18 +147,9 @@ pub fn logout(app: &App, request: &Request, user: &User) -> Result<Response> {
 
 /// `GET /api/auth/sessions`: the user's own active sessions.
 pub fn list(read: &Read, user: &User) -> Result<Ask> {
-    let current = user.session_id;
-    Ok(Ask::many(Question::new(&read.sql.sessions.list, &[&user.id, &IDLE_SECONDS])?, move |_, rows| {
-        let session = |row: &Row| Session {
-            id: row.get("id"),
-            created_at: row.get("created_at"),
-            last_used_at: row.get("last_used_at"),
-            expires_at: row.get("expires_at"),
-            user_agent: row.get("user_agent"),
-            ip: row.get("ip"),
-            current: row.get::<_, i64>("id") == current,
-        };
-        Ok(Response::success("Sessions found", rows.iter().map(session).collect::<Vec<_>>()))
+    let sessions = Question::new(&read.sql.sessions.list, &[&user.id, &IDLE_SECONDS, &user.session_id])?;
+    Ok(Ask::many(sessions, |_, rows| {
+        Ok(Response::success("Sessions found", rows.iter().map(|row| Plain(SESSION, row)).collect::<Vec<_>>()))
     }))
 }
 
