@@ -6,6 +6,7 @@
 //! A worker, which has many requests at once, sends all their questions through a pipe (`db/pipe.rs`), and all the rows come back
 //! together.
 
+mod columns;
 mod connection;
 pub mod page;
 mod pipe;
@@ -18,6 +19,7 @@ use postgres::Row;
 use r2d2::ManageConnection;
 use scheduled_thread_pool::{OnPoolDropBehavior, ScheduledThreadPool};
 
+pub use columns::Columns;
 use connection::{Connection, Manager, POOL_WAIT};
 pub use pipe::PLAN_BY_INDEX;
 use pipe::PipeManager;

@@ -2,6 +2,7 @@
 //! resource is kept.
 
 use std::fmt::{Arguments, Display};
+use std::iter;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -113,9 +114,9 @@ impl Change {
 pub fn address(path: &str, used: &[(String, String)], cursor: Option<&str>) -> String {
     let used = used.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let pairs = used.chain(cursor.map(|cursor| ("_cursor", cursor)));
-    let pairs: Vec<String> =
-        pairs.map(|(name, value)| format!("{}={}", percent::encode(name), percent::encode(value))).collect();
-    format!("{path}{}{}", if pairs.is_empty() { "" } else { "?" }, pairs.join("&"))
+    pairs.zip(iter::once("?").chain(iter::repeat("&"))).fold(path.to_string(), |address, ((name, value), sign)| {
+        address + sign + &percent::encode(name) + "=" + &percent::encode(value)
+    })
 }
 
 impl<'a> Bundle<'a> {

@@ -111,7 +111,9 @@ pub fn telecom<'a>(phone: Option<&'a str>, email: Option<&'a str>) -> Vec<Contac
 pub fn shown(text: &str) -> Option<Cow<'_, str>> {
     let is_refused =
         |sign: char| sign == '\u{feff}' || (sign.is_whitespace() && !matches!(sign, ' ' | '\t' | '\r' | '\n'));
-    let shown: Cow<str> = match text.contains(is_refused) {
+    // Most texts are plain, which is quickly seen.
+    let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    let shown: Cow<str> = match !is_plain && text.contains(is_refused) {
         true => text.replace(is_refused, " ").trim().to_string().into(),
         false => text.trim().into(),
     };

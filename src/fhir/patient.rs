@@ -21,6 +21,7 @@ use super::shape::Shape;
 use super::{answer, names};
 use crate::audit::Resource;
 use crate::auth::{Actor, User};
+use crate::db;
 use crate::envelope::{Response, Shown};
 use crate::error::Result;
 use crate::handlers::ask::{Ask, Read};
@@ -60,16 +61,17 @@ pub struct Patient<'a> {
 impl<'a> Columns<'a> {
     /// The columns of this row.
     pub fn of(row: &'a Row) -> Columns<'a> {
-        let text = |column: &str| row.get::<_, Option<&str>>(column).map(Cow::from);
+        let mut row = db::Columns::of(row);
+        let text = |text: Option<&'a str>| text.map(Cow::from);
         Columns {
             id: row.get("id"),
-            name: row.get::<_, &str>("name").into(),
+            name: row.get::<&str>("name").into(),
             date_of_birth: row.get("date_of_birth"),
-            gender: row.get::<_, &str>("gender").into(),
-            phone: text("phone"),
-            email: text("email"),
-            address: text("address"),
-            medical_history: text("medical_history"),
+            gender: row.get::<&str>("gender").into(),
+            phone: text(row.get("phone")),
+            email: text(row.get("email")),
+            address: text(row.get("address")),
+            medical_history: text(row.get("medical_history")),
             version: row.get("version"),
             updated_at: row.get("updated_at"),
         }

@@ -19,7 +19,7 @@ use super::shape::Shape;
 use super::{answer, names};
 use crate::audit::Resource;
 use crate::auth::{self, Actor, Owners, User};
-use crate::db::Question;
+use crate::db::{self, Question};
 use crate::envelope::Response;
 use crate::error::Result;
 use crate::handlers::ask::{Ask, Read};
@@ -66,14 +66,15 @@ pub fn licences(installation: &str) -> String {
 impl<'a> Columns<'a> {
     /// The columns of this row.
     pub fn of(row: &'a Row) -> Columns<'a> {
-        let text = |column: &str| row.get::<_, Option<&str>>(column).map(Cow::from);
+        let mut row = db::Columns::of(row);
+        let text = |text: Option<&'a str>| text.map(Cow::from);
         Columns {
             id: row.get("id"),
-            name: row.get::<_, &str>("name").into(),
-            specialization: row.get::<_, &str>("specialization").into(),
-            phone: text("phone"),
-            email: text("email"),
-            license_number: text("license_number"),
+            name: row.get::<&str>("name").into(),
+            specialization: row.get::<&str>("specialization").into(),
+            phone: text(row.get("phone")),
+            email: text(row.get("email")),
+            license_number: text(row.get("license_number")),
             version: row.get("version"),
             updated_at: row.get("updated_at"),
         }

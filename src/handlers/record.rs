@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use crate::audit::Resource;
+use crate::db::Columns;
 use crate::envelope::{Response, Shown};
 use crate::error::{Emergency, Error, Result};
 use crate::records::{Field, Kind};
@@ -97,32 +98,17 @@ impl Record for Stored<'_> {
 
 impl Serialize for Stored<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        let (mut object, mut next) = (serializer.serialize_map(None)?, 0);
+        let (mut object, mut columns) = (serializer.serialize_map(None)?, Columns::of(self.row));
         for field in self.record_type.shown(self.picked) {
             match field.kind {
                 Kind::Part(fields, names) => {
                     object.serialize_entry(field.name, &Part { name: field.name, fields, names, row: self.row })?;
                 }
-                _ => {
-                    let value: Option<Value> = match column_number(self.row, field.name, next) {
-                        Some(number) => {
-                            next = number + 1;
-                            self.row.get(number)
-                        }
-                        None => self.row.get(field.name),
-                    };
-                    object.serialize_entry(field.name, &value)?;
-                }
+                _ => object.serialize_entry(field.name, &columns.get::<Option<Value>>(field.name))?,
             }
         }
         object.end()
     }
-}
-
-/// The number of a column, from 0. Columns mostly come in the order of the fields, so the search begins behind the last one that was found.
-fn column_number(row: &Row, name: &str, next: usize) -> Option<usize> {
-    let columns = row.columns();
-    (next..columns.len()).chain(0..next).find(|number| columns[*number].name() == name)
 }
 
 /// What a record shows of another one; see [`Kind::Part`].
