@@ -35,11 +35,13 @@ values ('list', $1);
 -- Ids come in the order of writing, which is nearly that of time. So the period is also a range of ids: the page does not walk
 -- through what is newer, nor to the end of the trail for what is not there. Every entry is written within a day of its time. Such
 -- a day has many more batches than an hour: audit_batches_times_idx knows the times of their first and last entry as well, in whose order
--- earlier programs were wrong by less than a minute. The batches of a period always have a least id, if only 0: with both ends unknown, the
--- planner expects few and walks through them in their order; with one, it would read half of the trail and sort it.
+-- earlier programs were wrong by less than a minute. The batches of a period always have a least id, if only 0, and an earliest time: with both
+-- ends unknown, the planner expects few and walks through their index in its order; with one, it would read half of the trail and sort it, or
+-- read each batch of the day behind `until`.
 with period as materialized (
     select coalesce((select id from audit_entries where at < $7 - interval '1 day' order by at desc limit 1), 0) as after_id,
-           coalesce((select id from audit_entries where at >= $8 + interval '1 day' order by at limit 1), $1) as before_id
+           coalesce((select id from audit_entries where at >= $8 + interval '1 day' order by at limit 1), $1) as before_id,
+           coalesce($7 - interval '1 minute', '-infinity') as from_time
 )
 select id, at, page.actor_id, action, page.resource, resource_id, resource_ids, page.version, outcome, ip, request_id,
        was.record as before
@@ -70,7 +72,7 @@ select id, at, page.actor_id, action, page.resource, resource_id, resource_ids, 
                      and id < $1
                      and (($7 is null and $8 is null) or id > (select after_id from period))
                      and ($8 is null or id < (select before_id from period))
-                     and ($7 is null or at[cardinality(at)] >= $7 - interval '1 minute')
+                     and (($7 is null and $8 is null) or at[cardinality(at)] >= (select from_time from period))
                      and ($8 is null or at[1] < $8 + interval '1 minute')
                      and ($4 is null or action = $4)
                      and ($5 is null or resource = $5)
