@@ -40,7 +40,8 @@ pub fn backup(database: &Database, file: &Path) -> Result<String, String> {
 
     let out = new.file.try_clone().map_err(|error| new_file::unwritable(file, &error))?;
     let mut dump = private.program("pg_dump");
-    dump.arg("--format=custom").arg(format!("--snapshot={}", row.get::<_, &str>(0)));
+    // The lightest compression: the default takes three times as long, for a file that is a seventh smaller.
+    dump.args(["--format=custom", "--compress=1"]).arg(format!("--snapshot={}", row.get::<_, &str>(0)));
     dump.arg("--no-owner").arg("--no-privileges").arg(private.connection_string());
     run(dump.stdout(out), "pg_dump")?;
 
