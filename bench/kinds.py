@@ -26,7 +26,7 @@ class Asker:
 
     def __init__(self, database):
         self.database, self.patients, self.trail = database, database.counts["patients"], database.counts["trail"]
-        self.connection = http.client.HTTPConnection(*database.keeper.address(), timeout=60)
+        self.connection = http.client.HTTPConnection(*database.keeper.address(), timeout=600)
         self.tokens = {name: database.log_in(name) for name in database.users}
         self.chance = random.Random(20)
         self.made, self.assigned, self.position = [], 0, {}

@@ -19,7 +19,8 @@
 #   DELAY_MS=0          PostgreSQL across TCP, through a relay; 1: each of its answers comes 1 ms later. Else its Unix socket
 #   DATABASE_POOL=…     connections to PostgreSQL, for all; else the product's own default, and 10 a process for the peers
 #   WORKERS=…           the product's workers and Express's processes; else their defaults (1 a core, both)
-#   SIZES=1             instead of all this: what ten million patients cost (bench/sizes.py), in an hour, with 45 GB of free disk;
+#   SIZES=1             instead of all this: what ten million patients cost (bench/sizes.py), in some three hours, with 45 GB of free
+#                       disk and 16 GB of memory; each step is printed as it ends, and `restore` comes last;
 #                       SIZES_USERS=100000, SIZES_PATIENTS=10000000, SIZES_MAPPINGS=1000000, SIZES_TRAIL=100000000 say how many
 #   SKIP_BUILD=1        takes the programs that are there; PRODUCT, UPSTREAM and AXUM name others
 #

@@ -1,34 +1,19 @@
 -- The rows of `make bench SIZES=1`: so many :users, :patients, :mappings and entries of the :trail. The five accounts that ask (:root,
--- :ann, :big, :bob and one more) are there already.
+-- :ann, :big, :bob and one more) are there already. Nothing is random: the same numbers give the same rows.
 --
--- Keys and indexes go before the rows come, and are made again as they were. Nothing is random: the same numbers give the same rows.
+-- sizes.py runs the part `accounts`, and then the others side by side, each in a session that begins with the part `session`.
 
+-- part: session
 set session_replication_role = replica;
-set maintenance_work_mem = '2GB';
 set work_mem = '256MB';
-set max_parallel_maintenance_workers = 1;
 set synchronous_commit = off;
-
-create temporary table filled (name) as
-values ('patients'), ('mappings'), ('record_versions'), ('audit_entries'), ('audit_batches'), ('audit_batch_actors');
-create temporary table definitions as
-select case contype when 'f' then 3 when 'p' then 0 else 1 end as place, conrelid::regclass::text as of_table, conname::text as name,
-       format('alter table %s drop constraint %I', conrelid::regclass, conname) as off,
-       format('alter table %s add constraint %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid)) as back
-  from pg_constraint
- where conrelid in (select name::regclass from filled)
-   and contype in ('p', 'u', 'f')
- union all
-select 2, indrelid::regclass::text, indexrelid::regclass::text, format('drop index %s', indexrelid::regclass), pg_get_indexdef(indexrelid)
-  from pg_index
- where indrelid in (select name::regclass from filled)
-   and not exists (select from pg_constraint where conindid = indexrelid and contype in ('p', 'u'));
-select off from definitions order by place desc, off \gexec
 
 -- A number below `below` that looks like chance.
 create function pg_temp.chance(n bigint, salt bigint, below bigint) returns bigint language sql immutable return
     (hashint8extended(n, salt) & 9223372036854775807) % below;
 
+-- part: accounts
+truncate patients, mappings, record_versions, audit_entries, audit_batches, audit_batch_actors;
 insert into users (name, email, password_hash)
 select 'User ' || n, 'user' || n || '@example.org', '-' from generate_series(1, :users) n;
 insert into care_groups (name) values ('Ward');
@@ -39,7 +24,7 @@ insert into doctors (name, specialization, phone, license_number, years_of_exper
 select 'Doctor ' || n, 'Specialization ' || n % 40, '+49 30 ' || 100000 + n, 'BE-' || 1000000 + n, n % 40, :root
   from generate_series(1, greatest(:patients / 1000, 100)) n;
 
-\echo patients
+-- part: clinic
 -- A hundredth belongs to :big, a thousand to :ann and as many to :bob. Every twentieth was changed once.
 begin;
 truncate patients, mappings;
@@ -61,14 +46,12 @@ select given || ' ' || family, date '1930-01-01' + pg_temp.chance(n, 1, 34000)::
                               [1 + pg_temp.chance(n, 8, 15)]
                        || (array['', 'berg', 'dorf', 'er', 'feld', 'hof', 'mann', 'son', 'stein', 'thal'])[1 + pg_temp.chance(n, 9, 10)] as family,
                        timestamptz '2021-11-26' + n * (interval '5 years' / :patients) as at) as person;
-\echo mappings
 insert into mappings (patient_id, doctor_id, created_by, notes)
 select p.id, 1 + p.id % greatest(:patients / 1000, 100), p.created_by, 'Weekly visits until spring.'
   from generate_series(1, :mappings) n
   join patients p on p.id = n * (:patients / :mappings) - (:patients / :mappings - 1);
 commit;
 
-\echo versions
 begin;
 truncate record_versions;
 insert into record_versions (resource, record_id, version, owner_id, patient_id, ended_at, ended_by, actor_id, record)
@@ -86,9 +69,8 @@ select setval('patients_id_seq', max(record_id) + 1) from record_versions;
 
 -- Half a second of a busy hospital, which writes 40 entries: 4 rows, 32 reads in a batch, 4 lists of 20 in another. All of it happened in
 -- the last month. A thousandth was done by :ann.
-\echo entries
 begin;
-truncate audit_entries, audit_batches, audit_batch_actors;
+truncate audit_entries;
 insert into audit_entries (id, at, actor_id, action, resource, resource_id, version, ip, request_id) overriding system value
 select (r * 6 + k) * 1000, now() - interval '30 days' * (1 - r::float / (:trail / 40)),
        case when (r * 4 + k) % 1000 = 0 then :ann else 6 + pg_temp.chance(r * 4 + k, 11, :users) end,
@@ -97,7 +79,11 @@ select (r * 6 + k) * 1000, now() - interval '30 days' * (1 - r::float / (:trail 
             else 1 + 20 * pg_temp.chance(r * 4 + k, 13, :patients / 20) end,
        case when k > 1 and r % 3 > 0 then 2 end, inet '10.0.0.0' + pg_temp.chance(r, 14, 60000), to_hex(1099511627776 + r * 40 + k) || '-4f3a'
   from generate_series(0::bigint, :trail / 40 - 1) r, generate_series(1, 4) k;
-\echo reads
+commit;
+select setval('audit_entries_id_seq', (:trail::bigint / 40 * 6 + 1) * 1000);
+
+-- part: reads
+with batches as (
 insert into audit_batches (id, action, resource, at, actor_id, resource_id, resource_ids, ip, request_id, record_ids)
 select (r * 6 + 5) * 1000, 'read', 'patient', at, actor_id, resource_id, array_fill(null::text, array[32]), ip, request_id,
        array(select distinct id from unnest(resource_id) id order by id)
@@ -107,8 +93,13 @@ select (r * 6 + 5) * 1000, 'read', 'patient', at, actor_id, resource_id, array_f
                        array_agg(1 + pg_temp.chance(r * 32 + k, 16, :patients)) as resource_id,
                        array_agg(inet '10.0.0.0' + pg_temp.chance(r * 16 + k / 2, 17, 60000)) as ip,
                        array_agg(to_hex(1099511627776 + r * 40 + k) || '-4f3a') as request_id
-                  from generate_series(1, 32) k) as batch;
-\echo lists
+                  from generate_series(1, 32) k) as batch
+returning id, actor_id)
+insert into audit_batch_actors
+select one.id, batches.id from batches, lateral (select distinct unnest(actor_id) as id) as one;
+
+-- part: lists
+with batches as (
 insert into audit_batches (id, action, resource, at, actor_id, resource_id, resource_ids, ip, request_id, record_ids)
 select (r * 6 + 6) * 1000, 'list', 'patient', at, actor_id, array_fill(null::bigint, array[4]), resource_ids, ip, request_id,
        array(select distinct id from unnest(resource_ids) list, unnest(list::bigint[]) id order by id)
@@ -119,15 +110,7 @@ select (r * 6 + 6) * 1000, 'list', 'patient', at, actor_id, array_fill(null::big
                                     from generate_series(1, 20) place)::text) as resource_ids,
                        array_agg(inet '10.0.0.0' + pg_temp.chance(r * 4 + k, 20, 60000)) as ip,
                        array_agg(to_hex(1099511627776 + r * 40 + 32 + k) || '-4f3a') as request_id
-                  from generate_series(1, 4) k) as batch;
-\echo actors
+                  from generate_series(1, 4) k) as batch
+returning id, actor_id)
 insert into audit_batch_actors
-select distinct_actor.id, b.id from audit_batches b, lateral (select distinct unnest(actor_id) as id) as distinct_actor;
-commit;
-select setval('audit_entries_id_seq', (:trail::bigint / 40 * 6 + 1) * 1000);
-
-\echo indexes
-select back from definitions order by place, of_table, name \gexec
-\echo analyze
-reset maintenance_work_mem;
-vacuum analyze;
+select one.id, batches.id from batches, lateral (select distinct unnest(actor_id) as id) as one;
