@@ -4,7 +4,7 @@
 //! cannot be notified, it asks PostgreSQL at each request. Even if both fail, a remembered session is at most a minute old.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -52,12 +52,30 @@ impl Session {
     }
 }
 
+/// A part of the remembered sessions.
+#[derive(Default)]
+struct Shard {
+    sessions: HashMap<i64, Session>,
+    /// Grows with every change that is noticed. A state that was read before a change is not remembered after it.
+    changes: u64,
+}
+
+impl Shard {
+    fn forget(&mut self, session_id: i64) {
+        self.changes += 1;
+        self.sessions.remove(&session_id);
+    }
+
+    fn forget_all(&mut self, is_meant: impl Fn(&Session) -> bool) {
+        self.changes += 1;
+        self.sessions.retain(|_, state| !is_meant(state));
+    }
+}
+
 /// Remembered sessions.
 #[derive(Default)]
 pub struct Sessions {
-    shards: [Mutex<HashMap<i64, Session>>; SHARDS],
-    /// Grows with every change that is notified. A state that was read before a change is not remembered after it.
-    changes: AtomicU64,
+    shards: [Mutex<Shard>; SHARDS],
     hearing: AtomicBool,
     /// Sessions that were used since the last batch was written.
     used: Mutex<HashSet<i64>>,
@@ -71,9 +89,13 @@ impl Sessions {
             return Ok(Some(state));
         }
         let hearing = self.hearing.load(Ordering::Acquire);
-        let changes = self.changes.load(Ordering::Acquire);
+        let changes = self.shard(session_id).changes;
         let row = db.query_opt(&sql.sessions.state, &[&session_id, &IDLE_SECONDS])?;
-        let Some(row) = row else { return Ok(None) };
+        let Some(row) = row else {
+            // Another request may have read its state just before it ended, and must not remember that.
+            self.forget_session(session_id);
+            return Ok(None);
+        };
         let expires_at: jiff::Timestamp = row.get("expires_at");
         let state = Session {
             user_id: row.get("user_id"),
@@ -85,15 +107,15 @@ impl Sessions {
         };
         lock(&self.used).insert(session_id);
         let mut shard = self.shard(session_id);
-        if hearing && self.changes.load(Ordering::Acquire) == changes {
-            let is_full = |shard: &HashMap<i64, Session>| {
-                shard.values().map(Session::weight).sum::<usize>() + state.weight() > CAPACITY / SHARDS
+        if hearing && shard.changes == changes {
+            let is_full = |sessions: &HashMap<i64, Session>| {
+                sessions.values().map(Session::weight).sum::<usize>() + state.weight() > CAPACITY / SHARDS
             };
-            if is_full(&shard) {
-                shard.retain(|_, state| state.loaded_at.elapsed() < FRESH_FOR / 2);
+            if is_full(&shard.sessions) {
+                shard.sessions.retain(|_, state| state.loaded_at.elapsed() < FRESH_FOR / 2);
             }
-            if !is_full(&shard) {
-                shard.insert(session_id, state.clone());
+            if !is_full(&shard.sessions) {
+                shard.sessions.insert(session_id, state.clone());
             }
         }
         Ok(Some(state))
@@ -112,8 +134,7 @@ impl Sessions {
 
     /// Forgets one session, because it has ended.
     pub fn forget_session(&self, session_id: i64) {
-        self.changes.fetch_add(1, Ordering::AcqRel);
-        self.shard(session_id).remove(&session_id);
+        self.shard(session_id).forget(session_id);
     }
 
     /// Forgets all sessions of a user, because the role has changed or the sessions have ended.
@@ -123,19 +144,17 @@ impl Sessions {
 
     /// Forgets all sessions of these users, because their care groups have changed.
     pub fn forget_users(&self, user_ids: &[i64]) {
-        self.changes.fetch_add(1, Ordering::AcqRel);
         let user_ids: HashSet<i64> = user_ids.iter().copied().collect();
         for shard in &self.shards {
-            lock(shard).retain(|_, state| !user_ids.contains(&state.user_id));
+            lock(shard).forget_all(|state| user_ids.contains(&state.user_id));
         }
     }
 
     /// Sets whether changes are notified from now on. Sessions that were remembered before are no longer trusted.
     pub fn set_hearing(&self, hearing: bool) {
         self.hearing.store(false, Ordering::Release);
-        self.changes.fetch_add(1, Ordering::AcqRel);
         for shard in &self.shards {
-            lock(shard).clear();
+            lock(shard).forget_all(|_| true);
         }
         self.hearing.store(hearing, Ordering::Release);
     }
@@ -150,12 +169,12 @@ impl Sessions {
         if !self.hearing.load(Ordering::Acquire) {
             return None;
         }
-        let state = self.shard(session_id).get(&session_id)?.clone();
+        let state = self.shard(session_id).sessions.get(&session_id)?.clone();
         let now = jiff::Timestamp::now().as_second();
         (state.loaded_at.elapsed() < FRESH_FOR && now < state.expires_at).then_some(state)
     }
 
-    fn shard(&self, session_id: i64) -> MutexGuard<'_, HashMap<i64, Session>> {
+    fn shard(&self, session_id: i64) -> MutexGuard<'_, Shard> {
         lock(&self.shards[session_id.unsigned_abs() as usize % SHARDS])
     }
 }
