@@ -54,6 +54,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "0027_quicker_names",
     "0028_inherited",
     "0029_caseless",
+    "0030_shorter_pending_list",
 ];
 
 /// The key of the advisory lock: any number that no other program uses in the same database.
