@@ -1,7 +1,7 @@
 //! Responses: the envelope around a record, the headers, and every refusal with its status and word.
 
 use super::components::Schema;
-use super::fields::{describe, nothing, one_of, or_null, text, truth};
+use super::fields::{array, describe, nothing, one_of, or_null, text, truth};
 use super::json::{Json, list, object};
 use super::operation::{Gives, Operation, Shows};
 use super::operations::OPERATIONS;
@@ -223,7 +223,7 @@ pub fn answer_schemas(schemas: &[Schema]) -> Vec<Schema> {
     let schema = |(shows, words): (Shows, Vec<&'static str>)| {
         let data = match shows {
             Shows::One(name) => Json::reference("schemas", name),
-            Shows::Many(name) => object! { "type": "array", "items": Json::reference("schemas", name) },
+            Shows::Many(name) => array(Json::reference("schemas", name)),
             Shows::Nothing => nothing(),
         };
         let example = envelope_of(words[0], "What was done", shown(schemas, shows));

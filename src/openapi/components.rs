@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::fields::or_null;
+use super::fields::{describe, or_null};
 use super::json::{Json, object};
 use crate::records::Set;
 
@@ -24,6 +24,13 @@ pub struct Field {
     pub example: Json,
 }
 
+impl Field {
+    /// The same with a description.
+    pub fn about(self, about: &'static str) -> Field {
+        Field { schema: describe(self.schema, about), ..self }
+    }
+}
+
 pub fn server(name: &'static str, schema: Json, example: impl Into<Json>) -> Field {
     Field { name, set: Set::ByServer, schema, example: example.into() }
 }
@@ -39,23 +46,23 @@ pub fn optional(name: &'static str, schema: Json, example: impl Into<Json>) -> F
 /// A record as the server shows it.
 pub fn answer(name: &'static str, fields: &[Field]) -> Schema {
     let absent = |field: &Field| matches!(field.name, "resource_ids" | "recovery_codes_left");
-    let example = example(fields, |field| !absent(field));
-    Schema { name: name.into(), json: schema(fields, |_| true, |field| !absent(field)), example }
+    let example = example(fields.iter().filter(|field| !absent(field)));
+    Schema { name: name.into(), json: schema(fields, |field| !absent(field)), example }
 }
 
 /// The fields of a new record.
 pub fn new(name: &'static str, fields: &[Field]) -> Schema {
-    let json = schema(&ignoring(fields), |_| true, |field| field.set == Set::Always);
+    let json = schema(&ignoring(fields), |field| field.set == Set::Always);
     Schema {
         name: name.into(),
         json: json.with("additionalProperties", false),
-        example: example(fields, |field| field.set != Set::ByServer),
+        example: example(fields.iter().filter(|field| field.set != Set::ByServer)),
     }
 }
 
 /// Changes to an existing record: any of its fields.
 pub fn changes(name: &'static str, fields: &[Field]) -> Schema {
-    let json = schema(&ignoring(fields), |_| true, |_| false);
+    let json = schema(&ignoring(fields), |_| false);
     let json = json.with("minProperties", 1).with("additionalProperties", false);
     let last = fields.iter().rfind(|field| field.set != Set::ByServer);
     let last = last.map(|field| (field.name.into(), field.example.clone()));
@@ -72,15 +79,15 @@ fn ignoring(fields: &[Field]) -> Vec<Field> {
     fields.iter().map(|field| Field { schema: schema(field), example: Json::Null, ..*field }).collect()
 }
 
-pub fn schema(fields: &[Field], kept: impl Fn(&Field) -> bool, required: impl Fn(&Field) -> bool) -> Json {
-    let kept: Vec<&Field> = fields.iter().filter(|field| kept(field)).collect();
-    let names: Vec<&'static str> = kept.iter().filter(|field| required(field)).map(|field| field.name).collect();
-    let properties = kept.iter().map(|field| (field.name.into(), field.schema.clone())).collect();
+/// The schema of an object with these fields.
+pub fn schema(fields: &[Field], required: impl Fn(&Field) -> bool) -> Json {
+    let names: Vec<&'static str> = fields.iter().filter(|field| required(field)).map(|field| field.name).collect();
+    let properties = fields.iter().map(|field| (field.name.into(), field.schema.clone())).collect();
     let json = object! { "type": "object", "properties": Json::Object(properties) };
     if names.is_empty() { json } else { json.with("required", names.into_iter().collect::<Json>()) }
 }
 
-pub fn example(fields: &[Field], kept: impl Fn(&Field) -> bool) -> Json {
-    let kept = fields.iter().filter(|field| kept(field));
-    Json::Object(kept.map(|field| (field.name.into(), field.example.clone())).collect())
+/// An object that has these fields.
+pub fn example<'a>(fields: impl IntoIterator<Item = &'a Field>) -> Json {
+    Json::Object(fields.into_iter().map(|field| (field.name.into(), field.example.clone())).collect())
 }

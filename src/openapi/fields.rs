@@ -127,12 +127,17 @@ pub fn count() -> Json {
     object! { "type": "integer", "minimum": 0 }
 }
 
+/// Any number of these.
+pub fn array(items: Json) -> Json {
+    object! { "type": "array", "items": items }
+}
+
 /// Null. An object without members stands beside it, since few programs that read the document know a type of null alone.
 pub fn nothing() -> Json {
     object! { "type": list!["object", "null"], "additionalProperties": false, "description": "Always null." }
 }
 
-/// The same with a description.
+/// This schema with a description.
 pub fn describe(schema: Json, text: &'static str) -> Json {
     schema.with_text("description", text)
 }

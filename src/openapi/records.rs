@@ -2,7 +2,7 @@
 
 use super::components::{Field, Schema, answer, changes, example, new, optional, required, schema, server};
 use super::fields::{
-    birth_date, count, describe, email, id, line, line_or_blank, lines, new_password, one_of, or_null, phone, secret,
+    array, birth_date, count, email, id, line, line_or_blank, lines, new_password, one_of, or_null, phone, secret,
     text, time, time_or_blank, truth, visible_line,
 };
 use super::json::{Json, list, object};
@@ -32,11 +32,8 @@ pub fn schemas(config: &Config) -> Vec<Schema> {
             &[
                 required("email", line(EMAIL_MAX), "ann@example.org"),
                 required("password", secret(), "correct horse battery"),
-                optional(
-                    "code",
-                    describe(line(CODE_MAX), "Six digits or a recovery code, if a second factor is in force."),
-                    (),
-                ),
+                optional("code", line(CODE_MAX), ())
+                    .about("Six digits or a recovery code, if a second factor is in force."),
             ],
         ),
         new("Refresh", &[required("refresh_token", secret(), REFRESH_TOKEN)]),
@@ -53,7 +50,7 @@ pub fn schemas(config: &Config) -> Vec<Schema> {
             "TotpRemoval",
             &[
                 required("current_password", secret(), "correct horse battery"),
-                required("code", describe(line(CODE_MAX), "Six digits, or a recovery code."), "123456"),
+                required("code", line(CODE_MAX), "123456").about("Six digits, or a recovery code."),
             ],
         ),
         answer("TotpSecret", &totp_secret()),
@@ -116,20 +113,17 @@ pub fn schemas(config: &Config) -> Vec<Schema> {
         answer("Share", &share()),
         answer("Access", &access()),
         answer("AccessEvent", &access_event()),
-        new("Transfer", &[required("to", describe(id(), "The user who gets the patients."), 2)]),
-        answer("Transferred", &[server("patients", describe(count(), "How many have moved."), 12)]),
+        new("Transfer", &[required("to", id(), 2).about("The user who gets the patients.")]),
+        answer("Transferred", &[server("patients", count(), 12).about("How many have moved.")]),
         new_share(),
         new(
             "EmergencyRequest",
             &[
-                required(
-                    "name",
-                    describe(line(NAME_MAX), "The whole name of the patient. Case does not matter, nor in which of Unicode's forms a character is written; accents and the number of blanks do."),
-                    "Zoë Müller",
-                ),
+                required("name", line(NAME_MAX), "Zoë Müller").about("The whole name of the patient. Case does not matter, nor in which of Unicode's forms a character is written; accents and the number of blanks do."),
                 required("date_of_birth", birth_date(), "1990-04-23"),
-                required("reason", reason(), "Unconscious in the emergency room, no relatives"),
-                required("password", describe(secret(), "Your own."), "correct horse battery"),
+                required("reason", line(REASON_MAX).with("minLength", REASON_MIN), "Unconscious in the emergency room, no relatives")
+                    .about("Why it must be. Invisible characters do not count. It stays with the grant, and is not in the audit trail."),
+                required("password", secret(), "correct horse battery").about("Your own."),
             ],
         ),
         answer("EmergencyGrants", &emergency_grants()),
@@ -157,13 +151,10 @@ fn user(privileges: Set) -> Vec<Field> {
         privilege("email", email(), "ann@example.org".into()),
         privilege("role", one_of(&Role::WORDS), "user".into()),
         privilege("disabled", truth(), false.into()),
-        server("invited", describe(truth(), "Whether the account waits for its first password."), false),
-        server("totp", describe(truth(), "Whether a login needs a code of the second factor."), false),
-        privilege(
-            "may_break_glass",
-            describe(truth(), "Whether the user may take emergency access to patients whom the user does not see."),
-            false.into(),
-        ),
+        server("invited", truth(), false).about("Whether the account waits for its first password."),
+        server("totp", truth(), false).about("Whether a login needs a code of the second factor."),
+        privilege("may_break_glass", truth(), false.into())
+            .about("Whether the user may take emergency access to patients whom the user does not see."),
         server("created_at", time(), "2026-01-05T08:30:00.123456Z"),
         server("updated_at", time(), "2026-01-05T08:30:00.123456Z"),
     ]
@@ -172,7 +163,7 @@ fn user(privileges: Set) -> Vec<Field> {
 /// What users change of their own account; the example changes the last of them.
 fn profile() -> Vec<Field> {
     let mut fields = vec![
-        optional("current_password", describe(secret(), "Needed beside a new `email`."), ()),
+        optional("current_password", secret(), ()).about("Needed beside a new `email`."),
         required("email", email(), "ann@example.org"),
         required("name", line(NAME_MAX), "Ann Baker"),
     ];
@@ -185,23 +176,19 @@ fn totp_secret() -> Vec<Field> {
     let uri = "otpauth://totp/healthcare-backend:ann%40example.org?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=healthcare-backend\
                &algorithm=SHA1&digits=6&period=30";
     vec![
-        server(
-            "secret",
-            describe(text(), "Base32, to be typed into an authenticator."),
-            "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ",
-        ),
-        server("uri", describe(text(), "The same for a QR code."), uri),
+        server("secret", text(), "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ")
+            .about("Base32, to be typed into an authenticator."),
+        server("uri", text(), uri).about("The same for a QR code."),
     ]
 }
 
 fn recovery_codes() -> Vec<Field> {
-    let codes = object! { "type": "array", "items": text() };
-    vec![server("recovery_codes", describe(codes, "Ten, each good once."), list!["abcd-efgh-2345-6723"])]
+    vec![server("recovery_codes", array(text()), list!["abcd-efgh-2345-6723"]).about("Ten, each good once.")]
 }
 
 fn one_time_token() -> Vec<Field> {
     vec![
-        server("token", describe(text(), "Good once."), REFRESH_TOKEN),
+        server("token", text(), REFRESH_TOKEN).about("Good once."),
         server("expires_at", time(), "2026-01-12T08:30:00.123456Z"),
     ]
 }
@@ -213,8 +200,8 @@ fn invited_user() -> Vec<Field> {
     for field in fields.iter_mut().filter(|field| field.name == "invited") {
         field.example = true.into();
     }
-    let schema = or_null(schema(&invitation, |_| true, |_| true));
-    fields.push(server("invitation", schema, example(&invitation, |_| true)));
+    let schema = or_null(schema(&invitation, |_| true));
+    fields.push(server("invitation", schema, example(&invitation)));
     fields
 }
 
@@ -223,10 +210,10 @@ fn grant() -> Vec<Field> {
     vec![
         server("token", text(), "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIiwic2lkIjoxfQ.2b4Yl0vHnq3R6sXw"),
         server("token_type", one_of(&["Bearer"]), "Bearer"),
-        server("expires_in", describe(count(), "How many seconds the access token is valid."), 3600),
-        server("refresh_token", describe(text(), "Can be used once."), REFRESH_TOKEN),
-        server("user", of_user, example(&user(Set::ByServer), |_| true)),
-        server("recovery_codes_left", describe(count(), "Present only after a login with a recovery code."), ()),
+        server("expires_in", count(), 3600).about("How many seconds the access token is valid."),
+        server("refresh_token", text(), REFRESH_TOKEN).about("Can be used once."),
+        server("user", of_user, example(&user(Set::ByServer))),
+        server("recovery_codes_left", count(), ()).about("Present only after a login with a recovery code."),
     ]
 }
 
@@ -235,14 +222,10 @@ fn session() -> Vec<Field> {
         server("id", id(), 1),
         server("created_at", time(), "2026-01-05T08:30:00.123456Z"),
         server("last_used_at", time(), "2026-01-05T09:12:44.000000Z"),
-        server(
-            "expires_at",
-            describe(time(), "When the session ends unless it is used before."),
-            "2026-01-12T09:12:44Z",
-        ),
+        server("expires_at", time(), "2026-01-12T09:12:44Z").about("When the session ends unless it is used before."),
         server("user_agent", or_null(text()), "Mozilla/5.0"),
         server("ip", or_null(text()), "192.0.2.7"),
-        server("current", describe(truth(), "Whether this request belongs to this session."), true),
+        server("current", truth(), true).about("Whether this request belongs to this session."),
     ]
 }
 
@@ -260,12 +243,9 @@ fn member() -> Vec<Field> {
         server("user_id", id(), 1),
         server("name", text(), "Ann Baker"),
         server("email", text(), "ann@example.org"),
-        server(
-            "disabled",
-            describe(truth(), "A disabled user stays a member, so that colleagues still see the patients."),
-            false,
-        ),
-        server("added_by", describe(id(), "The admin who added the user."), 2),
+        server("disabled", truth(), false)
+            .about("A disabled user stays a member, so that colleagues still see the patients."),
+        server("added_by", id(), 2).about("The admin who added the user."),
         server("added_at", time(), "2026-01-05T08:30:00.123456Z"),
     ]
 }
@@ -275,13 +255,10 @@ fn share() -> Vec<Field> {
         server("id", id(), 1),
         server("patient_id", id(), 1),
         Field { set: Set::Perhaps, ..server("user_id", id(), 2) },
-        optional(
-            "can_change",
-            describe(truth(), "Whether the user may change the patient and the patient's mappings."),
-            false,
-        ),
-        optional("expires_at", describe(time(), "The end; null for a share for good."), ()),
-        server("granted_by", describe(id(), "Who shares the patient."), 1),
+        optional("can_change", truth(), false)
+            .about("Whether the user may change the patient and the patient's mappings."),
+        optional("expires_at", time(), ()).about("The end; null for a share for good."),
+        server("granted_by", id(), 1).about("Who shares the patient."),
         server("granted_at", time(), "2026-01-05T08:30:00.123456Z"),
     ]
 }
@@ -293,7 +270,7 @@ fn access() -> Vec<Field> {
         server("user_id", id(), 1),
         server("name", text(), "Ann Baker"),
         server("reason", one_of(&reasons), "group"),
-        server("group", or_null(schema(&of_group, |_| true, |_| true)), example(&of_group, |_| true)),
+        server("group", or_null(schema(&of_group, |_| true)), example(&of_group)),
         server("can_change", truth(), true),
         server("expires_at", or_null(time()), ()),
     ]
@@ -315,17 +292,9 @@ fn new_share() -> Schema {
     let mut fields = share();
     let end = "The end, which must be in the future; absent, null or blank for a share for good.";
     fields.retain(|field| field.name != "expires_at");
-    fields.push(optional("expires_at", describe(time_or_blank(), end), ()));
-    fields.insert(3, optional("email", describe(email(), "In place of `user_id`."), ()));
+    fields.push(optional("expires_at", time_or_blank(), ()).about(end));
+    fields.insert(3, optional("email", email(), ()).about("In place of `user_id`."));
     Schema { example: object! { "user_id": 2, "can_change": false }, ..new("ShareInput", &fields) }
-}
-
-fn reason() -> Json {
-    let schema = line(REASON_MAX).with("minLength", REASON_MIN);
-    describe(
-        schema,
-        "Why it must be. Invisible characters do not count. It stays with the grant, and is not in the audit trail.",
-    )
 }
 
 /// The grants of one try.
@@ -335,8 +304,8 @@ fn emergency_grants() -> Vec<Field> {
         server("patient_id", id(), 1),
         server("expires_at", time(), "2026-01-05T09:34:00.123456Z"),
     ];
-    let grants = object! { "type": "array", "items": schema(&one, |_| true, |_| true) };
-    vec![server("grants", describe(grants, "One for each patient who matches."), list![example(&one, |_| true)])]
+    let grants = array(schema(&one, |_| true));
+    vec![server("grants", grants, list![example(&one)]).about("One for each patient who matches.")]
 }
 
 fn emergency_grant() -> Vec<Field> {
@@ -347,9 +316,9 @@ fn emergency_grant() -> Vec<Field> {
         server("reason", text(), "Unconscious in the emergency room, no relatives"),
         server("granted_at", time(), "2026-01-05T08:34:00.123456Z"),
         server("expires_at", time(), "2026-01-05T09:34:00.123456Z"),
-        server("ended_at", describe(or_null(time()), "When it was ended early."), ()),
+        server("ended_at", or_null(time()), ()).about("When it was ended early."),
         server("reviewed_at", or_null(time()), ()),
-        server("reviewed_by", describe(or_null(id()), "The admin who reviewed it."), ()),
+        server("reviewed_by", or_null(id()), ()).about("The admin who reviewed it."),
         server("verdict", or_null(one_of(&VERDICTS)), ()),
         server("note", or_null(text()), ()),
     ]
@@ -358,11 +327,11 @@ fn emergency_grant() -> Vec<Field> {
 /// One of a user's own groups.
 fn my_group() -> Vec<Field> {
     let of_member = [server("id", id(), 1), server("name", text(), "Ann Baker")];
-    let members = object! { "type": "array", "items": schema(&of_member, |_| true, |_| true) };
+    let members = array(schema(&of_member, |_| true));
     vec![
         server("id", id(), 1),
         server("name", text(), "Practice Main Street"),
-        server("members", describe(members, "The user among them."), list![example(&of_member, |_| true)]),
+        server("members", members, list![example(&of_member)]).about("The user among them."),
     ]
 }
 
@@ -372,9 +341,9 @@ fn table(fields: &'static [records::Field], by_admin: bool) -> Vec<Field> {
 }
 
 fn described(field: &records::Field) -> Field {
-    let schema = schema_of(field.kind).with_text("description", field.about);
+    let schema = schema_of(field.kind);
     let schema = if field.set == Set::Perhaps { or_null(schema) } else { schema };
-    Field { name: field.name, set: field.set, schema, example: example_of(field) }
+    Field { name: field.name, set: field.set, schema, example: example_of(field) }.about(field.about)
 }
 
 fn schema_of(kind: Kind) -> Json {
@@ -389,13 +358,13 @@ fn schema_of(kind: Kind) -> Json {
         Kind::Number(least, most) => object! { "type": "integer", "minimum": least, "maximum": most },
         Kind::Id => id(),
         Kind::Time => time(),
-        Kind::Part(fields, names) => schema(&part(fields, names), |_| true, |_| true),
+        Kind::Part(fields, names) => schema(&part(fields, names), |_| true),
     }
 }
 
 fn example_of(field: &records::Field) -> Json {
     match (field.kind, field.example.parse::<i64>()) {
-        (Kind::Part(fields, names), _) => example(&part(fields, names), |_| true),
+        (Kind::Part(fields, names), _) => example(&part(fields, names)),
         (Kind::Id | Kind::Number(..), Ok(number)) => number.into(),
         _ => field.example.into(),
     }
@@ -407,13 +376,13 @@ fn part(fields: &'static [records::Field], names: &[&str]) -> Vec<Field> {
 
 /// A version of a record with these fields.
 fn version(record: Vec<Field>) -> Vec<Field> {
-    let then = or_null(schema(&record, |_| true, |_| true));
+    let then = or_null(schema(&record, |_| true));
     vec![
         server("version", id(), 2),
-        server("at", describe(time(), "When the version began."), "2026-01-05T08:34:00.123456Z"),
-        server("actor_id", describe(or_null(id()), "The user who made it; null for the command line."), 1),
+        server("at", time(), "2026-01-05T08:34:00.123456Z").about("When the version began."),
+        server("actor_id", or_null(id()), 1).about("The user who made it; null for the command line."),
         server("action", one_of(&["create", "update", "delete", "undelete"]), "update"),
-        server("record", describe(then, "The record as it was; null if it was deleted."), example(&record, |_| true)),
+        server("record", then, example(&record)).about("The record as it was; null if it was deleted."),
     ]
 }
 
@@ -430,7 +399,7 @@ fn mapping_then(by_admin: bool) -> Vec<Field> {
 /// A part of another record that may be gone.
 fn half(name: &'static str, fields: &'static [records::Field], names: &[&str]) -> Field {
     let part = part(fields, names);
-    server(name, schema(&part, |_| true, |field| field.name == "id"), example(&part, |_| true))
+    server(name, schema(&part, |field| field.name == "id"), example(&part))
 }
 
 /// A deleted record, of which this is shown.
@@ -438,59 +407,34 @@ fn deleted(about: Vec<Field>) -> Vec<Field> {
     let mut fields = vec![server("id", id(), 1)];
     fields.extend(about);
     fields.push(server("deleted_at", time(), "2026-01-05T08:34:00.123456Z"));
-    fields.push(server("deleted_by", describe(or_null(id()), "The user who deleted it."), 1));
+    fields.push(server("deleted_by", or_null(id()), 1).about("The user who deleted it."));
     fields
 }
 
 fn audit_entry() -> Vec<Field> {
-    let ids = object! { "type": "array", "items": id() };
     let before = object! { "type": list!["object", "null"], "additionalProperties": true };
     vec![
         server("id", id(), 42),
         server("at", time(), "2026-01-05T08:34:00.123456Z"),
-        server(
-            "actor_id",
-            describe(or_null(id()), "The user who did it; null for a failed login and for the command line."),
-            1,
-        ),
+        server("actor_id", or_null(id()), 1).about("The user who did it; null for a failed login and for the command line."),
         server("action", one_of(&ACTIONS), "update"),
         server("resource", one_of(&RESOURCES), "patient"),
         server("resource_id", or_null(id()), 1),
-        server(
-            "resource_ids",
-            describe(ids, "The ids of the records that a list showed; absent for other actions."),
-            (),
-        ),
-        server("version", describe(or_null(id()), "The version of the record that the change made."), 2),
+        server("resource_ids", array(id()), ()).about("The ids of the records that a list showed; absent for other actions."),
+        server("version", or_null(id()), 2).about("The version of the record that the change made."),
         server("outcome", one_of(&OUTCOMES), "success"),
         server("ip", or_null(text()), "192.0.2.7"),
         server("request_id", or_null(text()), "5c1d9a70-2f"),
-        server(
-            "before",
-            describe(
-                before,
-                "The record before an update or a delete. Texts longer than 1 KiB that an update did not change are left out.",
-            ),
-            example(&table(PATIENT, true), |_| true),
-        ),
+        server("before", before, example(&table(PATIENT, true))).about("The record before an update or a delete. Texts longer than 1 KiB that an update did not change are left out."),
     ]
 }
 
 fn field_error() -> Schema {
     let fields = [
-        server(
-            "field",
-            describe(
-                text(),
-                "The JSON field, query parameter, path parameter or header; `body` for the body as a whole.",
-            ),
-            "name",
-        ),
-        server(
-            "message",
-            describe(text(), "The rule that it breaks, as the end of a sentence that begins with the field's name."),
-            "is required",
-        ),
+        server("field", text(), "name")
+            .about("The JSON field, query parameter, path parameter or header; `body` for the body as a whole."),
+        server("message", text(), "is required")
+            .about("The rule that it breaks, as the end of a sentence that begins with the field's name."),
     ];
     answer("FieldError", &fields)
 }
