@@ -47,10 +47,12 @@ pub enum Kind {
     Word(&'static [&'static str]),
     /// An option without a value.
     Flag,
-    /// An option with a value: the placeholder in the help, and the rule that turns the text into the value or says what it must
-    /// be.
-    Option(&'static str, fn(&str) -> Result<String, String>),
+    /// An option with a value: the placeholder in the help, and the rule.
+    Option(&'static str, Rule),
 }
+
+/// Turns a text into the value of an option, or says what it must be.
+pub type Rule = fn(&str) -> Result<String, String>;
 
 /// The checked arguments of a command.
 #[derive(Default)]

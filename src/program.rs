@@ -10,7 +10,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
-use crate::command_line::{self, Argument, Asked, Command, Given, Kind, Times};
+use crate::command_line::{self, Argument, Asked, Command, Given, Kind, Rule, Times};
 use crate::config::{Config, environment};
 use crate::database::Database;
 use crate::service::Service;
@@ -169,28 +169,15 @@ configuration. It needs no database.",
 ];
 
 const VERSION: Argument = Argument {
-    name: "--version",
-    about: "the version of OpenAPI, 3.1 or 3.0",
-    kind: Kind::Option("VERSION", |text| match text {
+    times: Times::AtMostOnce,
+    ..option("--version", "VERSION", "the version of OpenAPI, 3.1 or 3.0", |text| match text {
         "3.0" | "3.1" => Ok(text.into()),
         _ => Err("must be 3.1 or 3.0".into()),
-    }),
-    times: Times::AtMostOnce,
+    })
 };
-const EMAIL: Argument = Argument {
-    name: "--email",
-    about: "the e-mail address of the account",
-    kind: Kind::Option("ADDRESS", commands::email),
-    times: Times::Once,
-};
-const NAME: Argument = Argument {
-    name: "--name",
-    about: "the person's name",
-    kind: Kind::Option("NAME", commands::name),
-    times: Times::Once,
-};
-const ROLE: Argument =
-    Argument { name: "--role", about: "user or admin", kind: Kind::Option("ROLE", commands::role), times: Times::Once };
+const EMAIL: Argument = option("--email", "ADDRESS", "the e-mail address of the account", commands::email);
+const NAME: Argument = option("--name", "NAME", "the person's name", commands::name);
+const ROLE: Argument = option("--role", "ROLE", "user or admin", commands::role);
 const FILE: Argument = Argument { name: "FILE", about: "the file's name", kind: Kind::File, times: Times::Once };
 const SHEET: Argument = Argument {
     name: "patients|doctors",
@@ -198,31 +185,24 @@ const SHEET: Argument = Argument {
     kind: Kind::Word(spreadsheets::WORDS),
     times: Times::Once,
 };
-const OWNER: Argument = Argument {
-    name: "--owner",
-    about: "the e-mail address of the user to whom the records belong",
-    kind: Kind::Option("ADDRESS", commands::email),
-    times: Times::Once,
-};
+const OWNER: Argument =
+    option("--owner", "ADDRESS", "the e-mail address of the user to whom the records belong", commands::email);
 const OPTIONAL_OWNER: Argument = Argument { times: Times::AtMostOnce, ..OWNER };
 const MAP: Argument = Argument {
-    name: "--map",
-    about: "which field a column is",
-    kind: Kind::Option("HEADER=FIELD", commands::mapping),
     times: Times::AnyNumber,
+    ..option("--map", "HEADER=FIELD", "which field a column is", commands::mapping)
 };
-const DRY_RUN: Argument = Argument {
-    name: "--dry-run",
-    about: "say what would be imported, and write nothing",
-    kind: Kind::Flag,
-    times: Times::AtMostOnce,
-};
-const ALLOW_DUPLICATES: Argument = Argument {
-    name: "--allow-duplicates",
-    about: "import possible duplicates as well",
-    kind: Kind::Flag,
-    times: Times::AtMostOnce,
-};
+const DRY_RUN: Argument = flag("--dry-run", "say what would be imported, and write nothing");
+const ALLOW_DUPLICATES: Argument = flag("--allow-duplicates", "import possible duplicates as well");
+
+/// An option that must be given, with the placeholder of its value in the help and the rule for it.
+const fn option(name: &'static str, value: &'static str, about: &'static str, rule: Rule) -> Argument {
+    Argument { name, about, kind: Kind::Option(value, rule), times: Times::Once }
+}
+
+const fn flag(name: &'static str, about: &'static str) -> Argument {
+    Argument { name, about, kind: Kind::Flag, times: Times::AtMostOnce }
+}
 
 /// The program `healthcare-backend`, with these arguments (without its name). It reads the environment and `.env`, and writes to
 /// standard output and standard error.
@@ -336,13 +316,12 @@ fn on_database(work: impl FnOnce(&Config, &Database) -> Result<String, String>) 
 /// Reads one line from standard input; at a terminal, asks for it first.
 fn read_password() -> Result<String, String> {
     let input = std::io::stdin();
-    if input.is_terminal() {
-        return rpassword::prompt_password("Password: ")
-            .map_err(|error| format!("the password cannot be read: {error}"));
-    }
-    let mut line = String::new();
-    input.lock().read_line(&mut line).map_err(|error| format!("the password cannot be read: {error}"))?;
-    Ok(line.strip_suffix('\n').map_or(line.as_str(), |line| line.strip_suffix('\r').unwrap_or(line)).to_string())
+    let line = if input.is_terminal() {
+        rpassword::prompt_password("Password: ").map(Some)
+    } else {
+        input.lock().lines().next().transpose()
+    };
+    line.map(Option::unwrap_or_default).map_err(|error| format!("the password cannot be read: {error}"))
 }
 
 /// Prints to standard output, after the log lines that came before.
