@@ -1,30 +1,22 @@
 //! Requests between two threads: the queue of each lane, and the slot of each thread.
 
 mod gathering;
+mod job;
 mod turns;
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::app::App;
-use crate::audit::Entry;
-use crate::auth::User;
 use crate::config::hashing_threads;
-use crate::db::Question;
-use crate::dispatch::{Step, Target};
-use crate::envelope::Response;
-use crate::error::Result;
 use crate::exchange::Exchange;
 use crate::lock::{lock, wait, wait_at_most};
-use crate::memory::{NO_ROOM, Share, Wait};
-use crate::metrics::{Gauge, Metrics};
-use crate::network;
-use crate::request::Request;
+use crate::metrics::Metrics;
 use crate::routes::Lane;
 use gathering::Gathering;
+pub use job::{Admission, Job, QUEUE_PATIENCE, Stage};
 use turns::Turns;
 
 /// How many requests may wait for each hashing thread: at 200 ms of a core each, the last one waits seven seconds on two cores, and
@@ -33,119 +25,9 @@ use turns::Turns;
 const QUEUE_PER_HASHING_THREAD: usize = 24;
 /// How often a thread checks whether a long read can begin.
 const LOOK_FOR_ROOM_EVERY: Duration = Duration::from_millis(20);
-/// How long a request may wait for a thread. After that it is refused: its client has probably given up.
-pub const QUEUE_PATIENCE: Duration = Duration::from_secs(10);
-/// How long a long read may wait for room before it is refused.
-const ROOM_PATIENCE: Duration = Duration::from_secs(3);
-
-/// A request that is being handled.
-pub struct Job {
-    /// Everything that is needed to answer it.
-    pub exchange: Exchange,
-    pub request: Request,
-    /// The route that its path and method lead to.
-    pub target: Target,
-    /// The user, once the token has been checked.
-    pub user: Option<User>,
-    /// How far it has come.
-    pub stage: Stage,
-    /// The memory of its rows and its body, if they are long.
-    pub share: Option<Share>,
-    /// Since when there has been no room for it.
-    no_room_since: Option<Instant>,
-}
 
 /// Requests that go on together. A job is large, so it goes from list to queue in a box.
 pub type Batch = Vec<Box<Job>>;
-
-/// How far a request has come.
-pub enum Stage {
-    /// Its route is known.
-    Found,
-    /// Its handler has returned this step.
-    Begun(Step),
-    /// Its answer is ready, but the audit trail must have this entry before anyone sees it.
-    Answered(Result<Response>, Entry),
-}
-
-/// Whether a long read begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admission {
-    Begins,
-    Waits,
-    /// It is refused, for this reason.
-    Refused(&'static str),
-}
-
-impl Job {
-    /// A request whose route has been found.
-    pub fn new(exchange: Exchange, request: Request, target: Target) -> Job {
-        Job { exchange, request, target, user: None, stage: Stage::Found, share: None, no_room_since: None }
-    }
-
-    /// A request whose handler has returned this step.
-    pub fn begun(exchange: Exchange, request: Request, target: Target, user: Option<User>, step: Step) -> Job {
-        Job { user, stage: Stage::Begun(step), ..Job::new(exchange, request, target) }
-    }
-
-    /// The client's network, which gets one turn in the queues.
-    pub fn network(&self) -> IpAddr {
-        network::client_site(self.exchange.client)
-    }
-
-    /// The id of the user, if it is known.
-    pub fn user_id(&self) -> Option<i64> {
-        self.user.as_ref().map(|user| user.id)
-    }
-
-    /// Its question, if that may share a round trip.
-    pub fn question(&self) -> Option<&Question> {
-        match &self.stage {
-            Stage::Begun(Step::Ask(ask)) => ask.batched(),
-            _ => None,
-        }
-    }
-
-    /// The number of the statement that makes its record; 0 for everything else.
-    fn kind(&self) -> usize {
-        match &self.stage {
-            Stage::Begun(Step::Create(creation)) => creation.question.query.index,
-            _ => 0,
-        }
-    }
-
-    /// The lane of a thread that may wait for it.
-    pub fn lane(&self) -> Lane {
-        match &self.stage {
-            Stage::Begun(Step::Ask(ask)) if ask.is_long() => Lane::LongReading,
-            Stage::Begun(Step::Create(creation)) if creation.is_batched() => Lane::Gathering,
-            _ => Lane::Waiting,
-        }
-    }
-
-    /// Lets a long read begin, if it is its turn and there is room.
-    pub fn admit(&mut self, app: &App) -> Admission {
-        if app.pulse.is_frozen() {
-            return Admission::Refused("the database does not answer");
-        }
-        if self.exchange.started.elapsed() >= QUEUE_PATIENCE {
-            return Admission::Refused("it waited too long in the queue");
-        }
-        match app.memory.begin_read(self.user_id()) {
-            Ok(share) => {
-                self.share = Some(share);
-                Admission::Begins
-            }
-            Err(Wait::OwnReads) => Admission::Waits,
-            Err(Wait::Room(last_begin)) => {
-                // As long as other long reads begin, the queue moves, and this one waits its turn.
-                let since = *self.no_room_since.get_or_insert_with(Instant::now);
-                let waited = last_begin.map_or(since, |last_begin| last_begin.max(since)).elapsed();
-                if waited < ROOM_PATIENCE { Admission::Waits } else { Admission::Refused(NO_ROOM) }
-            }
-        }
-    }
-}
 
 /// What a thread does next.
 pub enum Work {
@@ -222,8 +104,7 @@ impl Jobs {
         let creations = creations.map(|(jobs, maker)| Work::Creations(jobs, maker));
         let work = creations.or_else(|| Some(Work::One(self.first.pop()?, Admission::Begins)));
         if work.is_some() {
-            let lane = if lane == Lane::LongReading { Lane::Waiting } else { lane };
-            length(&app.metrics, lane).set(self.waiting());
+            self.tell_length(if lane == Lane::LongReading { Lane::Waiting } else { lane }, &app.metrics);
             return work;
         }
         if lane != Lane::LongReading {
@@ -235,13 +116,18 @@ impl Jobs {
         };
         let (place, admission) = self.long.iter_mut().enumerate().find_map(admit)?;
         let job = self.long.remove(place)?;
-        length(&app.metrics, Lane::LongReading).set(self.long.len());
+        self.tell_length(lane, &app.metrics);
         Some(Work::One(job, admission))
     }
 
-    /// How many requests wait, long reads aside.
-    fn waiting(&self) -> usize {
-        self.first.len() + self.gathering.len()
+    /// Tells the metrics how many requests wait in a lane.
+    fn tell_length(&self, lane: Lane, metrics: &Metrics) {
+        let waiting = self.first.len() + self.gathering.len();
+        match lane {
+            Lane::Reading | Lane::Waiting | Lane::Gathering => metrics.waiting_queue.set(waiting),
+            Lane::LongReading => metrics.long_queue.set(self.long.len()),
+            Lane::Hashing => metrics.hashing_queue.set(waiting),
+        }
     }
 }
 
@@ -270,22 +156,22 @@ impl Lanes {
     pub fn queue(&self, jobs: impl Iterator<Item = (Box<Job>, Lane)>, metrics: &Metrics) -> Batch {
         let (mut queued, mut refused) = (Vec::new(), Vec::new());
         for (job, lane) in jobs {
-            let (network, mut waiting) = (job.network(), lock(&self.of(lane).jobs));
+            let (network, mut queue) = (job.network(), lock(&self.of(lane).jobs));
             match lane {
                 Lane::Hashing => {
                     let places = QUEUE_PER_HASHING_THREAD * hashing_threads();
-                    if let Some(job) = waiting.first.push_within(places, network, job) {
+                    if let Some(job) = queue.first.push_within(places, network, job) {
                         metrics.hashing_refused.add(1);
                         refused.push(job);
                     }
                 }
-                Lane::LongReading => waiting.long.push_back(job),
-                Lane::Reading | Lane::Waiting => waiting.first.push(network, job),
-                Lane::Gathering => waiting.gathering.push(network, job.kind(), job),
+                Lane::LongReading => queue.long.push_back(job),
+                Lane::Reading | Lane::Waiting => queue.first.push(network, job),
+                Lane::Gathering => queue.gathering.push(network, job.kind(), job),
             }
-            length(metrics, lane).set(if lane == Lane::LongReading { waiting.long.len() } else { waiting.waiting() });
+            queue.tell_length(lane, metrics);
             // Creations that arrive together need one thread, and none while all makers are busy: each looks again when it is done.
-            if lane != Lane::Gathering || (waiting.gathering.wants_maker() && !queued.contains(&lane)) {
+            if lane != Lane::Gathering || (queue.gathering.wants_maker() && !queued.contains(&lane)) {
                 queued.push(lane);
             }
         }
@@ -349,14 +235,5 @@ impl Lanes {
             drop(lock(&queue.jobs));
             queue.arrived.notify_all();
         }
-    }
-}
-
-/// The metric that tells how many requests wait in a lane.
-fn length(metrics: &Metrics, lane: Lane) -> &Gauge {
-    match lane {
-        Lane::Reading | Lane::Waiting | Lane::Gathering => &metrics.waiting_queue,
-        Lane::LongReading => &metrics.long_queue,
-        Lane::Hashing => &metrics.hashing_queue,
     }
 }

@@ -20,7 +20,7 @@ const BOUNDS: &[(&str, &str, &[&str])] = &[
     ("connections | `MAX_CONNECTIONS`, a quarter of them for one address |", "src/config/fields.rs", &["max_connections / 4"]),
     ("requests that a worker takes at once | 32 |", "src/server.rs", &["AT_ONCE: usize = 32;"]),
     ("waiting for a batch of reads | 250 ms |", "src/db/pipe.rs", &["PATIENCE: Duration = Duration::from_millis(250);"]),
-    ("waiting for such a thread | 10 s; ", "src/lanes.rs", &["QUEUE_PATIENCE: Duration = Duration::from_secs(10);"]),
+    ("waiting for such a thread | 10 s; ", "src/lanes/job.rs", &["QUEUE_PATIENCE: Duration = Duration::from_secs(10);"]),
     ("waiting for a hashing thread | 24 requests per thread; ", "src/lanes.rs", &["QUEUE_PER_HASHING_THREAD: usize = 24;"]),
     ("waiting for other logins of the same account, when those being checked use up its last attempts | 2 s |", "src/auth/attempts.rs",
         &["PLACE_WAIT: Duration = Duration::from_secs(2);"]),
