@@ -1,7 +1,5 @@
 //! The criteria of a search: its parameters become those of the statements in `sql/fhir.sql`.
 
-use std::collections::BTreeSet;
-
 use jiff::Timestamp;
 use jiff::civil::Date;
 
@@ -21,27 +19,28 @@ const IDS_MAX: usize = 100;
 /// From how many characters on an index of trigrams finds a text.
 const TRIGRAM: usize = 3;
 
-/// The criteria of one search. `None` and an empty list ask for nothing.
-#[derive(Debug, Default)]
+/// The criteria of one search. `None` asks for nothing. `ids` and `genders` list what can still match; of any other list, each element must
+/// be met.
+#[derive(Debug, Default, PartialEq)]
 pub struct Criteria {
-    /// The ids that can still match; an empty set matches nobody.
-    pub ids: Option<BTreeSet<i64>>,
+    /// An empty list matches nobody.
+    pub ids: Option<Vec<i64>>,
     /// Texts in the name, as `text_pattern` in `sql/migrations` reads them. A criterion for a part of the name, or for the exact name, is
     /// here as well, because this is where the index helps.
-    names: Vec<String>,
-    pub families: Vec<String>,
-    pub givens: Vec<String>,
-    pub exact_names: Vec<String>,
-    pub telecoms: Vec<String>,
-    pub genders: Option<BTreeSet<String>>,
+    names: Option<Vec<String>>,
+    pub families: Option<Vec<String>>,
+    pub givens: Option<Vec<String>>,
+    pub exact_names: Option<Vec<String>>,
+    pub telecoms: Option<Vec<String>>,
+    pub genders: Option<Vec<&'static str>>,
     pub born: Option<Ranges<Date>>,
     pub changed: Option<Ranges<Timestamp>>,
-    pub addresses: Vec<String>,
+    pub addresses: Option<Vec<String>>,
     /// Each element lists doctors, of whom the team must have one.
-    pub doctors: Vec<String>,
-    pub roles: Vec<String>,
+    pub doctors: Option<Vec<String>>,
+    pub roles: Option<Vec<String>>,
     /// See `doctors` in `sql/fhir.sql`.
-    pub identifiers: Vec<String>,
+    pub identifiers: Option<Vec<String>>,
 }
 
 /// The facts about this request that criteria are compared with.
@@ -56,9 +55,8 @@ impl Criteria {
     pub fn add(&mut self, context: &Context, name: &str, value: &str) -> Result<()> {
         let table = context.kind.table();
         if name == HAS_PARTICIPANT && context.kind == Kind::Patient {
-            let doctors = references(context, "Practitioner", &alternatives(name, value, ALTERNATIVES_MAX)?);
-            self.doctors.push(joined(doctors, ","));
-            return Ok(());
+            let values = alternatives(name, value, ALTERNATIVES_MAX)?;
+            return self.take(context, name, Meaning::Participant, None, &values);
         }
         let (base_name, modifier) =
             name.split_once(':').map_or((name, None), |(name, modifier)| (name, Some(modifier)));
@@ -95,7 +93,7 @@ impl Criteria {
                     Kind::DocumentReference => document_reference::patient_id(text),
                     _ => answer::parse_id(text),
                 };
-                self.keep(texts().iter().filter_map(id).collect());
+                keep(&mut self.ids, texts().iter().filter_map(id).collect());
             }
             Meaning::Changed => self.changed = Some(narrowed(self.changed.take(), Ranges::of(name, &texts())?)),
             Meaning::BirthDate => self.born = Some(narrowed(self.born.take(), Ranges::of(name, &texts())?)),
@@ -106,38 +104,34 @@ impl Criteria {
                     Meaning::Family => ('f', Some(&mut self.families)),
                     _ => ('g', Some(&mut self.givens)),
                 };
-                self.names.push(lines(&format!("n{mode}")));
+                require(&mut self.names, lines(&format!("n{mode}")));
                 if modifier == Some("exact") {
-                    self.exact_names.push(lines(&format!("{part}=")));
+                    require(&mut self.exact_names, lines(&format!("{part}=")));
                 } else if let Some(criteria) = of_part {
-                    criteria.push(lines(&format!("{part}{mode}")));
+                    require(criteria, lines(&format!("{part}{mode}")));
                 }
             }
-            Meaning::Address => self.addresses.push(lines("a*")),
+            Meaning::Address => require(&mut self.addresses, lines("a*")),
             Meaning::Role => {
                 let words =
                     tokens()?.into_iter().filter(|token| token.system.as_deref().unwrap_or_default().is_empty());
                 let words: Vec<String> = words.filter_map(|token| token.code).collect();
                 self.nobody_if_empty(&words);
-                self.roles.push(words.join("\n"));
+                require(&mut self.roles, words.join("\n"));
             }
             Meaning::Gender => {
                 let tokens = tokens()?;
-                let is_known = |code: &&&str| {
+                let is_wanted = |code: &&str| {
                     tokens.iter().any(|token| token.is("http://hl7.org/fhir/administrative-gender", code))
                 };
-                let wanted: BTreeSet<String> = GENDERS.iter().filter(is_known).map(|code| code.to_string()).collect();
-                self.genders = Some(match self.genders.take() {
-                    Some(before) => before.intersection(&wanted).cloned().collect(),
-                    None => wanted,
-                });
+                keep(&mut self.genders, GENDERS.iter().copied().filter(is_wanted).collect());
             }
             Meaning::Identifier if context.kind == Kind::Patient => {
                 let tokens = tokens()?;
                 let of_us =
                     |token: &&Token| token.system.as_deref().is_none_or(|system| system == context.installation);
                 if !tokens.iter().filter(of_us).any(|token| token.code.is_none()) {
-                    self.keep(tokens.iter().filter(of_us).filter_map(Token::id).collect());
+                    keep(&mut self.ids, tokens.iter().filter(of_us).filter_map(Token::id).collect());
                 }
             }
             Meaning::Identifier => {
@@ -153,7 +147,7 @@ impl Criteria {
                     }
                 }
                 self.nobody_if_empty(&items);
-                self.identifiers.push(items.join("\n"));
+                require(&mut self.identifiers, items.join("\n"));
             }
             Meaning::Phone | Meaning::Email | Meaning::Telecom => {
                 let mut items = Vec::new();
@@ -175,7 +169,7 @@ impl Criteria {
                     }
                 }
                 self.nobody_if_empty(&items);
-                self.telecoms.push(items.join("\n"));
+                require(&mut self.telecoms, items.join("\n"));
             }
             Meaning::Active => {
                 self.all_or_none(&tokens()?, "http://terminology.hl7.org/CodeSystem/special-values", "true")
@@ -190,9 +184,12 @@ impl Criteria {
             Meaning::Category => {
                 self.all_or_none(&tokens()?, document_reference::NOTE.system, document_reference::NOTE.code)
             }
-            Meaning::Patient => self.keep(references(context, "Patient", &texts())),
-            Meaning::Practitioner => self.keep(references(context, "Practitioner", &texts())),
-            Meaning::Participant => self.doctors.push(joined(references(context, "Practitioner", &texts()), ",")),
+            Meaning::Patient => keep(&mut self.ids, references(context, "Patient", &texts())),
+            Meaning::Practitioner => keep(&mut self.ids, references(context, "Practitioner", &texts())),
+            Meaning::Participant => {
+                let ids = references(context, "Practitioner", &texts());
+                require(&mut self.doctors, ids.iter().map(i64::to_string).collect::<Vec<_>>().join(","));
+            }
         }
         Ok(())
     }
@@ -200,14 +197,15 @@ impl Criteria {
     /// The names, behind one more that only finds candidates in the index: the one with the longest words, or an empty text if all are
     /// too short for the index.
     pub fn names(&self) -> Option<Vec<String>> {
-        let candidates = self.names.iter().max_by_key(|criterion| longest_word(criterion))?;
+        let names = self.names.as_ref()?;
+        let candidates = names.iter().max_by_key(|criterion| longest_word(criterion))?;
         let candidates = if longest_word(candidates) < TRIGRAM { String::new() } else { candidates.clone() };
-        Some([vec![candidates], self.names.clone()].concat())
+        Some([vec![candidates], names.clone()].concat())
     }
 
     /// The licence numbers and the ids of the first criterion for identifiers, if all are known.
     pub fn identified(&self) -> Option<(Vec<&str>, Vec<i64>)> {
-        let items: Vec<&str> = self.identifiers.first()?.split('\n').collect();
+        let items: Vec<&str> = self.identifiers.as_ref()?.first()?.split('\n').collect();
         if items.contains(&"L") || items.contains(&"I") {
             return None;
         }
@@ -217,15 +215,7 @@ impl Criteria {
 
     /// Whether nothing is asked for.
     pub fn is_empty(&self) -> bool {
-        // Criteria for parts of the name are among the names.
-        let Criteria { ids, names, telecoms, genders, born, changed, addresses, doctors, roles, identifiers, .. } =
-            self;
-        let lists = [names, telecoms, addresses, doctors, roles, identifiers];
-        ids.is_none()
-            && genders.is_none()
-            && born.is_none()
-            && changed.is_none()
-            && lists.iter().all(|list| list.is_empty())
+        *self == Criteria::default()
     }
 
     /// Whether a patient has a team that fits.
@@ -239,31 +229,36 @@ impl Criteria {
         };
         doctors().next().is_some()
             && self.ids.as_ref().is_none_or(|ids| ids.contains(&patient.id))
-            && self.doctors.iter().all(has_doctor)
-            && self.roles.iter().all(has_role)
+            && self.doctors.iter().flatten().all(has_doctor)
+            && self.roles.iter().flatten().all(has_role)
             && self.changed.as_ref().is_none_or(|ranges| ranges.contain(team.meta(patient).last_updated))
-    }
-
-    /// From now on only these ids can match.
-    fn keep(&mut self, ids: BTreeSet<i64>) {
-        self.ids = Some(match self.ids.take() {
-            Some(before) => before.intersection(&ids).copied().collect(),
-            None => ids,
-        });
     }
 
     /// A criterion without any value that a record could have matches nobody.
     fn nobody_if_empty(&mut self, items: &[String]) {
         if items.is_empty() {
-            self.keep(BTreeSet::new());
+            keep(&mut self.ids, Vec::new());
         }
     }
 
     /// Every record has this code, so that any other matches nobody.
     fn all_or_none(&mut self, tokens: &[Token], system: &str, code: &str) {
         if !tokens.iter().any(|token| token.is(system, code)) {
-            self.keep(BTreeSet::new());
+            keep(&mut self.ids, Vec::new());
         }
+    }
+}
+
+/// Adds one more criterion that must be met.
+fn require(criteria: &mut Option<Vec<String>>, criterion: String) {
+    criteria.get_or_insert_default().push(criterion);
+}
+
+/// From now on only these values can match.
+fn keep<T: PartialEq>(values: &mut Option<Vec<T>>, wanted: Vec<T>) {
+    match values {
+        Some(values) => values.retain(|value| wanted.contains(value)),
+        None => *values = Some(wanted),
     }
 }
 
@@ -339,17 +334,12 @@ fn unescaped(text: &str) -> String {
 }
 
 /// The ids of references to records of this type: `42`, `Patient/42`, or its address here. Other references match nobody.
-fn references(context: &Context, kind: &str, values: &[String]) -> BTreeSet<i64> {
+fn references(context: &Context, kind: &str, values: &[String]) -> Vec<i64> {
     let id = |value: &String| {
-        let value = unescaped(value);
-        let own = value.strip_prefix(context.base).and_then(|path| path.strip_prefix('/')).unwrap_or(&value);
+        let own = value.strip_prefix(context.base).and_then(|path| path.strip_prefix('/')).unwrap_or(value);
         answer::parse_id(own.strip_prefix(kind).and_then(|path| path.strip_prefix('/')).unwrap_or(own))
     };
     values.iter().filter_map(id).collect()
-}
-
-fn joined(ids: BTreeSet<i64>, separator: &str) -> String {
-    ids.iter().map(i64::to_string).collect::<Vec<_>>().join(separator)
 }
 
 fn narrowed<T: super::ranges::Moment>(before: Option<Ranges<T>>, new: Ranges<T>) -> Ranges<T> {

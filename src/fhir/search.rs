@@ -29,6 +29,10 @@ use crate::validate::{PAGE_DEFAULT, PAGE_MAX};
 pub const COUNT_DEFAULT: i64 = 50;
 /// How long all parameters may be together.
 const PARAMETERS_MAX: usize = 4096;
+/// The parameters that shape the answer, and do not select matches.
+#[rustfmt::skip]
+const OF_THE_RESULT: [&str; 9] =
+    ["_count", "_sort", "_total", "_include", "_revinclude", "_summary", "_elements", "_format", "_pretty"];
 /// The includes whose two resources are made from one row.
 const OF_ONE_ROW: [(&str, Kind, Kind); 3] = [
     ("CareTeam:patient", Kind::CareTeam, Kind::Patient),
@@ -88,10 +92,10 @@ struct Search {
     criteria: Criteria,
     shape: Shape,
     count: i64,
-    sort: String,
+    sort: &'static str,
     backwards: bool,
     /// The values of `_include` and `_revinclude`.
-    along: Vec<String>,
+    along: Vec<&'static str>,
     wants_total: bool,
     position: Option<Position>,
     /// The position, as the client sent it.
@@ -121,7 +125,7 @@ impl Search {
             criteria: Criteria::default(),
             shape: Shape::default(),
             count: COUNT_DEFAULT,
-            sort: "_id".into(),
+            sort: "_id",
             backwards: false,
             along: Vec::new(),
             wants_total: false,
@@ -136,21 +140,21 @@ impl Search {
         for (name, value) in
             parameters.into_iter().filter(|(name, value)| name != "_totalMethod" && !value.trim().is_empty())
         {
-            let is_result = is_about_the_result(&name);
+            if name == "_cursor" {
+                if search.cursor.replace(value).is_some() {
+                    return Err(bad_value("_cursor must not be repeated"));
+                }
+                continue;
+            }
+            let is_result = OF_THE_RESULT.contains(&name.as_str());
             if is_result && !name.ends_with("include") && search.used.iter().any(|(used, _)| *used == name) {
                 return Err(bad_value(format!("{name} must not be repeated")));
             }
-            let taken = match name.as_str() {
-                "_cursor" if search.cursor.is_some() => return Err(bad_value("_cursor must not be repeated")),
-                "_cursor" => {
-                    search.cursor = Some(value);
-                    continue;
-                }
-                _ if is_result => search.take(&name, &value),
-                _ => {
-                    let context = Context { kind, installation: read.installation, base: &search.base };
-                    search.criteria.add(&context, &name, &value)
-                }
+            let taken = if is_result {
+                search.take(&name, &value)
+            } else {
+                let context = Context { kind, installation: read.installation, base: &search.base };
+                search.criteria.add(&context, &name, &value)
             };
             match taken {
                 Ok(()) => search.used.push((name, value)),
@@ -169,18 +173,13 @@ impl Search {
     fn take(&mut self, name: &str, value: &str) -> Result<()> {
         let table = self.kind.table();
         match name {
-            "_count" => {
-                self.count = count(value)?;
-            }
+            "_count" => self.count = count(value)?,
             "_sort" => {
                 let (backwards, sort) = value.strip_prefix('-').map_or((false, value), |sort| (true, sort));
-                if !table.sorts.contains(&sort) {
-                    return Err(not_supported(format!(
-                        "_sort must be one of {}, or that with a -",
-                        table.sorts.join(", ")
-                    )));
-                }
-                (self.backwards, self.sort) = (backwards, sort.to_string());
+                let sort = table.sorts.iter().find(|known| **known == sort).ok_or_else(|| {
+                    not_supported(format!("_sort must be one of {}, or that with a -", table.sorts.join(", ")))
+                })?;
+                (self.backwards, self.sort) = (backwards, sort);
             }
             "_total" => match value {
                 "accurate" | "estimate" => self.wants_total = true,
@@ -189,20 +188,17 @@ impl Search {
             },
             "_include" | "_revinclude" => {
                 let known = if name == "_include" { table.includes } else { table.revincludes };
-                let mut parts = value.splitn(3, ':');
-                let path = [parts.next().unwrap_or_default(), parts.next().unwrap_or_default()].join(":");
-                let target = match path.as_str() {
+                let (path, wanted) = match value.match_indices(':').nth(1) {
+                    Some((end, _)) => (&value[..end], Some(&value[end + 1..])),
+                    None => (value, None),
+                };
+                let target = match path {
                     "CareTeam:participant" | "PractitionerRole:practitioner" => "Practitioner",
                     _ => "Patient",
                 };
-                if !known.contains(&path.as_str()) || parts.next().is_some_and(|wanted| wanted != target) {
-                    return Err(not_supported(format!(
-                        "{name}={} is not supported by a search for {}",
-                        shortened(value),
-                        table.name
-                    )));
-                }
-                self.along.push(path);
+                let fits = |known: &&&str| **known == path && wanted.is_none_or(|wanted| wanted == target);
+                let refusal = || format!("{name}={} is not supported by a search for {}", shortened(value), table.name);
+                self.along.push(known.iter().find(fits).ok_or_else(|| not_supported(refusal()))?);
             }
             _ => {
                 self.shape.take(name, value)?;
@@ -228,13 +224,7 @@ impl Search {
         let with_team = self.kind == Kind::CareTeam || self.brings("CareTeam:patient");
         let is_plain =
             self.criteria.is_empty() && self.sort == "_id" && !self.backwards && !counts && self.count <= PAGE_DEFAULT;
-        let (ids, names) =
-            (self.criteria.ids.as_ref().map(|ids| ids.iter().copied().collect::<Vec<i64>>()), self.criteria.names());
-        let some = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
-        let criteria = &self.criteria;
-        let (telecoms, roles) = (some(&criteria.telecoms), some(&criteria.roles));
-        let (families, givens) = (some(&criteria.families), some(&criteria.givens));
-        let exact_names = some(&criteria.exact_names);
+        let (criteria, names) = (&self.criteria, self.criteria.names());
         let (changed_from, changed_until) = criteria.changed.as_ref().map(Ranges::bounds).unzip();
         // Both statements begin with these.
         let common: Parameters = &[
@@ -243,23 +233,23 @@ impl Search {
             &after,
             &after_value,
             &rows_wanted,
-            &ids,
+            &criteria.ids,
             &names,
-            &telecoms,
+            &criteria.telecoms,
             &changed_from,
             &changed_until,
-            &roles,
+            &criteria.roles,
             &counts,
-            &families,
-            &givens,
-            &exact_names,
+            &criteria.families,
+            &criteria.givens,
+            &criteria.exact_names,
         ];
         let question = if self.kind.is_of_doctors() {
             if is_plain {
                 Question::new(&read.sql.doctors.list, &[&after.unwrap_or(0), &rows_wanted])?
             } else {
                 let (licences, records) = criteria.identified().unzip();
-                let own: Parameters = &[&some(&criteria.identifiers), &licences, &records];
+                let own: Parameters = &[&criteria.identifiers, &licences, &records];
                 Question::new(&read.sql.fhir.doctors, &[common, own].concat())?
             }
         } else if is_plain && self.kind == Kind::Patient && !with_team && owners.are_few() {
@@ -269,10 +259,9 @@ impl Search {
         } else {
             let (born_from, born_until) = criteria.born.as_ref().map(Ranges::bounds).unzip();
             let (of_teams, of_histories) = (self.kind == Kind::CareTeam, self.kind == Kind::DocumentReference);
-            let genders = criteria.genders.as_ref().map(|genders| genders.iter().cloned().collect::<Vec<String>>());
-            let (addresses, doctors) = (some(&criteria.addresses), some(&criteria.doctors));
+            let Criteria { genders, addresses, doctors, .. } = criteria;
             let own: Parameters =
-                &[&genders, &born_from, &born_until, &addresses, &doctors, &of_teams, &of_histories, &with_team];
+                &[genders, &born_from, &born_until, addresses, doctors, &of_teams, &of_histories, &with_team];
             owners.ask(&read.sql.fhir.patients, &[common, own].concat())?
         };
         Ok(Ask::many(question, move |read, rows| self.answer(read, &rows, counts, with_team)))
@@ -363,7 +352,7 @@ impl Search {
 
     /// The position of the page behind this record.
     fn position_behind(&self, found: &Found, total: Option<i64>) -> Position {
-        let value = match (self.sort.as_str(), found) {
+        let value = match (self.sort, found) {
             ("name", Found::Patient(patient, _)) => Some(patient.name.to_string()),
             ("name", Found::Doctor(doctor)) => Some(doctor.name.to_string()),
             ("family", Found::Patient(patient, _)) => Some(names::family(&patient.name)),
@@ -380,12 +369,12 @@ impl Search {
     }
 
     fn brings(&self, path: &str) -> bool {
-        self.along.iter().any(|along| along == path)
+        self.along.contains(&path)
     }
 
     /// The search to which a cursor is bound: its criteria and its order.
     fn list(&self) -> String {
-        let criteria = self.used.iter().filter(|(name, _)| name == "_sort" || !is_about_the_result(name));
+        let criteria = self.used.iter().filter(|(name, _)| name == "_sort" || !OF_THE_RESULT.contains(&name.as_str()));
         criteria.fold(self.path.clone(), |list, (name, value)| format!("{list}&{name}={value}"))
     }
 
@@ -399,23 +388,6 @@ impl Search {
 pub fn count(value: &str) -> Result<i64> {
     let count = value.parse::<i64>().ok().filter(|_| value.bytes().all(|byte| byte.is_ascii_digit()));
     Ok(count.ok_or_else(|| bad_value("_count must be a whole number from 0"))?.min(PAGE_MAX))
-}
-
-/// Whether the parameter shapes the answer, and does not select matches.
-fn is_about_the_result(name: &str) -> bool {
-    matches!(
-        name,
-        "_count"
-            | "_sort"
-            | "_total"
-            | "_include"
-            | "_revinclude"
-            | "_summary"
-            | "_elements"
-            | "_format"
-            | "_pretty"
-            | "_cursor"
-    )
 }
 
 /// The warning about a parameter that a lenient search leaves out; any other error stays one.
