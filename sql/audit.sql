@@ -18,27 +18,11 @@ insert into audit_entries (action, resource)
 values ('list', $1);
 
 -- name: list(before_id bigint, page_size bigint, actor_id bigint, action text, resource text, resource_id bigint, from_time timestamptz, until_time timestamptz) :many planned
--- Newest first: takes a page of the entries that are rows and a page of those in batches, and returns the newest of both. A
--- record is found by its own entries and by the lists that showed it.
---
--- Without a filter by kind, all kinds are listed, since the index begins with the kind.
---
--- First the batches, of everybody or of one user, then their entries. Every matching batch has a matching entry, except the one
--- that `before` cuts, so one batch more than the page size is enough. With a filter by record there is no such limit: the record
--- and the user may be in different entries, and with a limit the planner would search for a rarely seen record by walking through
--- the newest batches. A period has none either, since it may begin or end within a batch. Batches are opened one after the
--- other until the page is full. The planner underestimates a bare comparison and would open all batches and sort; `coalesce`
--- prevents that. Only one branch runs: one with a user, the other without.
---
--- `before` is the version that a change replaced. A create makes version 1, which its entry does not repeat.
---
--- Ids come in the order of writing, which is nearly that of time. So the period is also a range of ids: the page does not walk
--- through what is newer, nor to the end of the trail for what is not there. Every entry is written within a day of its time. Such
--- a day has many more batches than an hour: audit_batches_times_idx knows the times of their first and last entry as well, in whose order
--- earlier programs were wrong by less than a minute. The batches of a period always have a least id, if only 0, and an earliest time: with both
--- ends unknown, the planner expects few and walks through their index in its order; with one, it would read half of the trail and sort it, or
--- read each batch of the day behind `until`.
+-- Newest first: a page of the entries that are rows, a page of those in batches, and of both the newest. A record is found by its own entries
+-- and by the lists that showed it. `before` is the version that a change replaced; a create makes version 1, which its entry does not repeat.
 with period as materialized (
+    -- Ids come in the order of writing, and each entry is written within a day of its time. So a period is also a range of ids, and the page
+    -- walks neither through what is newer nor to the end of the trail.
     select coalesce((select id from audit_entries where at < $7 - interval '1 day' order by at desc limit 1), 0) as after_id,
            coalesce((select id from audit_entries where at >= $8 + interval '1 day' order by at limit 1), $1) as before_id,
            coalesce($7 - interval '1 minute', '-infinity') as from_time
@@ -56,6 +40,7 @@ select id, at, page.actor_id, action, page.resource, resource_id, resource_ids, 
             and ($3 is null or actor_id = $3)
             and ($4 is null or action = $4)
             and ($5 is null or resource = $5)
+            -- All kinds are listed, because the index begins with the kind.
             and ($6 is null
                  or (resource in ('user', 'session', 'patient', 'doctor', 'mapping', 'care_group', 'grant', 'audit')
                      and resource_id = $6)
@@ -66,10 +51,18 @@ select id, at, page.actor_id, action, page.resource, resource_id, resource_ids, 
         (select batch.id + entry.place - 1, entry.at, entry.actor_id, batch.action, batch.resource, entry.resource_id,
                 entry.resource_ids::bigint[], null, case batch.action when 'denied' then 'forbidden' else 'success' end,
                 entry.ip, entry.request_id
+           -- First the batches, of everybody or of one user (only one branch runs), then their entries, until the page is full. Each batch has
+           -- a matching entry, except the one that `before_id` cuts, so one batch more than the page has is enough. There is no limit with a
+           -- period, which may begin or end within a batch, nor with a record: record and user may be in different entries, and the planner
+           -- would look for a rarely seen record among the newest batches.
            from ((select id, action, resource, at, actor_id, resource_id, resource_ids, ip, request_id
                     from audit_batches
                    where $3 is null
                      and id < $1
+                     -- A day has many more batches than an hour, so their times count too (audit_batches_times_idx); earlier programs were
+                     -- wrong by less than a minute in their order. Whichever end a period has, ids and times get a lower bound: with both, the
+                     -- planner expects few batches and walks through their index; with one, it would read half of the trail and sort it, or
+                     -- each batch of the day behind `until`.
                      and (($7 is null and $8 is null) or id > (select after_id from period))
                      and ($8 is null or id < (select before_id from period))
                      and (($7 is null and $8 is null) or at[cardinality(at)] >= (select from_time from period))
@@ -96,6 +89,7 @@ select id, at, page.actor_id, action, page.resource, resource_id, resource_ids, 
                 unnest(batch.at, batch.actor_id, batch.resource_id, batch.resource_ids, batch.ip, batch.request_id)
                   with ordinality as entry (at, actor_id, resource_id, resource_ids, ip, request_id, place)
           where batch.id + entry.place - 1 < $1
+            -- The planner underestimates a bare comparison and would open all batches and sort; `coalesce` prevents that.
             and coalesce(entry.at >= $7, true)
             and coalesce(entry.at < $8, true)
             and coalesce(entry.actor_id = $3, $3 is null)

@@ -2,15 +2,8 @@
 -- Null owners mean any owner, which only the admin routes ask for.
 
 -- name: list(owners bigint[], resource text, id bigint, patient_id bigint, before_version bigint, page_size bigint) :many planned
--- The versions of one record, newest first, as JSON. No row: no such record for these owners, or, if `patient_id` is given, no such mapping of
--- this patient now or at last. One row with a null version: there are none on this page.
---
--- `newest` is the record that there is, or, if it is deleted, the version in which there is none. It is followed by the kept versions. Each
--- began when the one before it ended, so the next row says when, by whom and how. The first version began with the create, which the
--- trail knows; earlier versions of a user may be missing, from before they were kept, or lack a field that is newer. The page has one row
--- more than is shown.
---
--- A mapping shows its patient and its doctor as they are now, and of what is gone, or belongs to another owner by now, the id alone.
+-- The versions of one record, newest first, as JSON, and one row more than is shown. No row: no such record for these owners, or, if
+-- `patient_id` is given, no such mapping of this patient now or at last. One row with a null version: there are none on this page.
 with present as (
     select version, to_jsonb(p) as record, g.emergency
       from patients p
@@ -37,6 +30,7 @@ with present as (
      where $2 = 'user'
        and id = $3
 ), newest as materialized (
+    -- The record that there is, or, if it is deleted, the version in which there is none.
     select version, record, emergency
       from present
      union all
@@ -47,6 +41,7 @@ with present as (
      where ($1 is null or coalesce(p.created_by, owner_id) = any ($1) or g.kind is not null)
        and ($4 is null or patient_id = $4)
 ), page as (
+    -- The newest and the kept versions. Each began when the one before it ended, so the next row says when, by whom and how.
     select newest.version as newest_version, newest.emergency, item.version, item.record, texts_later,
            lead(item.version) over followed = item.version - 1 as is_followed, lead(ended_at) over followed as began_at,
            lead(item.actor_id) over followed as actor_id, lead(ended_by) over followed as began_by
@@ -70,6 +65,8 @@ with present as (
 select page.version, page.emergency, coalesce(case when is_followed then began_at end, made.at, (record ->> 'updated_at')::timestamptz) as at,
        case when is_followed then page.actor_id else made.actor_id end as actor_id,
        case when page.version = 1 then 'create' when is_followed then began_by else 'update' end as action,
+       -- Earlier versions of a user may lack a field that is newer. A mapping shows its patient and its doctor as they are now, and of what is
+       -- gone, or belongs to another owner by now, the id alone.
        case $2 when 'user' then '{"invited": false, "totp": false, "may_break_glass": false}' else '{}'::jsonb end
            || record || coalesce(later.texts, '{}') || case when $2 <> 'mapping' then '{}' else jsonb_build_object(
            'patient', coalesce(
@@ -85,6 +82,7 @@ select page.version, page.emergency, coalesce(case when is_followed then began_a
                jsonb_build_object('id', record -> 'doctor_id'))) end as record
   from page
   left join lateral (
+       -- The first version began with the create. Earlier versions of a user may be missing, from before they were kept.
        select at, actor_id
          from audit_entries
         where page.version = 1

@@ -1,13 +1,9 @@
 -- Sessions: a login creates one, a refresh renews it, a logout ends it. Also the count of failed logins that locks an account.
 
 -- name: attempt(email text, network text, max_failures integer, max_failures_total integer, lock_seconds integer, has_place boolean, max_wrong_codes integer) :one write
--- Counts the attempt as failed before the password is checked: first for the network (unless it `has_place` there from an earlier
--- try), and then, if the network had a place, in total. So however many logins run at once, no more passwords are checked than
--- the limits allow. A success resets the count, and `record_failure` turns a full count into a lock. If `record_failure` never
--- runs, the count stays full just as long. `allowed` false: no place was left. `undecided`: the logins that took the places may
--- still be checking their passwords, which never takes ten seconds, so a place may become free. `most_expensive` is the highest
--- cost of any stored hash, whose time every check takes; served by users_hash_cost_idx. `closed`: the account is disabled, or had
--- too many wrong codes of its second factor.
+-- Counts the attempt as failed before the password is checked: for the network, unless it `has_place` there from an earlier try, and then in
+-- total. So however many logins run at once, no more passwords are checked than the limits allow. A success resets the count, and
+-- `record_failure` turns a full count into a lock; a full count without a lock ends just as late.
 with in_network as (
     insert into login_failures as f (account, network, failures)
     select sha256(convert_to($1, 'UTF8')), $2, 1 where not $6
@@ -40,9 +36,13 @@ with in_network as (
        and (locked_until is not null
             or (failures >= case network when '*' then $4 else $3 end and last_failed_at < now() - interval '10 seconds'))
 )
-select in_total.account is not null as allowed, in_total.account is null and not exists (select from decided) as undecided,
+select in_total.account is not null as allowed,
+       -- There was no place, but those who took the places may still be checking their passwords, which never takes ten seconds.
+       in_total.account is null and not exists (select from decided) as undecided,
        exists (select from placed) as has_place, users.id, users.password_hash,
+       -- The account is disabled, or had too many wrong codes of its second factor.
        users.disabled or coalesce(totp_secrets.wrong_codes >= $7, false) as closed,
+       -- The highest cost of any stored hash, whose time every check takes; served by users_hash_cost_idx.
        (select max(substr(password_hash, 5, 2)) from users) as most_expensive
   from (select) as always
   left join in_total on true

@@ -161,11 +161,10 @@ select id
 
 -- name: update(id bigint, role text, disabled boolean, may_break_glass boolean, name text, email text, versions text[], actor_id bigint, session_id bigint, ip inet, request_id text) :opt write
 -- conflict users_email_key: A user with this e-mail already exists
--- Runs after `lock_admins`: changes role, `disabled` and `may_break_glass` if they are given, name and e-mail address only of an invited
--- account, and writes nothing if nothing differs. Disabling an account ends its sessions and one-time tokens, a new address ends its tokens.
--- The emergency access that the user has ends for good when the user is disabled or loses the right to it.
--- The actor is checked before the change, because admins may change themselves. No row: no such user. `matches` false: the record is
--- at none of `versions`. `admin_remains` false: it is the last admin.
+-- Runs after `lock_admins`: changes what is given, name and e-mail address only of an invited account, and writes nothing if nothing differs.
+-- Disabling an account ends its sessions, one-time tokens and emergency access, a new address its tokens, and the loss of the right to emergency
+-- access what the user has of it. The actor is checked before the change, because admins may change themselves. No row: no such user. `matches`
+-- false: the record is at none of `versions`. `admin_remains` false: it is the last admin.
 with seen as (
     select id, name, email, role, disabled, invited, totp, may_break_glass, version, created_at, updated_at,
            $7 is null or version::text = any ($7) as matches
