@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use postgres::GenericClient;
+use postgres::{GenericClient, Transaction};
 use serde_json::Value;
 
 use crate::auth::{Role, passwords, secret};
@@ -57,62 +57,66 @@ pub fn create_admin(
     password: String,
 ) -> Result<String, String> {
     let hash = hash(config, email, &password)?;
-    migrate(config, database)?;
-    let queries = Queries::load(config.sql_dir.as_deref())?;
-    let (role, ip, request_id): (&str, Option<std::net::IpAddr>, Option<&str>) = (Role::WORDS[1], None, None);
-    let row =
-        one_row(&mut database.connect()?, &queries.users.register, &[&name, &email, &hash, &role, &ip, &request_id])?;
-    Ok(format!("created admin {} with the id {}", email, row.map_or(0, |row| row.get::<_, i64>("id"))))
+    change(config, database, |transaction, queries| {
+        let (role, ip, request_id): (&str, Option<std::net::IpAddr>, Option<&str>) = (Role::WORDS[1], None, None);
+        let row = one_row(transaction, &queries.users.register, &[&name, &email, &hash, &role, &ip, &request_id])?;
+        Ok(format!("created admin {} with the id {}", email, row.map_or(0, |row| row.get::<_, i64>("id"))))
+    })
 }
 
 /// `set-role`: makes a user an admin, or an admin a user. Address and role are as `email` and `role` return them.
 pub fn set_role(config: &Config, database: &Database, email: &str, role: &str) -> Result<String, String> {
-    migrate(config, database)?;
-    let queries = Queries::load(config.sql_dir.as_deref())?;
-    let mut client = database.connect()?;
-    let mut transaction = client.transaction().map_err(|error| explain(&error))?;
-    let row = one_row(&mut transaction, &queries.users.set_role, &[&email, &role])?;
-    let row = row.ok_or_else(|| format!("there is no user with the e-mail {email}: the user must register first, or create-admin creates a new admin"))?;
-    if !row.get::<_, bool>("admin_remains") {
-        return Err(format!("{email} is the last enabled admin: make somebody else an admin first"));
-    }
-    if let Some(id) = row.get::<_, Option<i64>>("changed_id") {
-        one_row(&mut transaction, &queries.grants.end_lost, &[&vec![id]])?;
-    }
-    transaction.commit().map_err(|error| explain(&error))?;
-    Ok(format!("{email} now has the role {role}"))
+    change(config, database, |transaction, queries| {
+        let row = one_row(transaction, &queries.users.set_role, &[&email, &role])?;
+        let row = row.ok_or_else(|| format!("there is no user with the e-mail {email}: the user must register first, or create-admin creates a new admin"))?;
+        if !row.get::<_, bool>("admin_remains") {
+            return Err(format!("{email} is the last enabled admin: make somebody else an admin first"));
+        }
+        if let Some(id) = row.get::<_, Option<i64>>("changed_id") {
+            one_row(transaction, &queries.grants.end_lost, &[&vec![id]])?;
+        }
+        Ok(format!("{email} now has the role {role}"))
+    })
 }
 
 /// `set-password`: for somebody who forgot it and whom no admin can help. Ends all sessions and one-time tokens of the account.
 pub fn set_password(config: &Config, database: &Database, email: &str, password: String) -> Result<String, String> {
     let hash = hash(config, email, &password)?;
-    migrate(config, database)?;
-    let queries = Queries::load(config.sql_dir.as_deref())?;
-    let mut client = database.connect()?;
-    let mut transaction = client.transaction().map_err(|error| explain(&error))?;
-    let account = one_row(&mut transaction, &queries.resets.lock_by_email, &[&email])?;
-    let account =
-        account.ok_or_else(|| format!("there is no user with the e-mail {email}: create-admin creates a new admin"))?;
-    one_row(&mut transaction, &queries.resets.set_password, &[&account.get::<_, i64>("id"), &hash])?;
-    transaction.commit().map_err(|error| explain(&error))?;
-    let note = if account.get("disabled") { "; the account is still disabled: an admin can enable it" } else { "" };
-    Ok(format!("{email} has the new password, and all sessions and one-time tokens of the account are over{note}"))
+    change(config, database, |transaction, queries| {
+        let account = one_row(transaction, &queries.resets.lock_by_email, &[&email])?;
+        let account = account
+            .ok_or_else(|| format!("there is no user with the e-mail {email}: create-admin creates a new admin"))?;
+        one_row(transaction, &queries.resets.set_password, &[&account.get::<_, i64>("id"), &hash])?;
+        let note = if account.get("disabled") { "; the account is still disabled: an admin can enable it" } else { "" };
+        Ok(format!("{email} has the new password, and all sessions and one-time tokens of the account are over{note}"))
+    })
 }
 
 /// `remove-totp`: for somebody who lost the phone and whom no admin can help. Ends all sessions of the account.
 pub fn remove_totp(config: &Config, database: &Database, email: &str) -> Result<String, String> {
+    change(config, database, |transaction, queries| {
+        let account = one_row(transaction, &queries.resets.lock_by_email, &[&email])?;
+        let account = account.ok_or_else(|| format!("there is no user with the e-mail {email}"))?;
+        Ok(match one_row(transaction, &queries.totp.clear, &[&account.get::<_, i64>("id")])? {
+            Some(_) => format!("{email} has no second factor any more, and all sessions of the account are over"),
+            None => format!("{email} has no second factor"),
+        })
+    })
+}
+
+/// Brings the schema up to date, and changes an account in one transaction. Returns what is told once that is committed.
+fn change(
+    config: &Config,
+    database: &Database,
+    work: impl FnOnce(&mut Transaction, &Queries) -> Result<String, String>,
+) -> Result<String, String> {
     migrate(config, database)?;
     let queries = Queries::load(config.sql_dir.as_deref())?;
     let mut client = database.connect()?;
     let mut transaction = client.transaction().map_err(|error| explain(&error))?;
-    let account = one_row(&mut transaction, &queries.resets.lock_by_email, &[&email])?;
-    let account = account.ok_or_else(|| format!("there is no user with the e-mail {email}"))?;
-    let removed = one_row(&mut transaction, &queries.totp.clear, &[&account.get::<_, i64>("id")])?;
+    let told = work(&mut transaction, &queries)?;
     transaction.commit().map_err(|error| explain(&error))?;
-    Ok(match removed {
-        Some(_) => format!("{email} has no second factor any more, and all sessions of the account are over"),
-        None => format!("{email} has no second factor"),
-    })
+    Ok(told)
 }
 
 /// The hash of a new password that follows the rules.
