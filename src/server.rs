@@ -141,14 +141,14 @@ impl Server {
                 lane => arrivals.elsewhere.push((job, lane)),
             }
         }
-        self.queue(&mut arrivals, lanes);
+        self.queue(arrivals.elsewhere.drain(..), lanes);
         let mut asking = std::mem::take(&mut arrivals.asking);
         while !asking.is_empty() {
             let rest = asking.split_off(one_round(&asking));
             self.ask(std::mem::replace(&mut asking, rest), &mut arrivals);
             asking.append(&mut arrivals.asking);
         }
-        self.queue(&mut arrivals, lanes);
+        self.queue(arrivals.elsewhere.drain(..), lanes);
     }
 
     /// Handles a request until its answer or its question is known.
@@ -207,8 +207,8 @@ impl Server {
         }
     }
 
-    fn queue(&self, arrivals: &mut Arrivals, lanes: &Lanes) {
-        for refused in lanes.queue(arrivals.elsewhere.drain(..), &self.app.metrics) {
+    fn queue(&self, elsewhere: impl IntoIterator<Item = (Box<Job>, Lane)>, lanes: &Lanes) {
+        for refused in lanes.queue(elsewhere.into_iter(), &self.app.metrics) {
             refused.exchange.refuse(&self.app, &Error::Unavailable("the hashing queue is full".into()));
         }
     }
@@ -228,10 +228,9 @@ impl Server {
         let result = match step {
             Ok(Step::Answer(response)) => Ok(response),
             Ok(step) => {
-                let job = Job::begun(exchange, request, target, user, step);
-                let mut arrivals = Arrivals::default();
-                arrivals.send_elsewhere(Box::new(job));
-                return self.queue(&mut arrivals, lanes);
+                let job = Box::new(Job::begun(exchange, request, target, user, step));
+                let lane = job.lane();
+                return self.queue([(job, lane)], lanes);
             }
             Err(error) => Err(error),
         };
@@ -262,7 +261,7 @@ impl Server {
                 let elsewhere = makings.map(|(exchange, (request, target, user, creation))| {
                     (Box::new(Job::begun(exchange, request, target, user, Step::Create(creation))), Lane::Waiting)
                 });
-                return self.queue(&mut Arrivals { elsewhere: elsewhere.collect(), ..Arrivals::default() }, lanes);
+                return self.queue(elsewhere, lanes);
             }
             Err(failure) => {
                 let others = failure.error.cause().into_owned();
