@@ -134,9 +134,7 @@ pub fn one_row(
     query: &Query,
     parameters: Parameters,
 ) -> Result<Option<postgres::Row>, String> {
-    let typed: Vec<_> = parameters.iter().copied().zip(query.parameters.iter().cloned()).collect();
-    let rows = client.query_typed(&query.text, &typed);
-    rows.map(|rows| rows.into_iter().next()).map_err(|error| {
+    query.run(client, parameters).map(|rows| rows.into_iter().next()).map_err(|error| {
         match error.as_db_error().and_then(|error| error.constraint()) {
             Some("users_email_key") => "a user with this e-mail already exists; use set-role".to_string(),
             _ => explain(&error),

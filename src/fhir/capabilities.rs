@@ -16,8 +16,7 @@ use crate::sql::Queries;
 
 /// The system of the identifiers of this installation.
 pub fn installation(client: &mut Client, sql: &Queries) -> std::result::Result<String, String> {
-    // Unnamed: a pooler may run each statement on another connection.
-    let rows = client.query_typed(&sql.fhir.installation.text, &[]).map_err(|error| explain(&error))?;
+    let rows = sql.fhir.installation.run(client, &[]).map_err(|error| explain(&error))?;
     rows.first()
         .map(|row| row.get(0))
         .ok_or_else(|| "the table installation is empty: restore its row from a backup".into())

@@ -103,8 +103,7 @@ impl Source<'_> {
         if self.stopping.load(Ordering::Relaxed) {
             return Err("it was told to stop: no file was written".into());
         }
-        let parameters: [&(dyn postgres::types::ToSql + Sync); 3] = [&self.owner_id, &id, &PAGE_ROWS];
-        let typed: Vec<_> = parameters.into_iter().zip(self.query.parameters.iter().cloned()).collect();
-        self.transaction.query_typed(&self.query.text, &typed).map_err(|error| explain(&error))
+        let rows = self.query.run(&mut self.transaction, &[&self.owner_id, &id, &PAGE_ROWS]);
+        rows.map_err(|error| explain(&error))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use postgres::types::{Json, ToSql};
+use postgres::types::Json;
 use postgres::{Row, Transaction};
 
 use super::columns::Columns;
@@ -13,7 +13,7 @@ use crate::commands;
 use crate::config::Config;
 use crate::database::Database;
 use crate::error::explain;
-use crate::sql::{Queries, Query};
+use crate::sql::{Parameters, Queries, Query};
 use crate::validate::Fields;
 
 /// The most lines that one statement writes.
@@ -96,9 +96,8 @@ impl Batch<'_> {
     }
 
     fn write(&mut self, transaction: &mut Transaction, report: &mut Report) -> Result<(), String> {
-        let parameters: [&(dyn ToSql + Sync); 3] = [&self.fields, &self.owner_id, &self.allow_duplicates];
-        let typed: Vec<_> = parameters.into_iter().zip(self.query.parameters.iter().cloned()).collect();
-        let skipped = transaction.query_typed(&self.query.text, &typed).map_err(|error| {
+        let parameters: Parameters = &[&self.fields, &self.owner_id, &self.allow_duplicates];
+        let skipped = self.query.run(transaction, parameters).map_err(|error| {
             let constraint = error.as_db_error().and_then(|error| error.constraint());
             let conflict = constraint.and_then(|constraint| self.query.conflict(constraint));
             conflict.map_or_else(|| explain(&error), str::to_string)
