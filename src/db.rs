@@ -188,7 +188,7 @@ impl Db {
         }
     }
 
-    /// No rows.
+    /// Runs a statement that returns no rows.
     pub fn exec(&self, query: &Query, parameters: Parameters) -> Result<()> {
         self.query_many(query, parameters).map(drop)
     }
@@ -280,7 +280,7 @@ impl Db {
 
     /// A connection that is good enough for a change, or for a read.
     fn connection(&self, writes: bool) -> Result<r2d2::PooledConnection<Manager>> {
-        // All that the pool had may be dead, and those that came in their place.
+        // All connections of the pool may be dead, and so may those that replace them.
         for _ in 0..=2 * self.size {
             if self.pulse.is_frozen() {
                 return Err(Error::Unavailable("the database does not answer".into()));

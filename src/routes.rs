@@ -328,7 +328,7 @@ impl Route {
         Route { lane: Lane::Hashing, ..self }
     }
 
-    /// It checks or sets a password of somebody who has to prove who it is.
+    /// It checks or sets a password, for somebody who has to prove their identity.
     const fn checking(self) -> Route {
         self.hashing().limited()
     }

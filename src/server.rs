@@ -238,7 +238,7 @@ impl Server {
     }
 
     /// Makes the records of these requests in one statement, and answers them after its commit. The statement itself checks each actor. If
-    /// PostgreSQL refuses it, each request goes to a thread that makes its record alone, so that what is wrong with one is no other's loss.
+    /// PostgreSQL refuses it, each request goes to a thread that makes its record alone, so that a fault in one does not fail the others.
     fn make(&self, jobs: Batch, slot: &Slot, lanes: &Lanes) {
         let (mut exchanges, mut makings) = (Vec::new(), Vec::new());
         for job in jobs.into_iter().filter_map(|job| self.in_time(job)) {

@@ -54,7 +54,7 @@ impl Query {
         self.page_size.is_some() || self.planned
     }
 
-    /// What a client is told whom this constraint refuses; `None` if no client can run into it.
+    /// What a client is told if this constraint refuses the change; `None` if no client can run into it.
     pub fn conflict(&self, constraint: &str) -> Option<&str> {
         self.conflicts.iter().find(|(name, _)| name == constraint).map(|(_, message)| message.as_str())
     }
