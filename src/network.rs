@@ -46,11 +46,6 @@ impl Network {
     }
 }
 
-/// The real IPv4 address of an IPv4 client on a dual-stack socket.
-pub fn canonical(address: IpAddr) -> IpAddr {
-    address.to_canonical()
-}
-
 /// The network that counts as one client: an IPv4 address, or the /64 of an IPv6 address, the smallest network that a subscriber
 /// gets.
 pub fn client_network(address: IpAddr) -> IpAddr {
@@ -79,7 +74,8 @@ pub fn is_one_of(address: IpAddr, networks: &[Network]) -> bool {
 /// The client behind trusted proxies: the last entry of `X-Forwarded-For` that is not itself a trusted proxy. If the peer is not
 /// trusted, the header proves nothing, and the peer is the client.
 pub fn client_address(peer: IpAddr, forwarded_for: Option<&str>, trusted: &[Network]) -> IpAddr {
-    let mut client = canonical(peer);
+    // On a dual-stack socket, an IPv4 client has a mapped IPv6 address.
+    let mut client = peer.to_canonical();
     let Some(forwarded_for) = forwarded_for else { return client };
     for entry in forwarded_for.rsplit(',') {
         if !is_one_of(client, trusted) {
@@ -87,7 +83,7 @@ pub fn client_address(peer: IpAddr, forwarded_for: Option<&str>, trusted: &[Netw
         }
         // An entry that is no address ends the chain: the entries before it cannot be trusted.
         let Some(address) = parse_entry(entry.trim()) else { return client };
-        client = canonical(address);
+        client = address.to_canonical();
     }
     client
 }

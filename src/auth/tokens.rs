@@ -148,11 +148,16 @@ pub fn token_hash(token: &str) -> Vec<u8> {
     Sha256::digest(token.as_bytes()).to_vec()
 }
 
-/// `N` random bytes as hexadecimal digits.
-pub fn random_hex<const N: usize>() -> Result<String, String> {
+/// `N` random bytes.
+pub fn random<const N: usize>() -> Result<[u8; N], String> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| format!("no random numbers: {error}"))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(bytes)
+}
+
+/// The same as hexadecimal digits.
+pub fn random_hex<const N: usize>() -> Result<String, String> {
+    Ok(random::<N>()?.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// `jsonwebtoken` takes its cryptography from outside. Only HS256 is needed, for which `hmac` and `sha2` are already

@@ -3,7 +3,7 @@
 
 use ring::hmac;
 
-use super::tokens::{ISSUER, token_hash};
+use super::tokens::{ISSUER, random, token_hash};
 use crate::percent;
 
 /// The longest code that a client may send, in characters.
@@ -26,16 +26,11 @@ const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 ///
 /// # Errors
 /// A text for the log if there are no random numbers.
-pub fn new_secret() -> Result<Vec<u8>, String> {
-    random(SECRET_BYTES)
+pub fn new_secret() -> Result<[u8; SECRET_BYTES], String> {
+    random()
 }
 
-/// The secret as an authenticator takes it.
-pub fn secret_text(secret: &[u8]) -> String {
-    base32(secret)
-}
-
-/// The same for a QR code.
+/// The secret as an authenticator takes it from a QR code.
 pub fn uri(secret: &[u8], email: &str) -> String {
     let (secret, email) = (base32(secret), percent::encode(email));
     format!("otpauth://totp/{ISSUER}:{email}?secret={secret}&issuer={ISSUER}&algorithm=SHA1&digits=6&period=30")
@@ -70,7 +65,7 @@ pub fn plain(code: &str) -> String {
 /// A text for the log if there are no random numbers.
 pub fn new_recovery_codes() -> Result<Vec<String>, String> {
     let one = |_| {
-        let letters = base32(&random(RECOVERY_BYTES)?).to_ascii_lowercase();
+        let letters = base32(&random::<RECOVERY_BYTES>()?).to_ascii_lowercase();
         let groups: Vec<&str> = (0..letters.len()).step_by(4).map(|start| &letters[start..start + 4]).collect();
         Ok(groups.join("-"))
     };
@@ -82,14 +77,8 @@ pub fn recovery_hash(code: &str) -> Vec<u8> {
     token_hash(&code.replace('-', "").to_ascii_lowercase())
 }
 
-fn random(count: usize) -> Result<Vec<u8>, String> {
-    let mut bytes = vec![0; count];
-    getrandom::fill(&mut bytes).map_err(|error| format!("no random numbers: {error}"))?;
-    Ok(bytes)
-}
-
-/// Base32 of a number of bytes that five divides, which needs no padding.
-fn base32(bytes: &[u8]) -> String {
+/// Base32 of a number of bytes that five divides, which needs no padding: a secret as an authenticator takes it from a person.
+pub fn base32(bytes: &[u8]) -> String {
     let of_five = |five: &[u8]| {
         let number = five.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
         (0..8).rev().map(move |place| char::from(BASE32[(number >> (place * 5) & 31) as usize])).collect::<String>()
@@ -138,7 +127,7 @@ mod tests {
     #[test]
     fn base32_is_that_of_rfc_4648_and_recovery_codes_are_found_however_they_are_typed() {
         assert_eq!(base32(b"fooba"), "MZXW6YTB");
-        assert_eq!(secret_text(b"12345678901234567890"), "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ");
+        assert_eq!(base32(b"12345678901234567890"), "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ");
         let codes = new_recovery_codes().expect("codes");
         assert_eq!((codes.len(), codes[0].len()), (10, 19));
         let (typed, code) = (codes[0].to_uppercase().replace('-', " "), &codes[0]);

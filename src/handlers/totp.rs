@@ -7,7 +7,7 @@ use super::record::updated;
 use super::users::own_account;
 use crate::app::App;
 use crate::auth::totp::{
-    CODE_MAX, WRONG_CODES_MAX, new_recovery_codes, new_secret, plain, recovery_hash, secret_text, step_of, uri,
+    CODE_MAX, WRONG_CODES_MAX, base32, new_recovery_codes, new_secret, plain, recovery_hash, step_of, uri,
 };
 use crate::auth::{Actor, Admin, User};
 use crate::db::Transaction;
@@ -49,7 +49,7 @@ pub fn prepare(app: &App, request: &Request, user: &User) -> Result<Response> {
     let parameters: Parameters = &[&user.id, &user.session_id, &app.seals.seal(&purpose(user.id), &secret)];
     let row = app.db.query_behind(&app.sql.users.lock, &[&user.id], &app.sql.totp.prepare, parameters)?;
     row.ok_or(Error::Conflict("A second factor is in force: remove it first".into()))?;
-    let prepared = Prepared { secret: secret_text(&secret), uri: uri(&secret, &account.email) };
+    let prepared = Prepared { secret: base32(&secret), uri: uri(&secret, &account.email) };
     Ok(Response::created("Second factor prepared", "/api/auth/me".into(), prepared))
 }
 
