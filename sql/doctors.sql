@@ -112,7 +112,7 @@ select count(*) as total
             and coalesce(searched(name, email, phone, license_number, specialization) ~ all (array(select word_pattern(word) from unnest($4) as word)), false)));
 
 -- name: export(created_by bigint, after_id bigint, page_size bigint) :many planned
--- The next rows of a file of the doctors that one user entered, or, if `owner_id` is null, of all.
+-- The next rows of a file of the doctors that one user entered, or, if `created_by` is null, of all.
 select *
   from doctors
  where ($1 is null or created_by = any (array[$1]))
