@@ -6,7 +6,7 @@ use jiff::civil::Date;
 use super::care_team::Team;
 use super::datatypes::shown;
 use super::outcome::{bad_value, not_supported, refused, shortened};
-use super::ranges::Ranges;
+use super::ranges::{Moment, Ranges};
 use super::tables::{HAS_PARTICIPANT, Kind, Meaning};
 use super::{answer, document_reference, patient, practitioner};
 use crate::error::Result;
@@ -95,8 +95,8 @@ impl Criteria {
                 };
                 keep(&mut self.ids, texts().iter().filter_map(id).collect());
             }
-            Meaning::Changed => self.changed = Some(narrowed(self.changed.take(), Ranges::of(name, &texts())?)),
-            Meaning::BirthDate => self.born = Some(narrowed(self.born.take(), Ranges::of(name, &texts())?)),
+            Meaning::Changed => narrow(&mut self.changed, Ranges::of(name, &texts())?),
+            Meaning::BirthDate => narrow(&mut self.born, Ranges::of(name, &texts())?),
             Meaning::Name | Meaning::Family | Meaning::Given => {
                 let mode = if modifier == Some("contains") { '*' } else { '^' };
                 let (part, of_part) = match meaning {
@@ -128,46 +128,18 @@ impl Criteria {
             }
             Meaning::Identifier if context.kind == Kind::Patient => {
                 let tokens = tokens()?;
-                let of_us =
-                    |token: &&Token| token.system.as_deref().is_none_or(|system| system == context.installation);
+                let of_us = |token: &&Token| token.is_of(context.installation);
                 if !tokens.iter().filter(of_us).any(|token| token.code.is_none()) {
                     keep(&mut self.ids, tokens.iter().filter(of_us).filter_map(Token::id).collect());
                 }
             }
             Meaning::Identifier => {
-                let licences = practitioner::licences(context.installation);
-                let mut items = Vec::new();
-                for token in tokens()? {
-                    let is_of = |system: &str| token.system.as_deref().is_none_or(|sent| sent == system);
-                    if is_of(&licences) {
-                        items.push(token.code.as_ref().map_or("L".into(), |code| format!("l{code}")));
-                    }
-                    if is_of(context.installation) {
-                        items.push(token.code.as_ref().map_or("I".into(), |code| format!("i{code}")));
-                    }
-                }
+                let items = identifiers(context, &tokens()?);
                 self.nobody_if_empty(&items);
                 require(&mut self.identifiers, items.join("\n"));
             }
             Meaning::Phone | Meaning::Email | Meaning::Telecom => {
-                let mut items = Vec::new();
-                for token in tokens()? {
-                    let code = token.code.unwrap_or_default();
-                    let system = match meaning {
-                        Meaning::Phone => "phone",
-                        Meaning::Email => "email",
-                        _ if token.system.is_some() => token.system.as_deref().unwrap_or_default(),
-                        _ if code.contains('@') => "email",
-                        _ => "phone",
-                    };
-                    let is_other = token.system.as_deref().is_some_and(|sent| sent != system);
-                    let digits: String = code.chars().filter(char::is_ascii_digit).collect();
-                    match system {
-                        "email" if !is_other && !code.is_empty() => items.push(format!("e{}", code.to_lowercase())),
-                        "phone" if !is_other && !digits.is_empty() => items.push(format!("p{digits}")),
-                        _ => {}
-                    }
-                }
+                let items = tokens()?.iter().filter_map(|token| telecom(meaning, token)).collect::<Vec<_>>();
                 self.nobody_if_empty(&items);
                 require(&mut self.telecoms, items.join("\n"));
             }
@@ -262,6 +234,14 @@ fn keep<T: PartialEq>(values: &mut Option<Vec<T>>, wanted: Vec<T>) {
     }
 }
 
+/// The same for dates.
+fn narrow<T: Moment>(ranges: &mut Option<Ranges<T>>, wanted: Ranges<T>) {
+    *ranges = Some(match ranges.take() {
+        Some(before) => before.and(&wanted),
+        None => wanted,
+    });
+}
+
 /// A token: `code`, `system|code`, `|code` or `system|`.
 struct Token {
     system: Option<String>,
@@ -280,9 +260,14 @@ impl Token {
         Ok(Token { system: Some(system), code: Some(code).filter(|code| !code.is_empty()) })
     }
 
+    /// Whether it names this system, or none.
+    fn is_of(&self, system: &str) -> bool {
+        self.system.as_deref().is_none_or(|sent| sent == system)
+    }
+
     /// Whether it stands for this code of this system.
     fn is(&self, system: &str, code: &str) -> bool {
-        self.system.as_deref().is_none_or(|sent| sent == system) && self.code.as_deref().is_none_or(|sent| sent == code)
+        self.is_of(system) && self.code.as_deref().is_none_or(|sent| sent == code)
     }
 
     fn id(&self) -> Option<i64> {
@@ -333,6 +318,40 @@ fn unescaped(text: &str) -> String {
     plain
 }
 
+/// The identifiers of doctors for which these tokens stand, as `doctors` in `sql/fhir.sql` reads them.
+fn identifiers(context: &Context, tokens: &[Token]) -> Vec<String> {
+    let licences = practitioner::licences(context.installation);
+    let kinds = [(licences.as_str(), "L", 'l'), (context.installation, "I", 'i')];
+    let items = |token: &Token| {
+        let of = kinds.iter().filter(|(system, ..)| token.is_of(system));
+        let item = |(_, any, one): &(&str, &str, char)| match &token.code {
+            Some(code) => format!("{one}{code}"),
+            None => any.to_string(),
+        };
+        of.map(item).collect::<Vec<String>>()
+    };
+    tokens.iter().flat_map(items).collect()
+}
+
+/// The telephone number or the e-mail address for which a token stands, as `telecom_fits` in `sql/migrations` reads it.
+fn telecom(meaning: Meaning, token: &Token) -> Option<String> {
+    let code = token.code.as_deref().unwrap_or_default();
+    let system = match (meaning, token.system.as_deref()) {
+        (Meaning::Phone, _) => "phone",
+        (Meaning::Email, _) => "email",
+        (_, Some(system)) => system,
+        (_, None) if code.contains('@') => "email",
+        (_, None) => "phone",
+    };
+    let digits: String = code.chars().filter(char::is_ascii_digit).collect();
+    match system {
+        _ if !token.is_of(system) => None,
+        "email" if !code.is_empty() => Some(format!("e{}", code.to_lowercase())),
+        "phone" if !digits.is_empty() => Some(format!("p{digits}")),
+        _ => None,
+    }
+}
+
 /// The ids of references to records of this type: `42`, `Patient/42`, or its address here. Other references match nobody.
 fn references(context: &Context, kind: &str, values: &[String]) -> Vec<i64> {
     let id = |value: &String| {
@@ -340,13 +359,6 @@ fn references(context: &Context, kind: &str, values: &[String]) -> Vec<i64> {
         answer::parse_id(own.strip_prefix(kind).and_then(|path| path.strip_prefix('/')).unwrap_or(own))
     };
     values.iter().filter_map(id).collect()
-}
-
-fn narrowed<T: super::ranges::Moment>(before: Option<Ranges<T>>, new: Ranges<T>) -> Ranges<T> {
-    match before {
-        Some(before) => before.and(&new),
-        None => new,
-    }
 }
 
 /// The length of the longest word of each text of a criterion for names, and of these the shortest: an index must find every text.
