@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use postgres::config::{Host, TargetSessionAttrs};
 use postgres::{Client, SimpleQueryMessage};
@@ -27,7 +27,9 @@ const LOGIN: Duration = Duration::from_millis(500);
 /// How many attempts may run at one host at a time. An attempt that hangs lasts as long as the host hangs, so this bounds the
 /// threads.
 const MAX_ATTEMPTS: usize = 16;
-/// How long a host that took too long is tried after the others.
+/// After how long a failed attempt shows that its host is away or hangs: one that is there refuses sooner.
+const SLOW: Duration = Duration::from_secs(1);
+/// How long such a host is tried after the others.
 const LAST_FOR_MS: u64 = 30_000;
 
 /// Why there is no connection: the error of each host.
@@ -49,6 +51,11 @@ impl fmt::Display for ConnectError {
 impl std::error::Error for ConnectError {}
 
 impl ConnectError {
+    /// The host accepted the connection, or might have, and then said nothing.
+    fn silent() -> ConnectError {
+        ConnectError { text: "it does not answer".into(), timed_out: true, may_pass: true }
+    }
+
     /// The operating system refused.
     pub fn from_io(error: io::Error) -> ConnectError {
         ConnectError { text: error.to_string(), timed_out: false, may_pass: true }
@@ -131,12 +138,25 @@ impl DatabaseHost {
         tls: &Tls,
         open: Opening<C>,
     ) -> Result<(C, Option<u32>), ConnectError> {
+        let started = Instant::now();
+        let connected = self.open_in_time(tls, open);
+        if connected.is_err() && started.elapsed() >= SLOW {
+            self.slow_until.store(now_ms() + LAST_FOR_MS, Ordering::Relaxed);
+        }
+        connected
+    }
+
+    fn open_in_time<C: Send + 'static>(
+        self: &Arc<DatabaseHost>,
+        tls: &Tls,
+        open: Opening<C>,
+    ) -> Result<(C, Option<u32>), ConnectError> {
         let Some(limit) = self.config.get_connect_timeout() else {
             return open(&self.config, tls.clone());
         };
         if self.attempts.fetch_add(1, Ordering::Relaxed) >= MAX_ATTEMPTS {
             self.attempts.fetch_sub(1, Ordering::Relaxed);
-            return Err(self.silent());
+            return Err(ConnectError::silent());
         }
         let (sender, receiver) = mpsc::sync_channel(1);
         let (host, tls) = (Arc::clone(self), tls.clone());
@@ -150,15 +170,7 @@ impl DatabaseHost {
             self.attempts.fetch_sub(1, Ordering::Relaxed);
             return Err(ConnectError { text: format!("no more threads: {error}"), timed_out: false, may_pass: true });
         }
-        match receiver.recv_timeout(*limit + LOGIN) {
-            Ok(connected) => connected,
-            Err(_) => Err(self.silent()),
-        }
-    }
-
-    fn silent(&self) -> ConnectError {
-        self.slow_until.store(now_ms() + LAST_FOR_MS, Ordering::Relaxed);
-        ConnectError { text: "it does not answer".into(), timed_out: true, may_pass: true }
+        receiver.recv_timeout(*limit + LOGIN).unwrap_or_else(|_| Err(ConnectError::silent()))
     }
 }
 
@@ -169,8 +181,8 @@ pub(super) fn client(config: &Config, tls: Tls) -> Result<(Client, Option<u32>),
     Ok((client, timeline))
 }
 
-/// Opens a connection to the first host that accepts it. A host that was silent recently comes last, so that after a failover a
-/// frozen primary costs its time limit once.
+/// Opens a connection to the first host that accepts it. A host that hung or could not be reached recently comes last, so that after
+/// a failover the former primary costs its time limit once.
 ///
 /// When it thaws, it allows writes until somebody stops it, and what it knows is out of date. So a host on an older timeline than
 /// `newest`, the newest that any has had, is left alone.

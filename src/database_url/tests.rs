@@ -1,13 +1,17 @@
 //! What a connection's text comes to, and what is said about one that cannot be meant.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use postgres::config::{Host, LoadBalanceHosts, SslMode as DriverSslMode, TargetSessionAttrs};
 use proptest::prelude::*;
 
-use super::{DatabaseUrl, SslMode, certificate};
+use super::connect::Opening;
+use super::{ConnectError, DatabaseUrl, SslMode, certificate};
 
 fn parsed(text: &str) -> DatabaseUrl {
     DatabaseUrl::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"))
@@ -217,6 +221,25 @@ fn the_masked_line_tells_everything_but_the_password() {
     );
     assert!(!format!("{url:?}").contains("s3cret"));
     assert_eq!(parsed("host='/run/p\ng'").masked(), r"host='/run/p\ng' port=5432 sslmode=disable");
+}
+
+#[test]
+fn a_machine_that_is_off_is_tried_last_the_next_time() {
+    static TRIES: AtomicUsize = AtomicUsize::new(0);
+    // What the kernel says of a machine that nobody hears, and after how long.
+    let open: Opening<()> = |config, _| match config.get_hosts() {
+        [Host::Tcp(name)] if name == "off" => {
+            TRIES.fetch_add(1, Ordering::Relaxed);
+            thread::sleep(Duration::from_millis(1100));
+            Err(ConnectError::from_io(ErrorKind::HostUnreachable.into()))
+        }
+        _ => Ok(((), None)),
+    };
+    let url = parsed("host=off,on");
+    for _ in 0..3 {
+        url.open(open).expect("a connection to the other");
+    }
+    assert_eq!(TRIES.load(Ordering::Relaxed), 1);
 }
 
 proptest! {
