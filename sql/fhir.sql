@@ -34,9 +34,9 @@ select q.number, p.*,
                       or exists (select from live_grant(q.owners::bigint[], p.created_by, p.id)));
 
 -- name: patients(owners bigint[], sort text, backwards boolean, after_id bigint, after_value text, page_size bigint, ids bigint[], names text[], telecoms text[], changed_from timestamptz[], changed_until timestamptz[], roles text[], with_total boolean, families text[], givens text[], exact_names text[], genders text[], born_from date[], born_until date[], addresses text[], doctors text[], of_teams boolean, of_histories boolean, with_team boolean) :many planned
--- One page of a search for patients, their teams or their histories, planned for its values each time, a page of each of several owners and of
--- what is shared (see `search` in patients.sql). A criterion that is null is not asked for; each element of another must be met. The first name only
--- finds candidates in the index of trigrams: what is shown as a space may be another character there. Times are ranges, the earliest first.
+-- One page of a search for patients, their teams or their histories: a page of each of several owners and of what is shared (see `search` in
+-- patients.sql). A criterion that is null is not asked for; each element of another must be met. The first name only finds candidates in the
+-- index of trigrams: what is shown as a space may be another character there. Times are ranges, the earliest first.
 with matching as not materialized (
     select p.*,
            case when $22 or $24 then (select greatest(p.updated_at, max(m.updated_at), max(d.updated_at),
@@ -92,6 +92,16 @@ with matching as not materialized (
             or exists (select from unnest($10, $11) as range (start, stop)
                         where case when $22 then team_changed_at else updated_at end >= start
                           and case when $22 then team_changed_at else updated_at end < stop))
+), behind as not materialized (
+    select *
+      from changed
+     where $4 is null
+        or case when $2 in ('name', 'family') then case when $3 then (text_key, id) < (folded($5), $4) else (text_key, id) > (folded($5), $4) end
+                when $2 = 'birthdate' then case when $3 then (date_key, id) < ($5::date, $4) else (date_key, id) > ($5::date, $4) end
+                when $2 = '_lastUpdated' then case when $3 then (time_key, id) < ($5::timestamptz, $4) else (time_key, id) > ($5::timestamptz, $4) end
+                when $3 then id < $4
+                else id > $4
+                end
 )
 select found.*, case when $13 then (select count(*) from changed where created_by = any ($1))
                                   + (select count(*) from changed where id in (select id from shared_patients($1))) end as total,
@@ -103,15 +113,8 @@ select found.*, case when $13 then (select count(*) from changed where created_b
           from unnest(case when cardinality($1) <> 1 then $1 else array[null::bigint] end) as owner (id)
          cross join lateral (
                    select *
-                     from changed
+                     from behind
                     where case when cardinality($1) = 1 then created_by = any ($1) else created_by = any (array[owner.id]) end
-                      and ($4 is null
-                           or case when $2 in ('name', 'family') then case when $3 then (text_key, id) < (folded($5), $4) else (text_key, id) > (folded($5), $4) end
-                                   when $2 = 'birthdate' then case when $3 then (date_key, id) < ($5::date, $4) else (date_key, id) > ($5::date, $4) end
-                                   when $2 = '_lastUpdated' then case when $3 then (time_key, id) < ($5::timestamptz, $4) else (time_key, id) > ($5::timestamptz, $4) end
-                                   when $3 then id < $4
-                                   else id > $4
-                                   end)
                     order by case when $3 then created_by end desc, case when not $3 then created_by end,
                              case when $3 then text_key end desc, case when not $3 then text_key end,
                              case when $3 then date_key end desc, case when not $3 then date_key end,
@@ -119,16 +122,7 @@ select found.*, case when $13 then (select count(*) from changed where created_b
                              case when $3 then id end desc, id
                     limit $6) page
         union all
-        select *
-          from changed
-         where id in (select id from shared_patients($1))
-           and ($4 is null
-              or case when $2 in ('name', 'family') then case when $3 then (text_key, id) < (folded($5), $4) else (text_key, id) > (folded($5), $4) end
-                      when $2 = 'birthdate' then case when $3 then (date_key, id) < ($5::date, $4) else (date_key, id) > ($5::date, $4) end
-                      when $2 = '_lastUpdated' then case when $3 then (time_key, id) < ($5::timestamptz, $4) else (time_key, id) > ($5::timestamptz, $4) end
-                      when $3 then id < $4
-                      else id > $4
-                      end)) found
+        select * from behind where id in (select id from shared_patients($1))) found
  order by case when $3 then text_key end desc, case when not $3 then text_key end,
           case when $3 then date_key end desc, case when not $3 then date_key end,
           case when $3 then time_key end desc, case when not $3 then time_key end,
