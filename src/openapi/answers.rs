@@ -22,6 +22,8 @@ pub struct Refusal {
     field: Option<(&'static str, &'static str)>,
     /// Whether its data can say that a code is needed.
     asks_for_code: bool,
+    /// Whether any request can get it. Those share one response, [`AT_ANY_REQUEST`].
+    is_always: bool,
     headers: &'static [&'static str],
 }
 
@@ -48,39 +50,25 @@ pub const REFUSALS: &[Refusal] = &[
     refusal("NotFound", 404, &["failed"], "There is no such record, or none that this user may see.", "Patient not found")
         .headers(&[Emergency::HEADER]),
     refusal("TimedOut", 408, &["failed"], "The request did not arrive in time.",
-        "The request head did not arrive in time"),
+        "The request head did not arrive in time").always(),
     refusal("Conflict", 409, &["failed"], "The change conflicts with another record: a duplicate, or a record that is still in use.", "This doctor is already assigned to this patient"),
     refusal("Outdated", 412, &["failed"], "`If-Match` names an older version.", "The record has changed since it was read"),
-    refusal("TooLarge", 413, &["invalid"], "The body is too large.", "The body is longer than 262144 bytes"),
-    refusal("TargetTooLong", 414, &["invalid"], "The request line is longer than 8 KiB.", "The request line is longer than 8192 bytes"),
-    refusal("NotJson", 415, &["invalid"], "The body is not `application/json`, or has a `Content-Encoding`.", "The body must be application/json"),
-    refusal("Expectation", 417, &["invalid"], "The `Expect` header asks for something other than `100-continue`.", "The only supported expectation is 100-continue"),
+    refusal("TooLarge", 413, &["invalid"], "The body is too large.", "The body is longer than 262144 bytes").always(),
+    refusal("TargetTooLong", 414, &["invalid"], "The request line is longer than 8 KiB.", "The request line is longer than 8192 bytes").always(),
+    refusal("NotJson", 415, &["invalid"], "The body is not `application/json`, or has a `Content-Encoding`.", "The body must be application/json").always(),
+    refusal("Expectation", 417, &["invalid"], "The `Expect` header asks for something other than `100-continue`.", "The only supported expectation is 100-continue").always(),
     refusal("KeyReused", 422, &["invalid"], "The `Idempotency-Key` was used before with a different request.",
         "This Idempotency-Key was used before with a different request"),
     refusal("TooManyAttempts", 429, &["failed"], "Too many attempts from one address, or too many changes or tries of emergency access by one user.", "Too many attempts, try again later")
         .headers(&["Retry-After", "RateLimit", "RateLimit-Policy"]),
     refusal("HeadersTooLong", 431, &["invalid"], "The header section is longer than 16 KiB or has more than 100 lines.",
-        "The header section is longer than 16384 bytes"),
+        "The header section is longer than 16384 bytes").always(),
     refusal("Fault", 500, &["failed"], "An error on our side. The body says nothing but the request id.",
-        "Something went wrong on our side; the request id is 5c1d9a70-2f"),
-    refusal("NotServed", 501, &["invalid"], "The method or the transfer coding is not supported.", "This method is not supported"),
+        "Something went wrong on our side; the request id is 5c1d9a70-2f").always(),
+    refusal("NotServed", 501, &["invalid"], "The method or the transfer coding is not supported.", "This method is not supported").always(),
     refusal("Busy", 503, &["failed"], "The database cannot be reached, or the service is at its limit.",
-        "The service is busy or cannot reach its database, try again").headers(&["Retry-After"]),
-    refusal("HttpVersion", 505, &["invalid"], "The HTTP version is not supported.", "Only HTTP/1.1 and HTTP/1.0 are supported"),
-];
-
-/// The refusals that any request can get, besides 400. They share one response, [`AT_ANY_REQUEST`].
-pub const ALWAYS: &[&str] = &[
-    "TimedOut",
-    "TooLarge",
-    "TargetTooLong",
-    "NotJson",
-    "Expectation",
-    "HeadersTooLong",
-    "Fault",
-    "NotServed",
-    "Busy",
-    "HttpVersion",
+        "The service is busy or cannot reach its database, try again").headers(&["Retry-After"]).always(),
+    refusal("HttpVersion", 505, &["invalid"], "The HTTP version is not supported.", "Only HTTP/1.1 and HTTP/1.0 are supported").always(),
 ];
 
 /// The name of the response that stands for all statuses that an operation does not name.
@@ -116,7 +104,7 @@ const fn refusal(
     when: &'static str,
     says: &'static str,
 ) -> Refusal {
-    Refusal { name, status, when, words, says, field: None, asks_for_code: false, headers: &[] }
+    Refusal { name, status, when, words, says, field: None, asks_for_code: false, is_always: false, headers: &[] }
 }
 
 const fn fields(
@@ -126,12 +114,16 @@ const fn fields(
     says: &'static str,
     field: (&'static str, &'static str),
 ) -> Refusal {
-    Refusal { name, status: 400, when, words, says, field: Some(field), asks_for_code: false, headers: &[] }
+    Refusal { field: Some(field), ..refusal(name, 400, words, when, says) }
 }
 
 impl Refusal {
     const fn headers(self, headers: &'static [&'static str]) -> Refusal {
         Refusal { headers, ..self }
+    }
+
+    const fn always(self) -> Refusal {
+        Refusal { is_always: true, ..self }
     }
 
     const fn asking_for_code(self) -> Refusal {
@@ -158,7 +150,7 @@ impl Refusal {
 /// The responses that operations share: every refusal, and one for those that any request can get.
 pub fn refusal_components() -> Json {
     let is_named = |refusal: &&Refusal| {
-        !ALWAYS.contains(&refusal.name) || OPERATIONS.iter().any(|operation| operation.refuses.contains(&refusal.name))
+        !refusal.is_always || OPERATIONS.iter().any(|operation| operation.refuses.contains(&refusal.name))
     };
     let named = REFUSALS.iter().filter(is_named).map(|refusal| (refusal.name.into(), refusal.response()));
     Json::Object(named.chain([(AT_ANY_REQUEST.into(), refused())]).collect())
@@ -167,7 +159,7 @@ pub fn refusal_components() -> Json {
 /// What any request can get.
 fn refused() -> Json {
     let (mut when, mut examples) = (String::from("What any request can get."), Vec::new());
-    for refusal in REFUSALS.iter().filter(|refusal| ALWAYS.contains(&refusal.name)) {
+    for refusal in REFUSALS.iter().filter(|refusal| refusal.is_always) {
         when.push_str(&format!(" {}: {}", refusal.status, refusal.when));
         examples.push((refusal.name.into(), object! { "summary": refusal.when, "value": refusal.example() }));
     }
