@@ -271,7 +271,7 @@ impl Db {
         // A primary that has become a standby: the next connection finds the new one.
         connection.is_read_only |= error.code().is_some_and(|code| code.code() == "25006");
         if is_dead(error) {
-            self.distrust_all();
+            self.distrust_before.store(now_ms() + 1, Ordering::Relaxed);
         }
         if is_outdated(error) {
             self.table_changes.fetch_add(1, Ordering::Relaxed);
@@ -323,10 +323,6 @@ impl Db {
             std::thread::spawn(move || drop(left));
         }
         current.clone()
-    }
-
-    fn distrust_all(&self) {
-        self.distrust_before.store(now_ms() + 1, Ordering::Relaxed);
     }
 }
 

@@ -1,14 +1,13 @@
 //! How much memory long requests and answers hold together: bodies that arrive, rows, bodies of answers, and data that clients have
-//! not read yet. One counter for all connections.
+//! not read yet. One counter for all connections; short bodies and answers are not counted.
 //!
-//! Short bodies and answers are not counted. The body of a request takes its share when it turns out to be long. It is not known yet
-//! which user sends it, so all such bodies together have half of the memory. A list that shares a round trip grows its share as its rows
-//! arrive; if there is no room, it is read again as a long read. A long read takes the most memory that it can need before its
-//! query runs, and waits in a queue until that much is free. The share shrinks to the size of the body once that is made, and ends
-//! when the client has read it.
-//!
-//! Room for one long read is kept for users who hold nothing. So users who do not read their answers can keep others from long
-//! answers, but never from a search whose answer is short.
+//! - **The body of a request** takes its share when it turns out to be long. Its user is not known yet, so all such bodies together have
+//!   half of the memory.
+//! - **A list that shares a round trip** grows its share as its rows arrive. If there is no room, it is read again as a long read.
+//! - **A long read** takes the most memory that it can need before its query runs, and waits in a queue until that much is free. The share
+//!   shrinks to the size of the body once that is made, and ends when the client has read it.
+//! - **Room for one long read** is kept for users who hold nothing. So users who do not read their answers can keep others from long
+//!   answers, but never from a search whose answer is short.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

@@ -240,7 +240,7 @@ pub fn allowed(row: &Row) -> Result<()> {
 }
 
 /// Refuses a change of a record that is at none of the versions in `If-Match`.
-pub fn matched(row: &postgres::Row) -> Result<()> {
+pub fn matched(row: &Row) -> Result<()> {
     if row.get("matches") { Ok(()) } else { Err(Error::PreconditionFailed) }
 }
 

@@ -1,6 +1,7 @@
 //! Hands a message to the program that `SENDMAIL` names: on standard input, with `-t -i`, no shell, and next to no environment.
 
 use std::io::{ErrorKind, Write};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -26,7 +27,8 @@ pub fn run(command: &str, message: &[u8], patience: Duration) -> Result<(), Stri
     command.args(words).args(["-t", "-i"]).env_clear();
     command.envs(ENVIRONMENT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-    lead_a_group(&mut command);
+    // In a process group of its own, it can be killed together with what it has started.
+    command.process_group(0);
     let mut child = command.spawn().map_err(|error| format!("SENDMAIL cannot be run: {error}"))?;
     let written = child.stdin.take().map_or(Ok(()), |mut input| input.write_all(message));
     let Some(status) = wait(&mut child, deadline) else {
@@ -52,12 +54,6 @@ fn wait(child: &mut Child, deadline: Instant) -> Option<std::process::ExitStatus
             Ok(None) => thread::park_timeout(LOOK_EVERY),
         }
     }
-}
-
-/// In a process group of its own, it can be killed together with what it has started.
-#[cfg(unix)]
-fn lead_a_group(command: &mut Command) {
-    std::os::unix::process::CommandExt::process_group(command, 0);
 }
 
 fn kill(child: &mut Child) {
