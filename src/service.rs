@@ -131,26 +131,26 @@ impl Service {
             Event::Deaf => hearing.guard.sessions.set_hearing(false),
             Event::Change(payload) => hearing.guard.sessions.hear(payload),
         })?);
-        let writing = Arc::clone(&self.app);
-        self.background.push(thread::Builder::new().name("audit".into()).spawn(move || {
-            writing.audit.write_until_stopped(&writing.db, &writing.sql.audit.record, GRACE);
-        })?);
-        let sending = Arc::clone(&self.app);
-        self.background.push(thread::Builder::new().name("mail".into()).spawn(move || {
-            let App { config, db, sql, metrics, .. } = &*sending;
-            sending.mail.deliver_until_stopped(&Post { config, db, sql, metrics }, GRACE);
-        })?);
-        let (keeping, stopping) = (Arc::clone(&self.app), Arc::clone(&self.stopping));
-        let keep = move || {
-            Housekeeper::new(&keeping.db, &keeping.sql).keep(&keeping.guard.sessions, &keeping.metrics, &stopping)
-        };
-        self.background.push(thread::Builder::new().name("housekeeper".into()).spawn(keep)?);
+        self.spawn("audit", |app| app.audit.write_until_stopped(&app.db, &app.sql.audit.record, GRACE))?;
+        self.spawn("mail", |App { config, db, sql, metrics, mail, .. }| {
+            mail.deliver_until_stopped(&Post { config, db, sql, metrics }, GRACE);
+        })?;
+        let stopping = Arc::clone(&self.stopping);
+        self.spawn("housekeeper", move |app| {
+            Housekeeper::new(&app.db, &app.sql).keep(&app.guard.sessions, &app.metrics, &stopping);
+        })?;
         if let Some(private) = database.private {
             let (app, stopping) = (Arc::clone(&self.app), Arc::clone(&self.stopping));
             let revive = move || keep_running(private, &app, &stopping);
             self.reviver = Some(thread::Builder::new().name("reviver".into()).spawn(revive)?);
         }
         self.crew.start(&self.app, &self.server)
+    }
+
+    fn spawn(&mut self, name: &str, work: impl FnOnce(&App) + Send + 'static) -> std::io::Result<()> {
+        let app = Arc::clone(&self.app);
+        self.background.push(thread::Builder::new().name(name.into()).spawn(move || work(&app))?);
+        Ok(())
     }
 
     /// Does nothing when called a second time.
