@@ -4,8 +4,8 @@
 //! mapping beside its columns: [`patient`], [`practitioner`], [`practitioner_role`], [`care_team`] and [`document_reference`]. They are
 //! made of [`datatypes`] and [`names`]; [`shape`] cuts them down to the part that a client wants, and [`answer`] puts one into its answer.
 //!
-//! A [`search`] is declared in [`tables`]; [`criteria`] and [`ranges`] read its parameters. Its matches fill a [`bundle`], and so do
-//! the versions of a [`history`] and [`everything`] about one patient. [`outcome`] words each refusal, and [`capabilities`] tells a
+//! A [`search`] is declared in [`tables`]; [`criteria`] and [`ranges`] read its parameters. What it [`found`] fills a [`bundle`], and
+//! so do the versions of a [`history`] and [`everything`] about one patient. [`outcome`] words each refusal, and [`capabilities`] tells a
 //! client what it can ask for.
 
 pub mod answer;
@@ -16,6 +16,7 @@ pub mod criteria;
 pub mod datatypes;
 pub mod document_reference;
 pub mod everything;
+pub mod found;
 pub mod history;
 pub mod names;
 pub mod negotiation;

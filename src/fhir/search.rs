@@ -4,17 +4,16 @@ use std::collections::BTreeSet;
 
 use postgres::Row;
 
+use super::answer;
 use super::bundle::{Bundle, Mode, address};
-use super::care_team::{self, CareTeam, Team};
+use super::care_team;
 use super::criteria::{Context, Criteria};
-use super::document_reference::{self, DocumentReference};
+use super::found::Found;
 use super::negotiation::{Negotiated, is_lenient, negotiate};
 use super::outcome::{bad_value, not_supported, refused, shortened};
-use super::practitioner_role::PractitionerRole;
 use super::ranges::Ranges;
 use super::shape::Shape;
 use super::tables::Kind;
-use super::{answer, names, patient, practitioner};
 use crate::audit::Resource;
 use crate::auth::{Actor, User};
 use crate::db::Question;
@@ -108,12 +107,6 @@ struct Search {
 /// Where a page begins: behind this value of the sorted element, and this id. The total, if there is one, goes along, because it is
 /// counted once.
 type Position = (Option<String>, i64, Option<i64>);
-
-/// A record that was found, from which resources are made.
-enum Found<'a> {
-    Patient(patient::Columns<'a>, Team<'a>),
-    Doctor(practitioner::Columns<'a>),
-}
 
 impl Search {
     fn read(read: &Read, kind: Kind) -> Result<Search> {
@@ -273,17 +266,15 @@ impl Search {
         let total = if counts { Some(counted()) } else { self.position.as_ref().and_then(|(_, _, total)| *total) };
         let page = &rows[..if self.wants_count() { 0 } else { self.fitting(rows) }];
         let mut bundle = Bundle::new("searchset", self.url(None), &self.base, &self.shape);
-        let found = |row| match (self.kind.is_of_doctors(), with_team) {
-            (true, _) => Found::Doctor(practitioner::Columns::of(row)),
-            (false, true) => Found::Patient(patient::Columns::of(row), Team::of(row)),
-            (false, false) => Found::Patient(patient::Columns::of(row), Team::unasked()),
-        };
+        let found = |row| Found::of(row, self.kind, with_team);
         let mut included = BTreeSet::new();
         for row in page {
             self.add(read, &mut bundle, &found(row), &mut included);
         }
         if let Some(last) = page.last().filter(|_| page.len() < rows.len()) {
-            let cursor = read.cursors.seal(&self.list(), &self.position_behind(&found(last), total));
+            let last = found(last);
+            let position: Position = (last.value(self.sort, self.kind), last.id(), total);
+            let cursor = read.cursors.seal(&self.list(), &position);
             bundle.continues(self.url(Some(&cursor)));
             bundle.total = total;
         } else {
@@ -313,33 +304,9 @@ impl Search {
 
     /// Adds a match and what it brings along. `included` are the doctors that the bundle already has.
     fn add(&self, read: &Read, bundle: &mut Bundle, found: &Found, included: &mut BTreeSet<i64>) {
-        let mut show = |kind: Kind, mode| {
-            let name = kind.table().name;
-            match (kind, found) {
-                (Kind::CareTeam, Found::Patient(patient, team)) => {
-                    if let Some(team) = CareTeam::of(patient, team) {
-                        bundle.add(name, patient.id, &team, mode);
-                    }
-                }
-                (Kind::DocumentReference, Found::Patient(patient, _)) => {
-                    if let Some(document) = DocumentReference::of(patient) {
-                        bundle.add(name, document_reference::id(patient.id), &document, mode);
-                    }
-                }
-                (_, Found::Patient(patient, _)) => {
-                    bundle.add(name, patient.id, &patient.patient(read.installation), mode);
-                }
-                (Kind::PractitionerRole, Found::Doctor(doctor)) => {
-                    bundle.add(name, doctor.id, &PractitionerRole::of(doctor), mode);
-                }
-                (_, Found::Doctor(doctor)) => {
-                    bundle.add(name, doctor.id, &doctor.practitioner(read.installation), mode);
-                }
-            }
-        };
-        show(self.kind, Mode::Match);
+        found.show(read, bundle, self.kind, Mode::Match);
         for (_, one, other) in OF_ONE_ROW.iter().filter(|(path, ..)| self.brings(path)) {
-            show(if self.kind == *one { *other } else { *one }, Mode::Include);
+            found.show(read, bundle, if self.kind == *one { *other } else { *one }, Mode::Include);
         }
         if self.brings("CareTeam:participant")
             && let Found::Patient(_, team) = found
@@ -348,24 +315,6 @@ impl Search {
                 bundle.add("Practitioner", doctor.id, &doctor.practitioner(read.installation), Mode::Include);
             }
         }
-    }
-
-    /// The position of the page behind this record.
-    fn position_behind(&self, found: &Found, total: Option<i64>) -> Position {
-        let value = match (self.sort, found) {
-            ("name", Found::Patient(patient, _)) => Some(patient.name.to_string()),
-            ("name", Found::Doctor(doctor)) => Some(doctor.name.to_string()),
-            ("family", Found::Patient(patient, _)) => Some(names::family(&patient.name)),
-            ("birthdate", Found::Patient(patient, _)) => Some(patient.date_of_birth.to_string()),
-            ("_lastUpdated", Found::Patient(patient, team)) if self.kind == Kind::CareTeam => {
-                Some(team.meta(patient).last_updated.to_string())
-            }
-            ("_lastUpdated", Found::Patient(patient, _)) => Some(patient.updated_at.to_string()),
-            ("_lastUpdated", Found::Doctor(doctor)) => Some(doctor.updated_at.to_string()),
-            _ => None,
-        };
-        let (Found::Patient(patient::Columns { id, .. }, _) | Found::Doctor(practitioner::Columns { id, .. })) = found;
-        (value, *id, total)
     }
 
     fn brings(&self, path: &str) -> bool {
