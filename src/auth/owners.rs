@@ -1,6 +1,7 @@
 //! Whose patients a request may see. Only this module can make such a value, and a statement about patients or mappings cannot be
 //! asked without one ([`Owned`]).
 
+use std::iter;
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -21,8 +22,10 @@ pub struct Owners(Whose);
 enum Whose {
     /// All users, for an admin.
     Everybody,
-    /// One user: the caller, who is in no care group, or the one whom the caller asks for.
+    /// The caller, who is in no care group and is granted nothing.
     One(i64),
+    /// The owner whom the caller asks for, whatever is granted to this user.
+    Only(i64),
     /// The caller, who comes first, and the members of the caller's care groups, if there are any. What the caller is granted beside their
     /// patients is looked for in the database.
     Several(Arc<[i64]>),
@@ -49,11 +52,11 @@ impl Owners {
         let Some(owner_id) = owner_id else { return self };
         let is_one = match &self.0 {
             Whose::Everybody => true,
-            Whose::One(id) => *id == owner_id,
+            Whose::One(id) | Whose::Only(id) => *id == owner_id,
             Whose::Several(ids) => ids.contains(&owner_id),
             Whose::Nobody => false,
         };
-        Owners(if is_one { Whose::One(owner_id) } else { Whose::Nobody })
+        Owners(if is_one { Whose::Only(owner_id) } else { Whose::Nobody })
     }
 
     /// Whether they are all users.
@@ -63,7 +66,7 @@ impl Owners {
 
     /// Whether it is one user, to whom nothing is granted.
     pub fn is_one(&self) -> bool {
-        matches!(self.0, Whose::One(_))
+        matches!(self.0, Whose::One(_) | Whose::Only(_))
     }
 
     /// Whether a page of each of them is quickly read.
@@ -86,14 +89,15 @@ impl Owners {
     fn ids(&self) -> Option<&[i64]> {
         match &self.0 {
             Whose::Everybody => None,
-            Whose::One(id) => Some(std::slice::from_ref(id)),
+            Whose::One(id) | Whose::Only(id) => Some(std::slice::from_ref(id)),
             Whose::Several(ids) => Some(ids),
             Whose::Nobody => Some(&[]),
         }
     }
 }
 
-/// Null is everybody. A statement that answers several questions at once gets the ids of each as the text of an array.
+/// Null is everybody. A statement that answers several questions at once gets the ids of each as the text of an array. The first id of an
+/// array is that of the caller, who may have been granted more; it is null if nothing that is granted is asked for.
 impl ToSql for Owners {
     fn to_sql(
         &self,
@@ -101,6 +105,7 @@ impl ToSql for Owners {
         out: &mut BytesMut,
     ) -> std::result::Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
         let Some(ids) = self.ids() else { return Ok(IsNull::Yes) };
+        let is_caller_first = !matches!(self.0, Whose::Only(_));
         match *type_ {
             Type::INT8 => match ids {
                 [id] => id.to_sql(type_, out),
@@ -108,9 +113,10 @@ impl ToSql for Owners {
             },
             Type::TEXT => {
                 let ids: Vec<String> = ids.iter().map(i64::to_string).collect();
-                format!("{{{}}}", ids.join(",")).to_sql(type_, out)
+                format!("{{{}{}}}", if is_caller_first { "" } else { "null," }, ids.join(",")).to_sql(type_, out)
             }
-            _ => ids.to_sql(type_, out),
+            _ if is_caller_first => ids.to_sql(type_, out),
+            _ => iter::once(None).chain(ids.iter().map(Some)).collect::<Vec<_>>().to_sql(type_, out),
         }
     }
 

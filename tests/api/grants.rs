@@ -34,6 +34,33 @@ impl World {
 }
 
 #[test]
+fn the_patients_of_one_owner_are_none_that_others_share_with_that_owner() {
+    let world = world();
+    let World { app, admin, ann, ben, patient, .. } = &world;
+    let cleo = app.signed_up("cleo");
+    admin.new_group("Ward", &[ben, &cleo]);
+    let mapping = ann.new_mapping(*patient, ann.new_doctor("D"));
+    world.shared(ann, ben, true);
+    let bens = ben.new_patient("Ben's");
+    cleo.get(&world.path).expect(404, "failed");
+
+    let filters = ["", "&sort=name", "&name=e", "&q=e", "&gender=female", "&limit=500", "&count=true"];
+    for (person, lists) in [(&cleo, "/api"), (ben, "/api"), (admin, "/api/admin")] {
+        for filter in filters {
+            let answer = person.get(&format!("{lists}/patients?created_by={}{filter}", ben.id)).expect(200, "success");
+            assert_eq!(answer.ids(), [bens], "{} {filter}", person.email);
+            assert_eq!(answer.header("x-total-count"), (filter == "&count=true").then_some("1"));
+        }
+    }
+    for filter in ["", "&limit=500", &format!("&patient_id={patient}")] {
+        let answer = admin.get(&format!("/api/admin/mappings?created_by={}{filter}", ben.id)).expect(200, "success");
+        assert!(answer.ids().is_empty(), "{filter}: {mapping}");
+    }
+    let shared = ben.get(&format!("/api/mappings?patient_id={patient}")).expect(200, "success");
+    assert_eq!(shared.ids(), [mapping]);
+}
+
+#[test]
 fn a_patient_shared_read_only_is_seen_and_listed_and_a_change_is_403() {
     let world = world();
     let World { ann, ben, path, patient, .. } = &world;
