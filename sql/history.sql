@@ -52,10 +52,14 @@ with present as (
              where newest.version < $5)
             union all
            (select version, record, texts_later, ended_at, actor_id, ended_by
-              from record_versions
+              from record_versions as kept
              where resource = $2
                and record_id = $3
                and version < $5
+               -- From when a mapping belonged to another patient, only what may be known of that patient.
+               and ($2 <> 'mapping' or $1 is null or coalesce(
+                   (select created_by = any ($1) or exists (select from live_grant($1, created_by, id)) from patients where id = kept.patient_id),
+                   kept.owner_id = any ($1)))
              order by version desc
              limit $6)
             order by version desc

@@ -284,6 +284,38 @@ fn colleagues_read_each_others_histories_and_bring_each_others_patients_back() {
 }
 
 #[test]
+fn a_mapping_that_moved_to_another_patient_tells_nothing_of_the_first_to_those_who_may_not_see_them() {
+    let app = TestApp::start();
+    let (admin, ann, ben, eve) = (app.admin("root"), app.signed_up("ann"), app.signed_up("ben"), app.signed_up("eve"));
+    let group = admin.new_group("Ward", &[&ann, &ben]);
+    let (anns, bens) = (ann.new_patient("Ann's"), ben.new_patient("Ben's"));
+    let mapping = ann.new_mapping(anns, ann.new_doctor("D"));
+    let change = |person: &Person, fields| {
+        person.patch(&format!("/api/mappings/{mapping}"), fields).expect(200, "updated");
+    };
+    change(&ann, json!({ "notes": "of Ann's patient" }));
+    change(&ben, json!({ "patient_id": bens, "notes": "of Ben's patient" }));
+    change(&ben, json!({ "notes": "still of Ben's patient" }));
+    ben.post(&format!("/api/patients/{bens}/shares"), json!({ "user_id": eve.id })).expect(201, "created");
+    let path = format!("/api/patients/{bens}/mappings/{mapping}/history");
+    let versions = |person: &Person| -> Vec<Value> {
+        let all = person.get(&path).expect(200, "success").data();
+        all.as_array().expect("a list").iter().map(|version| version["version"].clone()).collect()
+    };
+    assert_eq!(versions(&ben), [4, 3, 2, 1]);
+    assert_eq!(versions(&eve), [4, 3]);
+    admin.remove_member(&group, &ben);
+    for person in [&ben, &eve] {
+        assert_eq!(versions(person), [4, 3], "{}", person.email);
+        assert!(!person.get(&path).data().to_string().contains("Ann's"));
+        person.get(&format!("{path}/2")).expect(404, "failed");
+        person.get(&format!("{path}/3")).expect(200, "success");
+    }
+    let path = format!("/api/admin/mappings/{mapping}/history");
+    assert_eq!(admin.get(&path).expect(200, "success").data().as_array().map(Vec::len), Some(4));
+}
+
+#[test]
 fn a_version_shows_its_members_in_the_order_of_a_read() {
     let app = TestApp::start();
     let ann = app.signed_up("ann");
