@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::harness::http::Answer;
-use crate::harness::{Person, TestApp, at_once, count};
+use crate::harness::{Person, TestApp, at_once, count, eventually};
 
 /// Ann's patient, and people: an admin, Ann, Ben and Eve.
 struct World {
@@ -101,6 +101,11 @@ fn a_patient_shared_read_only_is_seen_and_listed_and_a_change_is_403() {
     ] {
         ben.send(method, &target, &[], body).expect(403, "forbidden");
     }
+    let refused = || world.app.audited("denied");
+    eventually("the refusals are recorded", || refused().len() == 7);
+    let of_patient =
+        refused().iter().filter(|entry| entry["resource"] == "patient" && entry["resource_id"] == *patient).count();
+    assert_eq!(of_patient, 4, "three changes and a share: {:?}", refused());
     assert_eq!(ann.get(path).expect(200, "success").data()["name"], "Shared");
     world.eve.get(path).expect(404, "failed");
 }
