@@ -22,6 +22,8 @@ pub struct Field {
     pub set: Set,
     pub schema: Json,
     pub example: Json,
+    /// Whether some answers lack it.
+    pub may_be_absent: bool,
 }
 
 impl Field {
@@ -29,25 +31,29 @@ impl Field {
     pub fn about(self, about: &'static str) -> Field {
         Field { schema: describe(self.schema, about), ..self }
     }
+
+    /// The same, but some answers lack it.
+    pub fn or_absent(self) -> Field {
+        Field { may_be_absent: true, ..self }
+    }
 }
 
 pub fn server(name: &'static str, schema: Json, example: impl Into<Json>) -> Field {
-    Field { name, set: Set::ByServer, schema, example: example.into() }
+    Field { name, set: Set::ByServer, schema, example: example.into(), may_be_absent: false }
 }
 
 pub fn required(name: &'static str, schema: Json, example: impl Into<Json>) -> Field {
-    Field { name, set: Set::Always, schema, example: example.into() }
+    Field { set: Set::Always, ..server(name, schema, example) }
 }
 
 pub fn optional(name: &'static str, schema: Json, example: impl Into<Json>) -> Field {
-    Field { name, set: Set::Perhaps, schema: or_null(schema), example: example.into() }
+    Field { set: Set::Perhaps, ..server(name, or_null(schema), example) }
 }
 
 /// A record as the server shows it.
 pub fn answer(name: &'static str, fields: &[Field]) -> Schema {
-    let absent = |field: &Field| matches!(field.name, "resource_ids" | "recovery_codes_left");
-    let example = example(fields.iter().filter(|field| !absent(field)));
-    Schema { name: name.into(), json: schema(fields, |field| !absent(field)), example }
+    let example = example(fields.iter().filter(|field| !field.may_be_absent));
+    Schema { name: name.into(), json: schema(fields, |field| !field.may_be_absent), example }
 }
 
 /// The fields of a new record.

@@ -144,7 +144,7 @@ pub fn schemas(config: &Config) -> Vec<Schema> {
 const REFRESH_TOKEN: &str = "9f4c0d5be1a7482e3b60c8f2d17a95e04c83b6f15d29e7a08b41f6c3d2907e5a";
 
 fn user(privileges: Set) -> Vec<Field> {
-    let privilege = |name, schema, example| Field { name, set: privileges, schema, example };
+    let privilege = |name, schema, example: Json| Field { set: privileges, ..server(name, schema, example) };
     vec![
         server("id", id(), 1),
         privilege("name", line(NAME_MAX), "Ann Baker".into()),
@@ -213,7 +213,9 @@ fn grant() -> Vec<Field> {
         server("expires_in", count(), 3600).about("How many seconds the access token is valid."),
         server("refresh_token", text(), REFRESH_TOKEN).about("Can be used once."),
         server("user", of_user, example(&user(Set::ByServer))),
-        server("recovery_codes_left", count(), ()).about("Present only after a login with a recovery code."),
+        server("recovery_codes_left", count(), ())
+            .about("Present only after a login with a recovery code.")
+            .or_absent(),
     ]
 }
 
@@ -343,7 +345,7 @@ fn table(fields: &'static [records::Field], by_admin: bool) -> Vec<Field> {
 fn described(field: &records::Field) -> Field {
     let schema = schema_of(field.kind);
     let schema = if field.set == Set::Perhaps { or_null(schema) } else { schema };
-    Field { name: field.name, set: field.set, schema, example: example_of(field) }.about(field.about)
+    Field { set: field.set, ..server(field.name, schema, example_of(field)) }.about(field.about)
 }
 
 fn schema_of(kind: Kind) -> Json {
@@ -420,7 +422,7 @@ fn audit_entry() -> Vec<Field> {
         server("action", one_of(&ACTIONS), "update"),
         server("resource", one_of(&RESOURCES), "patient"),
         server("resource_id", or_null(id()), 1),
-        server("resource_ids", array(id()), ()).about("The ids of the records that a list showed; absent for other actions."),
+        server("resource_ids", array(id()), ()).about("The ids of the records that a list showed; absent for other actions.").or_absent(),
         server("version", or_null(id()), 2).about("The version of the record that the change made."),
         server("outcome", one_of(&OUTCOMES), "success"),
         server("ip", or_null(text()), "192.0.2.7"),
