@@ -63,10 +63,8 @@ fn list(read: &Read, owners: &Owners, kind: Kind) -> Result<Ask> {
     for (name, value) in parameters {
         match name.as_str() {
             "_count" => {
-                limit = count(&value)
-                    .ok()
-                    .filter(|count| *count > 0)
-                    .ok_or_else(|| bad_value("_count must be a whole number from 1"))?
+                let count = count(&value).ok().filter(|count| *count > 0);
+                limit = count.ok_or_else(|| bad_value("_count must be a whole number from 1"))?;
             }
             "_since" => since = Some(Timestamp::range("_since", &value)?.0),
             "_cursor" => {
@@ -80,14 +78,11 @@ fn list(read: &Read, owners: &Owners, kind: Kind) -> Result<Ask> {
     }
     let id = answer::id(read.request)?;
     let path = format!("{}/{id}/_history", kind.type_name());
-    let before: Option<i64> = match &cursor {
-        Some(cursor) => Some(
-            read.cursors
-                .open(&path, cursor)
-                .ok_or_else(|| bad_value("_cursor must be the one from the next link of this history"))?,
-        ),
-        None => None,
+    let version_in = |cursor: &String| {
+        let version = read.cursors.open::<i64>(&path, cursor);
+        version.ok_or_else(|| bad_value("_cursor must be the one from the next link of this history"))
     };
+    let before = cursor.as_ref().map(version_in).transpose()?;
     let question = versions(read, owners, kind, before.unwrap_or(i64::MAX), limit + 1)?;
     Ok(Ask::many(question, move |read, rows| {
         if rows.is_empty() {
