@@ -46,7 +46,7 @@ impl Form {
         for name in &repeated {
             errors.push(FieldError::new(shown(name), "must not be repeated"));
         }
-        Ok(Form { mode, sent: fields, accepted: Map::new(), errors, incomplete: false })
+        Ok(Form { mode, errors, ..Form::of(fields) })
     }
 
     /// A new record whose fields were not sent as JSON.
@@ -140,7 +140,7 @@ impl Form {
             self.errors.push(FieldError::new(shown(name), "is not a field of this record"));
         }
         if self.errors.is_empty() && self.mode == Mode::Update && self.accepted.is_empty() {
-            for name in self.sent.into_iter().map(|(name, _)| name) {
+            for (name, _) in self.sent {
                 self.errors.push(FieldError::new(name, "cannot be changed"));
             }
         }
