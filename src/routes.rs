@@ -354,9 +354,11 @@ impl Route {
         Route { is_fhir: true, lane: Lane::Reading, has_fields: false, ..self }
     }
 
-    /// Whether it counts as a change of the user.
+    /// Whether it counts as a change of the user. To end a session does not, nor what has a limit of its own, such as a new password: a
+    /// stolen token must not keep its owner from that.
     pub fn is_change(&self) -> bool {
-        self.method != Get && matches!(self.handler, Handler::Signed(_) | Handler::Admin(_) | Handler::Create(_))
+        let has_no_limit = self.method == Get || self.is_rate_limited || self.resource == Some(Session);
+        !has_no_limit && matches!(self.handler, Handler::Signed(_) | Handler::Admin(_) | Handler::Create(_))
     }
 }
 
