@@ -208,12 +208,17 @@ struct EntityTag {
 }
 
 fn parse_entity_tags(value: &str) -> Option<EntityTags> {
-    let mut rest = value.trim();
-    if rest == "*" {
+    let mut rest = value;
+    if rest.trim() == "*" {
         return Some(EntityTags::Any);
     }
     let mut tags = Vec::new();
     loop {
+        // Elements of a list may be empty (RFC 9110, 5.6.1).
+        rest = rest.trim_start_matches([',', ' ', '\t']);
+        if rest.is_empty() {
+            return (!tags.is_empty()).then_some(EntityTags::List(tags));
+        }
         let (weak, quoted) = match rest.strip_prefix("W/") {
             Some(quoted) => (true, quoted),
             None => (false, rest),
@@ -221,9 +226,8 @@ fn parse_entity_tags(value: &str) -> Option<EntityTags> {
         let (opaque, after) = quoted.strip_prefix('"')?.split_once('"')?;
         tags.push(EntityTag { weak, opaque: opaque.to_string() });
         rest = after.trim_start();
-        if rest.is_empty() {
-            return Some(EntityTags::List(tags));
+        if !rest.is_empty() && !rest.starts_with(',') {
+            return None;
         }
-        rest = rest.strip_prefix(',')?.trim_start();
     }
 }

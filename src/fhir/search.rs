@@ -335,8 +335,10 @@ impl Search {
 
 /// `_count`: how many entries a page has at most.
 pub fn count(value: &str) -> Result<i64> {
-    let count = value.parse::<i64>().ok().filter(|_| value.bytes().all(|byte| byte.is_ascii_digit()));
-    Ok(count.ok_or_else(|| bad_value("_count must be a whole number from 0"))?.min(PAGE_MAX))
+    if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(bad_value("_count must be a whole number from 0"));
+    }
+    Ok(value.parse().unwrap_or(PAGE_MAX).min(PAGE_MAX))
 }
 
 /// The warning about a parameter that a lenient search leaves out; any other error stays one.

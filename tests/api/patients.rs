@@ -221,8 +221,11 @@ fn versions_decide_what_is_read_and_what_is_changed() {
     ann.send("PATCH", &path, &[("If-Match", &old)], Some(json!({ "name": "Late" }))).expect(412, "failed");
     ann.send("DELETE", &path, &[("If-Match", &old)], None).expect(412, "failed");
     ann.send("DELETE", &path, &[("If-Match", "W/\"2\"")], None).expect(412, "failed");
-    ann.send("DELETE", &path, &[("If-Match", "2")], None).expect(400, "invalid");
+    for wrong in ["2", "", ",", "\"1\" \"2\"", "\"1\", *"] {
+        ann.send("DELETE", &path, &[("If-Match", wrong)], None).expect(400, "invalid");
+    }
     ann.send("DELETE", "/api/patients/999", &[("If-Match", &old)], None).expect(404, "failed");
-    let any = format!("\"other\", {new}");
+    // Elements may be empty (RFC 9110, 5.6.1).
+    let any = format!(", \"other\" ,, {new},");
     ann.send("DELETE", &path, &[("If-Match", &any)], None).expect(200, "deleted");
 }

@@ -346,6 +346,7 @@ fn a_page_says_how_many_there_are_where_it_knows_or_was_asked() {
         ("name=nobody", json!(0), 0),
         ("name=nobody&_count=0", json!(0), 0),
         ("_count=501", json!(5), 5),
+        ("_count=99999999999999999999", json!(5), 5),
         ("_count=4&_totalMethod=count", Value::Null, 4),
     ] {
         let bundle = bundle(query);
