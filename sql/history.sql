@@ -56,7 +56,7 @@ with present as (
              where resource = $2
                and record_id = $3
                and version < $5
-               -- From when a mapping belonged to another patient, only what may be known of that patient.
+               -- A mapping may have belonged to another patient, who must be one that these owners may see.
                and ($2 <> 'mapping' or $1 is null or coalesce(
                    (select created_by = any ($1) or exists (select from live_grant($1, created_by, id)) from patients where id = kept.patient_id),
                    kept.owner_id = any ($1)))
@@ -70,14 +70,13 @@ select page.version, page.emergency, coalesce(case when is_followed then began_a
        case when is_followed then page.actor_id else made.actor_id end as actor_id,
        case when page.version = 1 then 'create' when is_followed then began_by else 'update' end as action,
        -- Earlier versions of a user may lack a field that is newer. A mapping shows its patient and its doctor as they are now, and of what is
-       -- gone, or belongs to another owner by now, the id alone.
+       -- gone the id alone.
        case $2 when 'user' then '{"invited": false, "totp": false, "may_break_glass": false}' else '{}'::jsonb end
            || record || coalesce(later.texts, '{}') || case when $2 <> 'mapping' then '{}' else jsonb_build_object(
            'patient', coalesce(
                (select jsonb_build_object('id', id, 'name', name)
                   from patients
-                 where id = (record -> 'patient_id')::bigint
-                   and ($1 is null or created_by = any ($1) or exists (select from live_grant($1, created_by, patients.id)))),
+                 where id = (record -> 'patient_id')::bigint),
                jsonb_build_object('id', record -> 'patient_id')),
            'doctor', coalesce(
                (select jsonb_build_object('id', id, 'name', name, 'specialization', specialization, 'phone', phone, 'email', email)

@@ -357,8 +357,8 @@ impl Route {
     /// Whether it counts as a change of the user. To end a session does not, nor what has a limit of its own, such as a new password: a
     /// stolen token must not keep its owner from that.
     pub fn is_change(&self) -> bool {
-        let has_no_limit = self.method == Get || self.is_rate_limited || self.resource == Some(Session);
-        !has_no_limit && matches!(self.handler, Handler::Signed(_) | Handler::Admin(_) | Handler::Create(_))
+        let is_exempt = self.method == Get || self.is_rate_limited || self.resource == Some(Session);
+        !is_exempt && matches!(self.handler, Handler::Signed(_) | Handler::Admin(_) | Handler::Create(_))
     }
 }
 
